@@ -1,0 +1,109 @@
+# Everything is made and kept in .venv; nothing is installed elsewhere.
+#   make demo   sets up and runs the main job      make test   sets up and runs every gate
+# Another Python: make test PYTHON=/path/to/python3.12
+UV_VERSION := 0.13.8
+PYTHON ?=
+BIN := .venv/bin
+UV := $(BIN)/uv
+BOOT := .venv/.uv-$(UV_VERSION)
+
+# Someone's active environment must not leak into ours, and uv must use the Python that make chose.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+export UV_PYTHON := $(CURDIR)/$(BIN)/python
+export UV_PYTHON_DOWNLOADS := never
+
+# GNU make 4 keeps the output of gates that run side by side apart; older ones mix it.
+TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+GATES := lint types contracts docs wheel
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test $(GATES) unit nightly bench format lock upgrade clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- set-up -------------------------------------------------------------------------------------------------------
+OLD = import sys; sys.exit(sys.version_info < (3, 11))
+PIP_FREE = import ensurepip, venv
+
+$(BOOT):
+	@found=; for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	    if "$$python" -c '$(OLD)' >/dev/null 2>&1; then found=$$python; break; fi; done; \
+	if [ -z "$$found" ]; then \
+	    echo "crossmargin needs Python 3.11 or newer, and $(or $(PYTHON),python3) is not: install it, or name one, as in 'make PYTHON=/path/to/python3.12 demo'" >&2; exit 1; fi; \
+	if ! "$$found" -c '$(PIP_FREE)' >/dev/null 2>&1; then \
+	    echo "$$found cannot make a virtual environment (no ensurepip): install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; fi; \
+	echo "setting up .venv with $$("$$found" --version)"; \
+	"$$found" -m venv --clear .venv && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: 'uv==$(UV_VERSION)'
+	@touch $@
+
+# --inexact: the tools of a developer who runs the demo stay.
+.venv/.core: $(BOOT) pyproject.toml uv.lock
+	@echo "installing crossmargin and what it needs, as uv.lock says"
+	@$(UV) sync --quiet --locked --inexact --no-default-groups
+	@touch $@
+
+.venv/.dev: .venv/.core
+	@echo "installing the tools of the gates, as uv.lock says"
+	@$(UV) sync --quiet --locked --group dev
+	@touch $@
+
+setup: .venv/.dev ## .venv with the command and the tools of the gates
+
+# --- the main job ---------------------------------------------------------------------------------------------------
+demo: .venv/.core ## a desk on a real-looking market, margined and explained
+	@$(BIN)/crossmargin demo
+
+# --- gates ----------------------------------------------------------------------------------------------------------
+test: .venv/.dev ## every gate; pytest runs last
+	@$(MAKE) --no-print-directory --keep-going --jobs=4 $(TOGETHER) $(GATES)
+	@$(MAKE) --no-print-directory unit
+
+lint: .venv/.dev ## style and format
+	@echo "== lint"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "not formatted: run 'make format'"; false; }
+
+types: .venv/.dev ## mypy --strict on src, tests, scripts
+	@echo "== types"
+	@$(BIN)/mypy
+
+contracts: .venv/.dev ## which room may import which
+	@echo "== contracts"
+	@$(BIN)/lint-imports --no-logo 2>&1
+
+# not --quiet, which would hide warnings from --strict too
+docs: .venv/.dev ## the documentation, into site/; a warning is an error
+	@echo "== docs"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1
+
+wheel: .venv/.dev ## the wheel, installed alone, runs the demo
+	@echo "== wheel"
+	@$(BIN)/python scripts/check_wheel.py
+
+unit: .venv/.dev ## the tests
+	@echo "== unit"
+	@$(BIN)/pytest --numprocesses=auto --benchmark-disable
+
+nightly: .venv/.dev ## the tests with many more examples
+	@$(BIN)/pytest --numprocesses=auto --benchmark-disable --hypothesis-profile=nightly
+
+bench: .venv/.dev ## the benchmarks
+	@$(BIN)/pytest benchmarks --benchmark-only
+
+# --- for developers ---------------------------------------------------------------------------------------------------
+format: .venv/.dev ## writes the format, and the fixes that ruff is sure of
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+lock: $(BOOT) ## uv.lock after a change of dependencies; versions stay where they can
+	@$(UV) lock
+
+upgrade: $(BOOT) ## newest versions into uv.lock
+	@$(UV) lock --upgrade
+
+clean: ## removes everything that make made
+	rm -rf .venv site dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks

@@ -1,0 +1,225 @@
+"""The book: many accounts in columns, in account order. It knows neither prices nor rulebooks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossmargin.account.account import Account, MarginMode, Position, PositionSide
+from crossmargin.errors import Failure, FailureReason, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from decimal import Decimal
+
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+CROSS_POOL = ""  # the pool label of whatever is not set apart
+
+
+@dataclass(frozen=True, slots=True)
+class PositionColumns:
+    """Positions, one row each, in account order. Shapes: all [positions].
+
+    `pool` points into `Book.pools`; `isolated` marks positions that are assessed alone.
+    """
+
+    account: Ints
+    symbol: Ints
+    quantity: Floats
+    entry_price: Floats
+    side: Ints
+    pool: Ints
+    isolated: npt.NDArray[np.bool_]
+    leverage: Floats
+    accrued_funding: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceColumns:
+    """Balances, one row for each asset of an account or of an isolated position. Shapes: all [balances].
+
+    `position` is the isolated position that the balance backs, or -1.
+    """
+
+    account: Ints
+    asset: Ints
+    amount: Floats
+    accrued: Floats
+    position: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class OrderColumns:
+    """Open orders, one row each. Shapes: all [orders]."""
+
+    account: Ints
+    symbol: Ints
+    quantity: Floats
+    limit_price: Floats
+    reduce_only: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Accounts in columns.
+
+    `symbols`, `assets`, `pools` and `classes` are the tables that the integer columns point into;
+    `failures` are accounts that were refused at the door: they hold no rows.
+    """
+
+    account_ids: tuple[str, ...]
+    account_class: Ints
+    classes: tuple[str, ...]
+    symbols: tuple[str, ...]
+    assets: tuple[str, ...]
+    pools: tuple[str, ...]
+    positions: PositionColumns
+    balances: BalanceColumns
+    orders: OrderColumns
+    inputs: dict[str, Floats]
+    failures: dict[int, Failure]
+
+    def __len__(self) -> int:
+        """Return the number of accounts, refused ones included."""
+        return len(self.account_ids)
+
+    @classmethod
+    def from_accounts(cls, accounts: Iterable[Account]) -> Book:
+        """Return the book of these accounts; an account that cannot be used becomes a failure row."""
+        return _Builder().build(list(accounts))
+
+
+def check_account(account: Account) -> None:
+    """Raise :class:`InputError` for a quantity or balance that cannot be one."""
+    for position in account.positions:
+        _check_position(account, position)
+    for order in account.orders:
+        if not order.quantity.is_finite() or order.quantity == 0:
+            _refuse(account, f"order quantity must be a number other than 0, found {order.quantity}", order.instrument)
+        _check_price(account, "limit_price", order.limit_price, order.instrument)
+    for name, amounts in (("balances", account.balances), ("accrued", account.accrued), ("inputs", account.inputs)):
+        for asset, amount in amounts.items():
+            if not amount.is_finite():
+                _refuse(account, f"{name} of {asset} must be a number, found {amount}")
+
+
+def _check_position(account: Account, position: Position) -> None:
+    quantity = position.quantity
+    if not quantity.is_finite() or quantity == 0:
+        _refuse(account, f"quantity must be a number other than 0, found {quantity}", position.instrument)
+    if position.side is not None and (quantity > 0) != (position.side == PositionSide.LONG):
+        _refuse(account, f"side is {position.side} but quantity is {quantity}", position.instrument)
+    for name, value in (("accrued_funding", position.accrued_funding), *position.isolated_collateral.items()):
+        if not value.is_finite():
+            _refuse(account, f"{name} must be a number, found {value}", position.instrument)
+    _check_price(account, "entry_price", position.entry_price, position.instrument)
+    _check_price(account, "leverage", position.leverage, position.instrument)
+
+
+def _check_price(account: Account, name: str, value: Decimal | None, instrument: str) -> None:
+    if value is not None and not (value.is_finite() and value >= 0 and (value > 0 or name == "entry_price")):
+        raise InputError(
+            FailureReason.INVALID_PRICE,
+            f"{name} must be above 0, found {value}",
+            account=account.id,
+            instrument=instrument,
+        )
+
+
+def _refuse(account: Account, message: str, instrument: str | None = None) -> None:
+    raise InputError(FailureReason.INVALID_QUANTITY, message, account=account.id, instrument=instrument)
+
+
+class _Builder:
+    """Collects rows account by account; nothing here survives the build."""
+
+    def __init__(self) -> None:
+        self.symbols: dict[str, int] = {}
+        self.assets: dict[str, int] = {}
+        self.pools: dict[str, int] = {CROSS_POOL: 0}
+        self.classes: dict[str, int] = {"": 0}
+        self.positions: list[tuple[float, ...]] = []
+        self.balances: list[tuple[float, ...]] = []
+        self.orders: list[tuple[float, ...]] = []
+        self.inputs: dict[str, dict[int, float]] = {}
+        self.failures: dict[int, Failure] = {}
+
+    def build(self, accounts: Sequence[Account]) -> Book:
+        repeated = {name for name, count in Counter(a.id for a in accounts).items() if count > 1}
+        for row, account in enumerate(accounts):
+            try:
+                if account.id in repeated:
+                    message = "this account id stands more than once; merge the rows or rename one"
+                    raise InputError(FailureReason.DUPLICATE_ACCOUNT, message, account=account.id)  # noqa: TRY301
+                check_account(account)
+            except InputError as error:
+                self.failures[row] = error.failure()
+                continue
+            self.add(row, account)
+        return self.finish(accounts)
+
+    def add(self, row: int, account: Account) -> None:
+        for position in account.positions:
+            self.add_position(row, account, position)
+        for asset in sorted({*account.balances, *account.accrued}):
+            amount = float(account.balances.get(asset, 0))
+            self.add_balance(row, asset, amount, float(account.accrued.get(asset, 0)), -1)
+        for order in account.orders:
+            symbol = self.symbols.setdefault(order.instrument, len(self.symbols))
+            limit = float(order.limit_price)
+            self.orders.append((row, symbol, float(order.quantity), limit, order.reduce_only))
+        for name, value in account.inputs.items():
+            self.inputs.setdefault(name, {})[row] = float(value)
+
+    def add_position(self, row: int, account: Account, position: Position) -> None:
+        isolated = (position.margin_mode or account.margin_mode) == MarginMode.ISOLATED
+        entry = float("nan") if position.entry_price is None else float(position.entry_price)
+        leverage = float("nan") if position.leverage is None else float(position.leverage)
+        side = 0 if position.side is None else (1 if position.side == PositionSide.LONG else -1)
+        symbol = self.symbols.setdefault(position.instrument, len(self.symbols))
+        pool = self.pools.setdefault(position.pool or CROSS_POOL, len(self.pools))
+        quantity, funding = float(position.quantity), float(position.accrued_funding)
+        self.positions.append((row, symbol, quantity, entry, side, pool, isolated, leverage, funding))
+        for asset, amount in position.isolated_collateral.items():
+            self.add_balance(row, asset, float(amount), 0.0, len(self.positions) - 1)
+
+    def add_balance(self, row: int, asset: str, amount: float, accrued: float, position: int) -> None:
+        self.balances.append((row, self.assets.setdefault(asset, len(self.assets)), amount, accrued, position))
+
+    def finish(self, accounts: Sequence[Account]) -> Book:
+        classes = [self.classes.setdefault(a.class_ or "", len(self.classes)) for a in accounts]
+        inputs = {}
+        for name, values in self.inputs.items():
+            inputs[name] = np.zeros(len(accounts))
+            inputs[name][list(values)] = list(values.values())
+        p, b, o = _columns(self.positions, 9), _columns(self.balances, 5), _columns(self.orders, 5)
+        return Book(
+            account_ids=tuple(a.id for a in accounts),
+            account_class=np.asarray(classes, dtype=np.int64),
+            classes=tuple(self.classes),
+            symbols=tuple(self.symbols),
+            assets=tuple(self.assets),
+            pools=tuple(self.pools),
+            positions=PositionColumns(
+                _ints(p[0]), _ints(p[1]), p[2], p[3], _ints(p[4]), _ints(p[5]), p[6] != 0, p[7], p[8]
+            ),
+            balances=BalanceColumns(_ints(b[0]), _ints(b[1]), b[2], b[3], _ints(b[4])),
+            orders=OrderColumns(_ints(o[0]), _ints(o[1]), o[2], o[3], o[4] != 0),
+            inputs=inputs,
+            failures=self.failures,
+        )
+
+
+def _columns(rows: list[tuple[float, ...]], width: int) -> Floats:
+    return np.ascontiguousarray(np.asarray(rows, dtype=np.float64).reshape(-1, width).T)
+
+
+def _ints(column: Floats) -> Ints:
+    return column.astype(np.int64)

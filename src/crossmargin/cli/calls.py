@@ -1,0 +1,321 @@
+"""The few calls into the other rooms, all in one place; each imports what it needs when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from crossmargin._version import __version__
+from crossmargin.cli.changes import Moves
+from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.units import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+    from pathlib import Path
+
+    from crossmargin.account import Account
+    from crossmargin.analysis.compare import ComparisonRow
+    from crossmargin.analysis.explanation import Explanation
+    from crossmargin.analysis.reconcile import ReconciliationRow
+    from crossmargin.analysis.whatif import WhatIf
+    from crossmargin.cli.changes import Trade
+    from crossmargin.margin import BookReport, MarginReport
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.margin.report import BookRow, RulebookId
+    from crossmargin.market import Snapshot
+    from crossmargin.sources import ShippedRulebook
+
+_SHOWN_NAMES = 12  # account ids that an error lists
+DIFFERENCES = (
+    "equity",
+    "adjusted_equity_initial",
+    "adjusted_equity_maintenance",
+    "initial_margin",
+    "maintenance_margin",
+    "available_margin",
+    "maintenance_headroom",
+    "coverage_ratio",
+)
+
+
+def stamped(**content: object) -> dict[str, Any]:
+    """Return a JSON document of these keys under the versions that made it."""
+    return {"schema_version": SCHEMA_VERSION, "engine_version": __version__, **content}
+
+
+def rulebook_id(rules: Rulebook) -> RulebookId:
+    """Return which methodology a rulebook is, as reports name it."""
+    from crossmargin.margin.report import RulebookId
+
+    return RulebookId(name=rules.name, effective_from=rules.effective_from, digest=rules.digest)
+
+
+def kernel() -> str:
+    """Return the name and version of the kernel in use."""
+    from crossmargin.kernels import kernel_name
+
+    return kernel_name()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Accounts of a file in its order, refused ones as failures, and the market."""
+
+    rows: tuple[Account | Failure, ...]
+    snapshot: Snapshot
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Account ids, refused ones included."""
+        return tuple(_id_of(row) for row in self.rows)
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The accounts that could be read."""
+        return tuple(row for row in self.rows if not isinstance(row, Failure))
+
+
+def _id_of(row: Account | Failure) -> str:
+    return (row.account or "") if isinstance(row, Failure) else row.id
+
+
+def load(accounts: Path, snapshot: Path) -> Loaded:
+    """Return the accounts and the market of two files."""
+    from crossmargin.sources import load_accounts, load_snapshot
+
+    market = load_snapshot(snapshot)
+    return Loaded(load_accounts(accounts, instruments=market.listings).rows, market)
+
+
+def rulebook(spec: str) -> Rulebook:
+    """Return the rulebook that a name, a name with a date, or a path means."""
+    from crossmargin.sources import load_rulebook
+
+    return load_rulebook(spec)
+
+
+def shipped() -> Sequence[ShippedRulebook]:
+    """Return the shipped rulebooks by name and date."""
+    from crossmargin.sources import list_rulebooks
+
+    return list_rulebooks()
+
+
+def latest_specs() -> tuple[str, ...]:
+    """Return the latest date of each shipped rulebook."""
+    return tuple({book.name: book.spec for book in shipped()}.values())
+
+
+def choose(loaded: Loaded, wanted: Sequence[str]) -> Loaded:
+    """Return the accounts of these ids; all where none is asked for."""
+    if not wanted:
+        return loaded
+    for name in wanted:
+        if name not in loaded.ids:
+            message = f"no account {name!r} in the file, which holds {_some(loaded.ids) or 'none'}"
+            raise InputError(FailureReason.UNKNOWN_ACCOUNT, message, account=name)
+    kept = tuple(row for row, name in zip(loaded.rows, loaded.ids, strict=True) if name in set(wanted))
+    return Loaded(kept, loaded.snapshot)
+
+
+def choose_one(loaded: Loaded, wanted: str | None) -> Account:
+    """Return the one account of this id, or the only one of the file; raises its refusal where it has one."""
+    found = choose(loaded, (wanted,) if wanted else ())
+    if len(set(found.ids)) != 1:
+        message = f"the file holds {len(found.rows)} accounts ({_some(found.ids)}); say which with --account ID"
+        raise InputError(FailureReason.UNKNOWN_ACCOUNT, message)
+    if len(found.rows) > 1:
+        message = "this account id stands more than once; merge the rows or rename one"
+        raise InputError(FailureReason.DUPLICATE_ACCOUNT, message, account=found.ids[0])
+    (row,) = found.rows
+    if isinstance(row, Failure):
+        raise InputError(row.reason, row.message, account=row.account, instrument=row.instrument)
+    return row
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN_NAMES]) + (", ..." if len(names) > _SHOWN_NAMES else "")
+
+
+def report(account: Account, snapshot: Snapshot, rules: Rulebook, age: float | None = 3600.0) -> MarginReport:
+    """Return one account's report."""
+    from crossmargin.margin import assess
+
+    return assess(account, snapshot, rules, max_quote_age_seconds=age)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """A book after its assessment: one row per account of the file, in its order."""
+
+    rows: tuple[BookRow, ...]
+    book: BookReport
+    rules: Rulebook
+    as_of: datetime
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document: the full report of each account, and what was refused."""
+        good = [i for i, row in enumerate(self.book.rows()) if row.failure is None]
+        return stamped(
+            rulebook=rulebook_id(self.rules),
+            as_of=self.as_of,
+            accounts=[self.book.report(i) for i in good],
+            failures=[row.failure for row in self.rows if row.failure is not None],
+        )
+
+
+def book_report(loaded: Loaded, rules: Rulebook, age: float | None = 3600.0) -> Assessed:
+    """Return the reports of many accounts, refused ones as rows."""
+    from crossmargin.account import Book
+    from crossmargin.margin import assess_book
+    from crossmargin.margin.report import BookRow
+
+    book = assess_book(Book.from_accounts(loaded.accounts), loaded.snapshot, rules, max_quote_age_seconds=age)
+    good = iter(book.rows())
+    rows = (BookRow(account=_id_of(r), failure=r) if isinstance(r, Failure) else next(good) for r in loaded.rows)
+    return Assessed(tuple(rows), book, rules, loaded.snapshot.as_of)
+
+
+def explanation(account: Account, snapshot: Snapshot, rules: Rulebook) -> Explanation:
+    """Return the whole explanation of one account."""
+    from crossmargin.analysis import explain
+
+    return explain(account, snapshot, rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Everything that a what-if changes."""
+
+    trades: tuple[Trade, ...] = ()
+    orders: tuple[Trade, ...] = ()
+    deposits: Mapping[str, Decimal] = field(default_factory=dict)
+    moves: Moves = field(default_factory=Moves)
+    fee: float = 0.0
+
+
+def what_if(account: Account, snapshot: Snapshot, rules: Rulebook, wanted: Wanted) -> WhatIf:
+    """Return one account before and after."""
+    from crossmargin.analysis import what_if
+    from crossmargin.analysis.whatif import Changes, Shock
+
+    moves = wanted.moves
+    pegged = {name for name in moves.prices if _is_pegged(snapshot, name)}
+    shock = Shock(
+        prices={name: move for name, move in moves.prices.items() if name not in pegged},
+        vol=moves.vol,
+        time_days=moves.time_days,
+        funding=moves.funding,
+        peg={name: moves.prices[name] for name in pegged},
+    )
+    changes = Changes(
+        add=tuple((trade.instrument, trade.quantity, trade.price) for trade in wanted.trades),
+        orders=tuple((order.instrument, order.quantity, order.price) for order in wanted.orders),
+        deposits=dict(wanted.deposits),
+        shocks=shock,
+        fee_rate=wanted.fee,
+    )
+    return what_if(account, snapshot, rules, changes)
+
+
+def what_if_document(found: WhatIf) -> dict[str, Any]:
+    """Return the JSON document of a what-if."""
+    before, after = found.before, found.after
+    names = [name for name in DIFFERENCES if isfinite(getattr(before, name)) and isfinite(getattr(after, name))]
+    return stamped(
+        rulebook=before.rulebook,
+        as_of=before.as_of,
+        account=before.account,
+        before=before,
+        after=after,
+        differences={name: getattr(after, name) - getattr(before, name) for name in names},
+    )
+
+
+def _is_pegged(snapshot: Snapshot, name: str) -> bool:
+    """Return whether a shock of `name` moves one asset against what it stands for, not a market."""
+    quote = snapshot.assets.get(name)
+    return quote is not None and (quote.pegged_to is not None or quote.wraps is not None)
+
+
+def comparison(account: Account, snapshot: Snapshot, rules: Sequence[Rulebook]) -> Sequence[ComparisonRow]:
+    """Return one row per rulebook."""
+    from crossmargin.analysis import compare
+
+    return compare(account, snapshot, rules)
+
+
+def reconciliation(account: Account, computed: MarginReport) -> Sequence[ReconciliationRow]:
+    """Return reported against computed figures."""
+    from crossmargin.analysis import reconcile
+
+    return reconcile(account, computed)
+
+
+def conformance(directory: Path) -> Mapping[str, Any]:
+    """Return the families of published cases with what was reproduced."""
+    from crossmargin.analysis import run_conformance
+
+    return run_conformance(directory)
+
+
+def schema(name: str) -> Mapping[str, Any]:
+    """Return the JSON Schema of a document."""
+    from crossmargin.sources import schema
+
+    return schema(name)
+
+
+def write_parquet(reports: Sequence[Any], path: Path) -> None:
+    """Write one row per account."""
+    from crossmargin.sources import write_report_parquet
+
+    write_report_parquet(reports, path)
+
+
+def unverified_lines(rules: Rulebook) -> frozenset[str]:
+    """Return the lines that rest on a number that no public source confirms."""
+    from crossmargin.cli.provenance import unverified_lines
+
+    return unverified_lines(rules)
+
+
+def sourced_numbers(rules: Rulebook) -> list[dict[str, Any]]:
+    """Return every number of a rulebook with its source."""
+    from crossmargin.cli.provenance import rulebook_numbers
+
+    return [
+        {
+            "number": row.place,
+            "value": row.value,
+            "source": row.provenance.source if row.provenance else None,
+            "unverified": bool(row.provenance and row.provenance.unverified),
+        }
+        for row in rulebook_numbers(rules)
+    ]
+
+
+def rulebook_entry(shipped: ShippedRulebook, rules: Rulebook | None) -> dict[str, Any]:
+    """Return one row of the list of rulebooks."""
+    head = {"name": shipped.name, "effective_from": shipped.effective_from, "loads": rules is not None}
+    if rules is None:
+        return head
+    more = {"title": rules.title, "reporting": rules.reporting, "pools_by": rules.pool_by, "digest": rules.digest}
+    return {**head, **more, "scope": sorted(rules.scope)}
+
+
+def lint(rules: Rulebook) -> list[dict[str, str]]:
+    """Return what a check of a rulebook finds; what stops it from loading was raised before."""
+    from crossmargin.cli.provenance import rulebook_numbers
+
+    shaky = [row.place for row in rulebook_numbers(rules) if row.provenance and row.provenance.unverified]
+    unsourced = [row.place for row in rulebook_numbers(rules) if row.provenance is None]
+    return [
+        *({"severity": "error", "where": place, "what": "no source covers this number"} for place in unsourced),
+        *({"severity": "note", "where": place, "what": "no public source confirms it"} for place in shaky),
+        *({"severity": "note", "where": d.source, "what": f"known defect: {d.what}"} for d in rules.known_defects),
+    ]

@@ -1,0 +1,45 @@
+"""`crossmargin compare`: one account under several rulebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from crossmargin.cli import calls, options
+from crossmargin.cli import output as output_of
+from crossmargin.cli.exit_codes import ExitCode
+
+
+@click.command()
+@options.inputs
+@click.option(
+    "--rulebook",
+    "-r",
+    "specs",
+    multiple=True,
+    metavar="NAME[@DATE]|FILE.toml",
+    help="A rulebook of the comparison; repeat. Without it: the latest of each that is shipped.",
+)
+@options.one_account
+@options.output("table", "json")
+def command(
+    accounts: Path, snapshot: Path, specs: tuple[str, ...], account: str | None, form: str, output: Path | None
+) -> int:
+    """One account under several rulebooks: required capital, requirements and headroom side by side.
+
+    A rulebook that refuses the account is a row with its reason.
+    """
+    loaded = calls.load(accounts, snapshot)
+    chosen = calls.choose_one(loaded, account)
+    rules = [calls.rulebook(spec) for spec in specs or calls.latest_specs()]
+    with output_of.working(f"comparing {len(rules)} rulebooks"):
+        rows = calls.comparison(chosen, loaded.snapshot, rules)
+    if form == "json":
+        document = calls.stamped(account=chosen.id, as_of=loaded.snapshot.as_of, rows=rows)
+        output_of.emit(output_of.to_json(document), output)
+    else:
+        from crossmargin.cli.tables.compare import comparison_table
+
+        output_of.show([comparison_table(chosen.id, rows)], output)
+    return ExitCode.INPUT_REFUSED if rows and all(row.failure for row in rows) else ExitCode.OK

@@ -1,0 +1,101 @@
+"""`crossmargin rulebooks`: list, show, diff, lint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from crossmargin.cli import calls
+from crossmargin.cli import output as output_of
+from crossmargin.cli.exit_codes import ExitCode
+from crossmargin.errors import InputError
+
+if TYPE_CHECKING:
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.sources import ShippedRulebook
+
+_FORM = click.option(
+    "--format", "-f", "form", type=click.Choice(("table", "json")), default="table", help="Form of the result."
+)
+
+
+@click.group()
+def command() -> None:
+    """List, show, compare and check rulebooks."""
+
+
+@command.command("list")
+@_FORM
+def list_command(form: str) -> None:
+    """Every shipped rulebook with its date."""
+    rows = [(shipped, _loaded(shipped)) for shipped in calls.shipped()]
+    if form == "json":
+        entries = [calls.rulebook_entry(shipped, rules) for shipped, rules in rows]
+        output_of.emit(output_of.to_json(calls.stamped(rulebooks=entries)), None)
+        return
+    from crossmargin.cli.tables.rulebook import list_table
+
+    output_of.show([list_table(rows)])
+
+
+def _loaded(shipped: ShippedRulebook) -> Rulebook | None:
+    """Return a shipped rulebook; None where it does not load, so that the list still shows the others."""
+    try:
+        return calls.rulebook(shipped.spec)
+    except InputError:
+        return None
+
+
+@command.command()
+@click.argument("name", metavar="NAME[@DATE]|FILE.toml")
+@_FORM
+def show(name: str, form: str) -> None:
+    """One rulebook, merged with what it extends: lines, requirements, every number with its source."""
+    rules = calls.rulebook(name)
+    if form == "json":
+        numbers = calls.sourced_numbers(rules)
+        document = calls.stamped(rulebook=calls.rulebook_id(rules), document=rules.document, numbers=numbers)
+        output_of.emit(output_of.to_json(document), None)
+        return
+    from crossmargin.cli.tables.rulebook import show_tables
+
+    output_of.show(show_tables(rules))
+
+
+@command.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@_FORM
+def diff(first: str, second: str, form: str) -> int:
+    """What B says otherwise than A, entry by entry; ends with 5 where they differ."""
+    from crossmargin.cli.rulebook_diff import differences
+
+    before, after = calls.rulebook(first), calls.rulebook(second)
+    rows = differences(before.document, after.document)
+    if form == "json":
+        ids = [calls.rulebook_id(before), calls.rulebook_id(after)]
+        output_of.emit(output_of.to_json(calls.stamped(rulebooks=ids, differences=rows)), None)
+    else:
+        from crossmargin.cli.tables.rulebook import diff_table
+
+        output_of.show([diff_table(before, after, rows)])
+    return ExitCode.DIFFERENCES if rows else ExitCode.OK
+
+
+@command.command()
+@click.argument("name", metavar="NAME[@DATE]|FILE.toml")
+@_FORM
+def lint(name: str, form: str) -> int:
+    """Check one rulebook; ends with 5 where something must be corrected, with 4 where it does not load."""
+    rules = calls.rulebook(name)
+    findings = calls.lint(rules)
+    if form == "json":
+        document = calls.stamped(rulebook=calls.rulebook_id(rules), findings=findings)
+        output_of.emit(output_of.to_json(document), None)
+    else:
+        from crossmargin.cli.tables.rulebook import lint_table
+
+        output_of.show([lint_table(f"{rules.name} {rules.effective_from}", findings)])
+    wrong = any(finding["severity"] == "error" for finding in findings)
+    return ExitCode.DIFFERENCES if wrong else ExitCode.OK

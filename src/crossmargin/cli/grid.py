@@ -1,0 +1,63 @@
+"""A scenario table as a grid of spot moves and vol moves, where its names say that it is one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crossmargin.margin.report import ScenarioRow, ScenarioTable
+
+_NAME = re.compile(r"spot (?P<spot>[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?) %, vol (?P<vol>[\w.]+)$")
+_VOL_ORDER = {"down": 0, "same": 1, "up": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Scenarios by (vol, spot in percent); `rest` are those off the grid (other axes, or doubles)."""
+
+    spots: tuple[float, ...]
+    vols: tuple[str, ...]
+    cells: Mapping[tuple[str, float], ScenarioRow]
+    rest: tuple[ScenarioRow, ...]
+
+
+def read_grid(table: ScenarioTable) -> Grid | None:
+    """Return the grid of a table; None where fewer than half of its scenarios lie on one."""
+    cells: dict[tuple[str, float], ScenarioRow] = {}
+    rest: list[ScenarioRow] = []
+    for row in table.scenarios:
+        found = _NAME.fullmatch(row.name.replace("−", "-"))
+        key = (found["vol"], float(found["spot"])) if found else None
+        if key is None or key in cells:
+            rest.append(row)
+        else:
+            cells[key] = row
+    spots = tuple(sorted({spot for _, spot in cells}))
+    vols = tuple(sorted({vol for vol, _ in cells}, key=lambda vol: (-_VOL_ORDER.get(vol, 1), vol)))
+    if len(spots) < 3 or len(cells) * 2 < len(table.scenarios):  # noqa: PLR2004  # two columns make no picture
+        return None
+    return Grid(spots, vols, cells, tuple(rest))
+
+
+def scale_of(table: ScenarioTable) -> float:
+    """Return the largest P&L of a table without its sign; 1 for a table of zeros."""
+    return max((abs(row.pnl) for row in table.scenarios), default=0.0) or 1.0
+
+
+def heat(pnl: float, scale: float) -> tuple[int, int, int]:
+    """Return a colour: red for a loss, green for a gain, pale near zero. Its strength grows with the root."""
+    strength = min(1.0, abs(pnl) / scale) ** 0.6
+    end = (196, 52, 44) if pnl < 0 else (22, 134, 96)
+    pale = (243, 241, 236)
+    red, green, blue = (round(a + (b - a) * strength) for a, b in zip(pale, end, strict=True))
+    return red, green, blue
+
+
+def ink(colour: tuple[int, int, int]) -> str:
+    """Return black or white, whichever reads better on `colour` (relative luminance)."""
+    red, green, blue = colour
+    return "#1b1b1b" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"  # noqa: PLR2004

@@ -1,0 +1,185 @@
+"""`assess`: the only place where requirements are computed, for one account or for ten million."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossmargin.account import Book
+from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.margin.evaluation import Evaluation
+from crossmargin.margin.model import INITIAL, MAINTENANCE
+from crossmargin.margin.reporting import make_report
+from crossmargin.margin.resolve import resolve
+from crossmargin.margin.trigger import STATES, coverage, states_of
+from crossmargin.margin.report import AccountState, BookRow, MarginReport
+from crossmargin.margin.withdrawable import withdrawable_amounts
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from crossmargin.account import Account
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.margin.resolved import Resolved
+    from crossmargin.market import Snapshot
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class BookReport:
+    """A book under one rulebook, in columns [accounts] and [units] (pools); NaN where an account was refused.
+
+    Account columns are sums over the account's pools in `reporting_asset`; the coverage ratio and the state are its
+    worst pool's.
+    """
+
+    resolved: Resolved
+    rulebook: Rulebook
+    evaluation: Evaluation
+    reporting_asset: str
+    unit_equity: Floats
+    unit_adjusted_initial: Floats
+    unit_adjusted_maintenance: Floats
+    unit_initial: Floats
+    unit_maintenance: Floats
+    unit_coverage: Floats
+    unit_state: Ints
+    failures: dict[int, Failure]
+
+    def __len__(self) -> int:
+        """Return the number of accounts, refused ones included."""
+        return len(self.resolved.account_ids)
+
+    def account_sum(self, unit_column: Floats) -> Floats:
+        """Return a money column of pools summed by account [accounts], in `reporting_asset`."""
+        units = self.resolved.units
+        money = unit_column * (units.numeraire if self.resolved.in_settlement else 1.0)
+        total = np.bincount(units.account, weights=money, minlength=len(self))
+        total[list(self.failures)] = np.nan
+        return total
+
+    def worst_unit(self, account: int) -> int:
+        """Return the pool of an account that stands worst: by state, then by coverage."""
+        units = np.flatnonzero(self.resolved.units.account == account)
+        order = np.lexsort([self.unit_coverage[units], -self.unit_state[units]])
+        return int(units[order[0]])
+
+    def rows(self) -> list[BookRow]:
+        """Return one short row for each account, in book order."""
+        sums = [
+            self.account_sum(column)
+            for column in (
+                self.unit_equity, self.unit_adjusted_initial, self.unit_adjusted_maintenance, self.unit_initial,
+                self.unit_maintenance, self.unit_adjusted_initial - self.unit_initial,
+                self.unit_adjusted_maintenance - self.unit_maintenance,
+            )
+        ]  # fmt: skip
+        return [self._row(account, [float(column[account]) for column in sums]) for account in range(len(self))]
+
+    def _row(self, account: int, sums: list[float]) -> BookRow:
+        name = self.resolved.account_ids[account]
+        if account in self.failures:
+            return BookRow(account=name, failure=self.failures[account])
+        worst = self.worst_unit(account)
+        return BookRow(
+            account=name,
+            state=STATES[int(self.unit_state[worst])],
+            equity=sums[0],
+            adjusted_equity_initial=sums[1],
+            adjusted_equity_maintenance=sums[2],
+            initial_margin=sums[3],
+            maintenance_margin=sums[4],
+            coverage_ratio=float(self.unit_coverage[worst]),
+            available_margin=sums[5],
+            maintenance_headroom=sums[6],
+        )
+
+    def report(self, account: int, *, withdrawable: bool = False) -> MarginReport:
+        """Return the whole report of one account; raises its :class:`InputError` if it was refused."""
+        failure = self.failures.get(account)
+        if failure is not None:
+            raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
+        amounts = withdrawable_amounts(self.resolved, self.rulebook, account) if withdrawable else None
+        return make_report(self, account, amounts)
+
+
+def assess_book(
+    book: Book, snapshot: Snapshot, rulebook: Rulebook, *, max_quote_age_seconds: float | None = 3600.0
+) -> BookReport:
+    """Return every account's equity and requirements; accounts that cannot be assessed become failures.
+
+    Parameters
+    ----------
+    max_quote_age_seconds
+        Quotes observed longer before `snapshot.as_of` are refused; None accepts any age.
+    """
+    return assess_resolved(resolve(book, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds), rulebook)
+
+
+def assess_resolved(resolved: Resolved, rulebook: Rulebook) -> BookReport:
+    """Return the report of a book whose names are already arrays: pure functions from here on."""
+    evaluation = Evaluation(resolved, rulebook)
+    equity = evaluation.equity()
+    adjusted = {name: np.asarray(evaluation.adjusted(name)) for name in (INITIAL, MAINTENANCE)}
+    required = {name: np.asarray(evaluation.requirement(name)) for name in rulebook.requirements}
+    ratio = coverage(adjusted[MAINTENANCE], required[MAINTENANCE], equity)
+    state = states_of(evaluation, equity, adjusted, required, ratio)
+    failures = {**resolved.failures, **evaluation.failures}
+    _refuse_undefined(resolved, [equity, *adjusted.values(), *required.values()], failures)
+    return BookReport(
+        resolved=resolved,
+        rulebook=rulebook,
+        evaluation=evaluation,
+        reporting_asset=resolved.reporting_asset,
+        unit_equity=equity,
+        unit_adjusted_initial=adjusted[INITIAL],
+        unit_adjusted_maintenance=adjusted[MAINTENANCE],
+        unit_initial=required[INITIAL],
+        unit_maintenance=required[MAINTENANCE],
+        unit_coverage=ratio,
+        unit_state=state,
+        failures=failures,
+    )
+
+
+def _refuse_undefined(resolved: Resolved, columns: list[Floats], failures: dict[int, Failure]) -> None:
+    """Refuse accounts whose figures came out as NaN or infinite: no number is better than a wrong one."""
+    undefined = ~np.isfinite(np.stack(columns)).all(axis=0)
+    for account in np.unique(resolved.units.account[undefined]).tolist():
+        message = "the rulebook's formulas give no finite number for this account; `explain` shows where"
+        failure = Failure(FailureReason.UNDEFINED_RESULT, message, resolved.account_ids[account])
+        failures.setdefault(account, failure)
+
+
+def assess(
+    account: Account,
+    snapshot: Snapshot,
+    rulebook: Rulebook,
+    *,
+    max_quote_age_seconds: float | None = 3600.0,
+    withdrawable: bool = True,
+) -> MarginReport:
+    """Return what an account is worth, what must back it, and the named lines why.
+
+    Parameters
+    ----------
+    max_quote_age_seconds
+        Quotes observed longer before `snapshot.as_of` are refused; None accepts any age.
+    withdrawable
+        Whether to solve for what could be withdrawn of each asset (some dozens of evaluations).
+
+    Raises
+    ------
+    InputError
+        With the one reason why the account cannot be assessed.
+    """
+    book = Book.from_accounts([account])
+    report = assess_book(book, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
+    return report.report(0, withdrawable=withdrawable)
+
+
+__all__ = ["AccountState", "BookReport", "assess", "assess_book", "assess_resolved"]

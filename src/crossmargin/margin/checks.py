@@ -1,0 +1,233 @@
+"""What a rulebook must be besides readable: every name known, every line used, every sum of one dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from crossmargin.margin.dimensions import MONEY, QUANTITY, RATIO, USD, Dimension
+from crossmargin.margin.inference import COLUMNS, Inference, Scope
+from crossmargin.margin.locate import Path
+from crossmargin.margin.model import (
+    Block,
+    Either,
+    Formula,
+    Line,
+    Pairing,
+    Parameter,
+    Rulebook,
+    Scan,
+    Slopes,
+    Tiers,
+    Variants,
+    WorstSide,
+)
+from crossmargin.margin.reading import Reader, suggestion
+from crossmargin.margin.vocabulary import AXES, MEASURES, SHOCK_COLUMNS, TRIGGER_MEASURES
+
+__all__ = ["check"]
+
+_AXIS_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(dict.fromkeys(AXES, "ratio"))
+_SHOCK_COLUMNS: Final[Mapping[str, str]] = MappingProxyType({name: COLUMNS[name] for name in SHOCK_COLUMNS})
+_VALUE_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {name: dimension for name, dimension in COLUMNS.items() if name not in {"value", "equity"}}
+)
+_TRIGGER_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {**COLUMNS, **{name: measure.dimension for name, measure in TRIGGER_MEASURES.items()}}
+)
+_LINE_DIMENSIONS: Final = (MONEY, RATIO, QUANTITY, USD, MONEY / QUANTITY)
+
+
+def check(reader: Reader, rulebook: Rulebook) -> None:
+    """Refuse what can be read but cannot mean anything.
+
+    Raises
+    ------
+    RulebookError
+        With the line where it stands and what to do.
+    """
+    _check_names(reader, rulebook)
+    inference = Inference(reader, rulebook, _line)
+    for requirement in rulebook.requirements:
+        inference.requirement(requirement)
+        scope = Scope(requirement)
+        at = ("equity", "adjusted")
+        inference.expect(inference.parameter(rulebook.adjusted, at, scope), at, MONEY)
+        for line in rulebook.lines.values():
+            if reader.flag((line.section, line.name, "reported_only")):
+                inference.line(line, (line.section, line.name), requirement)
+    _check_trigger(inference, rulebook)
+    _check_valuation(inference, rulebook)
+    _check_used(reader, rulebook, inference.used)
+
+
+def _check_names(reader: Reader, rulebook: Rulebook) -> None:
+    """A name means one thing."""
+    homes: dict[str, str] = {}
+    sections: tuple[tuple[str, Mapping[str, object]], ...] = (
+        ("parameters", rulebook.parameters),
+        ("values", rulebook.values),
+        ("charges", rulebook.charges),
+        ("requirement", rulebook.requirements),
+        ("inputs", rulebook.inputs),
+    )
+    for section, entries in sections:
+        for name in entries:
+            at = (section, name)
+            measured = name in MEASURES or name in TRIGGER_MEASURES
+            if measured and section != "parameters":
+                raise reader.error(f"`{name}` is a measure and cannot be redefined: rename it", at)
+            if name in homes:
+                message = f"`{name}` stands in [{homes[name]}] and in [{section}]"
+                raise reader.error(f"{message}: rename one", at)
+            homes[name] = section
+
+
+def _check_trigger(inference: Inference, rulebook: Rulebook) -> None:
+    """The trigger compares like with like."""
+    own = rulebook.liquidation.parameters
+    scope = Scope("maintenance", ("liquidation",), own, columns=_TRIGGER_COLUMNS)
+    inference.formula(rulebook.liquidation.trigger, ("liquidation", "trigger"), scope)
+
+
+def _check_valuation(inference: Inference, rulebook: Rulebook) -> None:
+    """What a leg is worth is money."""
+    for kind, formula in rulebook.valuation.items():
+        at = ("valuation", "value", kind)
+        scope = Scope("maintenance", level="leg", columns=_VALUE_COLUMNS, lines=False)
+        inference.expect(inference.formula(formula, at, scope), at, MONEY)
+
+
+def _line(inference: Inference, line: Line, scope: Scope) -> Dimension:
+    """The dimension of a line: of its formula, or of what its kind makes."""
+    at: Path = (line.section, line.name)
+    spec = line.spec
+    if isinstance(spec, Formula):
+        found = inference.formula(spec, (*at, "is"), scope)
+    elif isinstance(spec, Variants):
+        held = inference.variant(spec, (*at, "is"), scope.variant)
+        assert isinstance(held, Formula)
+        found = inference.formula(held, (*at, "is", scope.variant), scope)
+    else:
+        found = _kind(inference, line, spec, scope)
+    inference.expect(found, at, *_LINE_DIMENSIONS)
+    return found
+
+
+def _kind(inference: Inference, line: Line, spec: object, scope: Scope) -> Dimension:
+    """The dimension that a kind makes of the legs."""
+    at: Path = (line.section, line.name)
+    if isinstance(spec, Scan):
+        return _scan(inference, spec, at, scope)
+    if isinstance(spec, Pairing):
+        return _pairing(inference, spec, at, scope)
+    if isinstance(spec, Either):
+        legs = replace(scope, level="leg")
+        worths = {"balance": spec.balance, "asset_worth": spec.asset_worth}
+        worths["liability_worth"] = spec.liability_worth
+        for key, worth in worths.items():
+            inference.parameter(worth, (*at, key), legs)
+    if isinstance(spec, WorstSide):
+        lines = inference.rulebook.lines
+        if spec.line not in lines:
+            near = suggestion(spec.line, lines)
+            raise inference.reader.error(f"no line {spec.line!r}{near}", (*at, "line"))
+        return inference.line(lines[spec.line], (*at, "line"), scope.variant)
+    return MONEY
+
+
+def _pairing(inference: Inference, spec: Pairing, at: Path, scope: Scope) -> Dimension:
+    """Matched units times their rate."""
+    if spec.exposure not in MEASURES:
+        near = suggestion(spec.exposure, MEASURES)
+        raise inference.reader.error(f"no measure {spec.exposure!r}{near}", (*at, "exposure"))
+    units = inference.unit(MEASURES[spec.exposure].dimension, at)
+    found = units
+    for number, pair in enumerate(spec.pairs):
+        path = (*at, "pairs", str(number), "rate")
+        found = units * inference.parameter(pair.rate, path, scope, table=_is_table(pair.rate))
+    return found
+
+
+def _is_table(parameter: Parameter) -> bool:
+    if isinstance(parameter, Variants):
+        return any(isinstance(part, Tiers) for part in parameter.by_requirement.values())
+    return isinstance(parameter, Tiers)
+
+
+def _scan(inference: Inference, spec: Scan, at: Path, scope: Scope) -> Dimension:
+    """Losses of the legs under scenarios: money, or units where deltas are scanned."""
+    result = MONEY if spec.exposure == "pnl" else QUANTITY
+    for key, parameter in (("confidence", spec.confidence), ("weight", spec.weight)):
+        if parameter is not None:
+            inference.expect(inference.parameter(parameter, (*at, key), scope), (*at, key), RATIO)
+    for key, table in (("close_out", spec.close_out), ("fold", spec.fold)):
+        _slopes(inference, table, (*at, key), scope, result)
+    inference.used.add(("scenarios", spec.scenarios))
+    for number, block in enumerate(inference.rulebook.scenarios[spec.scenarios]):
+        _block(inference, block, ("scenarios", spec.scenarios, str(number)), scope.variant, result)
+    return result
+
+
+def _slopes(
+    inference: Inference, table: Mapping[str, Slopes], at: Path, scope: Scope, result: Dimension
+) -> None:
+    """Slopes are plain numbers, the cap and the deductible of what they fold."""
+    for level, slopes in table.items():
+        there = replace(scope, level=level)
+        for key, wanted in (("gain", RATIO), ("loss", RATIO), ("gain_cap", result), ("deductible", result)):
+            parameter: Parameter | None = getattr(slopes, key)
+            path = (*at, level, key)
+            if parameter is not None:
+                inference.expect(inference.parameter(parameter, path, there), path, wanted)
+
+
+def _block(inference: Inference, block: Block, at: Path, variant: str, result: Dimension) -> None:
+    """Scale and weight are plain numbers; shocked vols are vols."""
+    axes = Scope(variant, columns=_AXIS_COLUMNS, lines=False)
+    for key, parameter in (("scale", block.scale), ("weight", block.weight)):
+        if parameter is not None and not isinstance(parameter, tuple):
+            inference.expect(inference.parameter(parameter, (*at, key), axes), (*at, key), RATIO)
+    _slopes(inference, block.fold, (*at, "fold"), Scope(variant, lines=False), result)
+    shocks = inference.rulebook.shocks
+    scope = Scope(variant, ("shocks",), shocks.parameters, "leg", _SHOCK_COLUMNS, lines=False)
+    for vol in block.vol:
+        if vol != "same":
+            path = ("shocks", "vol", vol)
+            inference.expect(inference.parameter(shocks.vol[vol], path, scope), path, RATIO)
+
+
+def _check_used(reader: Reader, rulebook: Rulebook, used: set[Path]) -> None:
+    """Refuse what nothing reads."""
+    for line in rulebook.lines.values():
+        at: Path = (line.section, line.name)
+        if at not in used:
+            advice = (
+                "read it in a requirement, in equity or in a line, say reported_only = true, or delete it"
+            )
+            raise reader.error(f"unused line: {advice}", at)
+    for at in _stated(rulebook):
+        beside = (*at[:-1], "where", at[-1])
+        if at not in used and beside not in used:
+            place = at if reader.get(at) is not None else beside
+            raise reader.error(f"unused: nothing reads `{at[-1]}`; use it or delete it", place)
+    words = {word for line in rulebook.lines.values() for entry in line.of for word in entry}
+    for tag in rulebook.tags:
+        if tag not in words:
+            raise reader.error("unused: no line's `of` has this word; use it or delete it", ("tags", tag))
+
+
+def _stated(rulebook: Rulebook) -> list[Path]:
+    """Everything that must be read by something."""
+    lines = rulebook.lines.values()
+    own: list[Path] = [(line.section, line.name, key) for line in lines for key in line.parameters]
+    return [
+        *own,
+        *(("parameters", key) for key in rulebook.parameters),
+        *(("scenarios", key) for key in rulebook.scenarios),
+        *(("shocks", "vol", key) for key in rulebook.shocks.vol),
+        *(("shocks", key) for key in rulebook.shocks.parameters),
+        *(("inputs", key) for key in rulebook.inputs),
+    ]

@@ -1,0 +1,379 @@
+"""Formulas on rows: which rows a line has, what a name means there, and how finer levels sum into coarser ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossmargin.errors import Failure, FailureReason
+from crossmargin.margin.expression import Name, evaluate
+from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
+from crossmargin.margin.kinds import KINDS
+from crossmargin.margin.measures import Measures
+from crossmargin.margin.model import Constant, Formula, Keyed, Tiers, Variants
+from crossmargin.margin.tables import keyed_codes, keyed_value
+from crossmargin.margin.tape import Traced, plain, scatter, segment_sum, take
+from crossmargin.margin.vocabulary import MEASURES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.model import Line, Parameter, Rulebook
+    from crossmargin.margin.resolved import Resolved
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+_EMPTY: Mapping[str, Parameter] = {}
+_UNIT_MEASURES = frozenset({"numeraire", "stable_price"})
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a formula is evaluated: a level's rows, and the legs that count there.
+
+    `legs` and `rows` are indices, or None for all; `row_of` gives the position among `rows` of each of `legs`.
+    """
+
+    level: str
+    of: tuple[frozenset[str], ...]
+    legs: Ints
+    rows: Ints
+    row_of: Ints
+
+    @property
+    def key(self) -> tuple[str, tuple[frozenset[str], ...]]:
+        """What makes two frames of one evaluation the same."""
+        return self.level, self.of
+
+
+class Evaluation:
+    """One rulebook's lines over one resolved book, each computed on first use and kept.
+
+    Parameters
+    ----------
+    quantity
+        [legs] signed contracts; default those held. A traced column makes every result traced.
+    """
+
+    def __init__(
+        self,
+        resolved: Resolved,
+        rulebook: Rulebook,
+        quantity: Any = None,  # noqa: ANN401 - plain or traced
+        functions: Mapping[str, Callable[..., Any]] = NUMPY_FUNCTIONS,
+    ) -> None:
+        self.resolved = resolved
+        self.rulebook = rulebook
+        self.functions = functions
+        self.quantity = resolved.legs.quantity if quantity is None else quantity
+        self.measures = Measures(resolved, self.quantity, functions)
+        self.failures: dict[int, Failure] = {}
+        self.details: dict[tuple[str, str], Any] = {}
+        self._lines: dict[tuple[str, str], Any] = {}
+        self._frames: dict[tuple[str, tuple[frozenset[str], ...]], Frame] = {}
+        self._kept: dict[tuple[Any, ...], Any] = {}
+        self._varies: dict[str, bool] = {}
+
+    # --- results
+
+    def requirement(self, name: str) -> Any:  # noqa: ANN401 - plain or traced
+        """Return one requirement [units], reporting asset."""
+        return self._account_formula(self.rulebook.requirements[name], name)
+
+    def adjusted(self, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
+        """Return the adjusted equity for one requirement [units], reporting asset."""
+        return self._account_formula(self.rulebook.adjusted, requirement)
+
+    def equity(self) -> Any:  # noqa: ANN401 - plain or traced
+        """Return the standard equity [units], reporting asset."""
+        return segment_sum(self.measures["equity"], self.resolved.legs.unit, len(self.resolved.units))
+
+    def line_total(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
+        """Return a line summed to the account level [units]."""
+        return self._coarsened(self.line(name, requirement), self.rulebook.line(name).level, "account")
+
+    def _account_formula(self, parameter: Parameter, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
+        value = self.parameter(parameter, self.account_frame(), requirement, _EMPTY)
+        return value if isinstance(value, Traced) else np.broadcast_to(value, len(self.resolved.units))
+
+    # --- lines
+
+    def line(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
+        """Return one line [rows of its level]; rows without a selected leg hold 0."""
+        key = (name, requirement if self._line_varies(name) else "")
+        if key not in self._lines:
+            line = self.rulebook.line(name)
+            if line.kind == "is":
+                self._lines[key] = self._formula_line(line, requirement)
+            else:
+                self._lines[key] = KINDS[line.kind].compute(self, line, requirement, key)
+        return self._lines[key]
+
+    def detail(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - each kind keeps its own
+        """Return what a kind kept for explanation (a scan: its rows of P&L)."""
+        self.line(name, requirement)
+        return self.details[name, requirement if self._line_varies(name) else ""]
+
+    def _formula_line(self, line: Line, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
+        frame = self.frame(line.level, line.of, charged=line.section == "charges")
+        value = self.parameter(line.spec, frame, requirement, line.parameters)
+        if not isinstance(value, Traced):
+            value = np.broadcast_to(value, frame.rows.shape)
+        return scatter(value, frame.rows, self.row_count(line.level))
+
+    def _line_varies(self, name: str) -> bool:
+        """Return whether a line may differ between requirements (else it is computed once)."""
+        if name not in self._varies:
+            self._varies[name] = True  # the graph is acyclic; this only guards the recursion
+            line = self.rulebook.line(name)
+            parts = [line.spec, *line.parameters.values()]
+            if line.kind != "is":
+                parts += list(KINDS[line.kind].parameters(self.rulebook, line))
+            self._varies[name] = any(self._part_varies(part, line) for part in parts)
+        return self._varies[name]
+
+    def _part_varies(self, part: Any, line: Line) -> bool:  # noqa: ANN401 - any parameter form
+        if isinstance(part, Variants):
+            return True
+        if isinstance(part, Keyed):
+            return any(self._part_varies(entry, line) for entry in (*part.entries.values(), part.default))
+        if not isinstance(part, Formula):
+            return False
+        for name in _names(part):
+            if name.variant is None and name.name not in line.parameters:
+                if name.name in self.rulebook.parameters:
+                    if self._part_varies(self.rulebook.parameters[name.name], line):
+                        return True
+                elif name.name in self.rulebook.lines and self._line_varies(name.name):
+                    return True
+        return False
+
+    # --- rows
+
+    def row_count(self, level: str) -> int:
+        """Return the number of rows of a level."""
+        return self.quantity_plain.shape[0] if level == "leg" else len(self.resolved.levels[level])
+
+    @property
+    def quantity_plain(self) -> Floats:
+        """The quantities as numbers, traced or not."""
+        return np.asarray(plain(self.quantity))
+
+    def unit_of_row(self, level: str) -> Ints:
+        """Return the unit of each row of a level."""
+        return self.resolved.legs.unit if level == "leg" else self.resolved.levels[level].unit
+
+    def account_frame(self) -> Frame:
+        """Return the frame of requirements: every unit, every leg."""
+        key = ("account", (frozenset({"*"}),))
+        if key not in self._frames:
+            legs = np.arange(self.row_count("leg"))
+            self._frames[key] = Frame(*key, legs, np.arange(len(self.resolved.units)), self.resolved.legs.unit)
+        return self._frames[key]
+
+    def frame(self, level: str, of: tuple[frozenset[str], ...], *, charged: bool = False) -> Frame:
+        """Return the rows of `level` that hold a selected leg. `charged` leaves out muted opposite positions."""
+        muted = charged and bool(self.resolved.legs.muted.any())
+        key = (level, (*of, frozenset({"-muted"})) if muted else of)
+        if key not in self._frames:
+            chosen = self.selected(of)
+            if muted:
+                chosen = chosen & ~self.resolved.legs.muted
+            legs = np.flatnonzero(chosen)
+            if level == "leg":
+                self._frames[key] = Frame(*key, legs, legs, np.arange(legs.shape[0]))
+            else:
+                full = self.resolved.levels[level].row_of_leg[legs]
+                rows, row_of = np.unique(full, return_inverse=True)
+                self._frames[key] = Frame(*key, legs, rows, row_of.astype(np.int64))
+        return self._frames[key]
+
+    def selected(self, of: tuple[frozenset[str], ...]) -> npt.NDArray[np.bool_]:
+        """Return which legs count: those that hold anything and that `of` selects (none given: all)."""
+        legs = self.resolved.legs
+        active = (self.quantity_plain != 0) | (legs.cost != 0) | (legs.accrued != 0)
+        if not of:
+            return np.asarray(active)
+        union = np.zeros(active.shape, dtype=bool)
+        for conjunction in of:
+            chosen = active
+            for word in sorted(conjunction):
+                chosen = chosen & (self._tagged(word) if word in self.rulebook.tags else self.measures.word(word))
+            union |= chosen
+        return union
+
+    def _tagged(self, word: str) -> npt.NDArray[np.bool_]:
+        tag, names, c = self.rulebook.tags[word], self.resolved.names, self.resolved.contracts
+        by_symbol = np.asarray([s in tag.instruments for s in names.symbols], dtype=bool)[c.symbol]
+        by_asset = np.asarray([a in tag.assets for a in names.assets], dtype=bool)[c.own_asset] & (c.kind == 4)
+        by_bucket = np.asarray([b in tag.underlyings for b in names.buckets], dtype=bool)[c.bucket]
+        return np.asarray((by_symbol | by_asset | by_bucket)[self.resolved.legs.contract])
+
+    # --- names
+
+    def parameter(
+        self, parameter: Parameter, frame: Frame, requirement: str, own: Mapping[str, Parameter]
+    ) -> Any:  # noqa: ANN401 - a number, a column, a tier table
+        """Return a parameter on a frame's rows."""
+        if isinstance(parameter, Constant):
+            return parameter.value
+        if isinstance(parameter, Tiers):
+            return TierColumn((parameter,))
+        if isinstance(parameter, Variants):
+            chosen = parameter.by_requirement.get(requirement)
+            chosen = parameter.by_requirement["initial"] if chosen is None else chosen
+            return self.parameter(chosen, frame, requirement, own)
+        if isinstance(parameter, Keyed):
+            codes = keyed_codes(self, parameter, frame)
+            return keyed_value(parameter, codes, lambda entry: self.parameter(entry, frame, requirement, own))
+        key = (id(parameter), frame.key, requirement)
+        if key not in self._kept:
+            self._kept[key] = self.formula(parameter, frame, requirement, own)
+        return self._kept[key]
+
+    def formula(self, formula: Formula, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - as above
+        """Return a formula on a frame's rows."""
+        lookup = partial(self.name, frame=frame, requirement=requirement, own=own)
+        aggregate = partial(self._aggregate, frame=frame, requirement=requirement)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return evaluate(formula.tree, lookup, self.functions, aggregate)
+
+    def name(self, name: Name, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - as above
+        """Return what a name means on a frame's rows: own, shared, a line, a requirement, an input, a measure."""
+        wanted = name.variant or requirement
+        for table in (own, self.rulebook.parameters):
+            if name.name in table:
+                return self.parameter(table[name.name], frame, wanted, own)
+        if name.name in self.rulebook.lines:
+            return self._line_on(name.name, frame, wanted)
+        if name.name in self.rulebook.requirements:
+            return self._account_formula(self.rulebook.requirements[name.name], name.name)
+        if name.name in self.resolved.inputs:
+            return self.resolved.inputs[name.name][frame.rows]
+        return self._measure_on(name.name, frame)
+
+    def _line_on(self, name: str, frame: Frame, requirement: str) -> Any:  # noqa: ANN401 - as above
+        key = (name, frame.key, requirement)
+        if key not in self._kept:
+            level = self.rulebook.line(name).level
+            value = self.line(name, requirement)
+            self._kept[key] = take(self._coarsened(value, level, frame.level), frame.rows)
+        return self._kept[key]
+
+    def _coarsened(self, value: Any, level: str, to: str) -> Any:  # noqa: ANN401 - as above
+        """Return a column of one level on all rows of another: finer ones sum, coarser ones repeat."""
+        if level == to:
+            return value
+        levels = self.resolved.levels
+        if level == "leg":
+            return segment_sum(value, levels[to].row_of_leg, len(levels[to]))
+        if to == "leg":
+            return take(value, levels[level].row_of_leg)
+        order = ["strike", "expiry", "bucket", "account"]
+        finer = level == "asset" or (to != "asset" and order.index(level) < order.index(to))
+        if finer:
+            return segment_sum(value, levels[to].row_of_leg[levels[level].first_leg], len(levels[to]))
+        return take(value, levels[level].row_of_leg[levels[to].first_leg])
+
+    def _measure_on(self, name: str, frame: Frame) -> Any:  # noqa: ANN401 - as above
+        key = (name, frame.key)
+        if key in self._kept:
+            return self._kept[key]
+        if name in _UNIT_MEASURES:
+            value = self.resolved.units.numeraire[self.unit_of_row(frame.level)[frame.rows]]
+        elif name == "equity":
+            value = take(self.equity(), self.unit_of_row(frame.level)[frame.rows])
+        elif name == "value":
+            value = self._summed(self._values(), frame)
+        elif MEASURES[name].extensive:
+            value = self._summed(self.measures[name], frame)
+        else:
+            value = self._common(name, frame)
+        self._kept[key] = value
+        return value
+
+    def _summed(self, column: Any, frame: Frame) -> Any:  # noqa: ANN401 - as above
+        chosen = take(column, frame.legs)
+        return chosen if frame.level == "leg" else segment_sum(chosen, frame.row_of, frame.rows.shape[0])
+
+    def _common(self, name: str, frame: Frame) -> Floats:
+        """Return an intensive measure on coarser rows: it must be equal across the row."""
+        column = np.asarray(self.measures[name])[frame.legs]
+        if frame.level == "leg":
+            return column
+        if name == "index" and frame.level == "bucket":
+            return self._bucket_index(frame, column)
+        value = np.full(frame.rows.shape[0], np.nan)
+        value[frame.row_of[::-1]] = column[::-1]
+        differs = ~np.isclose(column, value[frame.row_of], rtol=1e-9, atol=0.0, equal_nan=True)
+        if differs.any():
+            units = self.resolved.legs.unit[frame.legs[differs]]
+            message = f"{name} differs between legs of one {frame.level}; the rulebook reads it there as one number"
+            self.fail(units, FailureReason.INCONSISTENT_ROW, message)
+        return value
+
+    def _bucket_index(self, frame: Frame, column: Floats) -> Floats:
+        """Return the index of a bucket: the price of its own asset; where that has none, its first leg's index."""
+        first = np.full(frame.rows.shape[0], np.nan)
+        first[frame.row_of[::-1]] = column[::-1]
+        legs = self.resolved.levels["bucket"].first_leg[frame.rows]
+        contract, unit = self.resolved.legs.contract[legs], self.resolved.legs.unit[legs]
+        own = self.resolved.contracts.root_rate[contract] / self.resolved.units.numeraire[unit]
+        return np.where(np.isnan(own), first, own)
+
+    def _values(self) -> Any:  # noqa: ANN401 - as above
+        """Return what [valuation] says each leg is worth; kinds it does not name take the standard worth."""
+        if "values" not in self._kept:
+            worth = self.measures["equity"]
+            for kind, formula in self.rulebook.valuation.items():
+                frame = self.frame("leg", (frozenset({kind}),))
+                said = self.formula(formula, frame, "maintenance", _EMPTY)
+                standard = scatter(take(worth, frame.legs), frame.legs, self.row_count("leg"))
+                worth = worth - standard + scatter(said, frame.legs, self.row_count("leg"))
+            self._kept["values"] = worth
+        return self._kept["values"]
+
+    def _aggregate(self, function: str, name: Name, *args: Any, frame: Frame, requirement: str) -> Any:  # noqa: ANN401 - as above
+        """Return `largest` or `root` of a finer column on a frame's rows."""
+        if name.name in self.rulebook.lines:
+            level = self.rulebook.line(name.name).level
+            column = self.line(name.name, name.variant or requirement)
+            legs = np.arange(self.row_count("leg")) if level == "leg" else self.resolved.levels[level].first_leg
+        else:
+            column, legs = take(self.measures[name.name], frame.legs), frame.legs
+        full = self.resolved.levels[frame.level].row_of_leg[legs]
+        place = np.full(self.row_count(frame.level), -1, dtype=np.int64)
+        place[frame.rows] = np.arange(frame.rows.shape[0])
+        inside = np.flatnonzero(place[full] >= 0)
+        column, row_of, rows = take(column, inside), place[full][inside], frame.rows.shape[0]
+        if function == "root":
+            rho = args[0]
+            squares, total = segment_sum(column * column, row_of, rows), segment_sum(column, row_of, rows)
+            inner = squares * (1.0 - rho) + total * total * rho
+            return self.functions["sqrt"](self.functions["max"](inner, 0.0))
+        best = np.full(rows, -np.inf)
+        np.maximum.at(best, row_of, plain(column))
+        winner = np.full(rows, -1, dtype=np.int64)
+        hits = np.flatnonzero(plain(column) == best[row_of])
+        winner[row_of[hits[::-1]]] = hits[::-1]
+        return take(column, winner)
+
+    # --- refusals
+
+    def fail(self, units: Ints, reason: FailureReason, message: str) -> None:
+        """Refuse the accounts of these units; the first reason stands."""
+        ids = self.resolved.account_ids
+        for account in np.unique(self.resolved.units.account[units]).tolist():
+            self.failures.setdefault(account, Failure(reason, message, ids[account]))
+
+
+def _names(formula: Formula) -> frozenset[Name]:
+    from crossmargin.margin.expression import names  # noqa: PLC0415 (the method above shadows the word)
+
+    return names(formula.tree)

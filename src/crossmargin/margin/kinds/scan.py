@@ -1,0 +1,242 @@
+"""The `scan` kind: P&L rows of the legs, sloped and folded on the way up, then one measure of each row.
+
+The order is part of the grammar: scale the moves, weight the rows, close out and fold at each level from the finest
+up, then measure, then the line's own weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossmargin.kernels import group_rows
+from crossmargin.margin.kinds.kind import Kind
+from crossmargin.margin.kinds.measures_of_row import loss_of_rows, scenario_shares
+from crossmargin.margin.shocks import Cells, scenario_cells
+from crossmargin.margin.tape import Traced, plain, scatter, take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.evaluation import Evaluation, Frame
+    from crossmargin.margin.model import Line, Parameter, Rulebook, Scan, Slopes
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+_ORDER = ("expiry", "bucket", "account")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanDetail:
+    """What a scan keeps: its scenarios, the P&L of each row after weights and folds, and the worst of each."""
+
+    cells: Cells
+    frame: Frame
+    pnl: Floats
+    loss: Floats
+    worst: Ints
+    weight: Floats
+    measure: str
+    confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """One level on the way up: its frame, rows before the fold, and the fold's slope at each cell."""
+
+    frame: Frame
+    slope: Floats | None
+    close_out: Floats | None
+
+
+def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[str, str]) -> Any:  # noqa: ANN401 - plain or traced
+    spec: Scan = line.spec
+    cells = _cells(evaluation, spec.scenarios)
+    frame = evaluation.frame(line.level, line.of, charged=line.section == "charges")
+    scale = take(evaluation.quantity, frame.legs) * _rate(evaluation, frame)
+    climb = _Climb(evaluation, line, requirement, cells)
+    pnl = climb.rows(plain(scale), frame)
+    confidence = _number(evaluation, spec.confidence, frame, requirement, line)
+    loss, worst = loss_of_rows(pnl, spec.measure, confidence)
+    weight = np.ones(frame.rows.shape[0])
+    if spec.weight is not None:
+        weight = weight * plain(evaluation.parameter(spec.weight, frame, requirement, line.parameters))
+    evaluation.details[key] = ScanDetail(cells, frame, pnl, loss * weight, worst, weight, spec.measure, confidence)
+    result: Any = loss * weight
+    if isinstance(scale, Traced):
+        shares = scenario_shares(pnl, spec.measure, confidence, loss) * weight[:, None]
+        slopes = climb.leg_slopes(-shares, frame)
+        result = Traced(result, [(scale, lambda adjoint: adjoint[frame.row_of] * slopes)])
+    return scatter(result, frame.rows, evaluation.row_count(line.level))
+
+
+def _cells(evaluation: Evaluation, name: str) -> Cells:
+    key = ("cells", name)
+    if key not in evaluation.details:
+        evaluation.details[key] = scenario_cells(evaluation.resolved, evaluation.rulebook, name)
+    cells: Cells = evaluation.details[key]
+    return cells
+
+
+def _rate(evaluation: Evaluation, frame: Frame) -> Floats:
+    """Return what turns a contract's gain into the pool's reporting asset, [legs of the frame]."""
+    numeraire = np.asarray(evaluation.measures["numeraire"])[frame.legs]
+    if not evaluation.resolved.in_settlement:
+        return 1.0 / numeraire
+    return np.asarray(evaluation.measures.of_contract("settle_rate")[frame.legs] / numeraire)
+
+
+def _number(
+    evaluation: Evaluation, parameter: Parameter | None, frame: Frame, requirement: str, line: Line
+) -> float | None:
+    if parameter is None:
+        return None
+    value = np.asarray(evaluation.parameter(parameter, frame, requirement, line.parameters))
+    return float(value.reshape(-1)[0]) if value.size else None
+
+
+class _Climb:
+    """Takes leg rows up to the line's level, level by level, and remembers the slopes it met."""
+
+    def __init__(self, evaluation: Evaluation, line: Line, requirement: str, cells: Cells) -> None:
+        self.evaluation = evaluation
+        self.line = line
+        self.spec: Scan = line.spec
+        self.requirement = requirement
+        self.cells = cells
+        self.stages: list[_Stage] = []
+
+    def levels(self) -> list[str]:
+        """Return the levels at which something happens, finest first, the line's own last."""
+        folded = {*self.spec.fold, *self.spec.close_out}
+        for _, block in self.cells.blocks:
+            folded |= set(block.fold)
+        below = _ORDER[: _ORDER.index(self.line.level)]
+        return [level for level in below if level in folded] + [self.line.level]
+
+    def rows(self, scale: Floats, top: Frame) -> Floats:
+        """Return the P&L rows [rows of the line, scenarios]."""
+        pnl: Floats | None = None
+        before: Frame | None = None
+        for level in self.levels():
+            frame = top if level == self.line.level else self._frame(level)
+            if pnl is None or before is None:
+                pnl = self._grouped(scale, frame, self.cells.valuation.gain)
+            else:
+                pnl = _summed_rows(pnl, before, frame)
+            close_out = None
+            if level in self.spec.close_out:
+                shocked = self._grouped(scale, frame, self.cells.valuation.shocked)
+                close_out = self._value_slope(self.spec.close_out[level], frame, shocked)
+                pnl = pnl + (close_out - 1.0) * shocked
+            pnl, slope = self._folded(level, frame, pnl)
+            self.stages.append(_Stage(frame, slope, close_out))
+            before = frame
+        assert pnl is not None
+        return pnl
+
+    def _frame(self, level: str) -> Frame:
+        return self.evaluation.frame(level, self.line.of, charged=self.line.section == "charges")
+
+    def _grouped(self, scale: Floats, frame: Frame, matrix: Floats) -> Floats:
+        """Return legs times matrix summed by the frame's rows."""
+        contract = self.evaluation.resolved.legs.contract[frame.legs]
+        if frame.level == "account":  # the only level whose legs lie apart
+            order = np.argsort(frame.row_of, kind="stable")
+            scale, contract, row_of = scale[order], contract[order], frame.row_of[order]
+        else:
+            row_of = frame.row_of
+        starts = np.flatnonzero(np.diff(row_of, prepend=-1))
+        return group_rows(scale, contract, matrix, starts)
+
+    def _value_slope(self, slopes: Slopes, frame: Frame, shocked: Floats) -> Floats:
+        gain, loss = (self._column(p, frame) for p in (slopes.gain, slopes.loss))
+        return np.where(shocked > 0, gain, np.where(shocked < 0, loss, 1.0))
+
+    def _folded(self, level: str, frame: Frame, pnl: Floats) -> tuple[Floats, Floats | None]:
+        folds: list[tuple[slice, Slopes]] = []
+        if level in self.spec.fold:
+            folds.append((slice(None), self.spec.fold[level]))
+        folds += [(where, block.fold[level]) for where, block in self.cells.blocks if level in block.fold]
+        if not folds:
+            return pnl, None
+        pnl, slope = pnl.copy(), np.ones_like(pnl)
+        for where, slopes in folds:
+            pnl[:, where], step = self._fold(slopes, frame, pnl[:, where])
+            slope[:, where] *= step
+        return pnl, slope
+
+    def _fold(self, slopes: Slopes, frame: Frame, x: Floats) -> tuple[Floats, Floats]:
+        """Return min(gain max(x, 0), gain_cap) + min(loss min(x, 0) + deductible, 0) and its slope."""
+        gain, loss = self._column(slopes.gain, frame), self._column(slopes.loss, frame)
+        up = gain * np.maximum(x, 0.0)
+        down = loss * np.minimum(x, 0.0)
+        up_slope, down_slope = np.where(x > 0, gain, 0.0), np.where(x < 0, loss, 0.0)
+        if slopes.gain_cap is not None:
+            cap = self._column(slopes.gain_cap, frame)
+            up_slope, up = np.where(up > cap, 0.0, up_slope), np.minimum(up, cap)
+        if slopes.deductible is not None:
+            down = down + self._column(slopes.deductible, frame)
+            down_slope, down = np.where(down >= 0, 0.0, down_slope), np.minimum(down, 0.0)
+        return up + down, up_slope + down_slope
+
+    def _column(self, parameter: Parameter, frame: Frame) -> Floats:
+        value = plain(self.evaluation.parameter(parameter, frame, self.requirement, self.line.parameters))
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), frame.rows.shape)[:, None]
+
+    def leg_slopes(self, by_pnl: Floats, top: Frame) -> Floats:
+        """Return the derivative of each row's result by each leg's scale [legs], given it by the row's P&L."""
+        slope, frame = by_pnl, top
+        for position in range(len(self.stages) - 1, -1, -1):
+            stage = self.stages[position]
+            if stage.frame is not frame:
+                slope = slope[_parent(stage.frame, frame)]
+                frame = stage.frame
+            if stage.slope is not None:
+                slope = slope * stage.slope
+            # close-outs stand at the finest stage: below it there are only legs
+            if stage.close_out is not None:
+                shocked = self.cells.valuation.shocked[self._contract(frame)]
+                extra = slope * (stage.close_out - 1.0)
+                sloped = np.einsum("ls,ls->l", extra[frame.row_of], shocked)
+                return sloped + self._by_gain(slope, frame)
+        return self._by_gain(slope, frame)
+
+    def _by_gain(self, slope: Floats, frame: Frame) -> Floats:
+        gain = self.cells.valuation.gain[self._contract(frame)]
+        return np.asarray(np.einsum("ls,ls->l", slope[frame.row_of], gain))
+
+    def _contract(self, frame: Frame) -> Ints:
+        return self.evaluation.resolved.legs.contract[frame.legs]
+
+
+def _parent(fine: Frame, coarse: Frame) -> Ints:
+    """Return the coarse row of each fine row; both frames hold the same legs."""
+    first = np.zeros(fine.rows.shape[0], dtype=np.int64)
+    first[fine.row_of[::-1]] = coarse.row_of[::-1]
+    return first
+
+
+def _summed_rows(pnl: Floats, fine: Frame, coarse: Frame) -> Floats:
+    parent = _parent(fine, coarse)
+    order = np.argsort(parent, kind="stable")
+    starts = np.flatnonzero(np.diff(parent[order], prepend=-1))
+    return group_rows(np.ones(order.shape[0]), order, pnl, starts)
+
+
+def _parameters(rulebook: Rulebook, line: Line) -> Iterable[Parameter]:
+    spec: Scan = line.spec
+    yield from (p for p in (spec.confidence, spec.weight) if p is not None)
+    folds = [*spec.fold.values(), *spec.close_out.values()]
+    for block in rulebook.scenarios[spec.scenarios]:
+        folds += list(block.fold.values())
+    for slopes in folds:
+        yield from (p for p in (slopes.gain, slopes.loss, slopes.gain_cap, slopes.deductible) if p is not None)
+
+
+SCAN = Kind(_compute, _parameters)

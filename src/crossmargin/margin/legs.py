@@ -1,0 +1,154 @@
+"""Positions, balances and orders of a book as legs: merged by key, sorted for the hot path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossmargin.errors import Failure, FailureReason
+from crossmargin.margin.resolved import Legs, expiry_key, strike_key
+from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, Contracts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from crossmargin.account import Book
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Positions, then balances, then orders, one row each, before pools are known. Shapes: all [rows].
+
+    `position` is the row in the book's positions (or -1), `isolated` the isolated position that the row belongs to
+    (or -1), `pool` the pool label's code.
+    """
+
+    account: Ints
+    contract: Ints
+    settle_asset: Ints
+    quantity: Floats
+    cost: Floats
+    accrued: Floats
+    leverage: Floats
+    fill: Floats
+    side: Ints
+    position: Ints
+    isolated: Ints
+    pool: Ints
+
+
+def gather(
+    book: Book,
+    contracts: Contracts,
+    columns: Mapping[str, int],
+    failures: dict[int, Failure],
+    opposite_positions: str,
+) -> Held:
+    """Return the rows of all accounts that stand, in book order."""
+    symbol_row = np.asarray([columns.get(name, -1) for name in book.symbols], dtype=np.int64)
+    asset_row = np.asarray([columns.get(f"\0{name}", -1) for name in book.assets], dtype=np.int64)
+    _check_entries(book, contracts, symbol_row, failures)
+    stands = np.ones(len(book), dtype=bool)
+    stands[list(failures)] = False
+    parts = [
+        _positions(book, contracts, symbol_row, stands, opposite_positions),
+        _balances(book, asset_row, stands),
+        _orders(book, symbol_row, stands),
+    ]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Held(settle_asset=contracts.settle_asset[joined["contract"]], **joined)
+
+
+def _check_entries(book: Book, c: Contracts, symbol_row: Ints, failures: dict[int, Failure]) -> None:
+    """Refuse accounts that hold a margined contract without an entry price: its P&L would be made up."""
+    p = book.positions
+    row = symbol_row[p.symbol]
+    margined = np.isin(c.kind[row], [PERPETUAL, FUTURE]) if len(c) else np.zeros(0, dtype=bool)
+    bad = (row >= 0) & np.isnan(p.entry_price)
+    bad[row >= 0] &= margined[row >= 0]
+    for i in np.flatnonzero(bad).tolist():
+        account = int(p.account[i])
+        message = "a perpetual or future needs entry_price (the mark, if its P&L is settled daily)"
+        name = book.symbols[int(p.symbol[i])]
+        failures.setdefault(
+            account, Failure(FailureReason.MISSING_ENTRY_PRICE, message, book.account_ids[account], name)
+        )
+
+
+def _positions(
+    book: Book, c: Contracts, symbol_row: Ints, stands: npt.NDArray[np.bool_], opposite: str
+) -> dict[str, npt.NDArray[np.float64] | Ints]:
+    p = book.positions
+    keep = np.flatnonzero(stands[p.account])
+    contract, quantity, entry = symbol_row[p.symbol[keep]], p.quantity[keep], p.entry_price[keep]
+    margined = np.isin(c.kind[contract], [PERPETUAL, FUTURE])
+    entry = np.where(margined, entry, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cost = np.where(c.inverse[contract] & margined, quantity / entry, quantity * entry)
+    side = np.sign(quantity).astype(np.int64) if opposite != "net" else np.zeros(keep.size, dtype=np.int64)
+    return {
+        "account": p.account[keep], "contract": contract, "quantity": quantity, "cost": cost,
+        "accrued": p.accrued_funding[keep], "leverage": p.leverage[keep], "fill": np.zeros(keep.size), "side": side,
+        "position": keep, "isolated": np.where(p.isolated[keep], keep, -1), "pool": p.pool[keep],
+    }  # fmt: skip
+
+
+def _balances(book: Book, asset_row: Ints, stands: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float64] | Ints]:
+    b = book.balances
+    keep = np.flatnonzero(stands[b.account] & ((b.amount != 0) | (b.accrued != 0)))
+    none = np.full(keep.size, -1, dtype=np.int64)
+    zeros = np.zeros(keep.size)
+    return {
+        "account": b.account[keep], "contract": asset_row[b.asset[keep]], "quantity": b.amount[keep] + b.accrued[keep],
+        "cost": zeros, "accrued": zeros, "leverage": np.full(keep.size, np.nan), "fill": zeros, "side": none + 1,
+        "position": none, "isolated": b.position[keep], "pool": none + 1,
+    }  # fmt: skip
+
+
+def _orders(book: Book, symbol_row: Ints, stands: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float64] | Ints]:
+    o = book.orders
+    keep = np.flatnonzero(stands[o.account] & ~o.reduce_only)  # a reduce-only order can only lower the requirement
+    none = np.full(keep.size, -1, dtype=np.int64)
+    zeros = np.zeros(keep.size)
+    return {
+        "account": o.account[keep], "contract": symbol_row[o.symbol[keep]], "quantity": zeros, "cost": zeros,
+        "accrued": zeros, "leverage": np.full(keep.size, np.nan), "fill": o.quantity[keep], "side": none + 1,
+        "position": none, "isolated": none, "pool": none + 1,
+    }  # fmt: skip
+
+
+def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
+    """Return the legs, same-key rows merged (fills net), sorted by (bucket, unit, expiry, strike, contract)."""
+    is_bid, is_ask = held.fill > 0, held.fill < 0
+    order = is_bid * 1 + is_ask * 2
+    key = np.stack([unit, held.contract, held.side, order])
+    unique, row = np.unique(key, axis=1, return_inverse=True)
+    row = row.reshape(-1)
+    count = unique.shape[1]
+    leverage = np.full(count, np.inf)
+    np.fmin.at(leverage, row, held.leverage)
+    sums = [np.bincount(row, weights=w, minlength=count) for w in (held.quantity, held.cost, held.accrued, held.fill)]
+    unit, contract = unique[0], unique[1]
+    rank = np.lexsort([contract, strike_key(c)[contract], expiry_key(c)[contract], unit, c.bucket[contract]])
+    quantity = sums[0][rank]
+    contract, unit = contract[rank], unit[rank]
+    muted = _muted(contract, unit, quantity, c) if opposite == "larger" else np.zeros(count, dtype=bool)
+    leverage = np.where(np.isinf(leverage), np.nan, leverage)[rank]
+    return Legs(contract, unit, quantity, sums[1][rank], sums[2][rank], leverage, sums[3][rank], muted)
+
+
+def _muted(contract: Ints, unit: Ints, quantity: Floats, c: Contracts) -> npt.NDArray[np.bool_]:
+    """Return which legs are the smaller of two opposite positions in one contract."""
+    _, pair = np.unique(np.stack([unit, contract]), axis=1, return_inverse=True)
+    pair = pair.reshape(-1)
+    largest = np.zeros(int(pair.max(initial=-1)) + 1)
+    np.maximum.at(largest, pair, np.abs(quantity))
+    smaller = np.abs(quantity) < largest[pair]
+    return np.asarray(smaller & (c.kind[contract] != ASSET) & (c.kind[contract] != OPTION))

@@ -1,0 +1,174 @@
+"""Lines of [values] and [charges]: which legs, at which level, and a formula or a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+from crossmargin.margin.locate import Path
+from crossmargin.margin.model import (
+    LEVELS,
+    Either,
+    Formula,
+    Line,
+    MaxLoss,
+    Pair,
+    Pairing,
+    Parameter,
+    Scan,
+    Variants,
+    WorstSide,
+)
+from crossmargin.margin.parameters import optional, parameter, parameters, slopes, variants
+from crossmargin.margin.reading import PROVENANCE, Reader, is_line, suggestion
+from crossmargin.margin.vocabulary import WORDS
+
+__all__ = ["Kinds", "read_lines"]
+
+Kinds: TypeAlias = Mapping[str, Callable[[Mapping[str, Any]], Any]]
+"""Kinds from outside: what makes a line's parameters of its table."""
+
+_LINE: Final = frozenset({"level", "of", "is", "kind", "where", "reported_only", *PROVENANCE})
+_MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
+
+
+def read_lines(reader: Reader, section: Literal["values", "charges"], extra: Kinds) -> dict[str, Line]:
+    """The lines of a section, in the file's order."""
+    found: dict[str, Line] = {}
+    for key, value in reader.table((section,)).items():
+        if key in PROVENANCE and not is_line(value):
+            continue
+        found[reader.identifier((section, key))] = _line(reader, section, key, extra)
+    return found
+
+
+def _line(reader: Reader, section: Literal["values", "charges"], name: str, extra: Kinds) -> Line:
+    """One line."""
+    at = (section, name)
+    table = reader.table(at, required=True)
+    if ("is" in table) == ("kind" in table):
+        raise reader.error('a line is either a formula (`is = "..."`) or of a kind (`kind = "..."`)', at)
+    level = reader.choice((*at, "level"), LEVELS, "leg")
+    haircut = isinstance(table.get("haircut"), bool)
+    taken = _LINE | ({"haircut"} if haircut else set())
+    if "is" in table:
+        kind, spec, own = "is", _formula(reader, (*at, "is")), parameters(reader, at, besides=taken)
+    else:
+        kind = reader.choice((*at, "kind"), [*_KINDS, *extra])
+        spec, own = _kind(reader, at, kind, taken, extra)
+        _check_level(reader, at, kind, level)
+    return Line(
+        name=name,
+        section=section,
+        level=level,
+        of=tuple(_conjunction(reader, at, words) for words in reader.words((*at, "of"))),
+        kind=kind,
+        spec=spec,
+        parameters=own,
+        haircut=haircut and reader.flag((*at, "haircut")),
+        note=reader.get((*at, "note")),
+    )
+
+
+def _formula(reader: Reader, at: Path) -> Formula | Variants:
+    """A line's formula, or one for each requirement."""
+    if not isinstance(reader.get(at), Mapping):
+        return reader.formula(at)
+    found = variants(reader, at)
+    for requirement, part in found.by_requirement.items():
+        if not isinstance(part, Formula):
+            raise reader.error("`is` holds formulas: give the number a name beside it", (*at, requirement))
+    return found
+
+
+def _conjunction(reader: Reader, at: Path, text: str) -> frozenset[str]:
+    """The words of one entry of `of`."""
+    known = [*WORDS, *reader.table(("tags",))]
+    for word in text.split():
+        if word not in known:
+            advice = f"there are {', '.join(known)}; declare others in [tags]"
+            raise reader.error(f"unknown word {word!r}{suggestion(word, known)}; {advice}", (*at, "of"))
+    return frozenset(text.split())
+
+
+def _kind(
+    reader: Reader, at: Path, kind: str, taken: frozenset[str], extra: Kinds
+) -> tuple[Any, dict[str, Parameter]]:
+    """What a kind is told, and the line's own numbers beside it."""
+    if kind not in _KINDS:
+        return extra[kind]({key: value for key, value in reader.table(at).items() if key not in taken}), {}
+    read, keys, _ = _KINDS[kind]
+    return read(reader, at), parameters(reader, at, besides=taken | keys)
+
+
+def _check_level(reader: Reader, at: Path, kind: str, level: str) -> None:
+    """A kind of ours stands only at levels where it means something."""
+    levels = _KINDS[kind][2] if kind in _KINDS else LEVELS
+    if level not in levels:
+        raise reader.error(f"`{kind}` stands at {' or '.join(levels)}, not at {level}: set `level`", at)
+
+
+def _scan(reader: Reader, at: Path) -> Scan:
+    measure = reader.choice((*at, "measure"), _MEASURES, "worst")
+    confidence = optional(reader, (*at, "confidence"))
+    if (confidence is not None) != (measure in {"expected_shortfall", "value_at_risk"}):
+        advice = "`confidence` goes with expected_shortfall and value_at_risk, and only with them"
+        raise reader.error(advice, (*at, "measure"))
+    scenarios = reader.text((*at, "scenarios"))
+    sets = reader.table(("scenarios",))
+    if scenarios not in sets:
+        near = suggestion(scenarios, sets)
+        raise reader.error(f"no scenario set {scenarios!r}{near}; add it to [scenarios]", (*at, "scenarios"))
+    return Scan(
+        scenarios=scenarios,
+        measure=measure,
+        confidence=confidence,
+        weight=optional(reader, (*at, "weight")),
+        close_out=slopes(reader, (*at, "close_out")),
+        fold=slopes(reader, (*at, "fold")),
+        exposure=reader.choice((*at, "exposure"), ("pnl", "delta"), "pnl"),
+    )
+
+
+def _pairing(reader: Reader, at: Path) -> Pairing:
+    pairs = tuple(_pair(reader, path) for path in reader.tables((*at, "pairs")))
+    if not pairs:
+        raise reader.error('`pairs` lists what is matched: [{ of = ["A", "B"], rate = 0.1 }]', at)
+    between = reader.choice((*at, "between"), ("asset", "bucket", "expiry", "instrument", "quote_asset"))
+    return Pairing(between, reader.text((*at, "exposure"), "delta"), pairs)
+
+
+def _pair(reader: Reader, at: Path) -> Pair:
+    reader.closed(at, ("of", "rate", "ratio"))
+    match reader.words((*at, "of")):
+        case (first, second):
+            return Pair((first, second), parameter(reader, (*at, "rate")), reader.number((*at, "ratio"), 1.0))
+    raise reader.error("`of` names the two keys of a pair", at)
+
+
+def _either(reader: Reader, at: Path) -> Either:
+    worths = ("balance", "asset_worth", "liability_worth")
+    balance, asset_worth, liability_worth = (parameter(reader, (*at, key)) for key in worths)
+    return Either(balance, asset_worth, liability_worth)
+
+
+def _worst_side(reader: Reader, at: Path) -> WorstSide:
+    return WorstSide(reader.text((*at, "line")))
+
+
+def _max_loss(_reader: Reader, _at: Path) -> MaxLoss:
+    return MaxLoss()
+
+
+# How a kind is read, which keys are its own, and where it may stand.
+_KINDS: Final[Mapping[str, tuple[Callable[[Reader, Path], Any], frozenset[str], tuple[str, ...]]]] = {
+    "scan": (
+        _scan,
+        frozenset({"scenarios", "measure", "confidence", "weight", "close_out", "fold", "exposure"}),
+        ("expiry", "bucket", "account"),
+    ),
+    "max_loss": (_max_loss, frozenset(), ("expiry",)),
+    "pairing": (_pairing, frozenset({"between", "exposure", "pairs"}), ("bucket", "account")),
+    "either": (_either, frozenset({"balance", "asset_worth", "liability_worth"}), ("account",)),
+    "worst_side": (_worst_side, frozenset({"line"}), LEVELS),
+}

@@ -1,0 +1,269 @@
+"""The columns that formulas read: one array [legs] for each measure, money in each leg's pool's reporting asset.
+
+Everything held is linear in `quantity`, so the same lines run on plain and on traced columns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossmargin.margin.tape import take
+from crossmargin.pricing.greeks import greeks
+from crossmargin.scenarios import ASSET, OPTION, PERPETUAL, SPOT
+from crossmargin.units import DAYS_PER_YEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.resolved import Resolved
+
+    Floats = npt.NDArray[np.float64]
+
+
+class Measures:
+    """Leg columns, each made on first use.
+
+    Parameters
+    ----------
+    quantity
+        [legs] signed contracts, plain or traced.
+    functions
+        The functions that go with it (`abs`, `max`).
+    """
+
+    def __init__(self, resolved: Resolved, quantity: Any, functions: Mapping[str, Callable[..., Any]]) -> None:  # noqa: ANN401 - plain or traced
+        self.resolved = resolved
+        self.contracts_held = quantity
+        self._functions = functions
+        self._kept: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - plain or traced
+        """Return the column of one measure."""
+        if name not in self._kept:
+            self._kept[name] = getattr(self, f"_{name}")()
+        return self._kept[name]
+
+    def of_contract(self, column: str) -> Floats:
+        """Return a contract column by leg."""
+        return np.asarray(getattr(self.resolved.contracts, column)[self.resolved.legs.contract])
+
+    def of_unit(self, column: Floats) -> Floats:
+        """Return a pool column by leg."""
+        return column[self.resolved.legs.unit]
+
+    # --- what one contract is: intensive
+
+    def _own_coin(self) -> npt.NDArray[np.bool_]:
+        """Return where an inverse contract is stated in its own settlement coin: there one unit is worth 1."""
+        own = self.of_contract("settle_asset") == self.of_unit(self.resolved.units.reporting)
+        return np.asarray(self.of_contract("inverse") & own)
+
+    def _money_rate(self) -> Floats:
+        """Return the pool's reporting asset per unit of the contract's price."""
+        rate = self.of_contract("money_rate") / self["numeraire"]
+        return np.where(self["own_coin"], 1.0 / self.of_contract("index"), rate)
+
+    def _settle_rate(self) -> Floats:
+        return np.asarray(self.of_contract("settle_rate") / self["numeraire"])
+
+    def _numeraire(self) -> Floats:
+        return self.of_unit(self.resolved.units.numeraire)
+
+    _stable_price = _numeraire
+
+    def _price(self) -> Floats:
+        mark, kind = self.of_contract("mark"), self.of_contract("kind")
+        coin_option = self.of_contract("inverse") & (kind == OPTION)
+        price = np.where(coin_option, mark * self["settle_rate"], mark * self["money_rate"])
+        return np.where(self["own_coin"] & (kind != OPTION), 1.0, price)
+
+    def _index(self) -> Floats:
+        return np.where(self["own_coin"], 1.0, self.of_contract("index") * self["money_rate"])
+
+    def _forward(self) -> Floats:
+        return np.asarray(self.of_contract("forward") * self["money_rate"])
+
+    def _strike(self) -> Floats:
+        return np.asarray(self.of_contract("strike") * self["money_rate"])
+
+    def _otm(self) -> Floats:
+        away = np.where(self.of_contract("call"), 1.0, -1.0) * (self["strike"] - self["index"])
+        return np.where(self.of_contract("kind") == OPTION, np.maximum(away, 0.0), np.nan)
+
+    def _entry_price(self) -> Floats:
+        legs = self.resolved.legs
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = legs.cost / legs.quantity
+            entry = np.where(self.of_contract("inverse"), 1.0 / mean, mean)
+        return np.where(self._margined(), entry * self["money_rate"], np.nan)
+
+    def _leverage(self) -> Floats:
+        return self.resolved.legs.leverage
+
+    def _days(self) -> Floats:
+        return self["years"] * DAYS_PER_YEAR
+
+    def _column(self, name: str) -> Floats:
+        return np.asarray(self.of_contract(name))
+
+    def _years(self) -> Floats:
+        return self._column("years")
+
+    def _iv(self) -> Floats:
+        return self._column("iv")
+
+    def _rate(self) -> Floats:
+        return self._column("rate")
+
+    def _funding_rate(self) -> Floats:
+        return self._column("funding_rate")
+
+    def _open_interest(self) -> Floats:
+        return self._column("open_interest")
+
+    def _skew(self) -> Floats:
+        return self._column("skew")
+
+    def _twap_ratio(self) -> Floats:
+        return self._column("twap_ratio")
+
+    def _quote_confidence(self) -> Floats:
+        return self._column("confidence")
+
+    def _margined(self) -> npt.NDArray[np.bool_]:
+        kind = self.of_contract("kind")
+        return np.asarray((kind != OPTION) & (kind != ASSET) & (kind != SPOT))
+
+    # --- what is held: extensive
+
+    def _contracts(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self.contracts_held
+
+    def _quantity(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self.contracts_held * self.of_contract("units_per_contract")
+
+    def _long(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self._functions["max"](self["quantity"], 0.0)
+
+    def _short(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self._functions["max"](-self["quantity"], 0.0)
+
+    def _notional(self) -> Any:  # noqa: ANN401 - plain or traced
+        price = np.where(self.of_contract("kind") == OPTION, self["index"], self["price"])
+        return self._functions["abs"](self["quantity"]) * price
+
+    def _pnl(self) -> Any:  # noqa: ANN401 - plain or traced
+        legs = self.resolved.legs
+        mark, multiplier = self.of_contract("mark"), self.of_contract("multiplier")
+        inverse, margined = self.of_contract("inverse"), self._margined()
+        held = legs.quantity != 0
+        # gain per contract at its average entry; what a flat leg has realised between its fills is constant
+        mean = np.where(held, legs.cost / np.where(held, legs.quantity, 1.0), 0.0)
+        per_contract = multiplier * np.where(inverse, mean - 1.0 / mark, mark - mean)
+        flat = np.where(held, 0.0, multiplier * np.where(inverse, legs.cost, -legs.cost))
+        gain = self.contracts_held * np.where(margined, per_contract, 0.0) + np.where(margined, flat, 0.0)
+        return (gain + legs.accrued) * self["settle_rate"]
+
+    def _mark_value(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self["quantity"] * np.where(self._margined(), 0.0, self["price"])
+
+    def _equity(self) -> Any:  # noqa: ANN401 - plain or traced
+        """Return the standard equity by leg: balances, mark value of options and spot, P&L of margined contracts."""
+        return self["mark_value"] + self["pnl"]
+
+    def _delta(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self["quantity"] * self._unit_delta()
+
+    def _delta_value(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self["delta"] * self["index"]
+
+    def _unit_delta(self) -> Floats:
+        """Return delta of one unit of quantity; in its own coin an inverse option's is premium-adjusted."""
+        kind = self.of_contract("kind")
+        unit = np.ones(kind.shape[0])
+        coin_held = (kind == ASSET) & (self.of_contract("settle_asset") == self.of_unit(self.resolved.units.reporting))
+        unit[coin_held] = 0.0  # the reporting asset bears no risk in itself
+        balances = (kind == ASSET) & ~coin_held
+        unit[balances] = (self.of_contract("mark") / self.of_contract("root_rate"))[balances]
+        option = kind == OPTION
+        if option.any():
+            table = self.contract_greeks()
+            unit[option] = (table.delta - np.where(self._own_coin_contracts(), table.value, 0.0))[self._option_of_leg()]
+        return unit
+
+    def _own_coin_contracts(self) -> npt.NDArray[np.bool_]:
+        c = self.resolved.contracts
+        options = c.kind == OPTION
+        return np.asarray(c.inverse[options] & self.resolved.in_settlement)
+
+    def _option_of_leg(self) -> npt.NDArray[np.int64]:
+        rank = np.cumsum(self.resolved.contracts.kind == OPTION) - 1
+        contract = self.resolved.legs.contract
+        return np.asarray(rank[contract[self.of_contract("kind") == OPTION]], dtype=np.int64)
+
+    def contract_greeks(self) -> Any:  # noqa: ANN401 - the pricing room's tuple
+        """Return Greeks of one unit of each option contract, by forward; `value` as a share of the forward."""
+        if "_greeks" not in self._kept:
+            c = self.resolved.contracts
+            o = c.kind == OPTION
+            found = greeks(c.forward[o], c.strike[o], c.iv[o], c.years[o], c.call[o])
+            self._kept["_greeks"] = found._replace(value=found.value / c.forward[o])
+        return self._kept["_greeks"]
+
+    def _greek(self, values: Floats) -> Any:  # noqa: ANN401 - plain or traced
+        """Return quantity times a per-unit Greek in reporting asset; 0 off options."""
+        out = np.zeros(self.resolved.legs.contract.shape[0])
+        option = self.of_contract("kind") == OPTION
+        # a coin-settled option pays coins worth the index each: its share of the forward is converted at the index
+        c = self.resolved.contracts
+        share = np.where(c.inverse, c.index / c.forward, 1.0)
+        out[option] = values[self._option_of_leg()]
+        return self["quantity"] * out * share[self.resolved.legs.contract] * self["money_rate"]
+
+    def _vega(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self._greek(self.contract_greeks().vega)
+
+    def _theta(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self._greek(self.contract_greeks().theta)
+
+    def _rho(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self._greek(self.contract_greeks().rho)
+
+    def _gamma(self) -> Any:  # noqa: ANN401 - plain or traced
+        out = np.zeros(self.resolved.legs.contract.shape[0])
+        option = self.of_contract("kind") == OPTION
+        out[option] = self.contract_greeks().gamma[self._option_of_leg()]
+        return self["quantity"] * out / self["money_rate"]
+
+    # --- selection words
+
+    def word(self, word: str) -> npt.NDArray[np.bool_]:
+        """Return which legs a word of `of` selects; declared tags are the evaluation's."""
+        kind = self.of_contract("kind")
+        codes = {"spot": SPOT, "perpetual": PERPETUAL, "future": 2, "option": OPTION, "asset": ASSET}
+        if word in codes:
+            return np.asarray(kind == codes[word])
+        held = self.resolved.legs.quantity if not hasattr(self.contracts_held, "value") else self.contracts_held.value
+        if word in {"call", "put"}:
+            return np.asarray((kind == OPTION) & (self.of_contract("call") == (word == "call")))
+        if word in {"long", "short"}:
+            return np.asarray(held > 0 if word == "long" else held < 0)
+        if word in {"inverse", "quanto"}:
+            return np.asarray(self.of_contract(word))
+        if word == "linear":
+            return np.asarray((kind != ASSET) & ~self.of_contract("inverse") & ~self.of_contract("quanto"))
+        own = self.of_contract("settle_asset") == self.of_unit(self.resolved.units.reporting)
+        if word == "cash":
+            return np.asarray((kind == ASSET) & own)
+        if word == "coin":
+            return np.asarray((kind == ASSET) & ~own)
+        return np.asarray((kind == ASSET) & (held < 0))  # debt
+
+
+def rows_of(measures: Measures, name: str, rows: npt.NDArray[np.int64]) -> Any:  # noqa: ANN401 - plain or traced
+    """Return the selected legs of one measure."""
+    return take(measures[name], rows)

@@ -1,0 +1,298 @@
+"""A rulebook in memory: frozen data, no behaviour. The parser makes it, the engine reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from crossmargin.margin.expression import Expression
+
+Level: TypeAlias = Literal["leg", "strike", "expiry", "bucket", "asset", "account"]
+LEVELS: Final = ("leg", "strike", "expiry", "bucket", "asset", "account")
+MAINTENANCE: Final = "maintenance"
+INITIAL: Final = "initial"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where numbers come from. `status` is exact, retold, inferred or memory."""
+
+    key: str
+    title: str
+    at: str | None
+    seen: date | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Which source covers a number; `unverified` when nothing public confirms it."""
+
+    source: str
+    unverified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number of the document."""
+
+    value: float
+    provenance: Provenance | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """A tier table: row i holds from the previous bound up to `upto[i]`; the last bound is infinite."""
+
+    upto: tuple[float, ...]
+    rate: tuple[float, ...]
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An expression of the document with its parsed tree."""
+
+    text: str
+    tree: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A table that each row looks up by its own key (bucket, instrument, asset, class, ...).
+
+    Without a `default` an unknown key is refused - and only selected rows ask.
+    """
+
+    by: str
+    entries: Mapping[str, Constant | Tiers | Formula]
+    default: Constant | Tiers | Formula | None
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """One parameter for each requirement: ``{ maintenance = 0.03, initial = 0.04 }``."""
+
+    by_requirement: Mapping[str, Constant | Tiers | Formula | Keyed]
+
+
+Parameter: TypeAlias = "Constant | Tiers | Formula | Keyed | Variants"
+
+
+@dataclass(frozen=True, slots=True)
+class Slopes:
+    """Two slopes and a kink on a netted number x: min(gain max(x, 0), gain_cap) + min(loss min(x, 0) + deductible, 0).
+
+    The members are expressions over the rows of the level where they stand.
+    """
+
+    gain: Parameter
+    loss: Parameter
+    gain_cap: Parameter | None = None
+    deductible: Parameter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The `scan` kind: P&L rows of the legs, close-out and fold on the way up, then one measure of the row."""
+
+    scenarios: str
+    measure: str = "worst"
+    confidence: Parameter | None = None
+    weight: Parameter | None = None
+    close_out: Mapping[str, Slopes] = field(default_factory=dict)
+    fold: Mapping[str, Slopes] = field(default_factory=dict)
+    exposure: str = "pnl"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One offsetting pair of the `pairing` kind: two keys, units of the second per unit of the first, a rate."""
+
+    of: tuple[str, str]
+    rate: Parameter
+    ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The `pairing` kind: opposite amounts matched in listed order.
+
+    `between` names the key (asset, bucket, expiry) whose groups are matched, `exposure` the measure that is.
+    """
+
+    between: str
+    exposure: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """The `either` kind: open orders whose reserve may land in either of two assets, the worse worth counted."""
+
+    balance: Parameter
+    asset_worth: Parameter
+    liability_worth: Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class WorstSide:
+    """The `worst_side` kind: another line with all bids, or all asks, filled; the largest."""
+
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaxLoss:
+    """The `max_loss` kind: the worst payoff over price 0 and every strike."""
+
+
+KindSpec: TypeAlias = "Scan | Pairing | Either | WorstSide | MaxLoss | Formula | Variants | Any"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One named line: a value (builds equity, may be negative) or a charge (builds requirements, >= 0).
+
+    Parameters
+    ----------
+    of
+        A union of conjunctions of words; empty selects every leg. No selected leg: the line is 0.
+    spec
+        The formula (one, or one for each requirement), or the parameters of a kind.
+    parameters
+        The line's own numbers and local definitions, before any other name.
+    haircut
+        Whether the line is a haircut on collateral (the report shows it beside the balance).
+    """
+
+    name: str
+    section: Literal["values", "charges"]
+    level: str
+    of: tuple[frozenset[str], ...]
+    kind: str
+    spec: KindSpec
+    parameters: Mapping[str, Parameter]
+    haircut: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of a scenario set: the product of its axes, or supplied rows.
+
+    `spot` in fractions (times `scale`), `vol` names of shocked vols, `rate` absolute, `basis` relative at one
+    year, `time` in years, `peg` relative for pegged and wrapped assets. `supplied` names a table of returns in
+    the snapshot's calibration.
+    """
+
+    spot: tuple[float, ...]
+    vol: tuple[str, ...]
+    rate: tuple[float, ...]
+    basis: tuple[float, ...]
+    time: tuple[float, ...]
+    peg: tuple[float, ...]
+    scale: Parameter | None
+    weight: Parameter | tuple[float, ...] | None
+    fold: Mapping[str, Slopes]
+    supplied: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shocks:
+    """Named shocked vols over one option's columns, and their helpers and numbers."""
+
+    vol: Mapping[str, Formula]
+    parameters: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What follows when the coverage ratio falls below a threshold."""
+
+    below: float
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidation:
+    """When a pool is liquidated (`trigger`, one comparison), and how far (`target`, `steps`)."""
+
+    trigger: Formula
+    target: str | None
+    steps: tuple[str, ...]
+    parameters: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A word that the rulebook declares for `of`: legs by asset, instrument, underlying or settlement asset."""
+
+    assets: frozenset[str]
+    instruments: frozenset[str]
+    underlyings: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A figure of the account that only the venue knows, with what it counts as when absent."""
+
+    default: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDefect:
+    """A semantic error that was live at the venue and is kept on purpose."""
+
+    what: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """A venue's methodology as of a date. See docs/concepts/rulebooks.md for the grammar.
+
+    `reporting` is an asset, or ``settlement`` (each pool in its own settlement asset).
+    `document` is the merged TOML it was read from, `digest` its SHA-256.
+    """
+
+    name: str
+    effective_from: date
+    title: str
+    reporting: str
+    scope: frozenset[str]
+    sources: Mapping[str, Source]
+    parameters: Mapping[str, Parameter]
+    valuation: Mapping[str, Formula]
+    discount: bool
+    shocks: Shocks
+    scenarios: Mapping[str, tuple[Block, ...]]
+    values: Mapping[str, Line]
+    charges: Mapping[str, Line]
+    adjusted: Parameter
+    requirements: Mapping[str, Parameter]
+    pool_by: Literal["account", "settlement_asset", "position", "group"]
+    opposite_positions: Literal["net", "gross", "larger"]
+    tags: Mapping[str, Tag]
+    inputs: Mapping[str, Input]
+    bands: tuple[Band, ...]
+    liquidation: Liquidation
+    known_defects: tuple[KnownDefect, ...]
+    document: Mapping[str, Any]
+    digest: str
+    path: str | None = None
+
+    def line(self, name: str) -> Line:
+        """Return a value or a charge by name."""
+        return self.values[name] if name in self.values else self.charges[name]
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """All lines by name, values first."""
+        return {**self.values, **self.charges}

@@ -1,0 +1,274 @@
+"""From listings and asset quotes to contract columns: what is missing is refused by name, never made up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite, log, nan
+from typing import TYPE_CHECKING
+
+from crossmargin.errors import FailureReason, InputError
+from crossmargin.instruments import ContractKind, InstrumentKind, OptionType, check_terms
+from crossmargin.market import Listing, Snapshot, asset_root, check_quote
+from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, SPOT
+from crossmargin.units import years_between
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_KINDS = {
+    InstrumentKind.SPOT: SPOT,
+    InstrumentKind.PERPETUAL: PERPETUAL,
+    InstrumentKind.FUTURE: FUTURE,
+    InstrumentKind.OPTION: OPTION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRow:
+    """One contract's columns before they are stacked (see :class:`crossmargin.scenarios.Contracts`)."""
+
+    kind: int
+    inverse: bool
+    quanto: bool
+    call: bool
+    multiplier: float
+    strike: float
+    years: float
+    expiry: int
+    mark: float
+    index: float
+    forward: float
+    fixed_forward: float
+    iv: float
+    rate: float
+    quote_rate: float
+    settle_rate: float
+    root_rate: float
+    bucket: str
+    settle_asset: str
+    quote_asset: str
+    own_asset: str
+    coin_settled: bool
+    linked: bool
+    confidence: float
+    stable_ratio: float
+    twap_ratio: float
+    funding_rate: float
+    open_interest: float
+    skew: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteGuard:
+    """How old a quote may be, in seconds; None checks no age."""
+
+    max_age_seconds: float | None
+
+
+class QuoteReader:
+    """Reads what one book needs from one snapshot, each name once."""
+
+    def __init__(self, snapshot: Snapshot, guard: QuoteGuard, scope: frozenset[str], rulebook: str) -> None:
+        self.snapshot = snapshot
+        self.guard = guard
+        self.scope = scope
+        self.rulebook = rulebook
+        self.warnings: dict[str, str] = {}
+
+    def asset_price(self, name: str, *, instrument: str | None = None) -> float:
+        """Return an asset's price in the snapshot's reporting asset, or raise."""
+        if name == self.snapshot.reporting_asset:
+            return 1.0
+        quote = self.snapshot.assets.get(name)
+        if quote is None:
+            message = f"asset {name} has no price in the snapshot; add it to snapshot.assets"
+            raise InputError(FailureReason.UNKNOWN_ASSET, message, instrument=instrument)
+        if not (isfinite(quote.price) and quote.price > 0):
+            message = f"the price of asset {name} must be above 0, found {quote.price}"
+            raise InputError(FailureReason.INVALID_PRICE, message, instrument=instrument)
+        if not 0 <= quote.confidence <= 1:
+            message = f"the confidence of asset {name} must be between 0 and 1, found {quote.confidence}"
+            raise InputError(FailureReason.INVALID_PRICE, message, instrument=instrument)
+        self._check_age(f"asset {name}", quote.observed_at, instrument)
+        return quote.price
+
+    def root_price(self, name: str) -> float:
+        """Return the price of a bucket's own asset, NaN where the snapshot has none."""
+        quote = self.snapshot.assets.get(name)
+        if name == self.snapshot.reporting_asset:
+            return 1.0
+        return nan if quote is None else quote.price
+
+    def asset(self, name: str) -> QuoteRow:
+        """Return the columns of a balance in an asset."""
+        price = self.asset_price(name)
+        quote = self.snapshot.assets.get(name)
+        root = asset_root(name, self.snapshot.assets)
+        root_price = self.asset_price(root)
+        linked = quote is not None and bool(quote.wraps or quote.pegged_to)
+        stable = price if quote is None or quote.stable_price is None else quote.stable_price
+        twap = price if quote is None or quote.twap is None else quote.twap
+        return QuoteRow(
+            kind=ASSET, inverse=False, quanto=False, call=False, multiplier=1.0, strike=nan, years=nan, expiry=0,
+            mark=price, index=root_price, forward=price, fixed_forward=0.0, iv=nan, rate=0.0, quote_rate=1.0,
+            settle_rate=price, root_rate=root_price, bucket=root, settle_asset=name, quote_asset=name, own_asset=name,
+            coin_settled=name != self.snapshot.reporting_asset, linked=linked,
+            confidence=1.0 if quote is None else quote.confidence, stable_ratio=stable / price,
+            twap_ratio=twap / price, funding_rate=0.0, open_interest=nan, skew=nan,
+        )  # fmt: skip
+
+    def instrument(self, symbol: str) -> QuoteRow:
+        """Return the columns of an instrument, or raise the first thing that is wrong with it."""
+        listing = self.snapshot.listings.get(symbol)
+        if listing is None:
+            message = "the snapshot does not list it; add it to snapshot.instruments or check the symbol"
+            raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=symbol)
+        check_terms(listing)
+        if listing.kind not in self.scope:
+            message = f"rulebook {self.rulebook} covers {', '.join(sorted(self.scope))}; this is a {listing.kind}"
+            raise InputError(FailureReason.OUT_OF_SCOPE, message, instrument=symbol)
+        check_quote(listing)
+        years = self._years(listing)
+        self._check_age("its quote", listing.observed_at, symbol)
+        return self._row(listing, years)
+
+    def _row(self, listing: Listing, years: float) -> QuoteRow:
+        symbol = listing.symbol
+        if listing.mark_price is None:
+            message = "it has no mark_price; a missing price is not zero"
+            raise InputError(FailureReason.MISSING_QUOTE, message, instrument=symbol)
+        bucket = asset_root(listing.underlying, self.snapshot.assets)
+        quote_rate = self.asset_price(listing.quote_asset, instrument=symbol)
+        option = listing.kind == InstrumentKind.OPTION
+        index = self._index(listing, quote_rate)
+        settle = listing.settlement_asset
+        return QuoteRow(
+            kind=_KINDS[listing.kind],
+            inverse=listing.contract == ContractKind.INVERSE,
+            quanto=listing.contract == ContractKind.QUANTO,
+            call=listing.option_type == OptionType.CALL,
+            multiplier=listing.multiplier,
+            strike=nan if listing.strike is None else listing.strike,
+            years=years,
+            expiry=0 if listing.expiry is None else int(listing.expiry.timestamp()),
+            mark=listing.mark_price,
+            index=index,
+            forward=self._forward(listing, index) if option else listing.mark_price,
+            fixed_forward=listing.fixed_forward,
+            iv=self._vol(listing, years) if option else nan,
+            rate=listing.rate or 0.0,
+            quote_rate=quote_rate,
+            settle_rate=self.asset_price(settle, instrument=symbol),
+            root_rate=self.root_price(bucket),
+            bucket=bucket,
+            settle_asset=settle,
+            quote_asset=listing.quote_asset,
+            own_asset=listing.underlying,
+            coin_settled=asset_root(settle, self.snapshot.assets) == bucket,
+            linked=False,
+            confidence=listing.least_confidence(),
+            stable_ratio=1.0,
+            twap_ratio=1.0,
+            funding_rate=listing.funding_rate or 0.0,
+            open_interest=nan if listing.open_interest is None else listing.open_interest,
+            skew=nan if listing.skew is None else listing.skew,
+        )
+
+    def _years(self, listing: Listing) -> float:
+        if listing.expiry is None:
+            return nan
+        years = years_between(self.snapshot.as_of, listing.expiry)
+        if years > 0:
+            return years
+        if listing.delivery_price is None:
+            message = f"it expired {listing.expiry:%Y-%m-%d %H:%M}Z and has no delivery_price yet: assess after settlement"
+            raise InputError(FailureReason.AWAITING_SETTLEMENT, message, instrument=listing.symbol)
+        message = (
+            f"it expired {listing.expiry:%Y-%m-%d %H:%M}Z at delivery price {listing.delivery_price:g}: "
+            "book its cash settlement and remove the position"
+        )
+        raise InputError(FailureReason.EXPIRED, message, instrument=listing.symbol)
+
+    def _index(self, listing: Listing, quote_rate: float) -> float:
+        if listing.index_price is not None:
+            return listing.index_price
+        underlying = self.snapshot.assets.get(listing.underlying)
+        if underlying is None:
+            message = f"it has no index_price and asset {listing.underlying} has no price"
+            raise InputError(FailureReason.MISSING_QUOTE, message, instrument=listing.symbol)
+        return self.asset_price(listing.underlying, instrument=listing.symbol) / quote_rate
+
+    def _forward(self, listing: Listing, index: float) -> float:
+        if listing.forward_price is not None:
+            return listing.forward_price
+        forward, message = implied_forward(self.snapshot, listing, index)
+        self.warnings[listing.symbol] = message
+        return forward
+
+    def _vol(self, listing: Listing, years: float) -> float:
+        if listing.mark_iv is not None:
+            return listing.mark_iv
+        vol = interpolated_vol(self.snapshot, listing, years)
+        self.warnings[listing.symbol] = f"{listing.symbol}: no mark_iv; interpolated {vol:.4f} from the surface"
+        return vol
+
+    def _check_age(self, what: str, observed_at: datetime | None, instrument: str | None) -> None:
+        limit = self.guard.max_age_seconds
+        if limit is None or observed_at is None:
+            return
+        age = (self.snapshot.as_of - observed_at).total_seconds()
+        if age > limit:
+            message = f"{what} was observed {age:,.0f} s before as_of; at most {limit:,.0f} s is accepted"
+            raise InputError(FailureReason.STALE_QUOTE, message, instrument=instrument)
+
+
+def implied_forward(snapshot: Snapshot, listing: Listing, index: float) -> tuple[float, str]:
+    """Return the forward of an option that states none, and the sentence that says where it comes from.
+
+    From the snapshot's dated futures and other options of the same underlying and quote asset; refused where there
+    are none.
+    """
+    from crossmargin.market.forward import ForwardCurve  # noqa: PLC0415 (rarely needed; keeps start-up light)
+
+    nodes: dict[float, float] = {}
+    for other in snapshot.listings.values():
+        if other.underlying != listing.underlying or other.quote_asset != listing.quote_asset or other.expiry is None:
+            continue
+        forward = other.mark_price if other.kind == InstrumentKind.FUTURE else other.forward_price
+        years = years_between(snapshot.as_of, other.expiry)
+        if forward is not None and years > 0:
+            nodes.setdefault(years, forward)
+    if not nodes or listing.expiry is None:
+        message = "it has no forward_price and the snapshot has no future or forward of its underlying"
+        raise InputError(FailureReason.MISSING_QUOTE, message, instrument=listing.symbol)
+    points = sorted(nodes.items())
+    curve = ForwardCurve.build([p[0] for p in points], [p[1] for p in points], index=index)
+    forward = float(curve.forward(years_between(snapshot.as_of, listing.expiry)))
+    return forward, f"{listing.symbol}: no forward_price; {forward:,.2f} from the forward curve"
+
+
+def interpolated_vol(snapshot: Snapshot, listing: Listing, years: float) -> float:
+    """Return the vol of an option that has none, from the surface of its underlying's other options."""
+    from crossmargin.market.surface import VolSurface  # noqa: PLC0415 (rarely needed; keeps start-up light)
+
+    smiles: dict[float, dict[float, float]] = {}
+    for other in snapshot.listings.values():
+        same = other.underlying == listing.underlying and other.kind == InstrumentKind.OPTION
+        if not same or other.mark_iv is None or other.forward_price is None or other.strike is None:
+            continue
+        if other.expiry is None or other.mark_iv <= 0:
+            continue
+        left = years_between(snapshot.as_of, other.expiry)
+        if left > 0:
+            smiles.setdefault(left, {}).setdefault(log(other.strike / other.forward_price), other.mark_iv)
+    if not smiles or listing.strike is None:
+        message = "it has no mark_iv and the snapshot has no vol of its underlying to interpolate from"
+        raise InputError(FailureReason.MISSING_VOL, message, instrument=listing.symbol)
+    expiries = sorted(smiles)
+    surface = VolSurface.build(
+        expiries,
+        [sorted(smiles[t]) for t in expiries],
+        [[smiles[t][k] for k in sorted(smiles[t])] for t in expiries],
+    )
+    forward = listing.forward_price or implied_forward(snapshot, listing, listing.index_price or nan)[0]
+    return float(surface.vol(log(listing.strike / forward), years))

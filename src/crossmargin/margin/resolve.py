@@ -1,0 +1,252 @@
+"""Names become arrays, once: contracts, legs in the order of the hot path, pools, and the rows of every level."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossmargin.account.book import CROSS_POOL
+from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.margin.legs import Held, gather, make_legs
+from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow
+from crossmargin.margin.resolved import Names, Resolved, Units, make_levels
+from crossmargin.scenarios import Contracts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from crossmargin.account import Book
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.market import Snapshot
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+SETTLEMENT = "settlement"
+_ISOLATED = 1 << 32  # pool keys above this are isolated positions
+
+
+def resolve(
+    book: Book,
+    snapshot: Snapshot,
+    rulebook: Rulebook,
+    *,
+    max_quote_age_seconds: float | None = 3600.0,
+) -> Resolved:
+    """Return the arrays that the engine reads; accounts that cannot be assessed become failures and hold no legs.
+
+    Parameters
+    ----------
+    max_quote_age_seconds
+        Quotes with an `observed_at` older than this at `snapshot.as_of` are refused; None accepts any age.
+    """
+    reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook.scope, rulebook.name)
+    failures = dict(book.failures)
+    quotes, columns = _read_quotes(book, reader, failures)
+    _check_inputs(book, rulebook, failures)
+    names, contracts = _contracts(quotes, columns, book)
+    held = gather(book, contracts, columns, failures, rulebook.opposite_positions)
+    keys = _pool_keys(book, contracts, held, rulebook)
+    units, unit_of = _units(book, held, keys, names, snapshot, rulebook, failures)
+    legs = make_legs(held, unit_of, contracts, rulebook.opposite_positions)
+    return Resolved(
+        as_of=snapshot.as_of,
+        account_ids=book.account_ids,
+        reporting_asset=snapshot.reporting_asset if rulebook.reporting == SETTLEMENT else rulebook.reporting,
+        names=names,
+        contracts=contracts,
+        legs=legs,
+        units=units,
+        levels=make_levels(legs.contract, legs.unit, contracts, len(units)),
+        inputs=_inputs(book, rulebook, units),
+        failures=failures,
+        warnings=_warnings(book, reader.warnings),
+        in_settlement=rulebook.reporting == SETTLEMENT,
+        calibration=dict(snapshot.calibration),
+    )
+
+
+def _read_quotes(
+    book: Book, reader: QuoteReader, failures: dict[int, Failure]
+) -> tuple[dict[str, QuoteRow], dict[str, int]]:
+    """Return the rows of usable names and where each name stands; refuse the accounts that hold unusable ones."""
+    p, o, b = book.positions, book.orders, book.balances
+    used = np.unique(np.concatenate([p.symbol, o.symbol])).tolist()
+    quotes: dict[str, QuoteRow] = {}
+    refused: dict[str, InputError] = {}
+    for symbol in (book.symbols[i] for i in used):
+        _read(symbol, symbol, reader.instrument, quotes, refused)
+    holds = (b.amount != 0) | (b.accrued != 0)  # a balance of nothing needs no price
+    for asset in (book.assets[i] for i in np.unique(b.asset[holds]).tolist()):
+        _read(asset, _asset_key(asset), reader.asset, quotes, refused)
+    if refused:
+        for account, symbol in zip(p.account.tolist(), p.symbol.tolist(), strict=True):
+            _refuse(book, account, refused.get(book.symbols[symbol]), failures)
+        for account, symbol in zip(o.account.tolist(), o.symbol.tolist(), strict=True):
+            _refuse(book, account, refused.get(book.symbols[symbol]), failures)
+        for account, asset in zip(b.account[holds].tolist(), b.asset[holds].tolist(), strict=True):
+            _refuse(book, account, refused.get(_asset_key(book.assets[asset])), failures)
+    return quotes, {key: row for row, key in enumerate(quotes)}
+
+
+def _asset_key(asset: str) -> str:
+    return f"\0{asset}"  # balances share the table with instruments; no symbol holds this character
+
+
+def _read(
+    name: str,
+    key: str,
+    read: Callable[[str], QuoteRow],
+    quotes: dict[str, QuoteRow],
+    refused: dict[str, InputError],
+) -> None:
+    try:
+        quotes[key] = read(name)
+    except InputError as error:
+        refused[key] = error
+
+
+def _refuse(book: Book, account: int, error: InputError | None, failures: dict[int, Failure]) -> None:
+    if error is not None and account not in failures:
+        failures[account] = Failure(error.reason, error.message, book.account_ids[account], error.instrument)
+
+
+def _check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) -> None:
+    for name, values in book.inputs.items():
+        if name in rulebook.inputs:
+            continue
+        declared = ", ".join(rulebook.inputs) or "none"
+        for account in np.flatnonzero(values).tolist():
+            message = f"input {name} is not one that rulebook {rulebook.name} declares ({declared})"
+            failures.setdefault(
+                account, Failure(FailureReason.UNKNOWN_PARAMETER, message, book.account_ids[account])
+            )
+
+
+def _contracts(quotes: dict[str, QuoteRow], columns: Mapping[str, int], book: Book) -> tuple[Names, Contracts]:
+    rows = list(quotes.values())
+    buckets = _table(row.bucket for row in rows)
+    assets = _table(name for row in rows for name in (row.settle_asset, row.quote_asset, row.own_asset))
+    codes = {
+        "symbol": list(range(len(rows))),
+        "bucket": [buckets[row.bucket] for row in rows],
+        "settle_asset": [assets[row.settle_asset] for row in rows],
+        "quote_asset": [assets[row.quote_asset] for row in rows],
+        "own_asset": [assets[row.own_asset] for row in rows],
+    }
+    arrays = {}
+    for field in fields(Contracts):
+        values = codes[field.name] if field.name in codes else [getattr(row, field.name) for row in rows]
+        arrays[field.name] = np.asarray(values, dtype=_dtype(field.name))
+    symbols = tuple(key.lstrip("\0") for key in columns)
+    return Names(symbols, tuple(buckets), tuple(assets), book.classes), Contracts(**arrays)
+
+
+_FLAGS = frozenset({"inverse", "quanto", "call", "coin_settled", "linked"})
+_INTEGERS = frozenset({"symbol", "kind", "expiry", "bucket", "settle_asset", "quote_asset", "own_asset"})
+
+
+def _dtype(name: str) -> type:
+    return bool if name in _FLAGS else np.int64 if name in _INTEGERS else np.float64
+
+
+def _table(names: object) -> dict[str, int]:
+    table: dict[str, int] = {}
+    for name in names:  # type: ignore[attr-defined]
+        table.setdefault(name, len(table))
+    return table
+
+
+def _pool_keys(book: Book, contracts: Contracts, held: Held, rulebook: Rulebook) -> Ints:
+    """Return each held row's pool key within its account: 0 is the account's shared pool."""
+    settle = contracts.settle_asset[held.contract]
+    by = rulebook.pool_by
+    if by == "settlement_asset":
+        keys = settle + 1
+    elif by == "group":
+        keys = held.pool
+    elif by == "position":
+        keys = np.where(held.position >= 0, _ISOLATED + held.position, 0)
+    else:
+        keys = np.zeros_like(settle)
+    return np.asarray(np.where(held.isolated >= 0, _ISOLATED + held.isolated, keys))
+
+
+def _units(
+    book: Book,
+    held: Held,
+    keys: Ints,
+    names: Names,
+    snapshot: Snapshot,
+    rulebook: Rulebook,
+    failures: Mapping[int, Failure],
+) -> tuple[Units, Ints]:
+    """Return the pools, and of each held row which one it is in. Every account that stands has at least one."""
+    empty = np.setdiff1d(
+        np.setdiff1d(np.arange(len(book)), held.account), np.asarray(list(failures), dtype=np.int64)
+    )
+    pairs = np.stack([np.append(held.account, empty), np.append(keys, np.zeros_like(empty))])
+    unique, unit_of = np.unique(pairs, axis=1, return_inverse=True)
+    unit_of = unit_of.reshape(-1)[: keys.shape[0]]
+    account, key = unique[0], unique[1]
+    reporting = [_reporting(k, row, held, unit_of, rulebook, names, snapshot) for row, k in enumerate(key.tolist())] \
+        if rulebook.reporting == SETTLEMENT else [rulebook.reporting] * len(key)  # fmt: skip
+    table = {name: code for code, name in enumerate(names.assets)}
+    reader = QuoteReader(snapshot, QuoteGuard(None), rulebook.scope, rulebook.name)
+    prices = {name: reader.asset_price(name) for name in set(reporting)}
+    return Units(
+        account=account,
+        label=tuple(_label(k, book, names, rulebook) for k in key.tolist()),
+        reporting=np.asarray([table.get(name, -1) for name in reporting], dtype=np.int64),
+        numeraire=np.asarray([prices[name] for name in reporting], dtype=np.float64),
+        account_class=book.account_class[account],
+    ), unit_of.astype(np.int64)
+
+
+def _reporting(
+    key: int, row: int, held: Held, unit_of: Ints, rulebook: Rulebook, names: Names, snapshot: Snapshot
+) -> str:
+    """Return the asset in which a pool that reports in its own settlement asset is stated."""
+    rows = np.flatnonzero(unit_of == row)
+    if not rows.size:
+        return snapshot.reporting_asset
+    return names.assets[int(held.settle_asset[rows[0]])]
+
+
+def _label(key: int, book: Book, names: Names, rulebook: Rulebook) -> str:
+    if key >= _ISOLATED:
+        position = key - _ISOLATED
+        side = {0: "", 1: " long", -1: " short"}[int(book.positions.side[position])]
+        return f"{book.symbols[int(book.positions.symbol[position])]}{side}"
+    if rulebook.pool_by == "settlement_asset" and key > 0:
+        return names.assets[key - 1]
+    if rulebook.pool_by == "group" and book.pools[key] != CROSS_POOL:
+        return book.pools[key]
+    return "cross"
+
+
+def _inputs(book: Book, rulebook: Rulebook, units: Units) -> dict[str, Floats]:
+    """Return each declared input by unit: an account's figure belongs to its first pool, the others hold 0."""
+    first = np.unique(units.account, return_index=True)[1]
+    out = {}
+    for name, declared in rulebook.inputs.items():
+        values = np.full(len(units), 0.0)
+        given = book.inputs.get(name)
+        values[first] = declared.default if given is None else given[units.account[first]]
+        out[name] = values
+    return out
+
+
+def _warnings(book: Book, by_symbol: Mapping[str, str]) -> dict[int, tuple[str, ...]]:
+    if not by_symbol:
+        return {}
+    found: dict[int, list[str]] = {}
+    for account, symbol in zip(book.positions.account.tolist(), book.positions.symbol.tolist(), strict=True):
+        message = by_symbol.get(book.symbols[symbol])
+        if message and message not in found.setdefault(account, []):
+            found[account].append(message)
+    return {account: tuple(messages) for account, messages in found.items() if messages}

@@ -1,0 +1,246 @@
+"""The sections of a document besides its lines: sources, shocks, scenarios, tags, inputs, liquidation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from crossmargin.margin.locate import Path
+from crossmargin.margin.model import (
+    Band,
+    Block,
+    Formula,
+    Input,
+    KnownDefect,
+    Liquidation,
+    Parameter,
+    Shocks,
+    Source,
+    Tag,
+)
+from crossmargin.margin.parameters import optional, parameter, parameters, slopes
+from crossmargin.margin.reading import PROVENANCE, Reader, suggestion
+from crossmargin.margin.vocabulary import KINDS
+
+__all__ = [
+    "SECTIONS",
+    "bands",
+    "effective_from",
+    "inputs",
+    "known_defects",
+    "liquidation",
+    "requirements",
+    "scenarios",
+    "scope",
+    "shocks",
+    "sources",
+    "tags",
+    "valuation",
+]
+
+SECTIONS = (
+    "rulebook",
+    "sources",
+    "parameters",
+    "valuation",
+    "shocks",
+    "scenarios",
+    "pools",
+    "tags",
+    "inputs",
+    "values",
+    "charges",
+    "equity",
+    "requirement",
+    "bands",
+    "liquidation",
+    "known_defects",
+)
+
+_STATUSES = ("exact", "retold", "inferred", "memory")
+_AXES = ("spot", "rate", "basis", "time", "peg")
+_TRIGGER = "adjusted_equity < maintenance"
+
+
+def effective_from(reader: Reader) -> date:
+    """The day from which the document holds."""
+    at = ("rulebook", "effective_from")
+    found = reader.get(at)
+    if not isinstance(found, date) or isinstance(found, datetime):
+        raise reader.error("a date without quotes and without a time is needed here: 2025-06-01", at)
+    return found
+
+
+def scope(reader: Reader) -> frozenset[str]:
+    """The instrument kinds that the document margins."""
+    at = ("rulebook", "scope")
+    words = reader.words(at)
+    for word in words:
+        if word not in KINDS:
+            listed = ", ".join(KINDS)
+            raise reader.error(f"unknown kind {word!r}{suggestion(word, KINDS)}; there are {listed}", at)
+    if not words:
+        raise reader.error(f"name the instrument kinds that the rulebook margins: {', '.join(KINDS)}", at)
+    return frozenset(words)
+
+
+def sources(reader: Reader) -> dict[str, Source]:
+    """The sources by key."""
+    return {key: _source(reader, key) for key in reader.table(("sources",), required=True)}
+
+
+def _source(reader: Reader, key: str) -> Source:
+    at = ("sources", key)
+    reader.table(at, required=True)
+    reader.closed(at, ("title", "at", "seen", "status"))
+    seen = reader.get((*at, "seen"))
+    if seen is not None and not isinstance(seen, date):
+        raise reader.error("a date without quotes is needed here: 2026-01-20", (*at, "seen"))
+    status = reader.choice((*at, "status"), _STATUSES)
+    place = reader.text((*at, "at")) if "at" in reader.table(at) else None
+    return Source(key, reader.text((*at, "title")), place, seen, status)
+
+
+def valuation(reader: Reader) -> dict[str, Formula]:
+    """What a leg is worth, by instrument kind."""
+    reader.closed(("valuation",), ("value", "discount"))
+    reader.closed(("valuation", "value"), KINDS)
+    stated = reader.table(("valuation", "value"))
+    return {kind: reader.formula(("valuation", "value", kind)) for kind in stated if kind in KINDS}
+
+
+def shocks(reader: Reader) -> Shocks:
+    """Shocked vols with their helpers."""
+    at = ("shocks", "vol")
+    vols = {reader.identifier((*at, name)): reader.formula((*at, name)) for name in reader.table(at)}
+    if "same" in vols:
+        raise reader.error("`same` is the vol as it is: choose another name", (*at, "same"))
+    return Shocks(vols, parameters(reader, ("shocks",), besides=frozenset({"vol"})))
+
+
+def scenarios(reader: Reader) -> dict[str, tuple[Block, ...]]:
+    """Scenario sets by name."""
+    found: dict[str, tuple[Block, ...]] = {}
+    for name in reader.table(("scenarios",)):
+        if name in PROVENANCE:
+            continue
+        blocks = reader.tables(("scenarios", name))
+        if not blocks:
+            raise reader.error("a scenario set lists at least one block of axes", ("scenarios", name))
+        found[name] = tuple(_block(reader, at) for at in blocks)
+    return found
+
+
+def _block(reader: Reader, at: Path) -> Block:
+    """One block: the product of its axes."""
+    reader.closed(at, (*_AXES, "vol", "scale", "weight", "fold", "supplied"))
+    table = reader.table(at)
+    axes = {axis: _axis(reader, (*at, axis)) for axis in _AXES}
+    if any(not -1.0 <= move <= 10.0 for move in axes["spot"]) and "scale" not in table:  # noqa: PLR2004
+        raise reader.error("spot moves are fractions in [-1, 10], as 0.15 for 15 %", (*at, "spot"))
+    vols = reader.words((*at, "vol")) or ("same",)
+    known = ["same", *reader.table(("shocks", "vol"))]
+    for vol in vols:
+        if vol not in known:
+            raise reader.error(f"no shocked vol {vol!r}{suggestion(vol, known)} in [shocks]", (*at, "vol"))
+    return Block(
+        **axes,
+        vol=vols,
+        scale=optional(reader, (*at, "scale")),
+        weight=_weight(reader, (*at, "weight")),
+        fold=slopes(reader, (*at, "fold")),
+        supplied=reader.text((*at, "supplied")) if "supplied" in table else None,
+    )
+
+
+def _axis(reader: Reader, at: Path) -> tuple[float, ...]:
+    """The points of an axis; 0 alone when absent."""
+    found = reader.get(at)
+    if found is None:
+        return (0.0,)
+    if not isinstance(found, list) or not found:
+        raise reader.error("an axis is a list of numbers", at)
+    return tuple(reader.number((*at, str(number))) for number in range(len(found)))
+
+
+def _weight(reader: Reader, at: Path) -> Parameter | tuple[float, ...] | None:
+    """A weight for the block, or one for each of its rows."""
+    found = reader.get(at)
+    return _axis(reader, at) if isinstance(found, list) else optional(reader, at)
+
+
+def tags(reader: Reader) -> dict[str, Tag]:
+    """Words that the document declares for `of`."""
+    found: dict[str, Tag] = {}
+    for name in reader.table(("tags",)):
+        at = ("tags", name)
+        reader.closed(at, ("assets", "instruments", "underlyings"))
+        lists = [frozenset(reader.words((*at, key))) for key in ("assets", "instruments", "underlyings")]
+        found[reader.identifier(at)] = Tag(*lists)
+    return found
+
+
+def inputs(reader: Reader) -> dict[str, Input]:
+    """Figures that come with the account."""
+    found: dict[str, Input] = {}
+    for name in reader.table(("inputs",)):
+        if name in PROVENANCE:
+            continue
+        at = ("inputs", name)
+        reader.closed(at, ("default", "unit"))
+        number = reader.number((*at, "default"), 0.0)
+        found[reader.identifier(at)] = Input(number, reader.text((*at, "unit"), "money"))
+    return found
+
+
+def requirements(reader: Reader) -> dict[str, Parameter]:
+    """The requirements by name; maintenance and initial among them."""
+    table = reader.table(("requirement",), required=True)
+    for name in ("maintenance", "initial"):
+        if name not in table:
+            raise reader.error(f'[requirement] needs `{name} = "..."`', ("requirement",))
+    stated = [key for key in table if key not in PROVENANCE]
+    return {reader.identifier(("requirement", key)): reader.formula(("requirement", key)) for key in stated}
+
+
+def bands(reader: Reader) -> tuple[Band, ...]:
+    """What follows below which coverage ratio."""
+    found: list[Band] = []
+    for at in reader.tables(("bands",)):
+        reader.closed(at, ("below", "then"))
+        found.append(Band(reader.number((*at, "below")), reader.text((*at, "then"))))
+    return tuple(found)
+
+
+def liquidation(reader: Reader) -> Liquidation:
+    """The trigger, how far a liquidation goes, and its own numbers."""
+    at = ("liquidation",)
+    own = parameters(reader, at, besides=frozenset({"trigger", "target", "steps"}))
+    target = reader.get((*at, "target"))
+    stated = [key for key in reader.table(("requirement",)) if key not in PROVENANCE]
+    if target is not None:
+        reader.choice((*at, "target"), stated)
+    steps = reader.words((*at, "steps"))
+    if "trigger" in reader.table(at):
+        return Liquidation(reader.formula((*at, "trigger"), comparison=True), target, steps, own)
+    default: Mapping[str, Any] = {"trigger": _TRIGGER}
+    return Liquidation(Reader(default, None).formula(("trigger",), comparison=True), target, steps, own)
+
+
+def known_defects(reader: Reader) -> tuple[KnownDefect, ...]:
+    """Semantic errors that were live at the venue and are kept on purpose."""
+    found: list[KnownDefect] = []
+    for at in reader.tables(("known_defects",)):
+        reader.closed(at, ("what",))
+        source = reader.choice((*at, "source"), reader.table(("sources",)))
+        found.append(KnownDefect(reader.text((*at, "what")), source))
+    return tuple(found)
+
+
+def adjusted(reader: Reader) -> Parameter:
+    """The adjusted equity, or one for each requirement."""
+    reader.closed(("equity",), ("adjusted",))
+    if "adjusted" not in reader.table(("equity",)):
+        raise reader.error('[equity] needs `adjusted = "..."`', ("equity",))
+    return parameter(reader, ("equity", "adjusted"))

@@ -1,0 +1,188 @@
+"""A rulebook's scenario set as arrays: moves, shocked vols and weights of every contract, and what it gains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossmargin.errors import FailureReason, InputError
+from crossmargin.margin.expression import Name, evaluate
+from crossmargin.margin.functions import TierColumn
+from crossmargin.margin.model import Block, Constant, Keyed, Tiers, Variants
+from crossmargin.margin.tables import contract_keys, entry_codes, keyed_value
+from crossmargin.scenarios import OPTION, Axes, Shifts, Valuation, axes_product, concatenate_axes, revalue
+from crossmargin.scenarios.axes import scenario_name
+from crossmargin.units import DAYS_PER_YEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.model import Parameter, Rulebook
+    from crossmargin.margin.resolved import Resolved
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+_SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """A scenario set on contracts: names [scenarios], `valuation` rows already weighted, where each block stands."""
+
+    names: tuple[str, ...]
+    axes: Axes
+    spot: Floats
+    weight: Floats
+    valuation: Valuation
+    today: Floats
+    blocks: tuple[tuple[slice, Block], ...]
+
+
+def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str) -> Cells:
+    """Return the gains [contracts, scenarios] of a scenario set, in settlement or snapshot reporting asset."""
+    blocks = rulebook.scenarios[name]
+    reader = _ContractNames(resolved, rulebook)
+    axes, slices, spots, weights = [], [], [], []
+    start = 0
+    for block in blocks:
+        part = _supplied(block, resolved) or axes_product(
+            block.spot, block.vol, block.rate, block.basis, block.time, block.peg
+        )
+        spot = _supplied_moves(block, resolved) if block.supplied else part.spot[None, :] * reader.scale(block, part)
+        axes.append(part)
+        spots.append(np.broadcast_to(spot, (len(resolved.contracts), len(part))))
+        weights.append(np.broadcast_to(reader.weight(block, part, spot), (len(resolved.contracts), len(part))))
+        slices.append((slice(start, start + len(part)), block))
+        start += len(part)
+    joined = concatenate_axes(axes)
+    spot, weight = np.concatenate(spots, axis=1), np.concatenate(weights, axis=1)
+    shifts = Shifts(spot, joined.rate, joined.basis, joined.time, joined.peg, *reader.vols(joined))
+    plain = revalue(
+        resolved.contracts, shifts, in_settlement=resolved.in_settlement, discount=rulebook.discount
+    )
+    weighted = Valuation(plain.gain * weight, plain.shocked * weight, plain.today)
+    return Cells(_scenario_names(joined, spot), joined, spot, weight, weighted, plain.today, tuple(slices))
+
+
+def _scenario_names(axes: Axes, spot: Floats) -> tuple[str, ...]:
+    """Return readable names; a move that differs between contracts (a table by bucket) is named by its share."""
+    out = []
+    for s in range(len(axes)):
+        moves = spot[:, s]
+        same = moves.size == 0 or bool(np.all(moves == moves[0]))
+        move = (float(moves[0]) if moves.size else float(axes.spot[s])) if same else None
+        label = scenario_name(move, axes.vol[s], *(float(a[s]) for a in (axes.rate, axes.basis, axes.time, axes.peg)))
+        out.append(label if same else label.replace("own move", f"{axes.spot[s]:+.4g} x own range"))
+    return tuple(out)
+
+
+def _supplied(block: Block, resolved: Resolved) -> Axes | None:
+    if block.supplied is None:
+        return None
+    count = next(iter(_returns(block, resolved).values())).shape[0]
+    zeros = np.zeros(count)
+    return Axes(np.arange(count, dtype=np.float64), (_SAME,) * count, zeros, zeros, zeros, zeros)
+
+
+def _returns(block: Block, resolved: Resolved) -> dict[str, Floats]:
+    table = resolved.calibration.get(block.supplied or "")
+    if not isinstance(table, dict) or not table:
+        message = f"the rulebook reads supplied moves {block.supplied!r}; add them to snapshot.calibration"
+        raise InputError(FailureReason.MISSING_CALIBRATION, message)
+    rows = {bucket: np.asarray(moves, dtype=np.float64) for bucket, moves in table.items()}
+    if len({row.shape[0] for row in rows.values()}) != 1:
+        message = f"the moves of calibration {block.supplied!r} differ in length between buckets"
+        raise InputError(FailureReason.MISSING_CALIBRATION, message)
+    return rows
+
+
+def _supplied_moves(block: Block, resolved: Resolved) -> Floats:
+    rows = _returns(block, resolved)
+    missing = sorted(set(resolved.names.buckets) - set(rows) - {resolved.reporting_asset})
+    if missing:
+        message = f"calibration {block.supplied!r} has no moves of {', '.join(missing)}"
+        raise InputError(FailureReason.MISSING_CALIBRATION, message)
+    count = next(iter(rows.values())).shape[0]
+    return np.stack([rows.get(resolved.names.buckets[b], np.zeros(count)) for b in resolved.contracts.bucket.tolist()])
+
+
+class _ContractNames:
+    """What formulas of [shocks], `scale` and `weight` may read: contract columns, axes, shared numbers."""
+
+    def __init__(self, resolved: Resolved, rulebook: Rulebook) -> None:
+        self.resolved = resolved
+        self.rulebook = rulebook
+        c = resolved.contracts
+        self.every = np.arange(len(c))
+        self.options = np.flatnonzero(c.kind == OPTION)
+
+    def scale(self, block: Block, axes: Axes) -> Any:  # noqa: ANN401 - a number or [contracts, 1]
+        if block.scale is None:
+            return 1.0
+        return self.value(block.scale, self.every, self._axis_columns(axes, axes.spot[None, :]))
+
+    def weight(self, block: Block, axes: Axes, spot: Floats) -> Any:  # noqa: ANN401 - a number or columns
+        if block.weight is None:
+            return 1.0
+        if isinstance(block.weight, tuple):
+            return np.asarray(block.weight)[None, :]
+        return self.value(block.weight, self.every, self._axis_columns(axes, spot))
+
+    def vols(self, axes: Axes) -> tuple[Floats, Ints]:
+        """Return shocked vols [options, names] and which of them each scenario uses."""
+        used = list(dict.fromkeys(axes.vol))
+        c = self.resolved.contracts
+        iv = c.iv[self.options]
+        columns = []
+        for name in used:
+            if name == _SAME:
+                columns.append(iv)
+            else:
+                shocked = self.value(self.rulebook.shocks.vol[name], self.options, {})
+                columns.append(np.broadcast_to(np.asarray(shocked).reshape(-1), iv.shape))
+        position = {name: i for i, name in enumerate(used)}
+        return np.stack(columns, axis=1), np.asarray([position[name] for name in axes.vol], dtype=np.int64)
+
+    def _axis_columns(self, axes: Axes, spot: Floats) -> dict[str, Floats]:
+        rest = {name: getattr(axes, name)[None, :] for name in ("rate", "basis", "time", "peg")}
+        return {"spot": np.broadcast_to(spot, (spot.shape[0], len(axes))), **rest}
+
+    def value(self, parameter: Parameter, rows: Ints, axes: Mapping[str, Floats]) -> Any:  # noqa: ANN401 - numbers, columns, tiers
+        if isinstance(parameter, Constant):
+            return parameter.value
+        if isinstance(parameter, Tiers):
+            return TierColumn((parameter,))
+        if isinstance(parameter, Keyed):
+            return self._keyed(parameter, rows, axes)
+        if isinstance(parameter, Variants):
+            message = "scenarios are shared by all requirements: a number here cannot vary by requirement"
+            raise InputError(FailureReason.INVALID_RULEBOOK, message)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return evaluate(parameter.tree, lambda name: self.name(name, rows, axes))
+
+    def name(self, name: Name, rows: Ints, axes: Mapping[str, Floats]) -> Any:  # noqa: ANN401 - as above
+        shared = self.rulebook.shocks.parameters
+        for table in (shared, self.rulebook.parameters):
+            if name.name in table and not (name.name in axes and table is not shared):
+                return self.value(table[name.name], rows, axes)
+        if name.name in axes:
+            return axes[name.name]
+        return self._column(name.name, rows)[:, None]
+
+    def _column(self, name: str, rows: Ints) -> Floats:
+        c = self.resolved.contracts
+        if name == "days":
+            return np.asarray(c.years[rows] * DAYS_PER_YEAR)
+        return np.asarray(getattr(c, name)[rows])
+
+    def _keyed(self, table: Keyed, rows: Ints, axes: Mapping[str, Floats]) -> Any:  # noqa: ANN401 - as above
+        keys, names = contract_keys(self.resolved, table.by)
+        codes = entry_codes(table, keys[rows], names)
+        found = keyed_value(table, codes, lambda entry: self.value(entry, rows, axes))
+        # a row without an entry stays NaN here: it is refused when a selected leg asks, not before
+        return found if isinstance(found, TierColumn) else found[:, None]

@@ -1,0 +1,95 @@
+"""Keyed tables: which entry each row reads, and a refusal where no entry is meant for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossmargin.errors import FailureReason
+from crossmargin.margin.functions import TierColumn
+from crossmargin.margin.model import Constant, Keyed, Tiers
+from crossmargin.margin.tape import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.evaluation import Evaluation, Frame
+    from crossmargin.margin.resolved import Resolved
+
+    Ints = npt.NDArray[np.int64]
+
+KIND_NAMES = ("spot", "perpetual", "future", "option", "asset")
+
+
+def contract_keys(resolved: Resolved, by: str) -> tuple[Ints, tuple[str, ...]]:
+    """Return each contract's code under a key, and the table of names it points into."""
+    c, names = resolved.contracts, resolved.names
+    if by == "bucket":
+        return c.bucket, names.buckets
+    if by == "instrument":
+        return c.symbol, names.symbols
+    if by == "kind":
+        return c.kind, KIND_NAMES
+    column = {"asset": c.own_asset, "settlement_asset": c.settle_asset, "quote_asset": c.quote_asset}[by]
+    return column, names.assets
+
+
+def entry_codes(table: Keyed, codes: Ints, names: tuple[str, ...]) -> Ints:
+    """Return the entry of each code: position among the entries, len(entries) for the default, -1 for none."""
+    position = {key: i for i, key in enumerate(table.entries)}
+    other = len(position) if table.default is not None else -1
+    of_name = np.asarray([position.get(name, other) for name in names], dtype=np.int64)
+    return np.asarray(of_name[codes] if len(names) else codes)
+
+
+def keyed_codes(evaluation: Evaluation, table: Keyed, frame: Frame) -> Ints:
+    """Return which entry each row of a frame reads; rows whose key has none are refused."""
+    resolved = evaluation.resolved
+    if table.by == "class":
+        unit = evaluation.unit_of_row(frame.level)[frame.rows]
+        codes = entry_codes(table, resolved.units.account_class[unit], resolved.names.classes)
+        label = [resolved.names.classes[i] or "none" for i in resolved.units.account_class[unit].tolist()]
+    else:
+        keys, names = contract_keys(resolved, table.by)
+        of_leg = keys[resolved.legs.contract[frame.legs]]
+        first = np.zeros(frame.rows.shape[0], dtype=np.int64)
+        first[frame.row_of[::-1]] = of_leg[::-1]
+        _one_key_each(evaluation, table, frame, of_leg, first)
+        codes, label = entry_codes(table, first, names), [names[i] for i in first.tolist()] if (first >= 0).any() else []
+    missing = np.flatnonzero(codes < 0)
+    if missing.size:
+        unit = evaluation.unit_of_row(frame.level)[frame.rows]
+        for row in missing.tolist():
+            name = evaluation.rulebook.name
+            message = f"rulebook {name} has no figure for {table.by} {label[row]} and no default"
+            evaluation.fail(unit[row : row + 1], FailureReason.UNKNOWN_PARAMETER, message)
+    return codes
+
+
+def _one_key_each(evaluation: Evaluation, table: Keyed, frame: Frame, of_leg: Ints, first: Ints) -> None:
+    if frame.level in {"leg", table.by}:
+        return
+    differs = of_leg != first[frame.row_of]
+    if differs.any():
+        units = evaluation.resolved.legs.unit[frame.legs[differs]]
+        message = f"a table by {table.by} is read at {frame.level} level, where a row holds several"
+        evaluation.fail(units, FailureReason.INCONSISTENT_ROW, message)
+
+
+def keyed_value(table: Keyed, codes: Ints, value: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - a column or a tier table
+    """Return each row's entry: a column of numbers, or a tier table for each row. Rows without one hold NaN."""
+    entries = [*table.entries.values(), *([] if table.default is None else [table.default])]
+    if entries and all(isinstance(entry, Tiers) for entry in entries):
+        return TierColumn(tuple(entries), np.maximum(codes, 0))
+    if all(isinstance(entry, Constant) for entry in entries):
+        numbers = np.asarray([*(entry.value for entry in entries), np.nan])
+        return numbers[codes]
+    out = np.full(codes.shape[0], np.nan)
+    for position, entry in enumerate(entries):
+        rows = codes == position
+        if rows.any():
+            out[rows] = np.broadcast_to(plain(value(entry)), codes.shape)[rows]
+    return out

@@ -1,0 +1,80 @@
+"""The coverage ratio, the liquidation trigger, and the state that follows from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossmargin.margin.expression import Comparison, evaluate
+from crossmargin.margin.model import INITIAL, MAINTENANCE
+from crossmargin.margin.report import AccountState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.evaluation import Evaluation
+    from crossmargin.margin.expression import Name
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+STATES = (AccountState.HEALTHY, AccountState.MARGIN_CALL, AccountState.LIQUIDATABLE, AccountState.BANKRUPT)
+
+
+def coverage(adjusted: Floats, maintenance: Floats, equity: Floats) -> Floats:
+    """Return adjusted equity over maintenance margin [units]; without a requirement +inf, or -inf below zero equity."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = adjusted / maintenance
+    return np.where(maintenance > 0, ratio, np.where(equity >= 0, np.inf, -np.inf))
+
+
+def trigger_distance(evaluation: Evaluation, known: Mapping[str, Floats]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the trigger's left side minus its right side [units], and where the trigger holds.
+
+    Parameters
+    ----------
+    known
+        `adjusted_equity`, `coverage_ratio` and `equity` [units]; other names are the rulebook's.
+    """
+    rule = evaluation.rulebook.liquidation
+    tree = rule.trigger.tree
+    assert isinstance(tree, Comparison)
+    frame = evaluation.account_frame()
+
+    def lookup(name: Name) -> object:
+        if name.name in known and name.variant is None:
+            return known[name.name]
+        return evaluation.name(name, frame, MAINTENANCE, rule.parameters)
+
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        left = np.asarray(evaluate(tree.left, lookup, evaluation.functions), dtype=np.float64)
+        right = np.asarray(evaluate(tree.right, lookup, evaluation.functions), dtype=np.float64)
+        holds = np.asarray(evaluate(tree, lookup, evaluation.functions), dtype=bool)
+        distance = left - right
+    count = len(evaluation.resolved.units)
+    return np.broadcast_to(distance, count), np.broadcast_to(holds, count)
+
+
+def states_of(
+    evaluation: Evaluation,
+    equity: Floats,
+    adjusted: Mapping[str, Floats],
+    required: Mapping[str, Floats],
+    ratio: Floats,
+) -> Ints:
+    """Return the state of each unit as a position in `STATES`; a later state is worse."""
+    known = {"adjusted_equity": adjusted[MAINTENANCE], "coverage_ratio": ratio, "equity": equity}
+    _, liquidatable = trigger_distance(evaluation, known)
+    state = np.where(adjusted[INITIAL] < required[INITIAL], 1, 0)
+    state = np.where(liquidatable, 2, state)
+    # debts beyond assets; a trigger of its own never hides them
+    return np.asarray(np.where(equity < 0, 3, state), dtype=np.int64)
+
+
+def band_of(evaluation: Evaluation, ratio: float) -> str | None:
+    """Return the rulebook's band that a coverage ratio falls in: the tightest threshold above it."""
+    reached = [band for band in evaluation.rulebook.bands if ratio < band.below]
+    return min(reached, key=lambda band: band.below).then if reached else None

@@ -1,0 +1,1 @@
+"""Dated rulebook documents (TOML only); docs/venues/ holds a page for each."""

@@ -1,0 +1,33 @@
+"""Time and number conventions that every room shares.
+
+Times are years of 365 days inside and aware UTC datetimes outside. Rates and vols are fractions.
+Quantities and balances arrive as exact decimals; risk is computed in float64.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+DAYS_PER_YEAR: Final = 365.0
+SECONDS_PER_YEAR: Final = DAYS_PER_YEAR * 86_400.0
+SCHEMA_VERSION: Final = "1.0"
+
+
+def years_between(start: datetime, end: datetime) -> float:
+    """Return the years (ACT/365) from `start` to `end`; negative when `end` is earlier."""
+    return (end - start).total_seconds() / SECONDS_PER_YEAR
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return the same moment in UTC; a datetime without a zone is refused."""
+    if moment.tzinfo is None:
+        msg = f"a time needs a zone (write {moment.isoformat()}Z for UTC)"
+        raise ValueError(msg)
+    return moment.astimezone(UTC)
+
+
+def is_finite(value: Decimal) -> bool:
+    """Return whether a decimal is an ordinary number (not NaN, not infinite)."""
+    return value.is_finite()

@@ -1,0 +1,32 @@
+"""The project's own files say the same thing wherever they say it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import crossmargin
+
+HEADINGS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def fragments(root: Path) -> list[Path]:
+    return sorted(path for path in (root / "changelog.d").glob("*.md") if path.name != "README.md")
+
+
+def test_fragments_are_named_and_headed_as_their_readme_says(root: Path) -> None:
+    for path in fragments(root):
+        assert re.fullmatch(r"\d{4}(-[a-z0-9]+)+\.md", path.name), path.name
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("## "), path.name
+        assert set(re.findall(r"^#+ (.*)$", text, re.MULTILINE)) <= HEADINGS, path.name
+
+
+@pytest.mark.parametrize("name", ["py.typed", "rulebooks"])
+def test_data_files_stand_in_the_package(name: str) -> None:
+    assert (Path(crossmargin.__file__).parent / name).exists()
+
+
+def test_every_room_of_the_table_is_a_room(root: Path) -> None:
+    rooms = {path.stem for path in (root / "src" / "crossmargin").iterdir()}
+    assert set(crossmargin.__dict__["_ROOMS"]) <= rooms
