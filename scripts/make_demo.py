@@ -165,9 +165,7 @@ def check_smile(market: Market) -> None:
             sys.exit(f"{market.name}: total variance falls with tenor at {strike}: {totals}")
     for label, strikes in market.strikes.items():
         years = years_to(EXPIRIES[label])
-        calls = [
-            black76(market.forward(years), k, years, market.vol_at(k, years), call=True) for k in strikes
-        ]
+        calls = [black76(market.forward(years), k, years, market.vol_at(k, years), call=True) for k in strikes]
         bends = [a - 2 * b + c for a, b, c in zip(calls, calls[1:], calls[2:], strict=False)]
         if min(bends) < 0:
             sys.exit(f"{market.name} {label}: call prices are not convex in strike")
@@ -191,10 +189,7 @@ def snapshot() -> Row:
     rates = {"BTC": 0.00006, "ETH": 0.00004, "SOL": -0.00003}
     interest = {"BTC": 46_500.0, "ETH": 610_000.0, "SOL": 4_900_000.0}
     instruments = [
-        *(
-            perpetual(m, f"{m.name}-PERPETUAL", m.name, rates[m.name], 0.4 * interest[m.name])
-            for m in (BTC, ETH)
-        ),
+        *(perpetual(m, f"{m.name}-PERPETUAL", m.name, rates[m.name], 0.4 * interest[m.name]) for m in (BTC, ETH)),
         *(
             perpetual(m, f"{m.name}_USDC-PERPETUAL", "USDC", rates[m.name], 0.2 * interest[m.name])
             for m in (BTC, ETH, SOL)
@@ -247,7 +242,7 @@ def desk() -> Row:
             held("SOL_USDC-PERPETUAL", "2400", "88.90"),
             held(
                 "SOLUSDT",
-                "-3000",
+                "-1100",
                 "90.15",
                 margin_mode="isolated",
                 isolated_collateral={"USDT": "46000"},
@@ -272,9 +267,9 @@ def accounts() -> Row:
     one_perp = {
         "id": "one-perp",
         "margin_mode": "cross",
-        "balances": {"USDT": "5000"},
+        "balances": {"USDT": "12000"},
         "positions": [held("BTCUSDT", "0.5", "70900")],
-        "reported": {"equity": "5294.29", "maintenance_margin": "142.98"},
+        "reported": {"equity": "12294.29", "maintenance_margin": "142.98"},
     }
     flat = {
         "id": "flat",

@@ -43,9 +43,7 @@ def pnl(spot: float, vol: str, bend: float) -> float:
 
 
 def scenario_table(row: str, bend: float) -> ScenarioTable:
-    values = {
-        f"spot {'0' if s == 0 else f'{s:+g}'} %, vol {v}": pnl(s, v, bend) for s in SPOTS for v in VOLS
-    }
+    values = {f"spot {'0' if s == 0 else f'{s:+g}'} %, vol {v}": pnl(s, v, bend) for s in SPOTS for v in VOLS}
     worst = min(values, key=lambda name: values[name])
     rows = tuple(ScenarioRow(name=n, pnl=x, worst=n == worst) for n, x in values.items())
     return ScenarioTable(
@@ -197,7 +195,9 @@ def tree(name: str = "account") -> PoolTree:
             leaf("borrow", "SOL", "marginal(tiers, short * price)", 29_769.23, short=901.85, price=91.6),
         ),
     )
-    equity = leaf("adjusted", "account", "coins + debts + unrealized", 1_521_904.77, coins=1_583_854.67, debts=-84_090.0)
+    equity = leaf(
+        "adjusted", "account", "coins + debts + unrealized", 1_521_904.77, coins=1_583_854.67, debts=-84_090.0
+    )
     return PoolTree(
         pool=name,
         reporting_asset="USD",
@@ -227,7 +227,12 @@ def profile(underlying: str, centre: float) -> Profile:
 def explanation(account: str = "desk") -> Explanation:
     names = ("BTC-27MAR26-76000-C", "BTC-27MAR26", "ETH-27MAR26-2300-C", "ETHUSDT", "BTC", "SOL")
     amounts = (402_000.0, -112_000.0, 244_960.0, 60_000.5, 0.0, 30_001.23)
-    positions = {"BTC-27MAR26-76000-C": 611_000.0, "BTC-27MAR26": 288_500.0, "ETH-27MAR26-2300-C": 240_100.0, "ETHUSDT": 92_000.0}
+    positions = {
+        "BTC-27MAR26-76000-C": 611_000.0,
+        "BTC-27MAR26": 288_500.0,
+        "ETH-27MAR26-2300-C": 240_100.0,
+        "ETHUSDT": 92_000.0,
+    }
     return Explanation(
         report=report(account),
         trees=(tree(),),
@@ -245,15 +250,53 @@ def explanation(account: str = "desk") -> Explanation:
             for i, (name, amount) in enumerate(zip(names, amounts, strict=True))
         ),
         greeks=(
-            GreeksRow(pool="account", underlying="BTC", delta=-4.21, delta_value=-300_930.8, gamma=-51_200.4, vega=-9_120.3, theta=8_211.9, rho=-12.4),
-            GreeksRow(pool="account", underlying="ETH", delta=88.4, delta_value=186_966.0, gamma=-20_411.0, vega=-3_004.2, theta=2_870.0, rho=3.1),
+            GreeksRow(
+                pool="account",
+                underlying="BTC",
+                delta=-4.21,
+                delta_value=-300_930.8,
+                gamma=-51_200.4,
+                vega=-9_120.3,
+                theta=8_211.9,
+                rho=-12.4,
+            ),
+            GreeksRow(
+                pool="account",
+                underlying="ETH",
+                delta=88.4,
+                delta_value=186_966.0,
+                gamma=-20_411.0,
+                vega=-3_004.2,
+                theta=2_870.0,
+                rho=3.1,
+            ),
         ),
         liquidation_prices=(
-            LiquidationPrice(pool="account", underlying="BTC", path="BTC alone", spot=71_480.0, below=41_233.9, above=98_120.4, already_liquidatable=False, safe_regions=((41_233.9, 98_120.4), (512_000.0, 714_800.0))),
-            LiquidationPrice(pool="account", underlying="ETH", path="ETH alone", spot=2_115.0, below=None, above=4_980.2, already_liquidatable=False, safe_regions=((105.75, 4_980.2),)),
+            LiquidationPrice(
+                pool="account",
+                underlying="BTC",
+                path="alone",
+                spot=71_480.0,
+                below=41_233.9,
+                above=98_120.4,
+                already_liquidatable=False,
+                safe_regions=((41_233.9, 98_120.4), (512_000.0, 714_800.0)),
+            ),
+            LiquidationPrice(
+                pool="account",
+                underlying="ETH",
+                path="alone",
+                spot=2_115.0,
+                below=None,
+                above=4_980.2,
+                already_liquidatable=False,
+                safe_regions=((105.75, 4_980.2),),
+            ),
         ),
         profiles=(profile("BTC", 1.0), profile("ETH", 1.4)),
-        capital_efficiency=CapitalEfficiency(cross=812_450.25, standalone=1_231_600.0, efficiency=0.3403, positions=positions),
+        capital_efficiency=CapitalEfficiency(
+            cross=812_450.25, standalone=1_231_600.0, efficiency=0.3403, positions=positions
+        ),
         required_capital=812_450.25,
     )
 
@@ -261,7 +304,9 @@ def explanation(account: str = "desk") -> Explanation:
 def book_rows() -> list[BookRow]:
     good = report()
     fields = {name: getattr(good, name) for name in BookRow.__struct_fields__ if name not in {"account", "failure"}}
-    refused = Failure(FailureReason.MISSING_QUOTE, "no mark price for ETH-27MAR26-9999-C", "old-desk", "ETH-27MAR26-9999-C")
+    refused = Failure(
+        FailureReason.MISSING_QUOTE, "no mark price for ETH-27MAR26-9999-C", "old-desk", "ETH-27MAR26-9999-C"
+    )
     flat = {**fields, "maintenance_margin": 0.0, "initial_margin": 0.0, "coverage_ratio": inf}
     low = {**fields, "state": AccountState.LIQUIDATABLE, "maintenance_headroom": -1_204.22, "coverage_ratio": 0.931}
     return [

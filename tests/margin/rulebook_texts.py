@@ -91,5 +91,7 @@ def changed(text: str, *swaps: tuple[str, str]) -> str:
 
 
 def line_with(text: str, part: str) -> int:
-    """The number of the first line that holds a part."""
-    return next(number for number, line in enumerate(text.splitlines(), 1) if part in line)
+    """The number of the line that starts with a part, or of the first that holds it."""
+    lines = list(enumerate(text.splitlines(), 1))
+    starts = [number for number, line in lines if line.startswith(part)]
+    return starts[0] if starts else next(number for number, line in lines if part in line)

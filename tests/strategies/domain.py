@@ -51,14 +51,14 @@ def listings(draw: st.DrawFn, spots: Mapping[str, float] = INDEX) -> Listing:
         mark = index * draw(st.floats(0.995, 1.005))
         funding = draw(st.floats(-0.001, 0.001))
         multiplier = 10.0 if inverse else draw(st.sampled_from([1.0, 0.01]))
-        terms = {"multiplier": multiplier, "mark_price": mark, "funding_rate": funding}
-        return Listing(symbol=f"{tail}-{multiplier:g}-PERP", **common, **terms)
+        common |= {"multiplier": multiplier, "mark_price": mark, "funding_rate": funding}
+        return Listing(symbol=f"{tail}-{multiplier:g}-PERP", **common)
     days = draw(st.sampled_from(EXPIRY_DAYS))
     expiry = AS_OF + timedelta(days=days)
     forward = index * forward_ratio(base, days)
     if kind is InstrumentKind.FUTURE:
-        terms = {"multiplier": 10.0 if inverse else 1.0, "mark_price": forward, "expiry": expiry}
-        return Listing(symbol=f"{tail}-{expiry:%y%m%d}", **common, **terms)
+        common |= {"multiplier": 10.0 if inverse else 1.0, "mark_price": forward, "expiry": expiry}
+        return Listing(symbol=f"{tail}-{expiry:%y%m%d}", **common)
     strike = float(f"{index * draw(st.sampled_from([0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0])):.3g}")
     side = draw(st.sampled_from(list(OptionType)))
     vol = vol_of(base, days, strike / forward)
@@ -122,7 +122,7 @@ def positions(draw: st.DrawFn, listing: Listing) -> Position:
     return Position(
         instrument=listing.symbol,
         quantity=quantity,
-        entry_price=entry if entry else None,
+        entry_price=entry or None,
         side=draw(st.sampled_from([None, side])),
         pool=draw(st.sampled_from([None, None, "hedge"])),
         leverage=draw(st.sampled_from([None, Decimal(5), Decimal("12.5")])),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
-    from crossmargin.account import Account
+    from crossmargin.account import Account, Position
     from crossmargin.analysis.compare import ComparisonRow
     from crossmargin.analysis.explanation import Explanation
     from crossmargin.analysis.reconcile import ReconciliationRow
@@ -319,3 +319,10 @@ def lint(rules: Rulebook) -> list[dict[str, str]]:
         *({"severity": "note", "where": place, "what": "no public source confirms it"} for place in shaky),
         *({"severity": "note", "where": d.source, "what": f"known defect: {d.what}"} for d in rules.known_defects),
     ]
+
+
+def holding(account: Account, position: Position) -> Account:
+    """Return the same account with this position alone and no orders."""
+    from msgspec.structs import replace
+
+    return replace(account, positions=(position,), orders=())

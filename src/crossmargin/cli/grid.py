@@ -11,24 +11,39 @@ if TYPE_CHECKING:
 
     from crossmargin.margin.report import ScenarioRow, ScenarioTable
 
-_NAME = re.compile(r"spot (?P<spot>[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?) %, vol (?P<vol>[\w.]+)$")
+_NAME = re.compile(r"spot (?P<spot>[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?) (?P<unit>%|x own range), vol (?P<vol>[\w.]+)")
+DARK, LIGHT = "#1b1b1b", "#ffffff"
 _VOL_ORDER = {"down": 0, "same": 1, "up": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Scenarios by (vol, spot in percent); `rest` are those off the grid (other axes, or doubles)."""
+    """Scenarios by (vol, spot move); `rest` are those off the grid (other axes, or doubles).
+
+    Spot moves are in percent, or - `own_range` - in multiples of each asset's own range.
+    """
 
     spots: tuple[float, ...]
     vols: tuple[str, ...]
     cells: Mapping[tuple[str, float], ScenarioRow]
     rest: tuple[ScenarioRow, ...]
+    own_range: bool = False
+
+    def label(self, spot: float) -> str:
+        """Return a spot move in words short enough for a column's head."""
+        return f"{spot:+g}{'x' if self.own_range else '%'}" if spot else "0"
+
+    @property
+    def corner(self) -> str:
+        """What rows and columns are."""
+        return "vol \\ range" if self.own_range else "vol \\ spot"
 
 
 def read_grid(table: ScenarioTable) -> Grid | None:
     """Return the grid of a table; None where fewer than half of its scenarios lie on one."""
     cells: dict[tuple[str, float], ScenarioRow] = {}
     rest: list[ScenarioRow] = []
+    units: set[str] = set()
     for row in table.scenarios:
         found = _NAME.fullmatch(row.name.replace("−", "-"))
         key = (found["vol"], float(found["spot"])) if found else None
@@ -36,11 +51,13 @@ def read_grid(table: ScenarioTable) -> Grid | None:
             rest.append(row)
         else:
             cells[key] = row
+            units.add(found["unit"] if found else "")
     spots = tuple(sorted({spot for _, spot in cells}))
     vols = tuple(sorted({vol for vol, _ in cells}, key=lambda vol: (-_VOL_ORDER.get(vol, 1), vol)))
-    if len(spots) < 3 or len(cells) * 2 < len(table.scenarios):  # noqa: PLR2004  # two columns make no picture
+    sparse = len(cells) * 2 < len(table.scenarios)
+    if len(spots) < 3 or sparse or len(units) > 1:  # noqa: PLR2004  # two columns make no picture
         return None
-    return Grid(spots, vols, cells, tuple(rest))
+    return Grid(spots, vols, cells, tuple(rest), own_range=units == {"x own range"})
 
 
 def scale_of(table: ScenarioTable) -> float:
@@ -60,4 +77,4 @@ def heat(pnl: float, scale: float) -> tuple[int, int, int]:
 def ink(colour: tuple[int, int, int]) -> str:
     """Return black or white, whichever reads better on `colour` (relative luminance)."""
     red, green, blue = colour
-    return "#1b1b1b" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"  # noqa: PLR2004
+    return DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else LIGHT  # noqa: PLR2004

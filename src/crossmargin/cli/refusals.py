@@ -88,9 +88,7 @@ def failure_place(path: str | None, account: str | None, instrument: str | None)
     return ", ".join(place for place in places if place)
 
 
-def _tell_block(
-    reason: str, where: Mapping[str, str | None], message: str, hint: str, words: Sequence[str]
-) -> int:
+def _tell_block(reason: str, where: Mapping[str, str | None], message: str, hint: str, words: Sequence[str]) -> int:
     click.secho(f"crossmargin: refused ({reason})", fg="red", bold=True, err=True)
     place = failure_place(where.get("path"), where.get("account"), where.get("instrument"))
     for label, text in (("where", place), ("what", message), ("do", hint)):

@@ -22,7 +22,7 @@ def kernel_name() -> str:
 
 def segment_sum(values: Floats, row_of: Ints, rows: int) -> Floats:
     """Return the sum of `values` [n] by row [rows], added in the order of `values`."""
-    return np.bincount(row_of, weights=values, minlength=rows)
+    return np.bincount(row_of, weights=values, minlength=rows).astype(np.float64, copy=False)
 
 
 def group_rows(scale: Floats, index: Ints, matrix: Floats, starts: Ints) -> Floats:

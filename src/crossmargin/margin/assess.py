@@ -9,12 +9,13 @@ import numpy as np
 
 from crossmargin.account import Book
 from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.kernels import segment_sum
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.model import INITIAL, MAINTENANCE
+from crossmargin.margin.report import AccountState, BookRow, MarginReport
 from crossmargin.margin.reporting import make_report
 from crossmargin.margin.resolve import resolve
 from crossmargin.margin.trigger import STATES, coverage, states_of
-from crossmargin.margin.report import AccountState, BookRow, MarginReport
 from crossmargin.margin.withdrawable import withdrawable_amounts
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class BookReport:
         """Return a money column of pools summed by account [accounts], in `reporting_asset`."""
         units = self.resolved.units
         money = unit_column * (units.numeraire if self.resolved.in_settlement else 1.0)
-        total = np.bincount(units.account, weights=money, minlength=len(self))
+        total = segment_sum(money, units.account, len(self))
         total[list(self.failures)] = np.nan
         return total
 

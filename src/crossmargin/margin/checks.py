@@ -171,9 +171,7 @@ def _scan(inference: Inference, spec: Scan, at: Path, scope: Scope) -> Dimension
     return result
 
 
-def _slopes(
-    inference: Inference, table: Mapping[str, Slopes], at: Path, scope: Scope, result: Dimension
-) -> None:
+def _slopes(inference: Inference, table: Mapping[str, Slopes], at: Path, scope: Scope, result: Dimension) -> None:
     """Slopes are plain numbers, the cap and the deductible of what they fold."""
     for level, slopes in table.items():
         there = replace(scope, level=level)
@@ -204,9 +202,7 @@ def _check_used(reader: Reader, rulebook: Rulebook, used: set[Path]) -> None:
     for line in rulebook.lines.values():
         at: Path = (line.section, line.name)
         if at not in used:
-            advice = (
-                "read it in a requirement, in equity or in a line, say reported_only = true, or delete it"
-            )
+            advice = "read it in a requirement, in equity or in a line, say reported_only = true, or delete it"
             raise reader.error(f"unused line: {advice}", at)
     for at in _stated(rulebook):
         beside = (*at[:-1], "where", at[-1])

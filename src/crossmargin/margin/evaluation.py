@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crossmargin.errors import Failure, FailureReason
-from crossmargin.margin.expression import Name, evaluate
+from crossmargin.margin.expression import Name, evaluate, names
+from crossmargin.margin.frames import Frame, Frames
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
 from crossmargin.margin.kinds import KINDS
+from crossmargin.margin.levels import correlated_root, largest, on_level
 from crossmargin.margin.measures import Measures
 from crossmargin.margin.model import Constant, Formula, Keyed, Tiers, Variants
 from crossmargin.margin.tables import keyed_codes, keyed_value
-from crossmargin.margin.tape import Traced, plain, scatter, segment_sum, take
+from crossmargin.margin.tape import Traced, scatter, segment_sum, take
 from crossmargin.margin.vocabulary import MEASURES
 
 if TYPE_CHECKING:
@@ -31,25 +32,6 @@ if TYPE_CHECKING:
 
 _EMPTY: Mapping[str, Parameter] = {}
 _UNIT_MEASURES = frozenset({"numeraire", "stable_price"})
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Where a formula is evaluated: a level's rows, and the legs that count there.
-
-    `legs` and `rows` are indices, or None for all; `row_of` gives the position among `rows` of each of `legs`.
-    """
-
-    level: str
-    of: tuple[frozenset[str], ...]
-    legs: Ints
-    rows: Ints
-    row_of: Ints
-
-    @property
-    def key(self) -> tuple[str, tuple[frozenset[str], ...]]:
-        """What makes two frames of one evaluation the same."""
-        return self.level, self.of
 
 
 class Evaluation:
@@ -76,7 +58,7 @@ class Evaluation:
         self.failures: dict[int, Failure] = {}
         self.details: dict[tuple[str, str], Any] = {}
         self._lines: dict[tuple[str, str], Any] = {}
-        self._frames: dict[tuple[str, tuple[frozenset[str], ...]], Frame] = {}
+        self.frames = Frames(resolved, rulebook, self.measures)
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._varies: dict[str, bool] = {}
 
@@ -96,7 +78,7 @@ class Evaluation:
 
     def line_total(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
         """Return a line summed to the account level [units]."""
-        return self._coarsened(self.line(name, requirement), self.rulebook.line(name).level, "account")
+        return on_level(self.resolved, self.line(name, requirement), self.rulebook.line(name).level, "account")
 
     def _account_formula(self, parameter: Parameter, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
         value = self.parameter(parameter, self.account_frame(), requirement, _EMPTY)
@@ -145,7 +127,7 @@ class Evaluation:
             return any(self._part_varies(entry, line) for entry in (*part.entries.values(), part.default))
         if not isinstance(part, Formula):
             return False
-        for name in _names(part):
+        for name in names(part.tree):
             if name.variant is None and name.name not in line.parameters:
                 if name.name in self.rulebook.parameters:
                     if self._part_varies(self.rulebook.parameters[name.name], line):
@@ -158,12 +140,7 @@ class Evaluation:
 
     def row_count(self, level: str) -> int:
         """Return the number of rows of a level."""
-        return self.quantity_plain.shape[0] if level == "leg" else len(self.resolved.levels[level])
-
-    @property
-    def quantity_plain(self) -> Floats:
-        """The quantities as numbers, traced or not."""
-        return np.asarray(plain(self.quantity))
+        return self.frames.row_count(level)
 
     def unit_of_row(self, level: str) -> Ints:
         """Return the unit of each row of a level."""
@@ -171,55 +148,15 @@ class Evaluation:
 
     def account_frame(self) -> Frame:
         """Return the frame of requirements: every unit, every leg."""
-        key = ("account", (frozenset({"*"}),))
-        if key not in self._frames:
-            legs = np.arange(self.row_count("leg"))
-            self._frames[key] = Frame(*key, legs, np.arange(len(self.resolved.units)), self.resolved.legs.unit)
-        return self._frames[key]
+        return self.frames.account()
 
     def frame(self, level: str, of: tuple[frozenset[str], ...], *, charged: bool = False) -> Frame:
         """Return the rows of `level` that hold a selected leg. `charged` leaves out muted opposite positions."""
-        muted = charged and bool(self.resolved.legs.muted.any())
-        key = (level, (*of, frozenset({"-muted"})) if muted else of)
-        if key not in self._frames:
-            chosen = self.selected(of)
-            if muted:
-                chosen = chosen & ~self.resolved.legs.muted
-            legs = np.flatnonzero(chosen)
-            if level == "leg":
-                self._frames[key] = Frame(*key, legs, legs, np.arange(legs.shape[0]))
-            else:
-                full = self.resolved.levels[level].row_of_leg[legs]
-                rows, row_of = np.unique(full, return_inverse=True)
-                self._frames[key] = Frame(*key, legs, rows, row_of.astype(np.int64))
-        return self._frames[key]
-
-    def selected(self, of: tuple[frozenset[str], ...]) -> npt.NDArray[np.bool_]:
-        """Return which legs count: those that hold anything and that `of` selects (none given: all)."""
-        legs = self.resolved.legs
-        active = (self.quantity_plain != 0) | (legs.cost != 0) | (legs.accrued != 0)
-        if not of:
-            return np.asarray(active)
-        union = np.zeros(active.shape, dtype=bool)
-        for conjunction in of:
-            chosen = active
-            for word in sorted(conjunction):
-                chosen = chosen & (self._tagged(word) if word in self.rulebook.tags else self.measures.word(word))
-            union |= chosen
-        return union
-
-    def _tagged(self, word: str) -> npt.NDArray[np.bool_]:
-        tag, names, c = self.rulebook.tags[word], self.resolved.names, self.resolved.contracts
-        by_symbol = np.asarray([s in tag.instruments for s in names.symbols], dtype=bool)[c.symbol]
-        by_asset = np.asarray([a in tag.assets for a in names.assets], dtype=bool)[c.own_asset] & (c.kind == 4)
-        by_bucket = np.asarray([b in tag.underlyings for b in names.buckets], dtype=bool)[c.bucket]
-        return np.asarray((by_symbol | by_asset | by_bucket)[self.resolved.legs.contract])
+        return self.frames.of(level, of, charged=charged)
 
     # --- names
 
-    def parameter(
-        self, parameter: Parameter, frame: Frame, requirement: str, own: Mapping[str, Parameter]
-    ) -> Any:  # noqa: ANN401 - a number, a column, a tier table
+    def parameter(self, parameter: Parameter, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - a number, a column, a tier table
         """Return a parameter on a frame's rows."""
         if isinstance(parameter, Constant):
             return parameter.value
@@ -263,23 +200,8 @@ class Evaluation:
         if key not in self._kept:
             level = self.rulebook.line(name).level
             value = self.line(name, requirement)
-            self._kept[key] = take(self._coarsened(value, level, frame.level), frame.rows)
+            self._kept[key] = take(on_level(self.resolved, value, level, frame.level), frame.rows)
         return self._kept[key]
-
-    def _coarsened(self, value: Any, level: str, to: str) -> Any:  # noqa: ANN401 - as above
-        """Return a column of one level on all rows of another: finer ones sum, coarser ones repeat."""
-        if level == to:
-            return value
-        levels = self.resolved.levels
-        if level == "leg":
-            return segment_sum(value, levels[to].row_of_leg, len(levels[to]))
-        if to == "leg":
-            return take(value, levels[level].row_of_leg)
-        order = ["strike", "expiry", "bucket", "account"]
-        finer = level == "asset" or (to != "asset" and order.index(level) < order.index(to))
-        if finer:
-            return segment_sum(value, levels[to].row_of_leg[levels[level].first_leg], len(levels[to]))
-        return take(value, levels[level].row_of_leg[levels[to].first_leg])
 
     def _measure_on(self, name: str, frame: Frame) -> Any:  # noqa: ANN401 - as above
         key = (name, frame.key)
@@ -329,15 +251,15 @@ class Evaluation:
 
     def _values(self) -> Any:  # noqa: ANN401 - as above
         """Return what [valuation] says each leg is worth; kinds it does not name take the standard worth."""
-        if "values" not in self._kept:
+        if ("values",) not in self._kept:
             worth = self.measures["equity"]
             for kind, formula in self.rulebook.valuation.items():
                 frame = self.frame("leg", (frozenset({kind}),))
                 said = self.formula(formula, frame, "maintenance", _EMPTY)
                 standard = scatter(take(worth, frame.legs), frame.legs, self.row_count("leg"))
                 worth = worth - standard + scatter(said, frame.legs, self.row_count("leg"))
-            self._kept["values"] = worth
-        return self._kept["values"]
+            self._kept["values",] = worth
+        return self._kept["values",]
 
     def _aggregate(self, function: str, name: Name, *args: Any, frame: Frame, requirement: str) -> Any:  # noqa: ANN401 - as above
         """Return `largest` or `root` of a finer column on a frame's rows."""
@@ -353,16 +275,8 @@ class Evaluation:
         inside = np.flatnonzero(place[full] >= 0)
         column, row_of, rows = take(column, inside), place[full][inside], frame.rows.shape[0]
         if function == "root":
-            rho = args[0]
-            squares, total = segment_sum(column * column, row_of, rows), segment_sum(column, row_of, rows)
-            inner = squares * (1.0 - rho) + total * total * rho
-            return self.functions["sqrt"](self.functions["max"](inner, 0.0))
-        best = np.full(rows, -np.inf)
-        np.maximum.at(best, row_of, plain(column))
-        winner = np.full(rows, -1, dtype=np.int64)
-        hits = np.flatnonzero(plain(column) == best[row_of])
-        winner[row_of[hits[::-1]]] = hits[::-1]
-        return take(column, winner)
+            return correlated_root(column, row_of, rows, args[0], self.functions)
+        return largest(column, row_of, rows)
 
     # --- refusals
 
@@ -371,9 +285,3 @@ class Evaluation:
         ids = self.resolved.account_ids
         for account in np.unique(self.resolved.units.account[units]).tolist():
             self.failures.setdefault(account, Failure(reason, message, ids[account]))
-
-
-def _names(formula: Formula) -> frozenset[Name]:
-    from crossmargin.margin.expression import names  # noqa: PLC0415 (the method above shadows the word)
-
-    return names(formula.tree)

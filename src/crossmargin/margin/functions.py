@@ -69,10 +69,10 @@ class TierColumn:
     @cached_property
     def below(self) -> Floats:
         """What all tiers below a tier come to together, [table, tier]."""
-        widths = self.upto[:, :-1] - self.lower[:, :-1]
-        finite = np.where(np.isfinite(widths), widths, 0.0)
+        bounds = np.where(np.isfinite(self.upto), self.upto, 0.0)  # what lies beyond an infinite tier is never held
+        widths = np.diff(bounds[:, :-1], axis=1, prepend=0.0)
         sums = np.zeros_like(self.upto)
-        sums[:, 1:] = np.cumsum(finite * self.rate[:, :-1], axis=1)
+        sums[:, 1:] = np.cumsum(widths * self.rate[:, :-1], axis=1)
         return sums
 
     def tier(self, x: Floats) -> tuple[Any, Any]:
@@ -106,9 +106,9 @@ def ramp(tiers: TierColumn, x: ArrayLike) -> Floats:
     amount = np.asarray(x, dtype=np.float64)
     which, held = tiers.tier(amount)
     before = np.maximum(held - 1, 0)
-    start, end = tiers.upto[which, before], tiers.upto[which, held]
-    inside = (held > 0) & np.isfinite(end)
-    width = np.where(inside, end - start, 1.0)
+    inside = (held > 0) & np.isfinite(tiers.upto[which, held])
+    start = np.where(inside, tiers.upto[which, before], 0.0)
+    width = np.where(inside, tiers.upto[which, held] - start, 1.0)
     share = np.where(inside, amount - start, 0.0) / width
     low, high = tiers.rate[which, before], tiers.rate[which, held]
     return np.where(np.isnan(amount), np.nan, low + share * (high - low))

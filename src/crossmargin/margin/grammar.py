@@ -38,6 +38,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<space>[ \t\r\n]+)",
     re.ASCII,
 )
+_OPERANDS: Final = frozenset({"number", "name"})
 _ARITHMETIC: Final[Mapping[type[ast.operator], str]] = MappingProxyType(
     {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 )
@@ -67,7 +68,9 @@ def parse_expression(text: str, *, comparison: bool = False) -> Expression:
     try:
         tree = ast.parse(body.strip(" "), mode="eval").body
     except SyntaxError as error:
-        raise ExpressionError(f"not an expression: {error.msg}", offset + (error.offset or 1)) from None
+        raise ExpressionError(
+            f"not an expression: {error.msg}; correct it here", offset + (error.offset or 1)
+        ) from None
     except (ValueError, MemoryError, RecursionError):
         raise ExpressionError("nested too deeply: name parts of it", 1) from None
     return _Reader(offset).root(tree, comparison=comparison)
@@ -80,14 +83,17 @@ def _tokens(text: str) -> None:
     while column < len(text):
         found = _TOKEN.match(text, column)
         if found is None:
-            raise ExpressionError(f"{text[column]!r} has no place in an expression", column + 1)
-        if before == "number" and found.lastgroup in {"number", "name"}:
-            raise ExpressionError("a number runs into a name: write an operator between them", column + 1)
+            only = "names, numbers, functions, parentheses and + - * / **"
+            message = f"{text[column]!r} has no place in an expression; there are only {only}"
+            raise ExpressionError(message, column + 1)
+        if before in _OPERANDS and found.lastgroup in _OPERANDS:
+            raise ExpressionError("an operator is missing before this: + - * / or **", column + 1)
         symbol = found.group()
         depth += (symbol == "(") - (symbol == ")")
         if not 0 <= depth <= MAX_DEPTH:
             raise ExpressionError("parentheses do not match, or nest too deeply", column + 1)
-        before, column = found.lastgroup, found.end()
+        before = before if found.lastgroup == "space" else found.lastgroup
+        column = found.end()
 
 
 class _Reader:

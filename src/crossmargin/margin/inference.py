@@ -61,9 +61,7 @@ class Scope:
 class Inference:
     """The walk, and what it has reached."""
 
-    def __init__(
-        self, reader: Reader, rulebook: Rulebook, spec: Callable[[Inference, Line, Scope], Dimension]
-    ) -> None:
+    def __init__(self, reader: Reader, rulebook: Rulebook, spec: Callable[[Inference, Line, Scope], Dimension]) -> None:
         self.reader = reader
         self.rulebook = rulebook
         self.spec = spec

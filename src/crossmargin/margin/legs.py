@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossmargin.errors import Failure, FailureReason
+from crossmargin.kernels import segment_sum
 from crossmargin.margin.resolved import Legs, expiry_key, strike_key
 from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, Contracts
 
@@ -134,7 +135,7 @@ def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
     count = unique.shape[1]
     leverage = np.full(count, np.inf)
     np.fmin.at(leverage, row, held.leverage)
-    sums = [np.bincount(row, weights=w, minlength=count) for w in (held.quantity, held.cost, held.accrued, held.fill)]
+    sums = [segment_sum(column, row, count) for column in (held.quantity, held.cost, held.accrued, held.fill)]
     unit, contract = unique[0], unique[1]
     rank = np.lexsort([contract, strike_key(c)[contract], expiry_key(c)[contract], unit, c.bucket[contract]])
     quantity = sums[0][rank]

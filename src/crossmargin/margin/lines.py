@@ -91,9 +91,7 @@ def _conjunction(reader: Reader, at: Path, text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _kind(
-    reader: Reader, at: Path, kind: str, taken: frozenset[str], extra: Kinds
-) -> tuple[Any, dict[str, Parameter]]:
+def _kind(reader: Reader, at: Path, kind: str, taken: frozenset[str], extra: Kinds) -> tuple[Any, dict[str, Parameter]]:
     """What a kind is told, and the line's own numbers beside it."""
     if kind not in _KINDS:
         return extra[kind]({key: value for key, value in reader.table(at).items() if key not in taken}), {}

@@ -51,9 +51,11 @@ def locate(text: str) -> dict[Path, int]:
     lines: dict[Path, int] = {}
     table: Path = ()
     arrays: Counter[Path] = Counter()
-    position = 0
+    position = counted = 0
+    line = 1
     while position < len(text):
-        line = text.count("\n", 0, position) + 1
+        line += text.count("\n", counted, position)
+        counted = position
         if header := _HEADER.match(text, position):
             table = _parts(header[2])
             if header[1]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossmargin.margin.tape import take
+from crossmargin.margin.tape import plain
 from crossmargin.pricing.greeks import greeks
-from crossmargin.scenarios import ASSET, OPTION, PERPETUAL, SPOT
+from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, SPOT
 from crossmargin.units import DAYS_PER_YEAR
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from crossmargin.margin.resolved import Resolved
 
     Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
+
+_KIND_WORDS = {"spot": SPOT, "perpetual": PERPETUAL, "future": FUTURE, "option": OPTION, "asset": ASSET}
 
 
 class Measures:
@@ -47,11 +51,11 @@ class Measures:
             self._kept[name] = getattr(self, f"_{name}")()
         return self._kept[name]
 
-    def of_contract(self, column: str) -> Floats:
+    def of_contract(self, column: str) -> Any:  # noqa: ANN401 - numbers, codes or flags
         """Return a contract column by leg."""
-        return np.asarray(getattr(self.resolved.contracts, column)[self.resolved.legs.contract])
+        return getattr(self.resolved.contracts, column)[self.resolved.legs.contract]
 
-    def of_unit(self, column: Floats) -> Floats:
+    def of_unit(self, column: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - numbers or codes
         """Return a pool column by leg."""
         return column[self.resolved.legs.unit]
 
@@ -71,7 +75,7 @@ class Measures:
         return np.asarray(self.of_contract("settle_rate") / self["numeraire"])
 
     def _numeraire(self) -> Floats:
-        return self.of_unit(self.resolved.units.numeraire)
+        return np.asarray(self.of_unit(self.resolved.units.numeraire))
 
     _stable_price = _numeraire
 
@@ -105,7 +109,7 @@ class Measures:
         return self.resolved.legs.leverage
 
     def _days(self) -> Floats:
-        return self["years"] * DAYS_PER_YEAR
+        return np.asarray(self["years"] * DAYS_PER_YEAR)
 
     def _column(self, name: str) -> Floats:
         return np.asarray(self.of_contract(name))
@@ -242,28 +246,39 @@ class Measures:
     # --- selection words
 
     def word(self, word: str) -> npt.NDArray[np.bool_]:
-        """Return which legs a word of `of` selects; declared tags are the evaluation's."""
+        """Return which legs a word of `of` selects; declared tags are the frames' business."""
         kind = self.of_contract("kind")
-        codes = {"spot": SPOT, "perpetual": PERPETUAL, "future": 2, "option": OPTION, "asset": ASSET}
-        if word in codes:
-            return np.asarray(kind == codes[word])
-        held = self.resolved.legs.quantity if not hasattr(self.contracts_held, "value") else self.contracts_held.value
-        if word in {"call", "put"}:
-            return np.asarray((kind == OPTION) & (self.of_contract("call") == (word == "call")))
-        if word in {"long", "short"}:
-            return np.asarray(held > 0 if word == "long" else held < 0)
-        if word in {"inverse", "quanto"}:
-            return np.asarray(self.of_contract(word))
-        if word == "linear":
-            return np.asarray((kind != ASSET) & ~self.of_contract("inverse") & ~self.of_contract("quanto"))
+        if word in _KIND_WORDS:
+            return np.asarray(kind == _KIND_WORDS[word])
+        return np.asarray(getattr(self, f"_is_{word}")(kind))
+
+    def _is_call(self, kind: Ints) -> Flags:
+        return np.asarray((kind == OPTION) & self.of_contract("call"))
+
+    def _is_put(self, kind: Ints) -> Flags:
+        return np.asarray((kind == OPTION) & ~self.of_contract("call"))
+
+    def _is_long(self, _kind: Ints) -> Flags:
+        return np.asarray(plain(self.contracts_held) > 0)
+
+    def _is_short(self, _kind: Ints) -> Flags:
+        return np.asarray(plain(self.contracts_held) < 0)
+
+    def _is_inverse(self, _kind: Ints) -> Flags:
+        return np.asarray(self.of_contract("inverse"))
+
+    def _is_quanto(self, _kind: Ints) -> Flags:
+        return np.asarray(self.of_contract("quanto"))
+
+    def _is_linear(self, kind: Ints) -> Flags:
+        return np.asarray((kind != ASSET) & ~self.of_contract("inverse") & ~self.of_contract("quanto"))
+
+    def _is_cash(self, kind: Ints) -> Flags:
         own = self.of_contract("settle_asset") == self.of_unit(self.resolved.units.reporting)
-        if word == "cash":
-            return np.asarray((kind == ASSET) & own)
-        if word == "coin":
-            return np.asarray((kind == ASSET) & ~own)
-        return np.asarray((kind == ASSET) & (held < 0))  # debt
+        return np.asarray((kind == ASSET) & own)
 
+    def _is_coin(self, kind: Ints) -> Flags:
+        return np.asarray((kind == ASSET) & ~self._is_cash(kind))
 
-def rows_of(measures: Measures, name: str, rows: npt.NDArray[np.int64]) -> Any:  # noqa: ANN401 - plain or traced
-    """Return the selected legs of one measure."""
-    return take(measures[name], rows)
+    def _is_debt(self, kind: Ints) -> Flags:
+        return np.asarray((kind == ASSET) & (plain(self.contracts_held) < 0))

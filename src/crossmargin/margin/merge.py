@@ -12,7 +12,7 @@ from typing import Any, Final
 from crossmargin.margin.expression import ExpressionError, Number, evaluate, names, parse_expression, walk
 from crossmargin.margin.locate import Path
 
-__all__ = ["NOT_NUMBERS", "canonical", "constant_value", "digest", "entry", "leaves", "merged", "replaced"]
+__all__ = ["NOT_NUMBERS", "canonical", "constant_value", "digest", "entry", "finite", "leaves", "merged", "replaced"]
 
 NOT_NUMBERS: Final = frozenset({"rulebook", "sources", "tags", "pools", "inputs", "known_defects"})
 """Sections that hold no parameter of the venue."""
@@ -85,7 +85,7 @@ def constant_value(path: Path, value: Any) -> float | None:  # noqa: ANN401 - wh
     if path[0] in NOT_NUMBERS or isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) else None
+        return finite(value)
     if not isinstance(value, str) or not any(mark.isdigit() for mark in value) or _TEXTS & set(path):
         return None
     try:
@@ -95,6 +95,15 @@ def constant_value(path: Path, value: Any) -> float | None:  # noqa: ANN401 - wh
     if names(tree) or not any(isinstance(part, Number) for part in walk(tree)):
         return None
     return float(evaluate(tree, lambda name: name))
+
+
+def finite(value: float) -> float | None:
+    """The number as float64, or None when it is not finite there."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def entry(document: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - whatever TOML holds

@@ -152,9 +152,6 @@ class MaxLoss:
     """The `max_loss` kind: the worst payoff over price 0 and every strike."""
 
 
-KindSpec: TypeAlias = "Scan | Pairing | Either | WorstSide | MaxLoss | Formula | Variants | Any"
-
-
 @dataclass(frozen=True, slots=True)
 class Line:
     """One named line: a value (builds equity, may be negative) or a charge (builds requirements, >= 0).
@@ -176,7 +173,7 @@ class Line:
     level: str
     of: tuple[frozenset[str], ...]
     kind: str
-    spec: KindSpec
+    spec: Any  # a Parameter for formulas, else the kind's own struct above
     parameters: Mapping[str, Parameter]
     haircut: bool = False
     note: str | None = None

@@ -122,9 +122,7 @@ def _bound(reader: Reader, at: Path, *, last: bool) -> float:
     if last and not infinite:
         raise reader.error('the last tier must reach to infinity: write "inf" as its bound', at[:-2])
     if infinite and not last:
-        raise reader.error(
-            'only the last tier reaches to "inf": the tiers after it would never hold', at[:-2]
-        )
+        raise reader.error('only the last tier reaches to "inf": the tiers after it would never hold', at[:-2])
     return math.inf if infinite else reader.number(at)
 
 

@@ -16,7 +16,7 @@ from crossmargin.margin.locate import dotted, locate, undotted
 from crossmargin.margin.merge import digest, entry, merged, replaced
 from crossmargin.margin.model import Rulebook
 from crossmargin.margin.parameters import parameters
-from crossmargin.margin.provenance import check_provenance, numbers_of
+from crossmargin.margin.provenance import check_provenance, check_remarks, numbers_of
 from crossmargin.margin.reading import Reader, suggestion
 
 __all__ = ["Bases", "merge_document", "numbers", "parse_document", "parse_rulebook", "with_values"]
@@ -56,9 +56,7 @@ def parse_rulebook(
     return _read(Reader(document, path, reader.lines), extra_kinds)
 
 
-def parse_document(
-    document: Mapping[str, Any], path: str | None = None, *, extra_kinds: Kinds = _NO_KINDS
-) -> Rulebook:
+def parse_document(document: Mapping[str, Any], path: str | None = None, *, extra_kinds: Kinds = _NO_KINDS) -> Rulebook:
     """The rulebook of a merged document; errors name the entry, as there is no line.
 
     Raises
@@ -115,6 +113,8 @@ def _toml(text: str, path: str | None) -> dict[str, Any]:
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         raise RulebookError(f"not TOML: {error}; correct the text there", path=path, line=line) from None
+    except (ValueError, RecursionError) as error:
+        raise RulebookError(f"not TOML that can be read: {error}; simplify it", path=path) from None
 
 
 def merge_document(reader: Reader, bases: Bases | None) -> dict[str, Any]:
@@ -146,6 +146,7 @@ def _read(reader: Reader, extra: Kinds) -> Rulebook:
     """The rulebook of a merged document, checked."""
     reader.closed((), (*sections.SECTIONS, "source", "sources", "unverified"))
     reader.closed(("rulebook",), ("name", "effective_from", "title", "reporting", "scope", "extends"))
+    check_remarks(reader)
     rulebook = _build(reader, extra)
     check_provenance(reader)
     check(reader, rulebook)

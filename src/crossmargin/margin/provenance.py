@@ -10,7 +10,7 @@ from crossmargin.margin.merge import constant_value, leaves
 from crossmargin.margin.model import Provenance
 from crossmargin.margin.reading import Reader, is_line, suggestion
 
-__all__ = ["check_provenance", "numbers_of", "provenance", "unit"]
+__all__ = ["check_provenance", "check_remarks", "numbers_of", "provenance", "unit"]
 
 # An exception beside a table names what stands in the table, or one step below it in these.
 _TRANSPARENT = ("where", "vol")
@@ -65,14 +65,13 @@ def numbers_of(document: Mapping[str, Any]) -> dict[Path, float]:
 
 
 def check_provenance(reader: Reader) -> None:
-    """Refuse a number that no source covers, and remarks that name nothing.
+    """Refuse a number that no source covers.
 
     Raises
     ------
     RulebookError
-        With the line of the number or of the remark.
+        With the line of the number.
     """
-    _check_remarks(reader, (), reader.document)
     for path in numbers_of(reader.document):
         if path[0] in {"requirement", "equity", "valuation"}:
             continue  # these hold formulas only
@@ -81,14 +80,27 @@ def check_provenance(reader: Reader) -> None:
             raise reader.error(f"no source covers this number; {advice}", path)
 
 
+def check_remarks(reader: Reader) -> None:
+    """Refuse remarks that cite no known source, or name what does not stand beside them.
+
+    Raises
+    ------
+    RulebookError
+        With the line of the remark.
+    """
+    _check_remarks(reader, (), reader.document)
+
+
 def _check_remarks(reader: Reader, at: Path, value: object) -> None:
-    """Walk the tables: sources must be known, and what is named must stand there."""
+    """Walk the tables."""
     if isinstance(value, list):
         for number, item in enumerate(value):
             _check_remarks(reader, (*at, str(number)), item)
     if not isinstance(value, Mapping) or at[:1] in {("sources",), ("known_defects",)}:
         return
     here = set(value).union(*(value[key] for key in _TRANSPARENT if isinstance(value.get(key), Mapping)))
+    if value.get("source") is not None:
+        reader.text((*at, "source"))
     _check_named(reader, at, value, here)
     for key in _cited(value):
         if key not in reader.table(("sources",)):
@@ -120,5 +132,5 @@ def _cited(table: Mapping[str, Any]) -> list[str]:
     cited = [table["source"]] if isinstance(table.get("source"), str) else []
     sources = table.get("sources")
     if isinstance(sources, Mapping):
-        cited.extend(key for key in sources.values() if isinstance(key, str))
+        cited.extend(str(key) for key in sources.values() if not isinstance(key, Mapping))
     return cited

@@ -181,7 +181,7 @@ class QuoteReader:
         if years > 0:
             return years
         if listing.delivery_price is None:
-            message = f"it expired {listing.expiry:%Y-%m-%d %H:%M}Z and has no delivery_price yet: assess after settlement"
+            message = f"it expired {listing.expiry:%Y-%m-%d %H:%M}Z without a delivery_price: assess after settlement"
             raise InputError(FailureReason.AWAITING_SETTLEMENT, message, instrument=listing.symbol)
         message = (
             f"it expired {listing.expiry:%Y-%m-%d %H:%M}Z at delivery price {listing.delivery_price:g}: "

@@ -12,7 +12,7 @@ from typing import Any
 from crossmargin.errors import RulebookError
 from crossmargin.margin.expression import ExpressionError, parse_expression
 from crossmargin.margin.locate import Path, dotted, line_of
-from crossmargin.margin.merge import entry
+from crossmargin.margin.merge import entry, finite
 from crossmargin.margin.model import Formula
 from crossmargin.margin.vocabulary import FUNCTIONS
 
@@ -108,9 +108,10 @@ class Reader:
         found = self.get(at)
         if found is None and default is not None:
             return default
-        if isinstance(found, bool) or not isinstance(found, int | float) or abs(found) == float("inf"):
+        number = finite(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+        if number is None:
             raise self.error(f"a finite number is needed here, not {_shown(found)}", at)
-        return float(found)
+        return number
 
     def closed(self, at: Path, known: Iterable[str]) -> None:
         """Refuse keys that a table of fixed keys does not have."""

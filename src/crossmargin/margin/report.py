@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 (msgspec reads annotations at run time)
-from datetime import date, datetime  # noqa: TC003
+from collections.abc import Mapping
+from datetime import date, datetime
 from enum import StrEnum
 
 import msgspec
 
-from crossmargin.errors import Failure  # noqa: TC001
+from crossmargin.errors import Failure
 
 
 class AccountState(StrEnum):

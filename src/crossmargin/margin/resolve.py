@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from crossmargin.margin.resolved import Names, Resolved, Units, make_levels
 from crossmargin.scenarios import Contracts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy.typing as npt
 
@@ -50,7 +50,7 @@ def resolve(
     _check_inputs(book, rulebook, failures)
     names, contracts = _contracts(quotes, columns, book)
     held = gather(book, contracts, columns, failures, rulebook.opposite_positions)
-    keys = _pool_keys(book, contracts, held, rulebook)
+    keys = _pool_keys(contracts, held, rulebook)
     units, unit_of = _units(book, held, keys, names, snapshot, rulebook, failures)
     legs = make_legs(held, unit_of, contracts, rulebook.opposite_positions)
     return Resolved(
@@ -122,9 +122,7 @@ def _check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) 
         declared = ", ".join(rulebook.inputs) or "none"
         for account in np.flatnonzero(values).tolist():
             message = f"input {name} is not one that rulebook {rulebook.name} declares ({declared})"
-            failures.setdefault(
-                account, Failure(FailureReason.UNKNOWN_PARAMETER, message, book.account_ids[account])
-            )
+            failures.setdefault(account, Failure(FailureReason.UNKNOWN_PARAMETER, message, book.account_ids[account]))
 
 
 def _contracts(quotes: dict[str, QuoteRow], columns: Mapping[str, int], book: Book) -> tuple[Names, Contracts]:
@@ -138,7 +136,7 @@ def _contracts(quotes: dict[str, QuoteRow], columns: Mapping[str, int], book: Bo
         "quote_asset": [assets[row.quote_asset] for row in rows],
         "own_asset": [assets[row.own_asset] for row in rows],
     }
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for field in fields(Contracts):
         values = codes[field.name] if field.name in codes else [getattr(row, field.name) for row in rows]
         arrays[field.name] = np.asarray(values, dtype=_dtype(field.name))
@@ -154,14 +152,14 @@ def _dtype(name: str) -> type:
     return bool if name in _FLAGS else np.int64 if name in _INTEGERS else np.float64
 
 
-def _table(names: object) -> dict[str, int]:
+def _table(names: Iterable[str]) -> dict[str, int]:
     table: dict[str, int] = {}
-    for name in names:  # type: ignore[attr-defined]
+    for name in names:
         table.setdefault(name, len(table))
     return table
 
 
-def _pool_keys(book: Book, contracts: Contracts, held: Held, rulebook: Rulebook) -> Ints:
+def _pool_keys(contracts: Contracts, held: Held, rulebook: Rulebook) -> Ints:
     """Return each held row's pool key within its account: 0 is the account's shared pool."""
     settle = contracts.settle_asset[held.contract]
     by = rulebook.pool_by
@@ -186,15 +184,14 @@ def _units(
     failures: Mapping[int, Failure],
 ) -> tuple[Units, Ints]:
     """Return the pools, and of each held row which one it is in. Every account that stands has at least one."""
-    empty = np.setdiff1d(
-        np.setdiff1d(np.arange(len(book)), held.account), np.asarray(list(failures), dtype=np.int64)
-    )
+    empty = np.setdiff1d(np.setdiff1d(np.arange(len(book)), held.account), np.asarray(list(failures), dtype=np.int64))
     pairs = np.stack([np.append(held.account, empty), np.append(keys, np.zeros_like(empty))])
     unique, unit_of = np.unique(pairs, axis=1, return_inverse=True)
     unit_of = unit_of.reshape(-1)[: keys.shape[0]]
     account, key = unique[0], unique[1]
-    reporting = [_reporting(k, row, held, unit_of, rulebook, names, snapshot) for row, k in enumerate(key.tolist())] \
-        if rulebook.reporting == SETTLEMENT else [rulebook.reporting] * len(key)  # fmt: skip
+    reporting = [rulebook.reporting] * len(key)
+    if rulebook.reporting == SETTLEMENT:
+        reporting = _settlement_assets(unit_of, held, names, len(key), snapshot.reporting_asset)
     table = {name: code for code, name in enumerate(names.assets)}
     reader = QuoteReader(snapshot, QuoteGuard(None), rulebook.scope, rulebook.name)
     prices = {name: reader.asset_price(name) for name in set(reporting)}
@@ -207,14 +204,11 @@ def _units(
     ), unit_of.astype(np.int64)
 
 
-def _reporting(
-    key: int, row: int, held: Held, unit_of: Ints, rulebook: Rulebook, names: Names, snapshot: Snapshot
-) -> str:
-    """Return the asset in which a pool that reports in its own settlement asset is stated."""
-    rows = np.flatnonzero(unit_of == row)
-    if not rows.size:
-        return snapshot.reporting_asset
-    return names.assets[int(held.settle_asset[rows[0]])]
+def _settlement_assets(unit_of: Ints, held: Held, names: Names, units: int, otherwise: str) -> list[str]:
+    """Return each pool's own settlement asset; a pool that holds nothing takes `otherwise`."""
+    code = np.full(units, -1, dtype=np.int64)
+    code[unit_of[::-1]] = held.settle_asset[::-1]
+    return [names.assets[i] if i >= 0 else otherwise for i in code.tolist()]
 
 
 def _label(key: int, book: Book, names: Names, rulebook: Rulebook) -> str:

@@ -59,7 +59,7 @@ class Rows:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return self.first_leg.shape[0]
+        return int(self.first_leg.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Units:
 
     def __len__(self) -> int:
         """Return the number of units."""
-        return self.account.shape[0]
+        return int(self.account.shape[0])
 
 
 @dataclass(frozen=True, slots=True)

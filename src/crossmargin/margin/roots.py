@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = 60
 _TOLERANCE = 1e-13
+_HALVE_EVERY = 4  # false position alone can crawl
 
 
 def last_nonnegative(function: Callable[[Floats], Floats], upper: Floats) -> Floats:
@@ -46,12 +47,12 @@ def bisect(
     low, high, at_low, at_high = low.copy(), high.copy(), at_low.copy(), at_high.copy()
     sign = np.where(at_low >= 0, 1.0, -1.0)
     held = np.zeros(low.shape, dtype=np.int64)
-    for step in range(_ROUNDS):
+    for step in range(1, _ROUNDS):
         width = np.abs(high - low)
         active = open_ & (width > _TOLERANCE * np.maximum(np.abs(low), np.abs(high)))
         if not active.any():
             break
-        x = _next_point(low, high, at_low, at_high, held, halve=step % 4 == 3)
+        x = _next_point(low, high, at_low, at_high, held, halve=step % _HALVE_EVERY == 0)
         x = np.where(active, x, low)
         value = function(x)
         same = value * sign >= 0
@@ -71,7 +72,7 @@ def _next_point(
     with np.errstate(divide="ignore", invalid="ignore"):
         root = low + (high - low) * (at_low / (at_low - at_high))
     # when one end has stayed for long, step a hair beyond the root so that the other end moves too
-    nudge = (high - low) * 1e-12 + np.where(held > 0, 1.0, -1.0) * 0.0
-    root = np.where(held > 0, root + np.abs(nudge) * np.sign(high - low), root - np.abs(nudge) * np.sign(high - low))
+    nudge = (high - low) * 1e-12
+    root = np.where(held > 0, root + nudge, root - nudge)
     inside = np.isfinite(root) & ((root - low) * (high - root) > 0)
     return np.where(inside, root, middle)

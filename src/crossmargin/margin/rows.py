@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def row_name(resolved: Resolved, level: str, row: int) -> str:
         return f"{bucket} {leg_name(resolved, leg)}"
     day = f"{datetime.fromtimestamp(expiry, tz=UTC):%Y-%m-%d}"
     strike = float(c.strike[contract])
-    return f"{bucket} {day}" if level == "expiry" or strike != strike else f"{bucket} {day} {strike:g}"
+    return f"{bucket} {day}" if level == "expiry" or isnan(strike) else f"{bucket} {day} {strike:g}"
 
 
 def leg_name(resolved: Resolved, leg: int) -> str:

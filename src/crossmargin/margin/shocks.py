@@ -62,9 +62,7 @@ def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str) -> Cells:
     joined = concatenate_axes(axes)
     spot, weight = np.concatenate(spots, axis=1), np.concatenate(weights, axis=1)
     shifts = Shifts(spot, joined.rate, joined.basis, joined.time, joined.peg, *reader.vols(joined))
-    plain = revalue(
-        resolved.contracts, shifts, in_settlement=resolved.in_settlement, discount=rulebook.discount
-    )
+    plain = revalue(resolved.contracts, shifts, in_settlement=resolved.in_settlement, discount=rulebook.discount)
     weighted = Valuation(plain.gain * weight, plain.shocked * weight, plain.today)
     return Cells(_scenario_names(joined, spot), joined, spot, weight, weighted, plain.today, tuple(slices))
 

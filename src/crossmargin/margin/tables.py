@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crossmargin.margin.evaluation import Evaluation, Frame
+    from crossmargin.margin.evaluation import Evaluation
+    from crossmargin.margin.frames import Frame
     from crossmargin.margin.resolved import Resolved
 
     Ints = npt.NDArray[np.int64]
@@ -58,7 +59,7 @@ def keyed_codes(evaluation: Evaluation, table: Keyed, frame: Frame) -> Ints:
         first = np.zeros(frame.rows.shape[0], dtype=np.int64)
         first[frame.row_of[::-1]] = of_leg[::-1]
         _one_key_each(evaluation, table, frame, of_leg, first)
-        codes, label = entry_codes(table, first, names), [names[i] for i in first.tolist()] if (first >= 0).any() else []
+        codes, label = entry_codes(table, first, names), [names[i] for i in first.tolist()]
     missing = np.flatnonzero(codes < 0)
     if missing.size:
         unit = evaluation.unit_of_row(frame.level)[frame.rows]
@@ -82,11 +83,12 @@ def _one_key_each(evaluation: Evaluation, table: Keyed, frame: Frame, of_leg: In
 def keyed_value(table: Keyed, codes: Ints, value: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - a column or a tier table
     """Return each row's entry: a column of numbers, or a tier table for each row. Rows without one hold NaN."""
     entries = [*table.entries.values(), *([] if table.default is None else [table.default])]
-    if entries and all(isinstance(entry, Tiers) for entry in entries):
-        return TierColumn(tuple(entries), np.maximum(codes, 0))
-    if all(isinstance(entry, Constant) for entry in entries):
-        numbers = np.asarray([*(entry.value for entry in entries), np.nan])
-        return numbers[codes]
+    tiers = [entry for entry in entries if isinstance(entry, Tiers)]
+    if entries and len(tiers) == len(entries):
+        return TierColumn(tuple(tiers), np.maximum(codes, 0))
+    constants = [entry.value for entry in entries if isinstance(entry, Constant)]
+    if len(constants) == len(entries):
+        return np.asarray([*constants, np.nan])[codes]
     out = np.full(codes.shape[0], np.nan)
     for position, entry in enumerate(entries):
         rows = codes == position

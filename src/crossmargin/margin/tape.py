@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossmargin import kernels
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Traced:
         return _combine(self, other, plain(self) + plain(other), 1.0, 1.0)
 
     def __radd__(self, other: Any) -> Traced:  # noqa: ANN401 - as above
-        return self + other
+        return self.__add__(other)
 
     def __sub__(self, other: Any) -> Traced:  # noqa: ANN401 - as above
         return _combine(self, other, plain(self) - plain(other), 1.0, -1.0)
@@ -49,7 +50,7 @@ class Traced:
         return _combine(self, other, plain(self) * plain(other), plain(other), plain(self))
 
     def __rmul__(self, other: Any) -> Traced:  # noqa: ANN401 - as above
-        return self * other
+        return self.__mul__(other)
 
     def __truediv__(self, other: Any) -> Traced:  # noqa: ANN401 - as above
         top, under = plain(self), plain(other)
@@ -62,7 +63,8 @@ class Traced:
     def __pow__(self, other: Any) -> Traced:  # noqa: ANN401 - as above
         base, power = plain(self), plain(other)
         value = base**power
-        return _combine(self, other, value, power * base ** (power - 1.0), value * np.log(np.where(base > 0, base, 1.0)))
+        log_base = np.log(np.where(base > 0, base, 1.0))
+        return _combine(self, other, value, power * base ** (power - 1.0), value * log_base)
 
     def __rpow__(self, other: Any) -> Traced:  # noqa: ANN401 - as above
         base, power = plain(other), plain(self)
@@ -103,12 +105,12 @@ def take(x: Any, rows: Ints) -> Any:  # noqa: ANN401 - as above
     if not isinstance(x, Traced):
         return x[rows]
     count = x.value.shape[0]
-    return Traced(x.value[rows], [(x, lambda adjoint: np.bincount(rows, weights=adjoint, minlength=count))])
+    return Traced(x.value[rows], [(x, lambda adjoint: kernels.segment_sum(adjoint, rows, count))])
 
 
 def segment_sum(x: Any, row_of: Ints, rows: int) -> Any:  # noqa: ANN401 - as above
     """Return the column summed by row."""
-    total = np.bincount(row_of, weights=plain(x), minlength=rows)
+    total = kernels.segment_sum(plain(x), row_of, rows)
     return Traced(total, [(x, lambda adjoint: adjoint[row_of])]) if isinstance(x, Traced) else total
 
 
@@ -206,7 +208,8 @@ def _table(name: str, slope: Callable[[TierColumn, Floats], Any]) -> Callable[[T
 
 def _ramp_slope(tiers: TierColumn, x: Floats) -> Floats:
     step = np.maximum(np.abs(x), 1.0) * 1e-7  # a table, not a formula: its slope is read off it
-    return (NUMPY_FUNCTIONS["ramp"](tiers, x + step) - NUMPY_FUNCTIONS["ramp"](tiers, x - step)) / (2 * step)
+    rise: Floats = NUMPY_FUNCTIONS["ramp"](tiers, x + step) - NUMPY_FUNCTIONS["ramp"](tiers, x - step)
+    return rise / (2 * step)
 
 
 def _marginal_slope(tiers: TierColumn, x: Floats) -> Floats:

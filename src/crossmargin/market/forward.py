@@ -100,6 +100,4 @@ def _frozen(values: list[float]) -> FloatArray:
 
 
 def _refusal(underlying: str, message: str) -> InputError:
-    return InputError(
-        FailureReason.INVALID_PRICE, f"forward curve{underlying and ' of ' + underlying}: {message}"
-    )
+    return InputError(FailureReason.INVALID_PRICE, f"forward curve{underlying and ' of ' + underlying}: {message}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 (msgspec reads annotations at run time)
-from datetime import datetime  # noqa: TC003
+from collections.abc import Mapping
+from datetime import datetime
 from math import isfinite
 from typing import Any
 

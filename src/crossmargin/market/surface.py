@@ -133,9 +133,7 @@ class VolSurface:
             raise InputError(FailureReason.MISSING_VOL, f"{place}: expected at least one expiry, found none")
         smiles: list[Smile] = []
         findings: list[ArbitrageFinding] = []
-        for t, k, vol, forward in sorted(
-            zip(years, log_moneyness, vols, known, strict=True), key=itemgetter(0)
-        ):
+        for t, k, vol, forward in sorted(zip(years, log_moneyness, vols, known, strict=True), key=itemgetter(0)):
             marks = _marks(f"{place}, expiry in {t} years", t, k, vol, forward)
             smile, differing = _smile(float(t), forward, *marks)
             smiles.append(smile)
@@ -152,9 +150,7 @@ class VolSurface:
 
         Broadcasts. NaN where k is NaN or T is NaN or negative.
         """
-        k, t = np.broadcast_arrays(
-            np.asarray(log_moneyness, dtype=np.float64), np.asarray(years, dtype=np.float64)
-        )
+        k, t = np.broadcast_arrays(np.asarray(log_moneyness, dtype=np.float64), np.asarray(years, dtype=np.float64))
         expiries = self.years
         right = np.searchsorted(expiries, t, side="left")
         left = np.maximum(right - 1, 0)
@@ -202,9 +198,7 @@ def _marks(
         raise InputError(FailureReason.INVALID_PRICE, message)
     for name, number in (("time to expiry", years), ("forward", 1.0 if forward is None else forward)):
         if not (np.isfinite(number) and number > 0.0):
-            raise InputError(
-                FailureReason.INVALID_PRICE, f"{place}: expected a positive {name}, found {number}"
-            )
+            raise InputError(FailureReason.INVALID_PRICE, f"{place}: expected a positive {name}, found {number}")
     if not np.all(np.isfinite(k)):
         message = f"{place}: expected finite log-moneyness, found {k[~np.isfinite(k)][0]}"
         raise InputError(FailureReason.INVALID_PRICE, message)
@@ -215,9 +209,7 @@ def _marks(
     return k, vol
 
 
-def _smile(
-    years: float, forward: float | None, k: FloatArray, vol: FloatArray
-) -> tuple[Smile, list[ArbitrageFinding]]:
+def _smile(years: float, forward: float | None, k: FloatArray, vol: FloatArray) -> tuple[Smile, list[ArbitrageFinding]]:
     """Return the smile of one expiry, marks of one strike merged, and where they differed."""
     nodes, group, count = np.unique(k, return_inverse=True, return_counts=True)
     low, high = np.full(nodes.size, np.inf), np.zeros(nodes.size)

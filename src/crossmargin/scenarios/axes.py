@@ -54,7 +54,8 @@ def axes_product(
 def concatenate_axes(blocks: Sequence[Axes]) -> Axes:
     """Return the scenarios of all blocks, in order."""
     vol = tuple(name for block in blocks for name in block.vol)
-    joined = {name: np.concatenate([getattr(b, name) for b in blocks]) for name in ("spot", "rate", "basis", "time", "peg")}
+    numbers = ("spot", "rate", "basis", "time", "peg")
+    joined = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in numbers}
     return Axes(vol=vol, **joined)
 
 

@@ -65,7 +65,7 @@ class Contracts:
 
     def __len__(self) -> int:
         """Return the number of contracts."""
-        return self.kind.shape[0]
+        return int(self.kind.shape[0])
 
     def tile(self, copies: int) -> Contracts:
         """Return the columns `copies` times over, one copy after the other."""

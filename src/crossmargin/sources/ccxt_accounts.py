@@ -163,11 +163,7 @@ def balances_from_ccxt(
 
 
 def _by_currency(balance: Shape) -> dict[str, Shape]:
-    found = {
-        key: value
-        for key, value in balance.items()
-        if key not in _NOT_CURRENCIES and isinstance(value, Mapping)
-    }
+    found = {key: value for key, value in balance.items() if key not in _NOT_CURRENCIES and isinstance(value, Mapping)}
     totals, debts = mapping(balance, "total"), mapping(balance, "debt")
     for asset in totals:
         found.setdefault(asset, {"total": totals[asset], "debt": debts.get(asset)})
@@ -266,9 +262,7 @@ def position_from_ccxt(
 def _symbol(shape: Shape) -> str:
     symbol = text(shape, "symbol")
     if symbol is None:
-        raise InputError(
-            FailureReason.MALFORMED_INPUT, "a position has no symbol; every ccxt position has one"
-        )
+        raise InputError(FailureReason.MALFORMED_INPUT, "a position has no symbol; every ccxt position has one")
     return symbol
 
 
@@ -283,9 +277,7 @@ def _on_both_sides(shapes: Iterable[Shape]) -> frozenset[str]:
     return frozenset(symbol for symbol, side in sides if side == "long" and (symbol, "short") in sides)
 
 
-def _count_per_unit(
-    shape: Shape, symbol: str, exchange: str | None, instrument: Instrument | None
-) -> Decimal:
+def _count_per_unit(shape: Shape, symbol: str, exchange: str | None, instrument: Instrument | None) -> Decimal:
     """Return how many contracts of the instrument one unit of ccxt's `contracts` is."""
     stated = number(shape, "contractSize")
     multiplier = Decimal(str(instrument.multiplier)) if instrument else stated
@@ -294,9 +286,7 @@ def _count_per_unit(
     if not multiplier and parse_symbol(symbol).kind == InstrumentKind.OPTION:
         return Decimal(1)
     if not multiplier:
-        message = (
-            "Deribit counts this position in dollars or coins, and contractSize is absent: add `markets`"
-        )
+        message = "Deribit counts this position in dollars or coins, and contractSize is absent: add `markets`"
         raise InputError(FailureReason.INVALID_INSTRUMENT, message, instrument=symbol)
     return 1 / multiplier
 

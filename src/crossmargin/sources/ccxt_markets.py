@@ -105,9 +105,7 @@ def _assets(stated: Shape, listings: Mapping[str, Listing], reporting: str) -> d
     found = {reporting: AssetQuote(price=1.0)}
     for listing in listings.values():
         if listing.quote_asset == reporting and listing.index_price is not None:
-            found.setdefault(
-                listing.underlying, AssetQuote(price=listing.index_price, observed_at=listing.observed_at)
-            )
+            found.setdefault(listing.underlying, AssetQuote(price=listing.index_price, observed_at=listing.observed_at))
     for asset, value in stated.items():
         found[asset] = _asset(asset, value)
     return found
@@ -215,9 +213,7 @@ def _contract(market: Shape, symbol: str, kind: InstrumentKind) -> ContractKind:
 def _terms_from_symbol(symbol: str, quotes: list[Shape], exchange: str | None) -> Instrument:
     """Return what the symbol alone says; only spot and Deribit's options have a multiplier known to be 1."""
     terms = parse_symbol(symbol)
-    deribit_option = terms.kind == InstrumentKind.OPTION and any(
-        _is_deribit(quote, exchange) for quote in quotes
-    )
+    deribit_option = terms.kind == InstrumentKind.OPTION and any(_is_deribit(quote, exchange) for quote in quotes)
     if terms.kind != InstrumentKind.SPOT and not deribit_option:
         message = "nothing states the contract size; add what fetch_markets returned as `markets`"
         raise InputError(FailureReason.INVALID_INSTRUMENT, message)
@@ -247,9 +243,7 @@ def _quote(terms: Instrument, quotes: list[Shape], exchange: str | None) -> dict
         "index_price": _first(quotes, "indexPrice")
         or _first_raw(quotes, "index_price", "indexPrice", "estimated_delivery_price", "idxPx"),
         "forward_price": _first(quotes, "underlyingPrice") if option else None,
-        "mark_iv": next((vol for q in quotes if (vol := _vol(q, exchange)) is not None), None)
-        if option
-        else None,
+        "mark_iv": next((vol for q in quotes if (vol := _vol(q, exchange)) is not None), None) if option else None,
         "bid": _first(quotes, "bidPrice", "bid"),
         "ask": _first(quotes, "askPrice", "ask"),
         "funding_rate": _first(quotes, "fundingRate"),

@@ -7,6 +7,8 @@ the JSON keys. Decimals are written as strings, so that they stay exact; numeric
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -37,9 +39,7 @@ ACCOUNT_TABLES: Final = ("accounts.parquet", "balances.parquet", "positions.parq
 SNAPSHOT_TABLES: Final = ("instruments.parquet", "assets.parquet", "meta.json")
 
 # Column -> type. Texts that hold JSON (inputs, reported, isolated_collateral) keep a table flat.
-_ACCOUNTS: Final = dict.fromkeys(
-    ("id", "margin_mode", "class", "being_liquidated_since", "inputs", "reported"), "text"
-)
+_ACCOUNTS: Final = dict.fromkeys(("id", "margin_mode", "class", "being_liquidated_since", "inputs", "reported"), "text")
 _BALANCES: Final = dict.fromkeys(("account", "asset", "amount", "accrued"), "text")
 _POSITIONS: Final = dict.fromkeys(
     (
@@ -52,9 +52,7 @@ _ORDERS: Final = {
     **dict.fromkeys(("account", "instrument", "quantity", "limit_price"), "text"),
     "reduce_only": "flag",
 }
-_CONFIDENCE: Final = {
-    f"confidence.{feed}": "number" for feed in ("spot", "forward", "vol", "rate", "perpetual", "own")
-}
+_CONFIDENCE: Final = {f"confidence.{feed}": "number" for feed in ("spot", "forward", "vol", "rate", "perpetual", "own")}
 _ASSETS: Final = {
     "asset": "text",
     "price": "number",
@@ -71,9 +69,7 @@ _INSTRUMENTS: Final = {
     "expiry": "text",
     "strike": "number",
     "option_type": "text",
-    **dict.fromkeys(
-        ("mark_price", "index_price", "forward_price", "fixed_forward", "rate", "mark_iv"), "number"
-    ),
+    **dict.fromkeys(("mark_price", "index_price", "forward_price", "fixed_forward", "rate", "mark_iv"), "number"),
     **dict.fromkeys(("bid", "ask", "funding_rate", "open_interest", "skew", "delivery_price"), "number"),
     "observed_at": "text",
     "confidence": "number",
@@ -108,9 +104,7 @@ def write_accounts(accounts: Iterable[Account], folder: Path) -> None:
             for asset in {**balances, **accrued}
         ]
         for name in ("positions", "orders"):
-            tables[f"{name}.parquet"] += [
-                {"account": account.id, **_packed(item)} for item in row.pop(name, ())
-            ]
+            tables[f"{name}.parquet"] += [{"account": account.id, **_packed(item)} for item in row.pop(name, ())]
         tables["accounts.parquet"].append(_packed(row))
     folder.mkdir(parents=True, exist_ok=True)
     for name, columns in zip(ACCOUNT_TABLES, (_ACCOUNTS, _BALANCES, _POSITIONS, _ORDERS), strict=True):
@@ -145,9 +139,7 @@ def read_accounts(folder: Path) -> LoadedAccounts:
     return LoadedAccounts(tuple(_account(row, index, parts, folder) for index, row in enumerate(owners)))
 
 
-def _account(
-    row: _Row, index: int, parts: Mapping[str, Mapping[str, list[_Row]]], folder: Path
-) -> Account | Failure:
+def _account(row: _Row, index: int, parts: Mapping[str, Mapping[str, list[_Row]]], folder: Path) -> Account | Failure:
     own = {name: rows.get(row.get("id", ""), []) for name, rows in parts.items()}
     try:
         fields = {
@@ -169,9 +161,7 @@ def _amounts(rows: Sequence[_Row], column: str, folder: Path) -> _Row:
     for row in rows:
         asset = row.get("asset")
         if asset is None or (column in row and asset in found):
-            refuse(
-                f"expected one row for each asset, found {asset!r} again or none", f"{folder.name}: balances"
-            )
+            refuse(f"expected one row for each asset, found {asset!r} again or none", f"{folder.name}: balances")
         if column in row:
             found[asset] = row[column]
     return found
@@ -194,9 +184,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
         check_finite(owner, quote)
     folder.mkdir(parents=True, exist_ok=True)
     assets = [{"asset": name, **_flat(quote)} for name, quote in snapshot.assets.items()]
-    _write(
-        [_flat(listing) for listing in snapshot.listings.values()], _INSTRUMENTS, folder / SNAPSHOT_TABLES[0]
-    )
+    _write([_flat(listing) for listing in snapshot.listings.values()], _INSTRUMENTS, folder / SNAPSHOT_TABLES[0])
     _write(assets, _ASSETS, folder / SNAPSHOT_TABLES[1])
     meta = {
         "schema_version": SCHEMA_VERSION,
@@ -244,9 +232,7 @@ def write_report_parquet(rows: Iterable[msgspec.Struct], path: Path) -> None:
     flat = [_flat(row) for row in rows]
     columns: dict[str, None] = {key: None for row in flat for key in row}
     polars = _polars()
-    frame = polars.DataFrame(
-        {column: _one_type([row.get(column) for row in flat]) for column in columns}, strict=True
-    )
+    frame = polars.DataFrame({column: _one_type([row.get(column) for row in flat]) for column in columns}, strict=True)
     _save(frame, path)
 
 
@@ -267,6 +253,8 @@ def _flat(value: object, prefix: str = "") -> _Row:
         fields = {name: getattr(value, field) for name, field in encoded}
     elif isinstance(value, Mapping):
         fields = value
+    elif is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclass_fields(value)}
     else:
         return {prefix: _cell(value)}
     row: _Row = {}

@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
-class AccountsDocument(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class AccountsDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An accounts.json: the accounts, each still to be decoded on its own."""
 
     accounts: list[msgspec.Raw]
@@ -43,9 +41,7 @@ class AccountsDocument(
     note: str | None = None
 
 
-class SnapshotDocument(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class SnapshotDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A snapshot.json: one moment of the market, its instruments in a list."""
 
     as_of: datetime
@@ -76,9 +72,7 @@ class LoadedAccounts:
     def require(self) -> tuple[Account, ...]:
         """Return all accounts; raises :class:`InputError` for the first refusal."""
         for failure in self.failures:
-            raise InputError(
-                failure.reason, failure.message, account=failure.account, instrument=failure.instrument
-            )
+            raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
         return self.accounts
 
 
@@ -101,9 +95,7 @@ def decode_accounts(content: bytes, name: str = "accounts.json") -> LoadedAccoun
     document = _decode(text, name, AccountsDocument)
     check_schema_version(document.schema_version, name)
     repeated = _repeated_keys(text, name)
-    return LoadedAccounts(
-        tuple(_row(bytes(raw), i, name, careful=repeated) for i, raw in enumerate(document.accounts))
-    )
+    return LoadedAccounts(tuple(_row(bytes(raw), i, name, careful=repeated) for i, raw in enumerate(document.accounts)))
 
 
 def _repeated_keys(text: str, name: str) -> bool:
@@ -214,8 +206,7 @@ def build_snapshot(document: SnapshotDocument, name: str) -> Snapshot:
             )
         listings[listing.symbol] = _in_utc(listing, ("expiry", "observed_at"), path)
     assets = {
-        asset: _in_utc(quote, ("observed_at",), f"{name}: $.assets.{asset}")
-        for asset, quote in document.assets.items()
+        asset: _in_utc(quote, ("observed_at",), f"{name}: $.assets.{asset}") for asset, quote in document.assets.items()
     }
     return Snapshot(
         as_of=zoned(document.as_of, f"{name}: $.as_of"),
@@ -256,6 +247,7 @@ def check_schema_version(found: str | None, name: str) -> None:
 def _decode(text: str, name: str, document: type[_T]) -> _T:
     raw = text.encode()
     try:
+        msgspec.json.decode(raw, type=msgspec.Raw)  # the syntax of the whole before the content of any part
         return msgspec.json.decode(raw, type=document)
     except msgspec.ValidationError as error:
         refuse_content(error, raw, name, "$", document)

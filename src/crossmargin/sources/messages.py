@@ -102,9 +102,7 @@ def refuse_syntax(error: Exception, text: str, name: str) -> NoReturn:
         before, problem = _truncated(text)
     line, column = _line_and_column(before)
     shown = _quote(text[len(before) : len(before) + 20].split("\n", maxsplit=1)[0])
-    refuse(
-        f"this is no valid JSON: {problem}, at {shown or 'the end of the text'}", f"{name}:{line}:{column}"
-    )
+    refuse(f"this is no valid JSON: {problem}, at {shown or 'the end of the text'}", f"{name}:{line}:{column}")
 
 
 def _truncated(text: str) -> tuple[str, str]:

@@ -73,16 +73,21 @@ def _load(spec: str, as_of: date | None, asked_by: tuple[str, ...]) -> Rulebook:
     if spec in asked_by or len(asked_by) > _DEEPEST_EXTENDS:
         raise RulebookError(f"`extends` runs in a circle: {' -> '.join((*asked_by, spec))}", path=asked_by[0])
     text, path, folder = _read(spec, as_of)
-    return parse_rulebook(text, path, _bases((*asked_by, spec), folder))
+    return parse_rulebook(text, path, _bases((*asked_by, spec), path, folder))
 
 
-def _bases(asked_by: tuple[str, ...], folder: Path | None) -> Callable[[str], Mapping[str, Any]]:
+def _bases(asked_by: tuple[str, ...], path: str, folder: Path | None) -> Callable[[str], Mapping[str, Any]]:
     """Return the reader of `extends`: files beside the extending file first, then the shipped ones."""
 
     def read(base: str) -> Mapping[str, Any]:
         beside = folder / f"{base.removesuffix('.toml')}.toml" if folder else None
         spec = str(beside) if beside and beside.is_file() else base
-        return _load(spec, None, asked_by).document
+        found = _load(spec, None, asked_by)
+        dated = f"{found.name}@{found.effective_from}"
+        if dated != base:
+            # The latest one before a date may change as dates are added; what stands on a base must not.
+            raise RulebookError(f"`extends` must name one document, found {base!r}; write {dated!r}", path=path)
+        return found.document
 
     return read
 

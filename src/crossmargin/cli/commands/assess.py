@@ -48,9 +48,7 @@ def command(
     return _book(chosen, rules, max_quote_age, form, output)
 
 
-def _one(
-    account: Account, snapshot: Snapshot, rules: Rulebook, age: float, form: str, file: Path | None
-) -> int:
+def _one(account: Account, snapshot: Snapshot, rules: Rulebook, age: float, form: str, file: Path | None) -> int:
     if form == "html":
         from crossmargin.cli.html_report import html_report
 

@@ -20,7 +20,9 @@ def conformance_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Yield the families, then the first failures of each."""
     families = found["families"]
     note = "families that nothing here reads are listed and not failed"
-    made = parts.table("Conformance with published cases", ("family", "kind"), ("reproduced", "of", "worst residual"), note=note)
+    made = parts.table(
+        "Conformance with published cases", ("family", "kind"), ("reproduced", "of", "worst residual"), note=note
+    )
     for family in families:
         whole = family["total"] and family["reproduced"] == family["total"]
         known = family["reproduced"] or family["failures"]
@@ -28,7 +30,9 @@ def conformance_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         residual = family["worst_residual"]
         cells = (str(family["total"]), "-" if residual is None else f"{residual:.3g}")
         counted = Text(str(family["reproduced"]) if known else "-", style=style)
-        made.add_row(Text(str(family["family"]), style="bold" if known else "dim"), str(family["kind"]), counted, *cells)
+        made.add_row(
+            Text(str(family["family"]), style="bold" if known else "dim"), str(family["kind"]), counted, *cells
+        )
     yield made
     for family in families:
         if family["failures"]:

@@ -33,7 +33,9 @@ class Sheet(Table):
     """
 
     def __init__(self, heading: str, note: str | None = None, **more: Any) -> None:  # noqa: ANN401
-        super().__init__(**{"box": box.SIMPLE_HEAD, "show_edge": False, "header_style": "dim", "pad_edge": False, **more})
+        super().__init__(
+            **{"box": box.SIMPLE_HEAD, "show_edge": False, "header_style": "dim", "pad_edge": False, **more}
+        )
         self.heading = heading
         self.note = note
 

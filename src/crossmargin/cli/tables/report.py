@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.report import MarginReport, PoolReport, Term
 
 _DIGEST = 8  # characters of the rulebook's hash that a person compares
+_SCANS = 4  # scenario tables of one pool
 _NOTABLE = 0.005  # share of the largest line below which a line is drawn dim
 
 
@@ -61,8 +62,6 @@ def head(report: MarginReport) -> Panel:
     ):
         figures.add_row(name, parts.cash(low, asset), parts.cash(high, asset))
     figures.add_row("coverage ratio", "", parts.coverage(report.coverage_ratio))
-    if report.worst_scenario:
-        figures.add_row("scan loss", "", parts.cash(report.scan_loss, asset))
     return Panel(Group(*_head_parts(report, figures)), box=box.ROUNDED, border_style="dim", title=_title(report))
 
 
@@ -106,9 +105,19 @@ def pool_tables(
     yield lines_table(pool, unverified)
     yield collateral_table(pool)
     if scenarios:
-        for table in pool.scenario_tables:
-            if any(row.pnl for row in table.scenarios):
-                yield from scenario_table(table, pool.reporting_asset)
+        yield from _heaviest(pool)
+
+
+def _heaviest(pool: PoolReport) -> Iterator[RenderableType]:
+    """Yield the scans that cost most; `explain` draws all."""
+    tables = [table for table in pool.scenario_tables if any(row.pnl for row in table.scenarios)]
+    heaviest = sorted(tables, key=lambda table: -table.loss)[:_SCANS]
+    for table in tables:
+        if table in heaviest:
+            yield from scenario_table(table, pool.reporting_asset)
+    left = len(tables) - len(heaviest)
+    if left:
+        yield Text(f"{left} scans that cost less are not drawn here: `crossmargin explain` draws all\n", style="dim")
 
 
 def terms_table(pool: PoolReport) -> parts.Sheet:
@@ -124,7 +133,9 @@ def terms_table(pool: PoolReport) -> parts.Sheet:
         for term in terms:
             share = numbers.percent(term.amount / total, 1) if total else "-"
             binding = term is _largest(terms)
-            made.add_row(parts.marked(term.expression, binding=binding, indent="  "), parts.cash(term.amount, asset), share)
+            made.add_row(
+                parts.marked(term.expression, binding=binding, indent="  "), parts.cash(term.amount, asset), share
+            )
     return made
 
 

@@ -42,9 +42,9 @@ def _grid(title: str, asset: str, grid: Grid, scale: float, note: str | None) ->
     width = max(5, min(10, (_WIDTH - 10) // len(grid.spots) - 1))
     divisor, unit = _unit(scale, width)
     made = parts.Sheet(f"{title}, {unit}{asset}", note, box=None, padding=(0, 1, 0, 0))
-    made.add_column("vol \\ spot", style="dim", no_wrap=True)
+    made.add_column(grid.corner, style="dim", no_wrap=True)
     for spot in grid.spots:
-        made.add_column(f"{spot:+g}%" if spot else "0%", justify="right", width=width)
+        made.add_column(grid.label(spot), justify="right", width=width)
     for vol in grid.vols:
         made.add_row(vol, *(_cell(grid.cells.get((vol, spot)), scale, divisor, width) for spot in grid.spots))
     return made

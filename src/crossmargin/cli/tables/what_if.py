@@ -46,7 +46,10 @@ def what_if_tables(before: MarginReport, after: MarginReport) -> Iterator[Render
     yield made
     if before.worst_scenario or after.worst_scenario:
         yield Text.assemble(
-            ("worst scenario  ", "dim"), before.worst_scenario or "none", ("  then  ", "dim"), after.worst_scenario or "none"
+            ("worst scenario  ", "dim"),
+            before.worst_scenario or "none",
+            ("  then  ", "dim"),
+            after.worst_scenario or "none",
         )
         yield Text()
     yield _lines(before, after, asset)
@@ -54,7 +57,9 @@ def what_if_tables(before: MarginReport, after: MarginReport) -> Iterator[Render
 
 
 def _lines(before: MarginReport, after: MarginReport, asset: str) -> parts.Sheet:
-    made = parts.table("Lines that changed, at maintenance", ("line",), (f"before, {asset}", f"after, {asset}", "change"))
+    made = parts.table(
+        "Lines that changed, at maintenance", ("line",), (f"before, {asset}", f"after, {asset}", "change")
+    )
     moves = []
     for name in dict.fromkeys((*before.lines, *after.lines)):
         was, becomes = _maintenance(before.lines.get(name)), _maintenance(after.lines.get(name))

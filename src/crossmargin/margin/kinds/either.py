@@ -12,6 +12,7 @@ import numpy as np
 
 from crossmargin.margin.kinds.kind import Kind
 from crossmargin.margin.tape import plain
+from crossmargin.scenarios import SPOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +30,9 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     spec: Either = line.spec
     resolved = evaluation.resolved
     legs, c = resolved.legs, resolved.contracts
-    orders = np.flatnonzero((legs.fill != 0) & (c.kind[legs.contract] == 0))
-    reserve = np.abs(legs.fill[orders]) * evaluation.measures.of_contract("multiplier")[orders] * np.asarray(evaluation.measures["price"])[orders]
+    orders = np.flatnonzero((legs.fill != 0) & (c.kind[legs.contract] == SPOT))
+    unit_price = evaluation.measures.of_contract("multiplier") * np.asarray(evaluation.measures["price"])
+    reserve = np.abs(legs.fill[orders]) * unit_price[orders]
     frame = evaluation.frame("asset", (frozenset({"asset"}),))
     columns = [
         np.broadcast_to(plain(evaluation.parameter(p, frame, requirement, line.parameters)), frame.rows.shape)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
+_ROUNDING = 1e-9  # 0.975 of 1,000 scenarios is 975, whatever the last bit says
+
 
 def loss_of_rows(pnl: Floats, measure: str, confidence: float | None) -> tuple[Floats, Ints]:
     """Return the loss [rows] (>= 0 but for `mean`) and the worst scenario [rows] of P&L rows [rows, scenarios].
@@ -43,14 +45,14 @@ def loss_of_rows(pnl: Floats, measure: str, confidence: float | None) -> tuple[F
 
 def quantile_rank(scenarios: int, confidence: float) -> int:
     """Return the rank, worst first, of the P&L at value at risk."""
-    return scenarios - max(1, ceil(confidence * scenarios - 1e-9))
+    return scenarios - max(1, ceil(confidence * scenarios - _ROUNDING))
 
 
 def tail_shares(scenarios: int, confidence: float) -> Floats:
     """Return the shares, worst first, of the scenarios that expected shortfall averages; they sum to 1."""
     tail = max((1.0 - confidence) * scenarios, 1e-12)
-    whole = min(floor(tail + 1e-9), scenarios)
-    rest = max(tail - whole, 0.0) if whole < scenarios and tail - whole > 1e-9 else 0.0
+    whole = min(floor(tail + _ROUNDING), scenarios)
+    rest = tail - whole if whole < scenarios and tail - whole > _ROUNDING else 0.0
     weights = np.append(np.ones(whole), [rest] if rest else [])
     return np.asarray(weights / weights.sum()) if weights.sum() else np.ones(1)
 
@@ -58,9 +60,9 @@ def tail_shares(scenarios: int, confidence: float) -> Floats:
 def scenario_shares(pnl: Floats, measure: str, confidence: float | None, loss: Floats) -> Floats:
     """Return each scenario's share in the loss [rows, scenarios]: the derivative of the loss by -pnl."""
     rows, scenarios = pnl.shape
-    shares = np.zeros_like(pnl)
+    shares: Floats = np.zeros_like(pnl)
     if measure == "mean":
-        return shares + 1.0 / scenarios
+        return np.full_like(pnl, 1.0 / scenarios)
     order = np.argsort(pnl, axis=1, kind="stable")
     if measure == "expected_shortfall" and confidence is not None:
         weights = tail_shares(scenarios, confidence)

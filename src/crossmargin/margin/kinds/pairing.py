@@ -14,7 +14,8 @@ from crossmargin.margin.tape import plain, scatter, segment_sum, take
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from crossmargin.margin.evaluation import Evaluation, Frame
+    from crossmargin.margin.evaluation import Evaluation
+    from crossmargin.margin.frames import Frame
     from crossmargin.margin.model import Line, Pairing, Parameter, Rulebook
 
 _KEY = {"asset": "settlement_asset"}  # a contract's asset is what it settles in, a balance's is itself

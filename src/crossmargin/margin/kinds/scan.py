@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crossmargin.margin.evaluation import Evaluation, Frame
+    from crossmargin.margin.evaluation import Evaluation
+    from crossmargin.margin.frames import Frame
     from crossmargin.margin.model import Line, Parameter, Rulebook, Scan, Slopes
 
     Floats = npt.NDArray[np.float64]
@@ -191,7 +192,8 @@ class _Climb:
 
     def leg_slopes(self, by_pnl: Floats, top: Frame) -> Floats:
         """Return the derivative of each row's result by each leg's scale [legs], given it by the row's P&L."""
-        slope, frame = by_pnl, top
+        slope: Floats = by_pnl
+        frame = top
         for position in range(len(self.stages) - 1, -1, -1):
             stage = self.stages[position]
             if stage.frame is not frame:
@@ -203,7 +205,7 @@ class _Climb:
             if stage.close_out is not None:
                 shocked = self.cells.valuation.shocked[self._contract(frame)]
                 extra = slope * (stage.close_out - 1.0)
-                sloped = np.einsum("ls,ls->l", extra[frame.row_of], shocked)
+                sloped: Floats = np.einsum("ls,ls->l", extra[frame.row_of], shocked)
                 return sloped + self._by_gain(slope, frame)
         return self._by_gain(slope, frame)
 

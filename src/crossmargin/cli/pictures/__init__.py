@@ -1,0 +1,1 @@
+"""Pictures of the HTML report: SVG written by hand, without scripts, fonts or links."""
