@@ -135,10 +135,11 @@ def chain(market: Market, settlement: str) -> Iterator[Row]:
         forward = market.forward(years)
         for strike in market.strikes[label]:
             vol = market.vol_at(strike, years)
+            head = f"{market.name}{'' if inverse else '_' + settlement}-{label}-{strike:.0f}"
             for kind in ("call", "put"):
                 value = black76(forward, strike, years, vol, call=kind == "call")
                 yield {
-                    "symbol": f"{market.name}{'' if inverse else '_' + settlement}-{label}-{strike:.0f}-{kind[0].upper()}",
+                    "symbol": f"{head}-{kind[0].upper()}",
                     "kind": "option",
                     "underlying": market.name,
                     "quote_asset": "USD" if inverse else settlement,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Final
 
 DAYS_PER_YEAR: Final = 365.0
@@ -29,5 +30,5 @@ def as_utc(moment: datetime) -> datetime:
 
 
 def is_finite(value: Decimal) -> bool:
-    """Return whether a decimal is an ordinary number (not NaN, not infinite)."""
-    return value.is_finite()
+    """Return whether a decimal is an ordinary number, also as a float64 (1e400 is not)."""
+    return value.is_finite() and isfinite(float(value))

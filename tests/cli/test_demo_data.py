@@ -33,7 +33,10 @@ def test_marks_follow_from_forwards_and_vols(root: Path) -> None:
     options = [x for x in snapshot.listings.values() if x.kind is InstrumentKind.OPTION]
     assert len(options) == 180
     for option in options:
-        assert option.forward_price and option.strike and option.mark_iv and option.expiry
+        assert option.forward_price is not None
+        assert option.strike is not None
+        assert option.mark_iv is not None
+        assert option.expiry is not None
         assert option.mark_price is not None
         years = years_between(snapshot.as_of, option.expiry)
         value = float(price(option.forward_price, option.strike, option.mark_iv, years, option.option_type == "call"))

@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 import time
@@ -110,7 +111,7 @@ def test_an_internal_error_is_json_where_json_was_asked_for(broken: Callable[[Ex
 
 
 def test_a_closed_pipe_is_no_error(broken: Callable[[Exception], None]) -> None:
-    broken(BrokenPipeError())
+    broken(BrokenPipeError(errno.EPIPE, "closed"))
     code, _, err = run("assess", "a", "b")
     assert (code, err) == (0, "")
 

@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import msgspec
 import pytest
@@ -61,14 +62,22 @@ def test_every_picture_and_table_says_what_it_is(page: str) -> None:
     assert seen.count("caption") == seen.count("table")
 
 
+def with_hostile_texts(value: Any) -> Any:  # noqa: ANN401  # any data
+    """The same data with every text replaced but those that an enum or a shape depends on."""
+    if isinstance(value, msgspec.Struct):
+        fields = {name: with_hostile_texts(getattr(value, name)) for name in value.__struct_fields__}
+        return type(value)(**{**fields, **{name: getattr(value, name) for name in ("pool",) if name in fields}})
+    if isinstance(value, dict):
+        return {with_hostile_texts(key): with_hostile_texts(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(with_hostile_texts(item) for item in value)
+    return fakes.HOSTILE + value if type(value) is str and not value.startswith("spot ") else value
+
+
 def test_every_text_is_escaped() -> None:
-    found = msgspec.json.encode(fakes.explanation()).decode()
-    for word in ("desk", "BTC-27MAR26-76000-C", "short_options", "spot +8 %, vol up", "2020-03-12", "STETH", "alone"):
-        found = found.replace(word, fakes.HOSTILE)
-    hostile = msgspec.json.decode(found.encode(), type=type(fakes.explanation()))
-    page = html_report(hostile, {fakes.HOSTILE})
+    page = html_report(with_hostile_texts(fakes.explanation()), {fakes.HOSTILE})
     assert "<script" not in page
-    assert "&lt;script&gt;" in page
+    assert page.count("&lt;script&gt;") > 50
     checked(page)
 
 

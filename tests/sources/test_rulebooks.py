@@ -60,7 +60,7 @@ def test_an_unknown_rulebook_is_refused(spec: str, says: str) -> None:
 
 
 def extending(base: str, name: str) -> str:
-    return f'rulebook = {{ name = "{name}", effective_from = 2026-11-01, extends = "{base}" }}\n'
+    return f'rulebook = {{ name = "{name}", effective_from = 2020-01-01, extends = "{base}" }}\n'
 
 
 def test_a_file_extends_a_shipped_one(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_a_file_extends_a_shipped_one(tmp_path: Path) -> None:
 
 
 def test_a_file_extends_the_one_beside_it(tmp_path: Path) -> None:
-    first, second = tmp_path / "one@2026-11-01.toml", tmp_path / "two.toml"
+    first, second = tmp_path / "one@2020-01-01.toml", tmp_path / "two.toml"
     first.write_text(extending("deribit-portfolio@2026-02-01", "one"), encoding="utf-8")
-    second.write_text(extending("one@2026-11-01", "two"), encoding="utf-8")
+    second.write_text(extending("one@2020-01-01", "two"), encoding="utf-8")
     assert load_rulebook(str(second)).name == "two"
 
 
@@ -87,10 +87,10 @@ def test_a_base_is_named_exactly(tmp_path: Path) -> None:
 
 def test_a_circle_of_bases_is_refused(tmp_path: Path) -> None:
     for name, base in (("one", "two"), ("two", "one")):
-        text = extending(f"{base}@2026-11-01", name)
-        (tmp_path / f"{name}@2026-11-01.toml").write_text(text, encoding="utf-8")
+        text = extending(f"{base}@2020-01-01", name)
+        (tmp_path / f"{name}@2020-01-01.toml").write_text(text, encoding="utf-8")
     with pytest.raises(RulebookError, match="circle"):
-        load_rulebook(str(tmp_path / "one@2026-11-01.toml"))
+        load_rulebook(str(tmp_path / "one@2020-01-01.toml"))
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

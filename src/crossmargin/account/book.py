@@ -10,6 +10,7 @@ import numpy as np
 
 from crossmargin.account.account import Account, MarginMode, Position, PositionSide
 from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.units import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -101,30 +102,30 @@ def check_account(account: Account) -> None:
     for position in account.positions:
         _check_position(account, position)
     for order in account.orders:
-        if not order.quantity.is_finite() or order.quantity == 0:
+        if not is_finite(order.quantity) or order.quantity == 0:
             _refuse(account, f"order quantity must be a number other than 0, found {order.quantity}", order.instrument)
         _check_price(account, "limit_price", order.limit_price, order.instrument)
     for name, amounts in (("balances", account.balances), ("accrued", account.accrued), ("inputs", account.inputs)):
         for asset, amount in amounts.items():
-            if not amount.is_finite():
+            if not is_finite(amount):
                 _refuse(account, f"{name} of {asset} must be a number, found {amount}")
 
 
 def _check_position(account: Account, position: Position) -> None:
     quantity = position.quantity
-    if not quantity.is_finite() or quantity == 0:
+    if not is_finite(quantity) or quantity == 0:
         _refuse(account, f"quantity must be a number other than 0, found {quantity}", position.instrument)
     if position.side is not None and (quantity > 0) != (position.side == PositionSide.LONG):
         _refuse(account, f"side is {position.side} but quantity is {quantity}", position.instrument)
     for name, value in (("accrued_funding", position.accrued_funding), *position.isolated_collateral.items()):
-        if not value.is_finite():
+        if not is_finite(value):
             _refuse(account, f"{name} must be a number, found {value}", position.instrument)
     _check_price(account, "entry_price", position.entry_price, position.instrument)
     _check_price(account, "leverage", position.leverage, position.instrument)
 
 
 def _check_price(account: Account, name: str, value: Decimal | None, instrument: str) -> None:
-    if value is not None and not (value.is_finite() and value >= 0 and (value > 0 or name == "entry_price")):
+    if value is not None and not (is_finite(value) and value >= 0 and (value > 0 or name == "entry_price")):
         raise InputError(
             FailureReason.INVALID_PRICE,
             f"{name} must be above 0, found {value}",

@@ -83,8 +83,7 @@ def _run(call: Any, words: list[str], extra: dict[str, Any]) -> int:  # noqa: AN
         from crossmargin.cli.refusals import tell_usage
 
         return tell_usage(error, words)
-    except BrokenPipeError:  # the reader of a pipe left, as in `| head`
-        sys.stdout = None  # type: ignore[assignment]  # else the interpreter fails once more at its end
+    except SystemExit:  # click's answer to a closed pipe, as in `| head`: the reader had enough
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001  # the edge: nobody above could tell the user
         from crossmargin.cli.refusals import tell

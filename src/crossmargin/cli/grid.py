@@ -45,7 +45,7 @@ def read_grid(table: ScenarioTable) -> Grid | None:
     rest: list[ScenarioRow] = []
     units: set[str] = set()
     for row in table.scenarios:
-        found = _NAME.fullmatch(row.name.replace("−", "-"))
+        found = _NAME.fullmatch(row.name)
         key = (found["vol"], float(found["spot"])) if found else None
         if key is None or key in cells:
             rest.append(row)

@@ -82,5 +82,5 @@ def _texts(parameter: object) -> Iterator[str]:
         for entry in parameter.by_requirement.values():
             yield from _texts(entry)
     elif isinstance(parameter, Keyed):
-        for entry in (*parameter.entries.values(), parameter.default):
-            yield from _texts(entry)
+        yield from (text for entry in parameter.entries.values() for text in _texts(entry))
+        yield from _texts(parameter.default)

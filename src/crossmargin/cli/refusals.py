@@ -78,7 +78,7 @@ def tell_usage(error: click.ClickException, words: Sequence[str]) -> int:
 
 def wants_json(words: Sequence[str]) -> bool:
     """Whether the command line asks for JSON, even where it is otherwise wrong."""
-    pairs = zip(words, [*words[1:], ""], strict=True)
+    pairs = zip(words, [*words[1:], ""], strict=False)
     return any(a in {"--format=json", "-fjson"} or (a in {"--format", "-f"} and b == "json") for a, b in pairs)
 
 

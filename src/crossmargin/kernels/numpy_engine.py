@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
@@ -23,6 +25,26 @@ def kernel_name() -> str:
 def segment_sum(values: Floats, row_of: Ints, rows: int) -> Floats:
     """Return the sum of `values` [n] by row [rows], added in the order of `values`."""
     return np.bincount(row_of, weights=values, minlength=rows).astype(np.float64, copy=False)
+
+
+def packed_key(columns: Sequence[Ints]) -> Ints:
+    """Return one integer for each row of several integer columns, in the same order as the rows' tuples.
+
+    Raises
+    ------
+    OverflowError
+        When the columns' ranges do not fit 63 bits together.
+    """
+    key = np.zeros(columns[0].shape[0], dtype=np.int64)
+    room = 1
+    for column in columns:
+        low, high = (int(column.min()), int(column.max())) if column.size else (0, 0)
+        room *= high - low + 1
+        if room >= 1 << 63:
+            message = "too many distinct keys to number them"
+            raise OverflowError(message)
+        key = key * (high - low + 1) + (column - low)
+    return key
 
 
 def group_rows(scale: Floats, index: Ints, matrix: Floats, starts: Ints) -> Floats:

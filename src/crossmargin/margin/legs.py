@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossmargin.errors import Failure, FailureReason
-from crossmargin.kernels import segment_sum
+from crossmargin.kernels import packed_key, segment_sum
 from crossmargin.margin.resolved import Legs, expiry_key, strike_key
 from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, Contracts
 
@@ -127,17 +127,18 @@ def _orders(book: Book, symbol_row: Ints, stands: npt.NDArray[np.bool_]) -> dict
 
 def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
     """Return the legs, same-key rows merged (fills net), sorted by (bucket, unit, expiry, strike, contract)."""
-    is_bid, is_ask = held.fill > 0, held.fill < 0
-    order = is_bid * 1 + is_ask * 2
-    key = np.stack([unit, held.contract, held.side, order])
-    unique, row = np.unique(key, axis=1, return_inverse=True)
-    row = row.reshape(-1)
-    count = unique.shape[1]
+    order = (held.fill > 0) * 1 + (held.fill < 0) * 2
+    key = packed_key([unit, held.contract, held.side, order])
+    _, first, row = np.unique(key, return_index=True, return_inverse=True)
+    count = first.shape[0]
     leverage = np.full(count, np.inf)
     np.fmin.at(leverage, row, held.leverage)
     sums = [segment_sum(column, row, count) for column in (held.quantity, held.cost, held.accrued, held.fill)]
-    unit, contract = unique[0], unique[1]
-    rank = np.lexsort([contract, strike_key(c)[contract], expiry_key(c)[contract], unit, c.bucket[contract]])
+    unit, contract = unit[first], held.contract[first]
+    # contracts in the order of (expiry, strike, contract) once, so that legs sort by small integers
+    place = np.empty(len(c), dtype=np.int64)
+    place[np.lexsort([np.arange(len(c)), strike_key(c), expiry_key(c)])] = np.arange(len(c))
+    rank = np.argsort(packed_key([c.bucket[contract], unit, place[contract]]), kind="stable")
     quantity = sums[0][rank]
     contract, unit = contract[rank], unit[rank]
     muted = _muted(contract, unit, quantity, c) if opposite == "larger" else np.zeros(count, dtype=bool)
@@ -147,8 +148,7 @@ def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
 
 def _muted(contract: Ints, unit: Ints, quantity: Floats, c: Contracts) -> npt.NDArray[np.bool_]:
     """Return which legs are the smaller of two opposite positions in one contract."""
-    _, pair = np.unique(np.stack([unit, contract]), axis=1, return_inverse=True)
-    pair = pair.reshape(-1)
+    _, pair = np.unique(packed_key([unit, contract]), return_inverse=True)
     largest = np.zeros(int(pair.max(initial=-1)) + 1)
     np.maximum.at(largest, pair, np.abs(quantity))
     smaller = np.abs(quantity) < largest[pair]

@@ -69,7 +69,7 @@ class Measures:
     def _money_rate(self) -> Floats:
         """Return the pool's reporting asset per unit of the contract's price."""
         rate = self.of_contract("money_rate") / self["numeraire"]
-        return np.where(self["own_coin"], 1.0 / self.of_contract("index"), rate)
+        return np.asarray(np.where(self["own_coin"], 1.0 / self.of_contract("index"), rate))
 
     def _settle_rate(self) -> Floats:
         return np.asarray(self.of_contract("settle_rate") / self["numeraire"])

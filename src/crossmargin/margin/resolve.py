@@ -9,9 +9,11 @@ import numpy as np
 
 from crossmargin.account.book import CROSS_POOL
 from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.kernels import packed_key
 from crossmargin.margin.legs import Held, gather, make_legs
 from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow
 from crossmargin.margin.resolved import Names, Resolved, Units, make_levels
+from crossmargin.market import asset_root
 from crossmargin.scenarios import Contracts
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def resolve(
     failures = dict(book.failures)
     quotes, columns = _read_quotes(book, reader, failures)
     _check_inputs(book, rulebook, failures)
-    names, contracts = _contracts(quotes, columns, book)
+    names, contracts = _contracts(quotes, columns, book, snapshot)
     held = gather(book, contracts, columns, failures, rulebook.opposite_positions)
     keys = _pool_keys(contracts, held, rulebook)
     units, unit_of = _units(book, held, keys, names, snapshot, rulebook, failures)
@@ -125,7 +127,9 @@ def _check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) 
             failures.setdefault(account, Failure(FailureReason.UNKNOWN_PARAMETER, message, book.account_ids[account]))
 
 
-def _contracts(quotes: dict[str, QuoteRow], columns: Mapping[str, int], book: Book) -> tuple[Names, Contracts]:
+def _contracts(
+    quotes: dict[str, QuoteRow], columns: Mapping[str, int], book: Book, snapshot: Snapshot
+) -> tuple[Names, Contracts]:
     rows = list(quotes.values())
     buckets = _table(row.bucket for row in rows)
     assets = _table(name for row in rows for name in (row.settle_asset, row.quote_asset, row.own_asset))
@@ -141,7 +145,8 @@ def _contracts(quotes: dict[str, QuoteRow], columns: Mapping[str, int], book: Bo
         values = codes[field.name] if field.name in codes else [getattr(row, field.name) for row in rows]
         arrays[field.name] = np.asarray(values, dtype=_dtype(field.name))
     symbols = tuple(key.lstrip("\0") for key in columns)
-    return Names(symbols, tuple(buckets), tuple(assets), book.classes), Contracts(**arrays)
+    roots = tuple(asset_root(name, snapshot.assets) for name in assets)
+    return Names(symbols, tuple(buckets), tuple(assets), book.classes, roots), Contracts(**arrays)
 
 
 _FLAGS = frozenset({"inverse", "quanto", "call", "coin_settled", "linked"})
@@ -185,10 +190,9 @@ def _units(
 ) -> tuple[Units, Ints]:
     """Return the pools, and of each held row which one it is in. Every account that stands has at least one."""
     empty = np.setdiff1d(np.setdiff1d(np.arange(len(book)), held.account), np.asarray(list(failures), dtype=np.int64))
-    pairs = np.stack([np.append(held.account, empty), np.append(keys, np.zeros_like(empty))])
-    unique, unit_of = np.unique(pairs, axis=1, return_inverse=True)
-    unit_of = unit_of.reshape(-1)[: keys.shape[0]]
-    account, key = unique[0], unique[1]
+    owner, key = np.append(held.account, empty), np.append(keys, np.zeros_like(empty))
+    _, first, unit_of = np.unique(packed_key([owner, key]), return_index=True, return_inverse=True)
+    account, key, unit_of = owner[first], key[first], unit_of[: keys.shape[0]]
     reporting = [rulebook.reporting] * len(key)
     if rulebook.reporting == SETTLEMENT:
         reporting = _settlement_assets(unit_of, held, names, len(key), snapshot.reporting_asset)

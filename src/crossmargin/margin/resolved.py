@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The tables that integer columns point into. `symbols` are the contracts' names, balances' included."""
+    """The tables that integer columns point into. `symbols` are the contracts' names, balances' included.
+
+    `roots` names for each of `assets` the one whose price it moves with, through wrappers.
+    """
 
     symbols: tuple[str, ...]
     buckets: tuple[str, ...]
     assets: tuple[str, ...]
     classes: tuple[str, ...]
+    roots: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

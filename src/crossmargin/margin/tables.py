@@ -50,22 +50,20 @@ def keyed_codes(evaluation: Evaluation, table: Keyed, frame: Frame) -> Ints:
     """Return which entry each row of a frame reads; rows whose key has none are refused."""
     resolved = evaluation.resolved
     if table.by == "class":
-        unit = evaluation.unit_of_row(frame.level)[frame.rows]
-        codes = entry_codes(table, resolved.units.account_class[unit], resolved.names.classes)
-        label = [resolved.names.classes[i] or "none" for i in resolved.units.account_class[unit].tolist()]
+        keys, names = resolved.units.account_class[evaluation.unit_of_row(frame.level)[frame.rows]], resolved.names.classes
     else:
-        keys, names = contract_keys(resolved, table.by)
-        of_leg = keys[resolved.legs.contract[frame.legs]]
-        first = np.zeros(frame.rows.shape[0], dtype=np.int64)
-        first[frame.row_of[::-1]] = of_leg[::-1]
-        _one_key_each(evaluation, table, frame, of_leg, first)
-        codes, label = entry_codes(table, first, names), [names[i] for i in first.tolist()]
+        by_contract, names = contract_keys(resolved, table.by)
+        of_leg = by_contract[resolved.legs.contract[frame.legs]]
+        keys = np.zeros(frame.rows.shape[0], dtype=np.int64)
+        keys[frame.row_of[::-1]] = of_leg[::-1]
+        _one_key_each(evaluation, table, frame, of_leg, keys)
+    codes = entry_codes(table, keys, names)
     missing = np.flatnonzero(codes < 0)
     if missing.size:
         unit = evaluation.unit_of_row(frame.level)[frame.rows]
         for row in missing.tolist():
-            name = evaluation.rulebook.name
-            message = f"rulebook {name} has no figure for {table.by} {label[row]} and no default"
+            name, key = evaluation.rulebook.name, names[int(keys[row])] or "none"
+            message = f"rulebook {name} has no figure for {table.by} {key} and no default"
             evaluation.fail(unit[row : row + 1], FailureReason.UNKNOWN_PARAMETER, message)
     return codes
 

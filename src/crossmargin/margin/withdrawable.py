@@ -40,7 +40,8 @@ def withdrawable_amounts(resolved: Resolved, rulebook: Rulebook, account: int) -
         quantity = tiled.legs.quantity.copy()
         quantity[place] -= amount
         evaluation = Evaluation(tiled, rulebook, quantity)
-        return np.asarray(evaluation.adjusted(INITIAL) - evaluation.requirement(INITIAL))[unit]
+        left: Floats = evaluation.adjusted(INITIAL) - evaluation.requirement(INITIAL)
+        return left[unit]
 
     amounts = last_nonnegative(headroom, legs.quantity[rows])
     original = np.flatnonzero(resolved.units.account == account)

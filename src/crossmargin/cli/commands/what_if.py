@@ -21,7 +21,7 @@ from crossmargin.cli import output as output_of
 @click.option("--shock", "shocks", multiple=True, metavar="NAME=MOVE,...", help="Joint shock of the market.")
 @click.option("--fee", default="0", show_default=True, metavar="RATE", help="Fee of the trades, of their notional.")
 @options.output("table", "json")
-def command(
+def command(  # noqa: PLR0917  # click passes them by keyword
     accounts: Path,
     snapshot: Path,
     rulebook: str,
@@ -34,7 +34,7 @@ def command(
     form: str,
     output: Path | None,
 ) -> None:
-    """One account before and after trades, orders, deposits and a shock of the market.
+    r"""One account before and after trades, orders, deposits and a shock of the market.
 
     \b
     --add     'BTC-PERPETUAL:+10'  or  'BTCUSDT:-0.5@71000'

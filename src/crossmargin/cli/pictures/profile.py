@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import isfinite, log
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def _regions(points: Sequence[ProfilePoint], frame: _Frame) -> str:
     """Return the shaded prices at which the trigger holds."""
     shaded = []
     edges = [frame.x(point.multiple) for point in points]
-    middles = [edges[0], *((a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)), edges[-1]]
+    middles = [edges[0], *((a + b) / 2 for a, b in pairwise(edges)), edges[-1]]
     start: float | None = None
     for i, point in enumerate(points):
         if point.liquidatable and start is None:

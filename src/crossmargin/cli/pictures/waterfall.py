@@ -35,7 +35,8 @@ def waterfall_picture(name: str, found: CapitalEfficiency, asset: str) -> str:
     zero = _LEFT - scale[0] * scale[1]
     marks.append(svg.line(zero, 0, zero, (row + 3) * _ROW, "zero"))
     saved = numbers.percent(found.efficiency, 1)
-    said = f"Alone {numbers.money(found.standalone, asset)}, together {numbers.money(found.cross, asset)} {asset}: {saved} less."
+    both = (numbers.money(found.standalone, asset), numbers.money(found.cross, asset))
+    said = f"Alone {both[0]}, together {both[1]} {asset}: {saved} less."
     title = f"Required capital from gross to net, {asset}"
     return svg.picture(name, title, said, WIDTH, (row + 3) * _ROW + 4, "".join(marks))
 
