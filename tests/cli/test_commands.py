@@ -61,7 +61,10 @@ def test_refused_accounts_are_rows_and_the_code_says_so(demo: tuple[str, str]) -
     found = json.loads(done.stdout)
     assert {failure["account"] for failure in found["failures"]} == {"desk", "mission-call", "mission-put"}
     assert {failure["reason"] for failure in found["failures"]} == {"out_of_scope"}
-    assert run("assess", *demo, "-r", "binance-usdm", "-a", "desk", "-a", "mission-put").exit_code == ExitCode.INPUT_REFUSED
+    assert (
+        run("assess", *demo, "-r", "binance-usdm", "-a", "desk", "-a", "mission-put").exit_code
+        == ExitCode.INPUT_REFUSED
+    )
 
 
 def test_a_refused_account_alone_is_an_error_with_its_place(demo: tuple[str, str]) -> None:

@@ -6,7 +6,20 @@ from collections.abc import Mapping  # noqa: TC003 (msgspec reads annotations at
 
 import msgspec
 
+from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint
 from crossmargin.margin.report import MarginReport  # noqa: TC001
+
+__all__ = [
+    "CapitalEfficiency",
+    "Contribution",
+    "Explanation",
+    "FormulaNode",
+    "GreeksRow",
+    "LiquidationPrice",
+    "PoolTree",
+    "Profile",
+    "ProfilePoint",
+]
 
 
 class FormulaNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,43 +85,6 @@ class GreeksRow(msgspec.Struct, frozen=True, kw_only=True):
     vega: float
     theta: float
     rho: float
-
-
-class LiquidationPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the trigger flips along one named path. Prices are of `underlying`; None where it never flips.
-
-    `path` says what moves. `below` and `above` are the nearest flips on each side of `spot`;
-    `already_liquidatable` when the trigger holds at `spot` (then they are where it stops holding).
-    `safe_regions` are all price intervals of the scan in which the trigger does not hold.
-    """
-
-    pool: str
-    underlying: str
-    path: str
-    spot: float
-    below: float | None
-    above: float | None
-    already_liquidatable: bool
-    safe_regions: tuple[tuple[float, float], ...]
-
-
-class ProfilePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One point of the liquidation profile: everything at `multiple` times today's price along the path."""
-
-    multiple: float
-    adjusted_equity: float
-    maintenance_margin: float
-    coverage_ratio: float
-    liquidatable: bool
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """Coverage against price along one path of one pool."""
-
-    pool: str
-    underlying: str
-    path: str
-    points: tuple[ProfilePoint, ...]
 
 
 class CapitalEfficiency(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ _VOL_ORDER = {"down": 0, "same": 1, "up": 2}
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Scenarios by (vol, spot move); `rest` are those off the grid (other axes, or doubles).
+    """Scenarios by (vol, spot move); `rest` are those off the grid (other axes).
 
     Spot moves are in percent, or - `own_range` - in multiples of each asset's own range.
     """
@@ -46,18 +46,27 @@ def read_grid(table: ScenarioTable) -> Grid | None:
     units: set[str] = set()
     for row in table.scenarios:
         found = _NAME.fullmatch(row.name)
-        key = (found["vol"], float(found["spot"])) if found else None
-        if key is None or key in cells:
+        if found is None:
             rest.append(row)
-        else:
-            cells[key] = row
-            units.add(found["unit"] if found else "")
+            continue
+        spot, vol, block = float(found["spot"]), found["vol"], 1
+        while (vol, spot) in cells:  # a later block of the set repeats the move, with another weight
+            block += 1
+            vol = f"{found['vol']} ({block})"
+        cells[vol, spot] = row
+        units |= {found["unit"]} if spot else set()
     spots = tuple(sorted({spot for _, spot in cells}))
-    vols = tuple(sorted({vol for vol, _ in cells}, key=lambda vol: (-_VOL_ORDER.get(vol, 1), vol)))
+    vols = tuple(sorted({vol for vol, _ in cells}, key=_vol_order))
     sparse = len(cells) * 2 < len(table.scenarios)
     if len(spots) < 3 or sparse or len(units) > 1:  # noqa: PLR2004  # two columns make no picture
         return None
     return Grid(spots, vols, cells, tuple(rest), own_range=units == {"x own range"})
+
+
+def _vol_order(vol: str) -> tuple[str, int, str]:
+    """Return the key that puts the first block on top, and in it vol up above vol down."""
+    name, _, block = vol.partition(" ")
+    return block, -_VOL_ORDER.get(name, 1), name
 
 
 def scale_of(table: ScenarioTable) -> float:

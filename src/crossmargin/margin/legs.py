@@ -61,7 +61,7 @@ def gather(
     parts = [
         _positions(book, contracts, symbol_row, stands, opposite_positions),
         _balances(book, asset_row, stands),
-        _orders(book, symbol_row, stands),
+        _orders(book, symbol_row, stands, opposite_positions),
     ]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Held(settle_asset=contracts.settle_asset[joined["contract"]], **joined)
@@ -113,37 +113,42 @@ def _balances(book: Book, asset_row: Ints, stands: npt.NDArray[np.bool_]) -> dic
     }  # fmt: skip
 
 
-def _orders(book: Book, symbol_row: Ints, stands: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float64] | Ints]:
+def _orders(
+    book: Book, symbol_row: Ints, stands: npt.NDArray[np.bool_], opposite: str
+) -> dict[str, npt.NDArray[np.float64] | Ints]:
     o = book.orders
     keep = np.flatnonzero(stands[o.account] & ~o.reduce_only)  # a reduce-only order can only lower the requirement
     none = np.full(keep.size, -1, dtype=np.int64)
     zeros = np.zeros(keep.size)
     return {
         "account": o.account[keep], "contract": symbol_row[o.symbol[keep]], "quantity": zeros, "cost": zeros,
-        "accrued": zeros, "leverage": np.full(keep.size, np.nan), "fill": o.quantity[keep], "side": none + 1,
+        "accrued": zeros, "leverage": np.full(keep.size, np.nan), "fill": o.quantity[keep],
+        "side": np.sign(o.quantity[keep]).astype(np.int64) if opposite != "net" else none + 1,
         "position": none, "isolated": none, "pool": none + 1,
     }  # fmt: skip
 
 
 def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
     """Return the legs, same-key rows merged (fills net), sorted by (bucket, unit, expiry, strike, contract)."""
-    order = (held.fill > 0) * 1 + (held.fill < 0) * 2
-    key = packed_key([unit, held.contract, held.side, order])
+    key = packed_key([unit, held.contract, held.side])
     _, first, row = np.unique(key, return_index=True, return_inverse=True)
     count = first.shape[0]
     leverage = np.full(count, np.inf)
     np.fmin.at(leverage, row, held.leverage)
-    sums = [segment_sum(column, row, count) for column in (held.quantity, held.cost, held.accrued, held.fill)]
+    bids, asks = np.maximum(held.fill, 0.0), np.minimum(held.fill, 0.0)
+    summed = (held.quantity, held.cost, held.accrued, bids, asks)
+    quantity, cost, accrued, bids, asks = (segment_sum(column, row, count) for column in summed)
     unit, contract = unit[first], held.contract[first]
     # contracts in the order of (expiry, strike, contract) once, so that legs sort by small integers
     place = np.empty(len(c), dtype=np.int64)
     place[np.lexsort([np.arange(len(c)), strike_key(c), expiry_key(c)])] = np.arange(len(c))
     rank = np.argsort(packed_key([c.bucket[contract], unit, place[contract]]), kind="stable")
-    quantity = sums[0][rank]
-    contract, unit = contract[rank], unit[rank]
+    contract, unit, quantity = contract[rank], unit[rank], quantity[rank]
     muted = _muted(contract, unit, quantity, c) if opposite == "larger" else np.zeros(count, dtype=bool)
-    leverage = np.where(np.isinf(leverage), np.nan, leverage)[rank]
-    return Legs(contract, unit, quantity, sums[1][rank], sums[2][rank], leverage, sums[3][rank], muted)
+    leverage = np.where(np.isinf(leverage), np.nan, leverage)
+    return Legs(
+        contract, unit, quantity, cost[rank], accrued[rank], leverage[rank], bids[rank], asks[rank], muted
+    )  # fmt: skip
 
 
 def _muted(contract: Ints, unit: Ints, quantity: Floats, c: Contracts) -> npt.NDArray[np.bool_]:

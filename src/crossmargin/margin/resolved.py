@@ -39,8 +39,8 @@ class Legs:
     """What is held, one row a leg, sorted by (bucket, unit, expiry, strike, contract). Shapes: all [legs].
 
     `quantity` is signed contracts (a balance: its amount); `cost` is sum(q entry), for inverse margined contracts
-    sum(q / entry); `accrued` is funding in the settlement asset. `fill` is what an open order would add to
-    `quantity` (0 for holdings). `muted` marks the smaller of two opposite positions where only the larger is charged.
+    sum(q / entry); `accrued` is funding in the settlement asset. `bids` (>= 0) and `asks` (<= 0) are what open orders
+    would add to `quantity`. `muted` marks the smaller of two opposite positions where only the larger is charged.
     """
 
     contract: Ints
@@ -49,7 +49,8 @@ class Legs:
     cost: Floats
     accrued: Floats
     leverage: Floats
-    fill: Floats
+    bids: Floats
+    asks: Floats
     muted: Flags
 
 
@@ -125,7 +126,8 @@ class Resolved:
             contracts=one.contracts.tile(copies),
             legs=Legs(
                 offset(legs.contract, len(one.contracts)), offset(legs.unit, len(units)), again(legs.quantity),
-                again(legs.cost), again(legs.accrued), again(legs.leverage), again(legs.fill),
+                again(legs.cost), again(legs.accrued), again(legs.leverage), again(legs.bids),
+                again(legs.asks),
                 np.tile(legs.muted, copies),
             ),
             units=Units(

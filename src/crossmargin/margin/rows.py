@@ -32,7 +32,7 @@ def row_name(resolved: Resolved, level: str, row: int) -> str:
 
 
 def leg_name(resolved: Resolved, leg: int) -> str:
-    """Return a leg's symbol; an open order that nothing is held of says so."""
+    """Return a leg's symbol."""
     legs = resolved.legs
     name = resolved.names.symbols[int(resolved.contracts.symbol[legs.contract[leg]])]
-    return f"{name} order" if legs.fill[leg] and not legs.quantity[leg] else name
+    return name

@@ -134,7 +134,9 @@ class _Factors:
         """Return the factor by which each pool's reporting asset moves [units]."""
         code, units = resolved.units.reporting, len(resolved.units) // self.copies
         name = resolved.reporting_asset
-        rest = np.broadcast_to(np.asarray(self.moves.prices.get(name, 1.0)) * self.moves.pegs.get(name, 1.0), self.copies)
+        rest = np.broadcast_to(
+            np.asarray(self.moves.prices.get(name, 1.0)) * self.moves.pegs.get(name, 1.0), self.copies
+        )
         factor = np.repeat(rest, units)
         known = code >= 0
         copy = np.repeat(np.arange(self.copies), units)

@@ -50,7 +50,10 @@ def keyed_codes(evaluation: Evaluation, table: Keyed, frame: Frame) -> Ints:
     """Return which entry each row of a frame reads; rows whose key has none are refused."""
     resolved = evaluation.resolved
     if table.by == "class":
-        keys, names = resolved.units.account_class[evaluation.unit_of_row(frame.level)[frame.rows]], resolved.names.classes
+        keys, names = (
+            resolved.units.account_class[evaluation.unit_of_row(frame.level)[frame.rows]],
+            resolved.names.classes,
+        )
     else:
         by_contract, names = contract_keys(resolved, table.by)
         of_leg = by_contract[resolved.legs.contract[frame.legs]]

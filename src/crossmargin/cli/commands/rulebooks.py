@@ -69,13 +69,14 @@ def show(name: str, form: str) -> None:
 @_FORM
 def diff(first: str, second: str, form: str) -> int:
     """What B says otherwise than A, entry by entry; ends with 5 where they differ."""
-    from crossmargin.cli.rulebook_diff import differences
+    from crossmargin.margin.diff import diff_documents
 
     before, after = calls.rulebook(first), calls.rulebook(second)
-    rows = differences(before.document, after.document)
+    rows = diff_documents(before.document, after.document)
     if form == "json":
         ids = [calls.rulebook_id(before), calls.rulebook_id(after)]
-        output_of.emit(output_of.to_json(calls.stamped(rulebooks=ids, differences=rows)), None)
+        entries = [{"entry": place, "before": old, "after": new} for place, old, new in rows]
+        output_of.emit(output_of.to_json(calls.stamped(rulebooks=ids, differences=entries)), None)
     else:
         from crossmargin.cli.tables.rulebook import diff_table
 

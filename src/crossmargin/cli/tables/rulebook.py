@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from crossmargin.cli.provenance import SourcedNumber
-    from crossmargin.cli.rulebook_diff import Difference
     from crossmargin.margin.model import Line, Rulebook
     from crossmargin.sources import ShippedRulebook
 
@@ -111,16 +110,18 @@ def _sources(rules: Rulebook) -> parts.Sheet:
     return made
 
 
-def diff_table(first: Rulebook, second: Rulebook, rows: Sequence[Difference]) -> parts.Sheet:
+def diff_table(first: Rulebook, second: Rulebook, rows: Sequence[tuple[str, Any, Any]]) -> parts.Sheet:
     """Return what stands differently in two rulebooks."""
     names = [f"{rules.name} {rules.effective_from}" for rules in (first, second)]
     note = None if rows else "they say the same"
     made = parts.table(f"{len(rows)} differences", ("entry", *names), note=note)
-    for row in rows:
-        before = Text(row.before if row.before is not None else "-", style="red")
-        after = Text(row.after if row.after is not None else "-", style="green")
-        made.add_row(row.place, before, after)
+    for place, before, after in rows:
+        made.add_row(place, Text(_entry(before), style="red"), Text(_entry(after), style="green"))
     return made
+
+
+def _entry(value: Any) -> str:  # noqa: ANN401  # a TOML value
+    return "-" if value is None else str(value)
 
 
 def lint_table(name: str, findings: Sequence[Mapping[str, str]]) -> parts.Sheet:

@@ -33,9 +33,9 @@ def scenario_table(table: ScenarioTable, asset: str, *, all_rows: bool = False) 
     if grid is None:
         yield _listing(f"{title}, {asset}", table.scenarios, scale_of(table), asset, limit, worst)
         return
-    yield _grid(title, asset, grid, scale_of(table), worst if not grid.rest else None)
-    if grid.rest:
-        yield _listing("", grid.rest, scale_of(table), asset, limit, worst)
+    yield _grid(title, asset, grid, scale_of(table), worst)
+    if any(row.worst or (all_rows and row.pnl) for row in grid.rest):
+        yield _listing("off the grid", grid.rest, scale_of(table), asset, limit, "")
 
 
 def _grid(title: str, asset: str, grid: Grid, scale: float, note: str | None) -> parts.Sheet:

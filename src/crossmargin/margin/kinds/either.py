@@ -30,9 +30,10 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     spec: Either = line.spec
     resolved = evaluation.resolved
     legs, c = resolved.legs, resolved.contracts
-    orders = np.flatnonzero((legs.fill != 0) & (c.kind[legs.contract] == SPOT))
+    ordered = legs.bids - legs.asks
+    orders = np.flatnonzero((ordered != 0) & (c.kind[legs.contract] == SPOT))
     unit_price = evaluation.measures.of_contract("multiplier") * np.asarray(evaluation.measures["price"])
-    reserve = np.abs(legs.fill[orders]) * unit_price[orders]
+    reserve = ordered[orders] * unit_price[orders]
     frame = evaluation.frame("asset", (frozenset({"asset"}),))
     columns = [
         np.broadcast_to(plain(evaluation.parameter(p, frame, requirement, line.parameters)), frame.rows.shape)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from crossmargin.margin.kinds.kind import Kind
 from crossmargin.margin.tape import plain
 
@@ -18,11 +16,11 @@ if TYPE_CHECKING:
 
 def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[str, str]) -> Any:  # noqa: ANN401 - plain or traced
     spec: WorstSide = line.spec
-    fill = evaluation.resolved.legs.fill
+    legs = evaluation.resolved.legs
     held = evaluation.line(spec.line, requirement)
     sides = {"held": held}
-    if fill.any():
-        for side, added in (("bids", np.maximum(fill, 0.0)), ("asks", np.minimum(fill, 0.0))):
+    if legs.bids.any() or legs.asks.any():
+        for side, added in (("bids", legs.bids), ("asks", legs.asks)):
             filled = type(evaluation)(
                 evaluation.resolved, evaluation.rulebook, evaluation.quantity + added, evaluation.functions
             )
