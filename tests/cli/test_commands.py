@@ -168,3 +168,16 @@ def test_nothing_to_change_is_a_question(demo: tuple[str, str]) -> None:
     done = run("what-if", *demo, "-a", "desk")
     assert done.exit_code == ExitCode.USAGE
     assert "--shock" in done.stderr
+
+
+def test_a_what_if_on_the_real_engine(demo: tuple[str, str]) -> None:
+    words = ("what-if", *demo, "-a", "one-perp", "--add", "BTCUSDT:+0.5", "--shock", "BTC=-5%")
+    found = json.loads(run(*words, "-f", "json").stdout)
+    assert found["differences"]["equity"] < 0 < found["differences"]["initial_margin"]
+    assert "Lines that changed" in run(*words).stdout
+
+
+def test_a_shock_of_an_unknown_name_is_refused(demo: tuple[str, str]) -> None:
+    done = run("what-if", *demo, "-a", "one-perp", "--shock", "BTCC=-5%")
+    assert done.exit_code == ExitCode.INPUT_REFUSED
+    assert "BTCC" in done.stderr

@@ -6,20 +6,22 @@ every account has its own listings; the underlying, by which the rulebook knows 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from crossmargin.account import Account, Book, MarginMode, Position
 from crossmargin.instruments import InstrumentKind
-from crossmargin.margin import Rulebook, assess_book
+from crossmargin.margin import Rulebook
+from crossmargin.margin.assess import assess_resolved
+from crossmargin.margin.resolve import resolve
+from crossmargin.margin.resolved import Resolved
 from crossmargin.market import AssetQuote, Listing, Snapshot
 
 Floats = npt.NDArray[np.float64]
@@ -124,43 +126,42 @@ def without_isolated(recorded: Recorded) -> Recorded:
 
 @dataclass
 class Market:
-    """One moment's accounts before the rulebook; moved prices leave `listings` as they are."""
+    """One moment's accounts before the rulebook: resolved once, then assessed under moved marks."""
 
     as_of: datetime
     accounts: Sequence[Recorded]
     rulebook: Rulebook
-    cash: Floats = field(init=False)
-    listings: dict[str, Listing] = field(init=False)
+    snapshot: Snapshot = field(init=False)
+    resolved: Resolved = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cash = np.zeros(len(self.accounts))
-        self.listings = {
-            listing.symbol: listing
-            for recorded in self.accounts
-            for listing in (_listing(recorded.symbol(held.coin), held) for held in recorded.positions)
-        }
-
-    def headroom(self, moved: Mapping[str, float]) -> Floats:
-        """Return each account's shared pool's adjusted equity minus maintenance [accounts], some marks moved."""
-        listings = self.listings | {
-            symbol: msgspec.structs.replace(self.listings[symbol], mark_price=price, index_price=price)
-            for symbol, price in moved.items()
-        }
-        snapshot = Snapshot(
+        listings = (_listing(recorded.symbol(held.coin), held) for recorded in self.accounts for held in recorded.positions)
+        self.snapshot = Snapshot(
             as_of=self.as_of,
             reporting_asset="USD",
             assets={"USDC": AssetQuote(price=1.0, pegged_to="USD")},
-            listings=listings,
+            listings={listing.symbol: listing for listing in listings},
         )
-        accounts = [
-            recorded.as_account(float(cash)) for recorded, cash in zip(self.accounts, self.cash, strict=True)
-        ]
-        report = assess_book(Book.from_accounts(accounts), snapshot, self.rulebook)
+        self._hold(np.zeros(len(self.accounts)))
+
+    def _hold(self, cash: Floats) -> None:
+        amounts = zip(self.accounts, cash.tolist(), strict=True)
+        book = Book.from_accounts([recorded.as_account(amount) for recorded, amount in amounts])
+        self.resolved = resolve(book, self.snapshot, self.rulebook)
+
+    def headroom(self, moved: Mapping[str, float]) -> Floats:
+        """Return each account's shared pool's adjusted equity minus maintenance [accounts], some marks moved."""
+        contracts = self.resolved.contracts
+        row_of = {name: row for row, name in enumerate(self.resolved.names.symbols)}
+        mark = contracts.mark.copy()
+        mark[[row_of[name] for name in moved]] = list(moved.values())
+        contracts = replace(contracts, mark=mark, index=mark, forward=mark)
+        report = assess_resolved(replace(self.resolved, contracts=contracts), self.rulebook)
         assert not report.failures
         units = report.resolved.units
         cross = np.asarray([label == "cross" for label in units.label])
-        assert np.array_equal(units.account[cross], np.arange(len(accounts)))
-        return (report.unit_adjusted_maintenance - report.unit_maintenance)[cross]
+        assert np.array_equal(units.account[cross], np.arange(len(self.accounts)))
+        return np.asarray((report.unit_adjusted_maintenance - report.unit_maintenance)[cross])
 
     def infer_cash(self) -> None:
         """Give every account the cash with which the trigger just holds at its reference's liquidation price."""
@@ -168,14 +169,14 @@ class Market:
             recorded.symbol(recorded.reference.coin): recorded.reference.liquidation_price
             for recorded in self.accounts
         }
-        self.cash = -self.headroom({symbol: price for symbol, price in at.items() if price is not None})
+        self._hold(-self.headroom({symbol: price for symbol, price in at.items() if price is not None}))
 
     def liquidation_prices(self, symbols: Sequence[str | None]) -> Floats:
         """Return for each account the price of one symbol at which its headroom is 0 [accounts], NaN for None.
 
         By the secant rule from the mark; headroom is piecewise linear (tiers), so a few steps are exact.
         """
-        marks = np.asarray([np.nan if name is None else self.listings[name].mark_price for name in symbols])
+        marks = np.asarray([np.nan if name is None else self.snapshot.listings[name].mark_price for name in symbols])
         names = [(row, name) for row, name in enumerate(symbols) if name is not None]
         low, high = marks, marks * 1.001
         at_low = self.headroom({name: low[row] for row, name in names})

@@ -145,7 +145,9 @@ def in_scope(rulebook: Rulebook) -> tuple[Listing, ...]:
     return tuple(
         one
         for one in market().listings.values()
-        if one.kind in rulebook.scope and one.settlement_asset in settles
+        if one.kind in rulebook.scope
+        and one.settlement_asset in settles
+        and (one.contract != ContractKind.QUANTO or rulebook.name == "reference")
     )
 
 
@@ -156,11 +158,16 @@ def units(listing: Listing, coins: float) -> float:
     return coins / listing.multiplier
 
 
+def decimal(value: float) -> Decimal:
+    """The shortest decimal that reads back as this number."""
+    return Decimal(repr(float(value)))
+
+
 def position(listing: Listing, coins: float, entry: float | None = None, **changes: Any) -> Position:
     """A position of so many coins, entered at the mark unless said otherwise."""
     price = entry if entry is not None else listing.mark_price
-    amount = Decimal(repr(units(listing, coins)))
-    return Position(instrument=listing.symbol, quantity=amount, entry_price=Decimal(repr(price)), **changes)
+    amount = decimal(units(listing, coins))
+    return Position(instrument=listing.symbol, quantity=amount, entry_price=decimal(price or 0.0), **changes)
 
 
 def coins_of(rng: np.random.Generator, listing: Listing) -> float:
@@ -172,7 +179,7 @@ def coins_of(rng: np.random.Generator, listing: Listing) -> float:
 def random_account(rng: np.random.Generator, rulebook: Rulebook, name: str, *, orders: bool = True) -> Account:
     """An account with one to five instruments of the venue, some balances, sometimes a debt, sometimes orders."""
     listings = in_scope(rulebook)
-    chosen = [listings[i] for i in rng.choice(len(listings), size=int(rng.integers(1, 6)), replace=False)]
+    chosen = [listings[i] for i in rng.choice(len(listings), size=min(int(rng.integers(1, 6)), len(listings)), replace=False)]
     held = []
     for listing in chosen:
         entry = (listing.mark_price or 0.0) * rng.uniform(0.9, 1.1)
@@ -181,9 +188,9 @@ def random_account(rng: np.random.Generator, rulebook: Rulebook, name: str, *, o
     balances = {}
     for asset in rng.choice(sorted(ASSETS), size=int(rng.integers(0, 4)), replace=False).tolist():
         dollars = 10 ** rng.uniform(3, 6.5) * (-0.2 if rng.random() < 0.15 else 1.0)
-        balances[asset] = Decimal(repr(round(dollars / ASSETS[asset].price, 6)))
+        balances[asset] = decimal(round(dollars / ASSETS[asset].price, 6))
     open_orders = [
-        Order(instrument=one.symbol, quantity=Decimal(repr(units(one, coins_of(rng, one)))), limit_price=Decimal(1))
+        Order(instrument=one.symbol, quantity=decimal(units(one, coins_of(rng, one))), limit_price=Decimal(1))
         for one in chosen[: int(rng.integers(0, 3)) if orders else 0]
     ]
     return Account(id=name, balances=balances, positions=tuple(held), orders=tuple(open_orders))

@@ -26,9 +26,11 @@ class FormulaNode(msgspec.Struct, frozen=True, kw_only=True):
     """One formula on one row with its figures: `expression` over `figures` gives `value`.
 
     `row` names the place (``BTC``, ``BTC 2026-03-27``, a position); `figures` hold each name's number on that row,
-    or a tier table ``[[upto, rate], ...]``. `inactive` are the arguments of min, max and when that do not decide.
-    A name whose figure is the sum of finer rows is a child per row; the children of one name add up to its figure.
-    For a kind (`scan` and so on) `expression` says the kind's rule in words over `figures`.
+    a tier table ``[[upto, rate], ...]``, or the numbers ``[x, ...]`` that `largest`, `root`, or a kind's rule reads.
+    `inactive` are the arguments of min, max and when that do not decide. A name that is a line or a formula is a
+    child per row behind it; the children of one name add up to its figure (a line none of whose legs is selected
+    is 0 and has no child). For a kind (`scan` and so on) `expression` says the kind's rule over `figures`; see
+    `kind_nodes`.
     """
 
     name: str
@@ -57,7 +59,9 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     """What one position or balance adds to each requirement, reporting asset; contributions sum to the total.
 
     `method` is ``euler`` (derivative times quantity: the requirement is proportional) or ``ray_average`` (the mean
-    derivative along the pool scaled from 0 to 1).
+    derivative along the pool scaled from 0 to 1). Two more rows stand for themselves and are never spread over
+    positions: ``constant`` (what is left of the empty pool: a venue's own figures) and ``jump`` (steps that the
+    derivative does not see).
     """
 
     pool: str
@@ -70,11 +74,21 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     method: str
 
 
+class CoinGreeks(msgspec.Struct, frozen=True, kw_only=True):
+    """Greeks of coin-settled options in `asset`: `delta` adjusted for the premium, the rest as in GreeksRow."""
+
+    asset: str
+    delta: float
+    vega: float
+    theta: float
+    rho: float
+
+
 class GreeksRow(msgspec.Struct, frozen=True, kw_only=True):
     """Greeks of one underlying in one pool. `delta` in units of the underlying; the rest in the pool's reporting asset.
 
-    `gamma`: change of delta_value for a 1 % move; `vega`: for one vol point (0.01); `theta`: for one day;
-    `rho`: for one basis point.
+    `gamma`: change of delta for a 1 % move, at today's index; `vega`: for one vol point (0.01); `theta`: for one
+    day; `rho`: for one basis point. Coin-settled options count at the index; `in_coin` states them in coin too.
     """
 
     pool: str

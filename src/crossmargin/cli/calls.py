@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from crossmargin._version import __version__
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 _SHOWN_NAMES = 12  # account ids that an error lists
 DIFFERENCES = (
     "equity",
-    "adjusted_equity_initial",
-    "adjusted_equity_maintenance",
     "initial_margin",
     "maintenance_margin",
     "available_margin",
@@ -200,10 +197,10 @@ class Wanted:
 
 def what_if(account: Account, snapshot: Snapshot, rules: Rulebook, wanted: Wanted) -> WhatIf:
     """Return one account before and after."""
-    from crossmargin.analysis import what_if
-    from crossmargin.analysis.whatif import Changes, Shock
+    from crossmargin.analysis.whatif import Changes, Shock, what_if
 
     moves = wanted.moves
+    _check_names(snapshot, moves)
     pegged = {name for name in moves.prices if _is_pegged(snapshot, name)}
     shock = Shock(
         prices={name: move for name, move in moves.prices.items() if name not in pegged},
@@ -216,23 +213,33 @@ def what_if(account: Account, snapshot: Snapshot, rules: Rulebook, wanted: Wante
         add=tuple((trade.instrument, trade.quantity, trade.price) for trade in wanted.trades),
         orders=tuple((order.instrument, order.quantity, order.price) for order in wanted.orders),
         deposits=dict(wanted.deposits),
-        shocks=shock,
+        shock=shock,
         fee_rate=wanted.fee,
     )
     return what_if(account, snapshot, rules, changes)
 
 
+def _check_names(snapshot: Snapshot, moves: Moves) -> None:
+    """Refuse a shock of a name that the market does not know: it would move nothing, without a word."""
+    known = {*snapshot.assets, *(listing.underlying for listing in snapshot.listings.values())}
+    for name in moves.prices:
+        if name not in known:
+            message = f"--shock moves {name!r}, which the snapshot does not know; it knows {_some(sorted(known))}"
+            raise InputError(FailureReason.UNKNOWN_ASSET, message)
+
+
 def what_if_document(found: WhatIf) -> dict[str, Any]:
     """Return the JSON document of a what-if."""
-    before, after = found.before, found.after
-    names = [name for name in DIFFERENCES if isfinite(getattr(before, name)) and isfinite(getattr(after, name))]
+    before = found.before
     return stamped(
         rulebook=before.rulebook,
         as_of=before.as_of,
         account=before.account,
         before=before,
-        after=after,
-        differences={name: getattr(after, name) - getattr(before, name) for name in names},
+        after=found.after,
+        differences={**{name: getattr(found, name) for name in DIFFERENCES}, "lines": found.lines},
+        fees=found.fees,
+        marginal=found.marginal,
     )
 
 

@@ -44,16 +44,16 @@ def read_grid(table: ScenarioTable) -> Grid | None:
     cells: dict[tuple[str, float], ScenarioRow] = {}
     rest: list[ScenarioRow] = []
     units: set[str] = set()
+    block = 1
     for row in table.scenarios:
         found = _NAME.fullmatch(row.name)
         if found is None:
             rest.append(row)
             continue
-        spot, vol, block = float(found["spot"]), found["vol"], 1
-        while (vol, spot) in cells:  # a later block of the set repeats the move, with another weight
+        spot = float(found["spot"])
+        if (_vol_row(found["vol"], block), spot) in cells:  # the set's next block, with another weight
             block += 1
-            vol = f"{found['vol']} ({block})"
-        cells[vol, spot] = row
+        cells[_vol_row(found["vol"], block), spot] = row
         units |= {found["unit"]} if spot else set()
     spots = tuple(sorted({spot for _, spot in cells}))
     vols = tuple(sorted({vol for vol, _ in cells}, key=_vol_order))
@@ -61,6 +61,10 @@ def read_grid(table: ScenarioTable) -> Grid | None:
     if len(spots) < 3 or sparse or len(units) > 1:  # noqa: PLR2004  # two columns make no picture
         return None
     return Grid(spots, vols, cells, tuple(rest), own_range=units == {"x own range"})
+
+
+def _vol_row(vol: str, block: int) -> str:
+    return vol if block == 1 else f"{vol} ({block})"
 
 
 def _vol_order(vol: str) -> tuple[str, int, str]:

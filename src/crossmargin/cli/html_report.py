@@ -114,7 +114,7 @@ def _figures(report: MarginReport) -> str:
             numbers.money(report.maintenance_margin, asset),
             _left(report.maintenance_headroom, asset),
         ),
-        ("Coverage ratio", numbers.ratio(report.coverage_ratio), "adjusted equity over maintenance margin"),
+        ("Coverage ratio", numbers.ratio(report.coverage_ratio), _whose(report)),
     )
     items = "".join(
         f"<div><dt>{escape(name)}</dt><dd class='{'below' if value.startswith('-') else ''}'>{escape(value)}"
@@ -122,6 +122,12 @@ def _figures(report: MarginReport) -> str:
         for name, value, note in shown
     )
     return f"<dl class='figures'>{items}</dl>"
+
+
+def _whose(report: MarginReport) -> str:
+    if len(report.pools) > 1:
+        return f"of the worst pool, {report.worst_pool}"
+    return "adjusted equity over maintenance margin"
 
 
 def _left(headroom: float, asset: str) -> str:

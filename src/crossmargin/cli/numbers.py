@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from math import isinf, isnan
 
-CASH = frozenset({"USD", "USDC", "USDT", "DAI", "USDE", "EUR", "EURC", "FDUSD", "PYUSD", "USDS"})
+MONEY_ASSETS = frozenset({"USD", "USDC", "USDT", "DAI", "USDE", "EUR", "EURC", "FDUSD", "PYUSD", "USDS"})
 MONEY_DIGITS = 2
 COIN_DIGITS = 8
 
 
 def digits_of(asset: str) -> int:
     """Decimals in which amounts of `asset` are written: 2 for money, 8 for coins."""
-    return MONEY_DIGITS if asset in CASH else COIN_DIGITS
+    return MONEY_DIGITS if asset in MONEY_ASSETS else COIN_DIGITS
 
 
 def money(value: float | None, asset: str = "USD") -> str:

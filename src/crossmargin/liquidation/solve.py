@@ -14,7 +14,9 @@ from crossmargin.margin.states import Moves, moved
 from crossmargin.scenarios import ASSET, OPTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
 
     from crossmargin.margin.model import Rulebook
     from crossmargin.margin.resolved import Resolved
@@ -50,8 +52,7 @@ def liquidation_prices(
     return tuple(
         _price(mine, unit, path, scans[i], [b for b in brackets if (b.path, b.unit) == (i, unit)])
         for unit in range(len(mine.units))
-        for i, path in enumerate(paths)
-        if _moves(scans[i], unit)
+        for i, path in chosen_paths(paths, [_moves(scan, unit) for scan in scans])
     )
 
 
@@ -59,6 +60,12 @@ def _moves(scan: Scan, unit: int) -> bool:
     """Return whether a path is anything to a unit."""
     distance = scan.distance[:, unit]
     return bool(np.any(distance != distance[:1]))
+
+
+def chosen_paths(paths: Sequence[Path], moves: Sequence[bool]) -> list[tuple[int, Path]]:
+    """Return the paths that move a unit; all together only where that is more than one of them alone."""
+    found = [(i, path) for i, path in enumerate(paths) if moves[i]]
+    return found if len(found) > 2 else [(i, path) for i, path in found if path.underlying != ALL]  # noqa: PLR2004
 
 
 def _price(mine: Resolved, unit: int, path: Path, scan: Scan, brackets: list[Bracket]) -> LiquidationPrice:
@@ -140,9 +147,12 @@ def profiles(
             points=tuple(_point(levels, i * multiple.size + j, unit, x) for j, x in enumerate(multiple.tolist())),
         )
         for unit in range(len(mine.units))
-        for i, path in enumerate(paths)
-        if np.ptp(levels.adjusted[which == i, unit]) > 0 or np.ptp(levels.maintenance[which == i, unit]) > 0
+        for i, path in chosen_paths(paths, [_varies(levels, which == i, unit) for i in range(len(paths))])
     )
+
+
+def _varies(levels: Levels, rows: npt.NDArray[np.bool_], unit: int) -> bool:
+    return any(bool(np.ptp(column[rows, unit]) > 0) for column in (levels.adjusted, levels.maintenance))
 
 
 def _point(levels: Levels, row: int, unit: int, multiple: float) -> ProfilePoint:

@@ -9,7 +9,7 @@ import numpy as np
 
 from crossmargin.account import Book
 from crossmargin.errors import Failure, FailureReason, InputError
-from crossmargin.kernels import segment_sum
+from crossmargin.kernels import codes_in_use, segment_sum
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.report import AccountState, BookRow, MarginReport
@@ -150,7 +150,7 @@ def assess_resolved(resolved: Resolved, rulebook: Rulebook) -> BookReport:
 def _refuse_undefined(resolved: Resolved, columns: list[Floats], failures: dict[int, Failure]) -> None:
     """Refuse accounts whose figures came out as NaN or infinite: no number is better than a wrong one."""
     undefined = ~np.isfinite(np.stack(columns)).all(axis=0)
-    for account in np.unique(resolved.units.account[undefined]).tolist():
+    for account in codes_in_use(resolved.units.account[undefined]).tolist():
         message = "the rulebook's formulas give no finite number for this account; `explain` shows where"
         failure = Failure(FailureReason.UNDEFINED_RESULT, message, resolved.account_ids[account])
         failures.setdefault(account, failure)

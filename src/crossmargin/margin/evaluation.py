@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossmargin.errors import Failure, FailureReason
+from crossmargin.kernels import codes_in_use
 from crossmargin.margin.expression import Name, evaluate, names
 from crossmargin.margin.frames import Frame, Frames
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
@@ -283,5 +284,5 @@ class Evaluation:
     def fail(self, units: Ints, reason: FailureReason, message: str) -> None:
         """Refuse the accounts of these units; the first reason stands."""
         ids = self.resolved.account_ids
-        for account in np.unique(self.resolved.units.account[units]).tolist():
+        for account in codes_in_use(self.resolved.units.account[units]).tolist():
             self.failures.setdefault(account, Failure(reason, message, ids[account]))

@@ -165,9 +165,11 @@ class Measures:
         mark, multiplier = self.of_contract("mark"), self.of_contract("multiplier")
         inverse, margined = self.of_contract("inverse"), self._margined()
         held = legs.quantity != 0
-        # gain per contract at its average entry; what a flat leg has realised between its fills is constant
-        mean = np.where(held, legs.cost / np.where(held, legs.quantity, 1.0), 0.0)
-        per_contract = multiplier * np.where(inverse, mean - 1.0 / mark, mark - mean)
+        level = np.where(inverse, 1.0 / np.where(margined, mark, 1.0), mark)
+        # gain per contract at its average entry (an order fills at the mark); what a flat leg has realised between
+        # its fills is constant
+        mean = np.where(held, legs.cost / np.where(held, legs.quantity, 1.0), level)
+        per_contract = multiplier * np.where(inverse, mean - level, level - mean)
         flat = np.where(held, 0.0, multiplier * np.where(inverse, legs.cost, -legs.cost))
         gain = self.contracts_held * np.where(margined, per_contract, 0.0) + np.where(margined, flat, 0.0)
         return (gain + legs.accrued) * self["settle_rate"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from crossmargin.account.book import CROSS_POOL
 from crossmargin.errors import Failure, FailureReason, InputError
-from crossmargin.kernels import packed_key
+from crossmargin.kernels import codes_in_use, packed_key
 from crossmargin.margin.legs import Held, gather, make_legs
 from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow
 from crossmargin.margin.resolved import Names, Resolved, Units, make_levels
@@ -77,13 +77,13 @@ def _read_quotes(
 ) -> tuple[dict[str, QuoteRow], dict[str, int]]:
     """Return the rows of usable names and where each name stands; refuse the accounts that hold unusable ones."""
     p, o, b = book.positions, book.orders, book.balances
-    used = np.unique(np.concatenate([p.symbol, o.symbol])).tolist()
+    used = codes_in_use(np.concatenate([p.symbol, o.symbol])).tolist()
     quotes: dict[str, QuoteRow] = {}
     refused: dict[str, InputError] = {}
     for symbol in (book.symbols[i] for i in used):
         _read(symbol, symbol, reader.instrument, quotes, refused)
     holds = (b.amount != 0) | (b.accrued != 0)  # a balance of nothing needs no price
-    for asset in (book.assets[i] for i in np.unique(b.asset[holds]).tolist()):
+    for asset in (book.assets[i] for i in codes_in_use(b.asset[holds]).tolist()):
         _read(asset, _asset_key(asset), reader.asset, quotes, refused)
     if refused:
         for account, symbol in zip(p.account.tolist(), p.symbol.tolist(), strict=True):
@@ -189,7 +189,10 @@ def _units(
     failures: Mapping[int, Failure],
 ) -> tuple[Units, Ints]:
     """Return the pools, and of each held row which one it is in. Every account that stands has at least one."""
-    empty = np.setdiff1d(np.setdiff1d(np.arange(len(book)), held.account), np.asarray(list(failures), dtype=np.int64))
+    bare = np.ones(len(book), dtype=bool)
+    bare[held.account] = False
+    bare[list(failures)] = False
+    empty = np.flatnonzero(bare)
     owner, key = np.append(held.account, empty), np.append(keys, np.zeros_like(empty))
     _, first, unit_of = np.unique(packed_key([owner, key]), return_index=True, return_inverse=True)
     account, key, unit_of = owner[first], key[first], unit_of[: keys.shape[0]]

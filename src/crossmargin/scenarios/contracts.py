@@ -79,7 +79,8 @@ class Contracts:
     def units_per_contract(self) -> Floats:
         """Units of the underlying in one contract: an inverse perpetual's or future's at its mark."""
         margined_inverse = self.inverse & (self.kind != OPTION)
-        units = np.where(margined_inverse, self.multiplier / self.mark, self.multiplier)
+        # an option may be marked at 0; nothing is divided by it
+        units = self.multiplier / np.where(margined_inverse, self.mark, 1.0)
         return np.where(self.quanto, units * self.settle_rate / self.quote_rate, units)
 
     @property

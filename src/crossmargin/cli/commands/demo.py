@@ -100,11 +100,11 @@ def _mission(loaded: calls.Loaded, rules: Rulebook) -> RenderableType:
         alone = [(p, calls.report(calls.holding(account, p), loaded.snapshot, rules)) for p in account.positions]
         for position, report in alone:
             label = f"{position.quantity:+,} {position.instrument}"
-            made.add_row(f"  {label}", parts.cash(report.initial_margin), parts.cash(report.maintenance_margin), "")
+            made.add_row(f"  {label}", parts.money(report.initial_margin), parts.money(report.maintenance_margin), "")
         together = calls.report(account, loaded.snapshot, rules)
         summed = sum(report.initial_margin for _, report in alone)
         share = 1 - together.initial_margin / summed
-        figures = (parts.cash(together.initial_margin), parts.cash(together.maintenance_margin))
+        figures = (parts.money(together.initial_margin), parts.money(together.maintenance_margin))
         made.add_row(f"{name}: together", *figures, f"{share:.1%}", style="bold")
         made.add_section()
     return made

@@ -59,6 +59,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 def compact(value: float) -> str:
     """Return a number short enough for an axis."""
+    value += 0.0  # a negative zero is a zero
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:,.4g}{unit}"

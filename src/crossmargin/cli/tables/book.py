@@ -47,7 +47,7 @@ def _accounts(title: str, rows: Sequence[BookRow]) -> parts.Sheet:
     made = parts.table(title, ("account", "state"), right, note=note)
     for row in rows[:SHOWN]:
         figures = (row.equity, row.initial_margin, row.maintenance_margin, row.maintenance_headroom)
-        cells = (parts.cash(value) for value in figures)
+        cells = (parts.money(value) for value in figures)
         made.add_row(
             Text(row.account, style="bold"), parts.state(row.state), *cells, parts.coverage(row.coverage_ratio)
         )

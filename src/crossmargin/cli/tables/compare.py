@@ -26,7 +26,7 @@ def comparison_table(account: str, rows: Sequence[ComparisonRow]) -> parts.Sheet
     for row in good:
         asset = row.reporting_asset or "USD"
         figures = (row.required_capital, row.initial_margin, row.maintenance_margin, row.maintenance_headroom)
-        cells = (parts.cash(value, asset) for value in figures)
+        cells = (parts.money(value, asset) for value in figures)
         name = Text(row.rulebook.name, style="bold").append(f" {row.rulebook.effective_from}", style="dim not bold")
         made.add_row(name, parts.state(row.state), *cells, parts.coverage(row.coverage_ratio))
     for row in rows:
@@ -53,4 +53,4 @@ def reconciliation_table(computed: MarginReport, rows: Sequence[ReconciliationRo
 def _figure(value: float | None, asset: str, *, is_ratio: bool) -> Text:
     if value is None:
         return Text("-", style="dim")
-    return Text(numbers.ratio(value)) if is_ratio else parts.cash(value, asset)
+    return Text(numbers.ratio(value)) if is_ratio else parts.money(value, asset)

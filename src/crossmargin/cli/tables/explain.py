@@ -155,11 +155,11 @@ def contributions_table(rows: Sequence[Contribution], asset_of: dict[str, str]) 
         members = [row for row in rows if row.pool == pool and (row.initial_margin or row.maintenance_margin)]
         for row in sorted(members, key=lambda row: -row.maintenance_margin):
             name = Text(row.name).append(" ~" if row.method == "ray_average" else "", style="dim")
-            cells = (parts.cash(row.initial_margin, asset), parts.cash(row.maintenance_margin, asset))
+            cells = (parts.money(row.initial_margin, asset), parts.money(row.maintenance_margin, asset))
             made.add_row(name, parts.amount(row.quantity), *cells, asset)
         if members:
             totals = (sum(row.initial_margin for row in members), sum(row.maintenance_margin for row in members))
-            made.add_row(f"pool {pool}", "", *(parts.cash(total, asset) for total in totals), asset, style="bold")
+            made.add_row(f"pool {pool}", "", *(parts.money(total, asset) for total in totals), asset, style="bold")
             made.add_section()
     return made
 
@@ -213,11 +213,11 @@ def efficiency_table(found: CapitalEfficiency, asset: str) -> parts.Sheet:
     """Return required capital alone, position by position, and together."""
     made = parts.table("Capital efficiency: required capital, each alone and all together", ("position",), (asset,))
     for name, alone in sorted(found.positions.items(), key=lambda item: -item[1]):
-        made.add_row(name, parts.cash(alone, asset))
+        made.add_row(name, parts.money(alone, asset))
     made.add_section()
-    made.add_row("sum of each alone", parts.cash(found.standalone, asset))
-    made.add_row("relief by netting", parts.cash(found.cross - found.standalone, asset))
-    made.add_row("together", parts.cash(found.cross, asset), style="bold")
+    made.add_row("sum of each alone", parts.money(found.standalone, asset))
+    made.add_row("relief by netting", parts.money(found.cross - found.standalone, asset))
+    made.add_row("together", parts.money(found.cross, asset), style="bold")
     if found.efficiency is not None:
         word = "less" if found.efficiency >= 0 else "more"
         made.note = f"{numbers.percent(abs(found.efficiency), 1)} {word} capital than the positions alone"

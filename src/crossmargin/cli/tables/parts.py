@@ -59,7 +59,7 @@ def table(title: str, left: Sequence[str], right: Sequence[str] = (), *, note: s
     return made
 
 
-def cash(value: float | None, asset: str = "USD", style: str = "") -> Text:
+def money(value: float | None, asset: str = "USD", style: str = "") -> Text:
     """Return an amount, red below zero."""
     below = value is not None and value < 0
     return Text(numbers.money(value, asset), style=f"{style} red".strip() if below else style)

@@ -54,13 +54,13 @@ def head(report: MarginReport) -> Panel:
     figures.add_column(asset, style="dim")
     for name in ("initial", "maintenance"):
         figures.add_column(name, justify="right", min_width=20)
-    figures.add_row("equity", "", parts.cash(report.equity, asset, "bold"))
+    figures.add_row("equity", "", parts.money(report.equity, asset, "bold"))
     for name, low, high in (
         ("adjusted equity", report.adjusted_equity_initial, report.adjusted_equity_maintenance),
         ("required margin", report.initial_margin, report.maintenance_margin),
         ("headroom", report.available_margin, report.maintenance_headroom),
     ):
-        figures.add_row(name, parts.cash(low, asset), parts.cash(high, asset))
+        figures.add_row(name, parts.money(low, asset), parts.money(high, asset))
     figures.add_row("coverage ratio", "", parts.coverage(report.coverage_ratio))
     return Panel(Group(*_head_parts(report, figures)), box=box.ROUNDED, border_style="dim", title=_title(report))
 
@@ -69,7 +69,8 @@ def _head_parts(report: MarginReport, figures: Table) -> Iterator[RenderableType
     yield figures
     share = 1 / report.coverage_ratio if report.coverage_ratio > 0 else 1.0
     if isfinite(report.coverage_ratio):
-        words = f"  maintenance takes {numbers.percent(share, 1)} of adjusted equity"
+        whose = "the worst pool's" if len(report.pools) > 1 else "the"
+        words = f"  maintenance takes {numbers.percent(share, 1)} of {whose} adjusted equity"
         yield Text("\n") + parts.meter(share) + Text(words, style="dim")
     if report.worst_scenario:
         yield Text("worst scenario  ", style="dim").append(report.worst_scenario, style="bold")
@@ -92,7 +93,7 @@ def pools_table(report: MarginReport) -> parts.Sheet:
         asset = pool.reporting_asset
         name = parts.marked(pool.pool, binding=pool.pool == report.worst_pool, indent="  ")
         figures = (pool.equity, pool.adjusted_equity_maintenance, pool.initial_margin, pool.maintenance_margin)
-        cells = (parts.cash(value, asset) for value in figures)
+        cells = (parts.money(value, asset) for value in figures)
         made.add_row(name, asset, parts.state(pool.state), *cells, parts.coverage(pool.coverage_ratio))
     return made
 
@@ -117,7 +118,7 @@ def _heaviest(pool: PoolReport) -> Iterator[RenderableType]:
             yield from scenario_table(table, pool.reporting_asset)
     left = len(tables) - len(heaviest)
     if left:
-        yield Text(f"{left} scans that cost less are not drawn here: `crossmargin explain` draws all\n", style="dim")
+        yield Text(f"not drawn here: {left} more that cost less; `crossmargin explain` draws all\n", style="dim")
 
 
 def terms_table(pool: PoolReport) -> parts.Sheet:
@@ -129,12 +130,12 @@ def terms_table(pool: PoolReport) -> parts.Sheet:
         ("initial margin", pool.initial_terms, pool.initial_margin),
         ("maintenance margin", pool.maintenance_terms, pool.maintenance_margin),
     ):
-        made.add_row(Text(name, style="bold"), parts.cash(total, asset, "bold"), "")
+        made.add_row(Text(name, style="bold"), parts.money(total, asset, "bold"), "")
         for term in terms:
             share = numbers.percent(term.amount / total, 1) if total else "-"
             binding = term is _largest(terms)
             made.add_row(
-                parts.marked(term.expression, binding=binding, indent="  "), parts.cash(term.amount, asset), share
+                parts.marked(term.expression, binding=binding, indent="  "), parts.money(term.amount, asset), share
             )
     return made
 
@@ -153,7 +154,7 @@ def lines_table(pool: PoolReport, unverified: Collection[str] = ()) -> parts.She
         for name, line in pool.lines.items():
             if line.section == section:
                 small = max(abs(line.initial), abs(line.maintenance)) <= _NOTABLE * top
-                cells = (parts.cash(value, asset) for value in (line.initial, line.maintenance))
+                cells = (parts.money(value, asset) for value in (line.initial, line.maintenance))
                 label = Text(section.removesuffix("s"), style="dim")
                 made.add_row(parts.marked(name, unverified), label, *cells, style="dim" if small else "")
     return made
@@ -169,10 +170,10 @@ def collateral_table(pool: PoolReport) -> parts.Sheet:
             row.asset,
             Text(numbers.money(row.amount, row.asset), style="red" if row.amount < 0 else ""),
             numbers.price(row.price),
-            parts.cash(row.value, asset),
+            parts.money(row.value, asset),
             "debt" if row.amount < 0 else numbers.percent(row.haircut_maintenance),
-            parts.cash(row.adjusted_value_initial, asset),
-            parts.cash(row.adjusted_value_maintenance, asset),
+            parts.money(row.adjusted_value_initial, asset),
+            parts.money(row.adjusted_value_maintenance, asset),
         )
     for name, most in (pool.withdrawable or {}).items():
         if most > 0:

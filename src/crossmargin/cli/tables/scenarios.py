@@ -59,6 +59,7 @@ def _unit(scale: float, width: int) -> tuple[float, str]:
 
 
 def _short(value: float) -> str:
+    value += 0.0  # a negative zero is a zero
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"  # noqa: PLR2004  # three digits show the shape
 
 
@@ -82,7 +83,7 @@ def _listing(
     for row in ordered:
         name = parts.marked(row.name, binding=row.worst, indent="  ")
         bar = Text("█" * max(1, round(abs(row.pnl) / scale * _BAR)) if row.pnl else "", style=_shade(row.pnl, scale))
-        made.add_row(name, parts.cash(row.pnl, asset), bar)
+        made.add_row(name, parts.money(row.pnl, asset), bar)
     return made
 
 

@@ -37,7 +37,7 @@ def what_if_tables(before: MarginReport, after: MarginReport) -> Iterator[Render
     for name in FIGURES:
         was, becomes = getattr(before, name), getattr(after, name)
         style = "bold" if name in {"initial_margin", "maintenance_margin"} else ""
-        cells = (parts.cash(was, asset), parts.cash(becomes, asset), parts.change(becomes - was, asset))
+        cells = (parts.money(was, asset), parts.money(becomes, asset), parts.change(becomes - was, asset))
         made.add_row(name.replace("_", " "), *cells, style=style)
     ratios = (before.coverage_ratio, after.coverage_ratio)
     moved = Text(f"{ratios[1] - ratios[0]:+,.3f}") if all(isfinite(ratio) for ratio in ratios) else Text("-")
@@ -66,7 +66,7 @@ def _lines(before: MarginReport, after: MarginReport, asset: str) -> parts.Sheet
         if numbers.money(was, asset) != numbers.money(becomes, asset):
             moves.append((name, was, becomes))
     for name, was, becomes in sorted(moves, key=lambda move: -abs(move[2] - move[1])):
-        made.add_row(name, parts.cash(was, asset), parts.cash(becomes, asset), parts.change(becomes - was, asset))
+        made.add_row(name, parts.money(was, asset), parts.money(becomes, asset), parts.change(becomes - was, asset))
     return made
 
 

@@ -43,6 +43,7 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     asset = c.settle_asset[legs.contract[resolved.levels["asset"].first_leg[frame.rows]]]
     place = {(int(u), int(a)): i for i, (u, a) in enumerate(zip(unit, asset, strict=True))}
     worth = np.zeros(len(resolved.units))
+    found: list[tuple[int, int, float, float]] = []
     for order, amount in zip(orders.tolist(), reserve.tolist(), strict=True):
         contract, owner = legs.contract[order], int(legs.unit[order])
         choices = [
@@ -50,7 +51,8 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
             for a in (c.own_asset[contract], c.quote_asset[contract])
         ]
         worth[owner] += min(choices)
-    evaluation.details[key] = worth
+        found.append((owner, order, *choices))
+    evaluation.details[key] = found
     return worth
 
 

@@ -38,7 +38,7 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
         amounts[pair.of[1]] = second - matched * (np.sign(plain(second)) * pair.ratio)
         rate = evaluation.parameter(pair.rate, frame, requirement, line.parameters)
         charge = f["marginal"](rate, matched) if isinstance(rate, TierColumn) else matched * rate
-        matches.append((pair.of, plain(matched), plain(charge)))
+        matches.append((pair.of, plain(first), plain(second), plain(charge)))
         total = total + charge
     evaluation.details[key] = (frame, matches)
     return scatter(total, frame.rows, evaluation.row_count(line.level))

@@ -1,0 +1,136 @@
+"""Commands whose analysis is slow or rich: what they do with its results, on results made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from crossmargin.cli import calls, main
+from crossmargin.cli.calls import Loaded, Wanted
+from crossmargin.cli.exit_codes import ExitCode
+from crossmargin.errors import Failure, FailureReason
+from tests.cli import fakes
+
+DEMO = Path("src/crossmargin/cli/demo")
+
+
+@pytest.fixture
+def demo(root: Path) -> tuple[str, str]:
+    return str(root / DEMO / "accounts.json"), str(root / DEMO / "snapshot.json")
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the commands asked for, the analysis replaced by results made by hand."""
+    asked: dict[str, Any] = {}
+
+    def what_if(_account: object, _snapshot: object, _rules: object, wanted: Wanted) -> object:
+        asked["wanted"] = wanted
+        none = dict.fromkeys(calls.DIFFERENCES, 0.0)
+        both = {"before": fakes.report(), "after": fakes.report()}
+        return SimpleNamespace(**both, **none, lines={}, fees={}, marginal=())
+
+    def comparison(_account: object, _snapshot: object, rules: list[Any]) -> list[Any]:
+        row = {name: getattr(fakes.report(), name) for name in calls.DIFFERENCES}
+        good = SimpleNamespace(
+            rulebook=fakes.RULEBOOK,
+            state=fakes.report().state,
+            reporting_asset="USD",
+            required_capital=5.0,
+            failure=None,
+            **row,
+        )
+        bad = SimpleNamespace(rulebook=fakes.RULEBOOK, failure=Failure(FailureReason.OUT_OF_SCOPE, "no options"))
+        return [good, *[bad for _ in rules[1:]]]
+
+    def reconciliation(*_: object) -> list[Any]:
+        return [SimpleNamespace(name="equity", reported=1.0, computed=2.0, residual=1.0)]
+
+    monkeypatch.setattr(calls, "explanation", lambda *_: fakes.explanation())
+    monkeypatch.setattr(calls, "what_if", what_if)
+    monkeypatch.setattr(calls, "comparison", comparison)
+    monkeypatch.setattr(calls, "reconciliation", reconciliation)
+    return asked
+
+
+def run(*words: str) -> Result:
+    done = CliRunner().invoke(main, list(words))
+    assert "Traceback" not in done.output
+    return done
+
+
+@pytest.mark.usefixtures("seen")
+def test_explain_in_every_form(demo: tuple[str, str]) -> None:
+    words = ("explain", *demo, "-a", "desk")
+    assert "Liquidation prices" in run(*words).stdout
+    assert len(run(*words, "--all").stdout) >= len(run(*words).stdout)
+    assert json.loads(run(*words, "-f", "json").stdout)["required_capital"] == fakes.explanation().required_capital
+    assert run(*words, "-f", "html").stdout.startswith("<!doctype html>")
+    assert run("assess", *demo, "-a", "desk", "-f", "html").stdout.startswith("<!doctype html>")
+
+
+def test_what_if_hands_over_every_piece(demo: tuple[str, str], seen: dict[str, Any]) -> None:
+    words = (
+        "--add",
+        "BTC-PERPETUAL:+10@70000",
+        "--order",
+        "BTCUSDT:-5@70000",
+        "--deposit",
+        "USDC:1",
+        "--shock",
+        "vol=5%",
+    )
+    done = run("what-if", *demo, "-a", "desk", *words, "--fee", "5bp")
+    assert done.exit_code == ExitCode.OK, done.output
+    wanted = seen["wanted"]
+    assert (len(wanted.trades), len(wanted.orders), wanted.fee, wanted.moves.vol) == (1, 1, 0.0005, 0.05)
+    found = json.loads(run("what-if", *demo, "-a", "desk", *words, "-f", "json").stdout)
+    assert found["differences"]["equity"] == 0
+    assert {"schema_version", "engine_version", "rulebook", "as_of", "before", "after"} <= set(found)
+
+
+@pytest.mark.usefixtures("seen")
+def test_compare_shows_refusals_by_reason(demo: tuple[str, str]) -> None:
+    words = ("compare", *demo, "-a", "desk", "-r", "reference", "-r", "binance-usdm")
+    done = run(*words)
+    assert done.exit_code == ExitCode.OK
+    assert "out_of_scope" in done.stdout
+
+
+@pytest.mark.usefixtures("seen")
+def test_reconcile_shows_the_residual(demo: tuple[str, str]) -> None:
+    assert "residual" in run("reconcile", *demo, "-a", "one-perp").stdout
+
+
+@pytest.mark.parametrize(("failures", "code"), [([], ExitCode.OK), ([{"case": "1"}], ExitCode.DIFFERENCES)])
+def test_conformance_ends_with_what_it_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failures: list[Any], code: int
+) -> None:
+    family = {"family": "f", "kind": "k", "reproduced": 1, "total": 2, "worst_residual": 0.1, "failures": failures}
+    monkeypatch.setattr(calls, "conformance", lambda _: {"families": [family]})
+    assert run("conformance", str(tmp_path)).exit_code == code
+    assert json.loads(run("conformance", str(tmp_path), "-f", "json").stdout)["families"] == [family]
+
+
+@pytest.mark.usefixtures("seen")
+def test_the_demo_runs_and_writes_its_page(tmp_path: Path) -> None:
+    page = tmp_path / "demo-report.html"
+    done = run("demo", "--output", str(page))
+    assert done.exit_code == ExitCode.OK, done.output
+    assert str(page) in done.stdout
+    assert "mission-put: together" in done.stdout
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_an_id_that_stands_twice_is_refused() -> None:
+    failure = Failure(FailureReason.MALFORMED_INPUT, "what", "a")
+    market: Any = None
+    with pytest.raises(Exception, match="more than once"):
+        calls.choose_one(Loaded((failure, failure), market), None)
+    with pytest.raises(Exception, match="what"):
+        calls.choose_one(Loaded((failure,), market), "a")
