@@ -35,26 +35,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         both = {"before": fakes.report(), "after": fakes.report()}
         return SimpleNamespace(**both, **none, lines={}, fees={}, marginal=())
 
-    def comparison(_account: object, _snapshot: object, rules: list[Any]) -> list[Any]:
-        row = {name: getattr(fakes.report(), name) for name in calls.DIFFERENCES}
-        good = SimpleNamespace(
-            rulebook=fakes.RULEBOOK,
-            state=fakes.report().state,
-            reporting_asset="USD",
-            required_capital=5.0,
-            failure=None,
-            **row,
-        )
-        bad = SimpleNamespace(rulebook=fakes.RULEBOOK, failure=Failure(FailureReason.OUT_OF_SCOPE, "no options"))
-        return [good, *[bad for _ in rules[1:]]]
-
-    def reconciliation(*_: object) -> list[Any]:
-        return [SimpleNamespace(name="equity", reported=1.0, computed=2.0, residual=1.0)]
-
     monkeypatch.setattr(calls, "explanation", lambda *_: fakes.explanation())
     monkeypatch.setattr(calls, "what_if", what_if)
-    monkeypatch.setattr(calls, "comparison", comparison)
-    monkeypatch.setattr(calls, "reconciliation", reconciliation)
     return asked
 
 
@@ -94,17 +76,22 @@ def test_what_if_hands_over_every_piece(demo: tuple[str, str], seen: dict[str, A
     assert {"schema_version", "engine_version", "rulebook", "as_of", "before", "after"} <= set(found)
 
 
-@pytest.mark.usefixtures("seen")
 def test_compare_shows_refusals_by_reason(demo: tuple[str, str]) -> None:
     words = ("compare", *demo, "-a", "desk", "-r", "reference", "-r", "binance-usdm")
     done = run(*words)
     assert done.exit_code == ExitCode.OK
     assert "out_of_scope" in done.stdout
+    rows = json.loads(run(*words, "-f", "json").stdout)["rows"]
+    assert [row["failure"] is None for row in rows] == [True, False]
 
 
-@pytest.mark.usefixtures("seen")
 def test_reconcile_shows_the_residual(demo: tuple[str, str]) -> None:
-    assert "residual" in run("reconcile", *demo, "-a", "one-perp").stdout
+    words = ("reconcile", *demo, "-a", "one-perp", "-r", "binance-usdm")
+    assert "residual" in run(*words).stdout
+    rows = {row["name"]: row for row in json.loads(run(*words, "-f", "json").stdout)["rows"]}
+    assert abs(rows["equity"]["residual"]) < 0.01
+    assert abs(rows["maintenance_margin"]["residual"]) < 0.01
+    assert rows["initial_margin"]["reported"] is None
 
 
 @pytest.mark.parametrize(("failures", "code"), [([], ExitCode.OK), ([{"case": "1"}], ExitCode.DIFFERENCES)])

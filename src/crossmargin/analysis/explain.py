@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crossmargin.account import Book
+from crossmargin.analysis.capital import capital_efficiency
+from crossmargin.analysis.contributions import contributions
 from crossmargin.analysis.explanation import Explanation
 from crossmargin.analysis.greeks import greeks_rows
 from crossmargin.analysis.trees import pool_trees
+from crossmargin.liquidation import liquidation_prices, profiles
 from crossmargin.margin import assess_book
 
 if TYPE_CHECKING:
@@ -35,13 +38,14 @@ def explain(
         Book.from_accounts([account]), snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds
     )
     report = book.report(0, withdrawable=True)
+    efficiency = capital_efficiency(account, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     return Explanation(
         report=report,
         trees=pool_trees(book, 0),
-        contributions=(),
+        contributions=contributions(book.resolved, rulebook),
         greeks=greeks_rows(book.evaluation),
-        liquidation_prices=(),
-        profiles=(),
-        capital_efficiency=None,
-        required_capital=0.0,
+        liquidation_prices=liquidation_prices(book.resolved, rulebook),
+        profiles=profiles(book.resolved, rulebook),
+        capital_efficiency=efficiency,
+        required_capital=efficiency.cross,
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 (msgspec reads annotations at run time)
+from collections.abc import Mapping
 
 import msgspec
 
 from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint
-from crossmargin.margin.report import MarginReport  # noqa: TC001
+from crossmargin.margin.report import MarginReport
 
 __all__ = [
     "CapitalEfficiency",
+    "CoinGreeks",
     "Contribution",
     "Explanation",
     "FormulaNode",
@@ -99,12 +100,15 @@ class GreeksRow(msgspec.Struct, frozen=True, kw_only=True):
     vega: float
     theta: float
     rho: float
+    in_coin: CoinGreeks | None = None
 
 
 class CapitalEfficiency(msgspec.Struct, frozen=True, kw_only=True):
-    """Required capital of the whole against the sum of its positions alone, under the same rulebook.
+    """Required capital of the whole against the sum of its parts alone, under the same rulebook.
 
-    `efficiency` is 1 - cross / standalone: 0.4 means 40 % less capital. It may be negative.
+    Parts are positions entered at the mark, and balances other than the reporting asset (a coin's haircut and a
+    debt's charge are capital too). `efficiency` is 1 - cross / standalone: 0.4 means 40 % less capital. It may be
+    negative; None where the parts require nothing.
     """
 
     cross: float

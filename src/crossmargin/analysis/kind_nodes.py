@@ -142,11 +142,10 @@ def either_node(grower: Grower, line: Line, requirement: str, row: int) -> Formu
 def worst_side_node(grower: Grower, line: Line, requirement: str, row: int) -> FormulaNode | None:
     """Return a worst side's node: the other line as held, with all bids and with all asks filled."""
     spec: WorstSide = line.spec
-    fill = grower.evaluation.resolved.legs.fill
+    legs = grower.evaluation.resolved.legs
     sides: dict[str, Grower] = {"held": grower}
-    if fill.any():
-        sides["bids"] = grower.side("bids", np.maximum(fill, 0.0))
-        sides["asks"] = grower.side("asks", np.minimum(fill, 0.0))
+    if legs.bids.any() or legs.asks.any():
+        sides |= {"bids": grower.side("bids", legs.bids), "asks": grower.side("asks", legs.asks)}
     grown = {name: side.line(spec.line, requirement, row) for name, side in sides.items()}
     if all(node is None for node in grown.values()):
         return None

@@ -126,7 +126,7 @@ class Grower:
         """Return the grower of this portfolio with some orders filled."""
         if name not in self._sides:
             e = self.evaluation
-            self._sides[name] = Grower(type(e)(e.resolved, e.rulebook, e.quantity + added, e.functions))
+            self._sides[name] = Grower(type(e)(e.resolved, e.rulebook, e.quantity + added, e.functions, e.shared))
         return self._sides[name]
 
     # --- nodes

@@ -42,6 +42,8 @@ class Evaluation:
     ----------
     quantity
         [legs] signed contracts; default those held. A traced column makes every result traced.
+    shared
+        What does not depend on quantities, from another evaluation of the same contracts and legs (`shared`).
     """
 
     def __init__(
@@ -50,18 +52,20 @@ class Evaluation:
         rulebook: Rulebook,
         quantity: Any = None,  # noqa: ANN401 - plain or traced
         functions: Mapping[str, Callable[..., Any]] = NUMPY_FUNCTIONS,
+        shared: dict[Any, Any] | None = None,
     ) -> None:
         self.resolved = resolved
         self.rulebook = rulebook
         self.functions = functions
         self.quantity = resolved.legs.quantity if quantity is None else quantity
-        self.measures = Measures(resolved, self.quantity, functions)
+        self.shared: dict[Any, Any] = {} if shared is None else shared
+        self.measures = Measures(resolved, self.quantity, functions, self.shared)
         self.failures: dict[int, Failure] = {}
         self.details: dict[tuple[str, str], Any] = {}
         self._lines: dict[tuple[str, str], Any] = {}
-        self.frames = Frames(resolved, rulebook, self.measures)
+        self.frames = Frames(resolved, rulebook, self.measures, self.shared)
         self._kept: dict[tuple[Any, ...], Any] = {}
-        self._varies: dict[str, bool] = {}
+        self._varies: dict[str, bool] = self.shared.setdefault("varies", {})
 
     # --- results
 
@@ -155,6 +159,17 @@ class Evaluation:
         """Return the rows of `level` that hold a selected leg. `charged` leaves out muted opposite positions."""
         return self.frames.of(level, of, charged=charged)
 
+    def same(self, *key: Any, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever is made
+        """Return what depends on which legs are held and on which side, not on how much; refusals are not kept."""
+        whole = (self.frames.sides, *key)
+        if whole in self.shared:
+            return self.shared[whole]
+        before = len(self.failures)
+        made = make()
+        if len(self.failures) == before and not before:
+            self.shared[whole] = made
+        return made
+
     # --- names
 
     def parameter(self, parameter: Parameter, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - a number, a column, a tier table
@@ -168,7 +183,7 @@ class Evaluation:
             chosen = parameter.by_requirement["initial"] if chosen is None else chosen
             return self.parameter(chosen, frame, requirement, own)
         if isinstance(parameter, Keyed):
-            codes = keyed_codes(self, parameter, frame)
+            codes = self.same("codes", id(parameter), frame.key, make=lambda: keyed_codes(self, parameter, frame))
             return keyed_value(parameter, codes, lambda entry: self.parameter(entry, frame, requirement, own))
         key = (id(parameter), frame.key, requirement)
         if key not in self._kept:
@@ -216,8 +231,10 @@ class Evaluation:
             value = self._summed(self._values(), frame)
         elif MEASURES[name].extensive:
             value = self._summed(self.measures[name], frame)
-        else:
+        elif name == "entry_price":
             value = self._common(name, frame)
+        else:
+            value = self.same("common", name, frame.key, make=lambda: self._common(name, frame))
         self._kept[key] = value
         return value
 

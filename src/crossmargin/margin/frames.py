@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,11 +46,19 @@ class Frame:
 class Frames:
     """The frames of one evaluation, each made on first use."""
 
-    def __init__(self, resolved: Resolved, rulebook: Rulebook, measures: Measures) -> None:
+    def __init__(
+        self, resolved: Resolved, rulebook: Rulebook, measures: Measures, shared: dict[Any, Any] | None = None
+    ) -> None:
         self.resolved = resolved
         self.rulebook = rulebook
         self.measures = measures
-        self._kept: dict[tuple[str, tuple[frozenset[str], ...]], Frame] = {}
+        legs, quantity = resolved.legs, plain(measures.contracts_held)
+        self._active = (quantity != 0) | (legs.cost != 0) | (plain(legs.accrued) != 0)
+        # which legs hold anything, and on which side: all that frames depend on
+        self.sides = (self._active.tobytes(), np.sign(quantity).tobytes(), np.sign(legs.quantity).tobytes())
+        self._kept: dict[tuple[str, tuple[frozenset[str], ...]], Frame] = (
+            {} if shared is None else shared.setdefault(("frames", self.sides), {})
+        )
 
     def row_count(self, level: str) -> int:
         """Return the number of rows of a level."""
@@ -87,8 +95,7 @@ class Frames:
 
     def selected(self, of: tuple[frozenset[str], ...]) -> Flags:
         """Return which legs count: those that hold anything and that `of` selects (none given: all)."""
-        legs = self.resolved.legs
-        active = (plain(self.measures.contracts_held) != 0) | (legs.cost != 0) | (legs.accrued != 0)
+        active = self._active
         if not of:
             return np.asarray(active)
         union = np.zeros(active.shape, dtype=bool)

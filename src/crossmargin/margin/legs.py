@@ -71,10 +71,8 @@ def _check_entries(book: Book, c: Contracts, symbol_row: Ints, failures: dict[in
     """Refuse accounts that hold a margined contract without an entry price: its P&L would be made up."""
     p = book.positions
     row = symbol_row[p.symbol]
-    margined = np.isin(c.kind[row], [PERPETUAL, FUTURE]) if len(c) else np.zeros(0, dtype=bool)
-    bad = (row >= 0) & np.isnan(p.entry_price)
-    bad[row >= 0] &= margined[row >= 0]
-    for i in np.flatnonzero(bad).tolist():
+    without = np.flatnonzero((row >= 0) & np.isnan(p.entry_price))
+    for i in without[np.isin(c.kind[row[without]], [PERPETUAL, FUTURE])].tolist():
         account = int(p.account[i])
         message = "a perpetual or future needs entry_price (the mark, if its P&L is settled daily)"
         name = book.symbols[int(p.symbol[i])]
@@ -157,4 +155,7 @@ def _muted(contract: Ints, unit: Ints, quantity: Floats, c: Contracts) -> npt.ND
     largest = np.zeros(int(pair.max(initial=-1)) + 1)
     np.maximum.at(largest, pair, np.abs(quantity))
     smaller = np.abs(quantity) < largest[pair]
+    first = np.full(largest.shape[0], pair.shape[0])
+    np.minimum.at(first, pair[~smaller], np.flatnonzero(~smaller))
+    smaller |= first[pair] != np.arange(pair.shape[0])  # of two equal sides one counts
     return np.asarray(smaller & (c.kind[contract] != ASSET) & (c.kind[contract] != OPTION))

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 _KIND_WORDS = {"spot": SPOT, "perpetual": PERPETUAL, "future": FUTURE, "option": OPTION, "asset": ASSET}
 
+# what no quantity enters (an entry price is the mean of what is held)
+_OF_CONTRACTS = frozenset(
+    "own_coin money_rate settle_rate numeraire stable_price price index forward strike otm years days iv rate "
+    "funding_rate open_interest skew twap_ratio quote_confidence unit_delta margined".split()
+)
+
 
 class Measures:
     """Leg columns, each made on first use.
@@ -37,19 +43,29 @@ class Measures:
         [legs] signed contracts, plain or traced.
     functions
         The functions that go with it (`abs`, `max`).
+    shared
+        Where columns that no quantity enters are kept, for other evaluations of the same contracts and legs.
     """
 
-    def __init__(self, resolved: Resolved, quantity: Any, functions: Mapping[str, Callable[..., Any]]) -> None:  # noqa: ANN401 - plain or traced
+    def __init__(
+        self,
+        resolved: Resolved,
+        quantity: Any,  # noqa: ANN401 - plain or traced
+        functions: Mapping[str, Callable[..., Any]],
+        shared: dict[Any, Any] | None = None,
+    ) -> None:
         self.resolved = resolved
         self.contracts_held = quantity
         self._functions = functions
         self._kept: dict[str, Any] = {}
+        self._intensive: dict[str, Any] = {} if shared is None else shared.setdefault("measures", {})
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - plain or traced
         """Return the column of one measure."""
-        if name not in self._kept:
-            self._kept[name] = getattr(self, f"_{name}")()
-        return self._kept[name]
+        kept = self._intensive if name in _OF_CONTRACTS else self._kept
+        if name not in kept:
+            kept[name] = getattr(self, f"_{name}")()
+        return kept[name]
 
     def of_contract(self, column: str) -> Any:  # noqa: ANN401 - numbers, codes or flags
         """Return a contract column by leg."""
@@ -103,7 +119,7 @@ class Measures:
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = legs.cost / legs.quantity
             entry = np.where(self.of_contract("inverse"), 1.0 / mean, mean)
-        return np.where(self._margined(), entry * self["money_rate"], np.nan)
+        return np.where(self["margined"], entry * self["money_rate"], np.nan)
 
     def _leverage(self) -> Floats:
         return self.resolved.legs.leverage
@@ -163,7 +179,7 @@ class Measures:
     def _pnl(self) -> Any:  # noqa: ANN401 - plain or traced
         legs = self.resolved.legs
         mark, multiplier = self.of_contract("mark"), self.of_contract("multiplier")
-        inverse, margined = self.of_contract("inverse"), self._margined()
+        inverse, margined = self.of_contract("inverse"), self["margined"]
         held = legs.quantity != 0
         level = np.where(inverse, 1.0 / np.where(margined, mark, 1.0), mark)
         # gain per contract at its average entry (an order fills at the mark); what a flat leg has realised between
@@ -175,14 +191,14 @@ class Measures:
         return (gain + legs.accrued) * self["settle_rate"]
 
     def _mark_value(self) -> Any:  # noqa: ANN401 - plain or traced
-        return self["quantity"] * np.where(self._margined(), 0.0, self["price"])
+        return self["quantity"] * np.where(self["margined"], 0.0, self["price"])
 
     def _equity(self) -> Any:  # noqa: ANN401 - plain or traced
         """Return the standard equity by leg: balances, mark value of options and spot, P&L of margined contracts."""
         return self["mark_value"] + self["pnl"]
 
     def _delta(self) -> Any:  # noqa: ANN401 - plain or traced
-        return self["quantity"] * self._unit_delta()
+        return self["quantity"] * self["unit_delta"]
 
     def _delta_value(self) -> Any:  # noqa: ANN401 - plain or traced
         return self["delta"] * self["index"]
@@ -213,12 +229,12 @@ class Measures:
 
     def contract_greeks(self) -> Any:  # noqa: ANN401 - the pricing room's tuple
         """Return Greeks of one unit of each option contract, by forward; `value` as a share of the forward."""
-        if "_greeks" not in self._kept:
+        if "_greeks" not in self._intensive:
             c = self.resolved.contracts
             o = c.kind == OPTION
             found = greeks(c.forward[o], c.strike[o], c.iv[o], c.years[o], c.call[o])
-            self._kept["_greeks"] = found._replace(value=found.value / c.forward[o])
-        return self._kept["_greeks"]
+            self._intensive["_greeks"] = found._replace(value=found.value / c.forward[o])
+        return self._intensive["_greeks"]
 
     def _greek(self, values: Floats) -> Any:  # noqa: ANN401 - plain or traced
         """Return quantity times a per-unit Greek in reporting asset; 0 off options."""

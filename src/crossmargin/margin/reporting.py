@@ -92,7 +92,7 @@ def _summed_lines(units: list[int], pools: tuple[PoolReport, ...], rate: Mapping
 def _pool(book: BookReport, unit: int, withdrawable: Mapping[str, float] | None) -> PoolReport:
     evaluation, rulebook = book.evaluation, book.rulebook
     tables = scenario_tables(evaluation, unit)
-    worst = max(tables, key=lambda table: table.loss, default=None)
+    scan_loss, worst = _largest_scan(tables)
     initial, maintenance = float(book.unit_initial[unit]), float(book.unit_maintenance[unit])
     adjusted_initial = float(book.unit_adjusted_initial[unit])
     adjusted_maintenance = float(book.unit_adjusted_maintenance[unit])
@@ -110,7 +110,7 @@ def _pool(book: BookReport, unit: int, withdrawable: Mapping[str, float] | None)
         coverage_ratio=ratio,
         available_margin=adjusted_initial - initial,
         maintenance_headroom=adjusted_maintenance - maintenance,
-        scan_loss=sum(table.loss for table in tables),
+        scan_loss=scan_loss,
         worst_scenario=None if worst is None or worst.loss <= 0 else f"{worst.row}: {worst.worst_scenario}",
         requirements={name: float(evaluation.requirement(name)[unit]) for name in rulebook.requirements},
         lines=_lines(evaluation, unit),
@@ -120,6 +120,20 @@ def _pool(book: BookReport, unit: int, withdrawable: Mapping[str, float] | None)
         scenario_tables=tables,
         withdrawable=None if withdrawable is None else dict(withdrawable),
     )
+
+
+def _largest_scan(tables: tuple[ScenarioTable, ...]) -> tuple[float, ScenarioTable | None]:
+    """Return the largest scan line's loss over its rows, and the row of it that loses most.
+
+    Scans of one rulebook overlap (with and without collateral, matrix and tails), so they are not added.
+    """
+    totals: dict[str, float] = {}
+    for table in tables:
+        totals[table.line] = totals.get(table.line, 0.0) + table.loss
+    if not totals:
+        return 0.0, None
+    line = max(totals, key=lambda name: totals[name])
+    return totals[line], max((table for table in tables if table.line == line), key=lambda table: table.loss)
 
 
 def unit_reporting(book: BookReport, unit: int) -> str:

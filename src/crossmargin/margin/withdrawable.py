@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,11 +35,12 @@ def withdrawable_amounts(resolved: Resolved, rulebook: Rulebook, account: int) -
     tiled = mine.tile(rows.shape[0])
     place = np.arange(rows.shape[0]) * legs.contract.shape[0] + rows
     unit = np.arange(rows.shape[0]) * len(mine.units) + legs.unit[rows]
+    shared: dict[Any, Any] = {}  # what no quantity enters is computed in the first round only
 
     def headroom(amount: Floats) -> Floats:
         quantity = tiled.legs.quantity.copy()
         quantity[place] -= amount
-        evaluation = Evaluation(tiled, rulebook, quantity)
+        evaluation = Evaluation(tiled, rulebook, quantity, shared=shared)
         left: Floats = evaluation.adjusted(INITIAL) - evaluation.requirement(INITIAL)
         return left[unit]
 

@@ -26,6 +26,10 @@ Rulebooks: TypeAlias = "Callable[[str], Rulebook]"
 """What gives a shipped rulebook by ``name@date``."""
 
 
+Read: TypeAlias = "Callable[[Outcome], float]"
+"""What reads a number from what the engine made of a case."""
+
+
 class Outcome:
     """What `assess` made of one case; every expected figure is read from here."""
 

@@ -159,7 +159,7 @@ def _option_listing(option: Fields, quote: OptionQuote) -> Listing:
         expiry=AS_OF + timedelta(seconds=seconds),
         strike=strike,
         option_type=OptionType.CALL if call else OptionType.PUT,
-        mark_price=float(black76(quote.forward, strike, vol, years, call, discount)),  # noqa: FBT003 - the call side
+        mark_price=float(black76(quote.forward, strike, vol, years, call, discount)),
         index_price=quote.spot,
         forward_price=quote.forward,
         fixed_forward=quote.fixed,

@@ -17,6 +17,7 @@ from crossmargin.analysis.conformance.case import (
     Family,
     Figure,
     Outcome,
+    Read,
     Rulebooks,
     Steps,
     any_case,
@@ -236,9 +237,7 @@ def _block(row: Fields) -> dict[str, Any]:
 def _figures(case: Fields, underlying: str) -> list[Figure]:
     expected, tolerance = case.needed("expected"), case.object("tolerance")
     within = tolerance.number("IM_MM_mtm_rel", _MARGIN_TOLERANCE)
-    out = [
-        Figure(name, expected.number(name), read, within) for name, read in _READ.items() if name in expected
-    ]
+    out = [Figure(name, expected.number(name), read, within) for name, read in _READ.items() if name in expected]
     each = tolerance.number("scenario_pnl_rel", _SCENARIO_TOLERANCE)
     for index, pnl in enumerate(expected.numbers("scenario_pnl")):
         out.append(Figure(f"scenario_pnl[{index}]", pnl, partial(_scenario, underlying, index), each))
@@ -264,7 +263,7 @@ def _oracle(outcome: Outcome) -> float:
     return -(lines["oracle"].initial + lines["coins_oracle"].initial)
 
 
-_READ: Final = {
+_READ: Final[Mapping[str, Read]] = {
     "IM": lambda outcome: outcome.report.available_margin,
     "MM": lambda outcome: outcome.report.maintenance_headroom,
     "portfolio_mtm": lambda outcome: outcome.report.equity,

@@ -1,4 +1,4 @@
-"""Cases judged: each is posed, assessed, and its figures compared; what cannot be posed is a failure, never an error."""
+"""Cases judged: each is posed, assessed, and its figures compared; what cannot be posed is a failure."""
 
 from __future__ import annotations
 

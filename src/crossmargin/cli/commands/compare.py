@@ -39,7 +39,7 @@ def command(
         document = calls.stamped(account=chosen.id, as_of=loaded.snapshot.as_of, rows=rows)
         output_of.emit(output_of.to_json(document), output)
     else:
-        from crossmargin.cli.tables.compare import comparison_table
+        from crossmargin.cli.tables.compare import comparison_tables
 
-        output_of.show([comparison_table(chosen.id, rows)], output)
+        output_of.show(comparison_tables(chosen.id, rows), output)
     return ExitCode.INPUT_REFUSED if rows and all(row.failure for row in rows) else ExitCode.OK

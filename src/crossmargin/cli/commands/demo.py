@@ -52,7 +52,7 @@ def command(output: Path) -> None:
 def _parts(loaded: calls.Loaded, rules: Rulebook, desk: Account, found: Explanation) -> Iterator[RenderableType]:
     """Yield the demo, part by part, so that each is drawn as soon as it is known."""
     from crossmargin.cli.tables.book import book_tables
-    from crossmargin.cli.tables.compare import comparison_table
+    from crossmargin.cli.tables.compare import comparison_tables
     from crossmargin.cli.tables.explain import explain_tables
     from crossmargin.cli.tables.report import report_tables
     from crossmargin.cli.tables.what_if import what_if_tables
@@ -76,7 +76,7 @@ def _parts(loaded: calls.Loaded, rules: Rulebook, desk: Account, found: Explanat
     yield _heading(6, "Other rulebooks", "crossmargin compare accounts.json snapshot.json --account desk")
     others = [calls.rulebook(spec) for spec in calls.latest_specs()]
     for name in ("desk", "mission-call", "one-perp"):
-        yield comparison_table(name, calls.comparison(calls.choose_one(loaded, name), market, others))
+        yield from comparison_tables(name, calls.comparison(calls.choose_one(loaded, name), market, others))
 
 
 def _heading(number: int, title: str, command: str = "") -> RenderableType:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crossmargin.cli import calls
+from crossmargin.cli import calls, rulebook_calls
 from crossmargin.cli import output as output_of
 from crossmargin.cli.exit_codes import ExitCode
 from crossmargin.errors import InputError
@@ -31,7 +31,7 @@ def list_command(form: str) -> None:
     """Every shipped rulebook with its date."""
     rows = [(shipped, _loaded(shipped)) for shipped in calls.shipped()]
     if form == "json":
-        entries = [calls.rulebook_entry(shipped, rules) for shipped, rules in rows]
+        entries = [rulebook_calls.rulebook_entry(shipped, rules) for shipped, rules in rows]
         output_of.emit(output_of.to_json(calls.stamped(rulebooks=entries)), None)
         return
     from crossmargin.cli.tables.rulebook import list_table
@@ -54,7 +54,7 @@ def show(name: str, form: str) -> None:
     """One rulebook, merged with what it extends: lines, requirements, every number with its source."""
     rules = calls.rulebook(name)
     if form == "json":
-        numbers = calls.sourced_numbers(rules)
+        numbers = rulebook_calls.sourced_numbers(rules)
         document = calls.stamped(rulebook=calls.rulebook_id(rules), document=rules.document, numbers=numbers)
         output_of.emit(output_of.to_json(document), None)
         return
@@ -90,7 +90,7 @@ def diff(first: str, second: str, form: str) -> int:
 def lint(name: str, form: str) -> int:
     """Check one rulebook; ends with 5 where something must be corrected, with 4 where it does not load."""
     rules = calls.rulebook(name)
-    findings = calls.lint(rules)
+    findings = rulebook_calls.lint(rules)
     if form == "json":
         document = calls.stamped(rulebook=calls.rulebook_id(rules), findings=findings)
         output_of.emit(output_of.to_json(document), None)

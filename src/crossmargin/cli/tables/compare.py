@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -10,43 +11,73 @@ from crossmargin.cli import numbers
 from crossmargin.cli.tables import parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from crossmargin.analysis.compare import ComparisonRow
     from crossmargin.analysis.reconcile import ReconciliationRow
     from crossmargin.margin.report import MarginReport
 
 
-def comparison_table(account: str, rows: Sequence[ComparisonRow]) -> parts.Sheet:
-    """Return one row per rulebook, least required capital first; refusals last, with their reason."""
+def comparison_tables(account: str, rows: Sequence[ComparisonRow]) -> Iterator[parts.Sheet]:
+    """Yield one row per rulebook, least required capital first, then the refusals with their reason."""
+    good = [row for row in rows if row.failure is None]
+    bad = [row for row in rows if row.failure is not None]
+    names = Counter(row.rulebook.name for row in rows)
+    if good:
+        yield _verdicts(account, good, names)
+    if bad:
+        made = parts.table(f"{account} is refused by", ("rulebook", "reason", "what"))
+        made.columns[0].no_wrap = made.columns[1].no_wrap = True
+        for row in bad:
+            if row.failure is not None:
+                reason = Text(row.failure.reason.value, style="red")
+                place = f"{row.failure.instrument}: " if row.failure.instrument else ""
+                made.add_row(_name(row, names), reason, f"{place}{row.failure.message}")
+        yield made
+
+
+def _verdicts(account: str, rows: Sequence[ComparisonRow], names: Counter[str]) -> parts.Sheet:
+    asset = rows[0].reporting_asset or "USD"
+    note = "required capital compares rulebooks; their coverage ratios do not compare"
     columns = ("required capital", "initial", "maintenance", "headroom", "coverage")
-    note = "required capital compares rulebooks; coverage ratios of different rulebooks do not compare"
-    made = parts.table(f"{account} under {len(rows)} rulebooks", ("rulebook", "state"), columns, note=note)
-    good = sorted((row for row in rows if row.failure is None), key=lambda row: row.required_capital or 0.0)
-    for row in good:
-        asset = row.reporting_asset or "USD"
-        figures = (row.required_capital, row.initial_margin, row.maintenance_margin, row.maintenance_headroom)
-        cells = (parts.money(value, asset) for value in figures)
-        name = Text(row.rulebook.name, style="bold").append(f" {row.rulebook.effective_from}", style="dim not bold")
-        made.add_row(name, parts.state(row.state), *cells, parts.coverage(row.coverage_ratio))
+    made = parts.table(f"{account} under {len(rows)} rulebooks, {asset}", ("rulebook", "state"), columns, note=note)
+    made.columns[0].no_wrap = made.columns[1].no_wrap = True
     for row in rows:
-        if row.failure is not None:
-            name = Text(row.rulebook.name, style="dim").append(f" {row.rulebook.effective_from}")
-            made.add_row(name, Text(row.failure.reason.value, style="red"))
+        figures = (row.required_capital, row.initial_margin, row.maintenance_margin, row.maintenance_headroom)
+        cells = (_whole(value) for value in figures)
+        made.add_row(_name(row, names), parts.state(row.state), *cells, parts.coverage(row.coverage_ratio))
     return made
 
 
+def _name(row: ComparisonRow, names: Counter[str]) -> Text:
+    """Return a rulebook's name; its date too where it stands under several."""
+    name = Text(row.rulebook.name, style="bold")
+    if names[row.rulebook.name] > 1:
+        name.append(f" {row.rulebook.effective_from}", style="dim not bold")
+    return name
+
+
+def _whole(value: float | None) -> Text:
+    """Return an amount without decimals: five figures of one account side by side."""
+    return Text("-") if value is None else Text(f"{value + 0.0:,.0f}", style="red" if value < 0 else "")
+
+
 def reconciliation_table(computed: MarginReport, rows: Sequence[ReconciliationRow]) -> parts.Sheet:
-    """Return one row per figure: reported, computed, the difference."""
+    """Return one row per figure: reported, computed, the difference, and what has its amount."""
     asset = computed.reporting_asset
     title = f"{computed.account}  {computed.rulebook.name} {computed.rulebook.effective_from}  reported and computed"
     note = None if rows else "the account holds no reported figures (its `reported` block)"
-    columns = (f"reported, {asset}", f"computed, {asset}", "residual")
-    made = parts.table(title, ("figure",), columns, note=note)
+    columns = ("reported", "computed", "residual")
+    made = parts.table(f"{title}, {asset}", ("figure",), columns, note=note)
+    made.add_column("perhaps")
+    asset_of = {pool.pool: pool.reporting_asset for pool in computed.pools}
     for row in rows:
-        is_ratio = "ratio" in row.name or "coverage" in row.name
-        cells = [_figure(value, asset, is_ratio=is_ratio) for value in (row.reported, row.computed, row.residual)]
-        made.add_row(row.name, *cells)
+        unit = asset_of.get(row.pool, asset) if row.pool else asset
+        place = " ".join(word for word in (row.pool, row.instrument) if word)
+        name = Text(row.name.replace("_", " ")).append(f"  {place}" if place else "", style="dim")
+        figures = (row.reported, row.computed, row.residual)
+        cells = (_figure(value, unit, is_ratio="ratio" in row.name) for value in figures)
+        made.add_row(name, *cells, Text("; ".join(row.suggestions), style="dim"))
     return made
 
 

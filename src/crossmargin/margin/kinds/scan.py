@@ -78,9 +78,9 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
 
 def _cells(evaluation: Evaluation, name: str) -> Cells:
     key = ("cells", name)
-    if key not in evaluation.details:
-        evaluation.details[key] = scenario_cells(evaluation.resolved, evaluation.rulebook, name)
-    cells: Cells = evaluation.details[key]
+    if key not in evaluation.shared:
+        evaluation.shared[key] = scenario_cells(evaluation.resolved, evaluation.rulebook, name)
+    cells: Cells = evaluation.shared[key]
     return cells
 
 

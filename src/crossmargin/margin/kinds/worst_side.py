@@ -19,10 +19,14 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     legs = evaluation.resolved.legs
     held = evaluation.line(spec.line, requirement)
     sides = {"held": held}
-    if legs.bids.any() or legs.asks.any():
+    if plain(legs.bids).any() or plain(legs.asks).any():
         for side, added in (("bids", legs.bids), ("asks", legs.asks)):
             filled = type(evaluation)(
-                evaluation.resolved, evaluation.rulebook, evaluation.quantity + added, evaluation.functions
+                evaluation.resolved,
+                evaluation.rulebook,
+                evaluation.quantity + added,
+                evaluation.functions,
+                evaluation.shared,
             )
             sides[side] = filled.line(spec.line, requirement)
             evaluation.failures.update({k: v for k, v in filled.failures.items() if k not in evaluation.failures})

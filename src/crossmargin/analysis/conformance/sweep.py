@@ -1,0 +1,145 @@
+"""Whether the published cases hold every parameter: each is changed by one per cent, and some case must fail.
+
+A parameter that no case notices is listed, not hidden: such a number rests on its source alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from crossmargin.analysis.conformance.case import Steps
+from crossmargin.analysis.conformance.fields import Fields
+from crossmargin.analysis.conformance.judge import compare, family_of
+from crossmargin.errors import CrossmarginError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crossmargin.analysis.conformance.case import Case, Family, Outcome, Rulebooks
+
+SHARE: Final = 0.01
+_SAME: Final = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One parameter changed by one per cent: the first case that noticed, which of its figures, and which lines.
+
+    Parameters
+    ----------
+    case
+        None where no case noticed.
+    lines
+        Lines of the rulebook whose amounts changed; a refusal of the changed number is told here too.
+    tried
+        How many cases state the parameter.
+    """
+
+    family: str
+    parameter: str
+    case: str | None
+    figures: tuple[str, ...]
+    lines: tuple[str, ...]
+    tried: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One case of one document, and where the parameter stands there."""
+
+    document: Mapping[str, Any]
+    index: int
+    steps: Steps
+
+
+def sweep(
+    documents: Mapping[str, Any], rulebooks: Rulebooks, wanted: Callable[[str, str], bool] | None = None
+) -> list[Moved]:
+    """Return for each parameter of each family whether one per cent of it is noticed.
+
+    Parameters
+    ----------
+    wanted
+        Which parameters, by family and name; default all.
+    """
+    out = []
+    for family, places in _places(documents).items():
+        for parameter, stated in places.items():
+            if wanted is None or wanted(family.family, parameter):
+                out.append(_moved(family, parameter, stated, rulebooks))
+    return out
+
+
+def _places(documents: Mapping[str, Any]) -> dict[Family, dict[str, list[_Place]]]:
+    out: dict[Family, dict[str, list[_Place]]] = {}
+    for document in documents.values():
+        family = family_of(document)
+        if family is None:
+            continue
+        fields = Fields(document, "")
+        for index in range(len(family.names(fields))):
+            for parameter, steps in _parameters(family, fields, index):
+                place = _Place(document, index, steps)
+                out.setdefault(family, {}).setdefault(parameter, []).append(place)
+    return out
+
+
+def _parameters(family: Family, document: Fields, index: int) -> Iterable[tuple[str, Steps]]:
+    try:
+        return family.parameters(document, index).items()
+    except InputError:
+        return ()  # a case of another shape fails in the run itself
+
+
+def _moved(family: Family, parameter: str, places: list[_Place], rulebooks: Rulebooks) -> Moved:
+    for place in places:
+        document = changed(place.document, place.steps)
+        case = family.pose(Fields(place.document, ""), place.index, rulebooks)
+        try:
+            other = family.pose(Fields(document, ""), place.index, rulebooks)
+            outcome = other.assess()
+        except CrossmarginError as error:
+            return Moved(family.family, parameter, case.name, ("case",), (str(error),), len(places))
+        failures = compare(_with_figures(other, case), outcome).failures
+        if failures:
+            names = tuple(failure.figure for failure in failures)
+            lines = lines_between(case.assess(), outcome)
+            return Moved(family.family, parameter, case.name, names, lines, len(places))
+    return Moved(family.family, parameter, None, (), (), len(places))
+
+
+def _with_figures(other: Case, case: Case) -> Case:
+    """Return the changed case with the figures that the case states unchanged."""
+    return type(other)(other.name, other.account, other.snapshot, other.rulebook, case.figures, other.changes)
+
+
+def lines_between(before: Outcome, after: Outcome) -> tuple[str, ...]:
+    """Return the lines whose amounts differ; the requirement where a formula alone changed."""
+    first, second = before.report.lines, after.report.lines
+    out = [
+        name
+        for name, line in first.items()
+        if _differ(line.initial, second[name].initial) or _differ(line.maintenance, second[name].maintenance)
+    ]
+    return tuple(out) or ("requirement",)
+
+
+def _differ(first: float, second: float) -> bool:
+    return abs(first - second) > _SAME * max(1.0, abs(first))
+
+
+def changed(document: Mapping[str, Any], steps: Steps) -> Mapping[str, Any]:
+    """Return the document with one number one per cent larger; 0 becomes one hundredth."""
+    found: Mapping[str, Any] = _changed(document, steps)
+    return found
+
+
+def _changed(value: Any, steps: Steps) -> Any:  # noqa: ANN401 - whatever JSON holds
+    if not steps:
+        return value * (1.0 + SHARE) if value else SHARE
+    first, rest = steps[0], steps[1:]
+    if isinstance(first, int):
+        return [_changed(item, rest) if index == first else item for index, item in enumerate(value)]
+    return {**value, first: _changed(value[first], rest)}

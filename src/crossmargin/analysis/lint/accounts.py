@@ -1,0 +1,199 @@
+"""The accounts of lint: flat ones, single balances and debts, ladders of outrights, and mixtures; no chance involved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import count, islice, product
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from msgspec.structs import replace
+
+from crossmargin.account import Account, Order, Position, PositionSide
+from crossmargin.analysis.lint.market import asset_price, cash_asset, named_keys
+from crossmargin.instruments import ContractKind, InstrumentKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.market import Listing, Snapshot
+
+Role: TypeAlias = Literal["flat", "debt", "outright", "mixed", "deposit"]
+_LADDER: Final = (1e3, 1e5, 3e6, 1e8, 3e9)
+_BALANCES: Final = (1e3, 1e6, 1e9)
+_DEPOSIT: Final = 1e5
+_ENTRIES: Final = (0.9, 1.0, 1.1)
+_GOLDEN: Final = 0.6180339887498949  # its multiples fill the unit interval evenly
+_AROUND: Final = (0.999, 1.001)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One account and what is tried with it.
+
+    `group` is what a rung belongs to, rungs ordered by rising quantity; `before` of a deposit is the place of the account
+    without it.
+    """
+
+    account: Account
+    role: Role
+    group: str = ""
+    before: int = -1
+
+
+def make_cases(rulebook: Rulebook, snapshot: Snapshot, *, mixed: int) -> list[Case]:
+    """Return the accounts on which a rulebook is tried."""
+    cases = [*_flat(rulebook, snapshot), *_debts(rulebook, snapshot), *_outrights(rulebook, snapshot)]
+    cases += list(islice(_mixtures(rulebook, snapshot), mixed))
+    return [*cases, *_deposits(cases, cash_asset(rulebook))]
+
+
+def _amount(value: float) -> Decimal:
+    return Decimal(repr(float(value)))
+
+
+def _balance(asset: str, dollars: float) -> dict[str, Decimal]:
+    return {asset: _amount(dollars / asset_price(asset))}
+
+
+def _flat(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
+    yield Case(Account(id="empty"), "flat")
+    classes: list[str | None] = [None, *sorted(named_keys(rulebook)["class"])]
+    for asset, dollars in product(snapshot.assets, _BALANCES):
+        yield Case(Account(id=f"{dollars:,.0f} USD of {asset}", balances=_balance(asset, dollars)), "flat")
+    for class_ in classes:
+        every = {asset: amount for one in snapshot.assets for asset, amount in _balance(one, _DEPOSIT).items()}
+        yield Case(Account(id=f"every asset, class {class_}", class_=class_, balances=every), "flat")
+
+
+def _debts(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
+    for asset, dollars in product(snapshot.assets, _BALANCES[:2]):
+        owed = _balance(asset, -dollars)
+        cash = {} if asset == cash_asset(rulebook) else _balance(cash_asset(rulebook), 2 * dollars)
+        yield Case(Account(id=f"{dollars:,.0f} USD of {asset} owed", balances={**cash, **owed}), "debt")
+
+
+def _outrights(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
+    tables = list(_tier_tables(rulebook.document))
+    cash = _balance(cash_asset(rulebook), _DEPOSIT)
+    for listing in snapshot.listings.values():
+        bounds = _bounds(tables, listing)
+        index = asset_price(listing.underlying)
+        rungs = sorted({*_LADDER, *(near * b * unit for b in bounds for near in _AROUND for unit in (1.0, index))})
+        for side, dollars in product((1, -1), rungs):
+            word = "long" if side > 0 else "short"
+            name = f"{word} {dollars:,.0f} USD of {listing.symbol}"
+            held = (_position(listing, side * dollars),)
+            yield Case(Account(id=name, balances=cash, positions=held), "outright", f"{word} {listing.symbol}")
+
+
+def _tier_tables(value: Any) -> Iterator[Mapping[str, list[list[Any]]]]:  # noqa: ANN401 - whatever TOML holds
+    """Yield tables of tiers: by key, or all under the empty key."""
+    if isinstance(value, dict):
+        found = {key: part for key, part in value.items() if _is_tiers(part)}
+        if "by" in value:
+            yield found
+        else:
+            yield from ({"": part} for part in found.values())
+        for key, part in value.items():
+            if key not in found:
+                yield from _tier_tables(part)
+
+
+def _is_tiers(value: Any) -> bool:  # noqa: ANN401 - as above
+    return isinstance(value, list) and bool(value) and all(isinstance(row, list) for row in value)
+
+
+def _bounds(tables: Sequence[Mapping[str, list[list[Any]]]], listing: Listing) -> set[float]:
+    """Return the finite tier bounds that may hold of an instrument."""
+    found: set[float] = set()
+    for table in tables:
+        keys = (listing.symbol, listing.underlying, listing.settlement_asset, "default", "")
+        rows = next((table[key] for key in keys if key in table), [])
+        found |= {float(row[0]) for row in rows if isinstance(row[0], int | float) and isfinite(row[0])}
+    return {bound for bound in found if bound > 0}
+
+
+def _position(listing: Listing, dollars: float, entry: float = 1.0, **changes: Any) -> Position:  # noqa: ANN401 - any field
+    price = (listing.mark_price or 0.0) * entry
+    return Position(
+        instrument=listing.symbol,
+        quantity=_amount(_contracts(listing, dollars)),
+        entry_price=_amount(price) if price > 0 else None,
+        **changes,
+    )
+
+
+def _contracts(listing: Listing, dollars: float) -> float:
+    """Return the signed contracts that cover so many dollars of the underlying."""
+    if listing.contract == ContractKind.INVERSE and listing.kind != InstrumentKind.OPTION:
+        return dollars / listing.multiplier
+    return dollars / (asset_price(listing.underlying) * listing.multiplier)
+
+
+def _mixtures(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
+    """Yield accounts of one to five positions with balances, a debt, orders, leverage, inputs, classes in turn."""
+    listings = list(snapshot.listings.values())
+    assets = list(snapshot.assets)
+    classes: list[str | None] = [None, *sorted(named_keys(rulebook)["class"])]
+    if not listings:
+        return
+    draw = ((_GOLDEN * n) % 1.0 for n in count(1))
+    for number in count():
+        held = _distinct([listings[int(next(draw) * len(listings))] for _ in range(1 + number % 5)])
+        positions = [_drawn(one, draw, number) for one in held]
+        if rulebook.opposite_positions != "net" and number % 4 == 0:
+            positions = _opposite(positions)
+        orders = [_order(held[0], draw)] if number % 2 else []
+        owed = {} if number % 3 else _balance(assets[number // 3 % len(assets)], -3e4)
+        coin = assets[int(next(draw) * len(assets))]
+        yield Case(
+            Account(
+                id=f"mixture {number}",
+                class_=classes[number % len(classes)],
+                balances={**_balance(coin, 10 ** (3 + 4 * next(draw))), **owed},
+                positions=tuple(positions),
+                orders=tuple(orders),
+                inputs=dict.fromkeys(rulebook.inputs, Decimal(10_000)) if number % 4 == 1 else {},
+            ),
+            "mixed",
+        )
+
+
+def _distinct(listings: list[Listing]) -> list[Listing]:
+    return list({one.symbol: one for one in listings}.values())
+
+
+def _drawn(listing: Listing, draw: Iterator[float], number: int) -> Position:
+    dollars = 10 ** (3 + 6 * next(draw)) * (1 if next(draw) < 0.5 else -1)  # noqa: PLR2004 - one of two
+    leverage = Decimal(5) if number % 3 == 0 else None
+    return _position(listing, dollars, _ENTRIES[number % len(_ENTRIES)], leverage=leverage)
+
+
+def _opposite(positions: list[Position]) -> list[Position]:
+    """Return the positions with the first one held in both directions."""
+    first, *rest = positions
+    sides = (PositionSide.LONG, PositionSide.SHORT)
+    amounts = (abs(first.quantity), -abs(first.quantity) / 2)
+    return [*(replace(first, side=s, quantity=q) for s, q in zip(sides, amounts, strict=True)), *rest]
+
+
+def _order(listing: Listing, draw: Iterator[float]) -> Order:
+    quantity = _contracts(listing, 10 ** (3 + 5 * next(draw)) * (1 if next(draw) < 0.5 else -1))  # noqa: PLR2004 - as above
+    return Order(instrument=listing.symbol, quantity=_amount(quantity), limit_price=_amount(listing.mark_price or 1.0))
+
+
+def _deposits(cases: Sequence[Case], cash: str) -> Iterator[Case]:
+    """Yield every mixture, debt and first rung once more with more cash."""
+    seen = set()
+    for place, case in enumerate(cases):
+        rung = case.role == "outright" and case.group not in seen
+        seen.add(case.group)
+        if case.role not in {"mixed", "debt"} and not rung:
+            continue
+        balances = dict(case.account.balances)
+        balances[cash] = balances.get(cash, Decimal(0)) + _amount(_DEPOSIT / asset_price(cash))
+        account = replace(case.account, id=f"{case.account.id}, and a deposit", balances=balances)
+        yield Case(account, "deposit", before=place)

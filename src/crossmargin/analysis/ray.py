@@ -1,0 +1,135 @@
+"""Derivatives of a portfolio's figures along the portfolio itself, scaled from nothing to all of it.
+
+Scaled by t are quantities, their costs (so entry prices stay), accrued funding, realised P&L and open orders. For
+every leg the derivative by its own share of t is taken through the engine's own formulas; summed over legs it is the
+derivative by t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from crossmargin.margin.evaluation import Evaluation
+from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
+from crossmargin.margin.model import INITIAL, MAINTENANCE
+from crossmargin.margin.resolved import Legs, Rows, Units
+from crossmargin.margin.tape import TRACED_FUNCTIONS, Traced, chain, gradient, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.margin.resolved import Resolved
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+FIGURES: Final = ("initial", "maintenance", "adjusted_initial", "adjusted_maintenance")
+
+_NEAR: Final = 1e-9  # how close to a bound, relative, a jump is looked for
+
+
+def figures(evaluation: Evaluation) -> list[Any]:
+    """Return both requirements and both adjusted equities [units], in the order of `FIGURES`."""
+    found = [evaluation.requirement(INITIAL), evaluation.requirement(MAINTENANCE)]
+    found += [evaluation.adjusted(INITIAL), evaluation.adjusted(MAINTENANCE)]
+    return found
+
+
+class Ray:
+    """One book on its ray; the market, and so every repricing, is shared by all points."""
+
+    def __init__(self, resolved: Resolved, rulebook: Rulebook) -> None:
+        self.resolved = _without_realised(resolved)
+        self.rulebook = rulebook
+        self._cells: dict[Any, Any] = {}
+
+    def values(self, t: Floats) -> Floats:
+        """Return the figures at each t [points, figures, units]."""
+        evaluation = self._evaluation(_scaled(self.resolved, t))
+        units = len(self.resolved.units)
+        columns = [np.broadcast_to(plain(x), t.size * units) for x in figures(evaluation)]
+        return np.stack(columns).reshape(len(FIGURES), t.size, units).transpose(1, 0, 2)
+
+    def slopes(self, t: Floats, *, across_jumps: bool = False) -> Floats:
+        """Return each leg's part of the derivative by t [points, figures, legs].
+
+        With `across_jumps` a table of steps rises steeply within a hair of each bound instead of jumping there.
+        """
+        scaled = _scaled(self.resolved, t)
+        legs = scaled.legs
+        share = Traced(np.ones(legs.quantity.shape[0]))
+        # a leg's value at t, its derivative the whole leg: not 1/t of it, so that t = 0 is no exception
+        full = _scaled(self.resolved, np.ones_like(t)).legs
+        traced = {name: chain(share, getattr(legs, name), getattr(full, name)) for name in ("bids", "asks", "accrued")}
+        quantity = chain(share, legs.quantity, full.quantity)
+        functions = {**TRACED_FUNCTIONS, "step": _steep_step} if across_jumps else TRACED_FUNCTIONS
+        moved = replace(scaled, legs=replace(legs, **traced))
+        evaluation = self._evaluation(moved, quantity, functions)
+        width = self.resolved.legs.quantity.shape[0]
+        found = [gradient(x, share) if isinstance(x, Traced) else np.zeros(share.value.size) for x in figures(evaluation)]
+        return np.stack(found).reshape(len(FIGURES), t.size, width).transpose(1, 0, 2)
+
+    def _evaluation(
+        self, resolved: Resolved, quantity: Traced | None = None, functions: Mapping[str, Callable[..., Any]] = NUMPY_FUNCTIONS
+    ) -> Evaluation:
+        made = Evaluation(resolved, self.rulebook, quantity, functions, dict(self._cells))
+        if not self._cells:
+            figures(made)
+            self._cells = {key: kept for key, kept in made.shared.items() if key[0] == "cells"}
+        return made
+
+
+def _without_realised(resolved: Resolved) -> Resolved:
+    """Return the book with realised P&L of legs that are flat as accrued: it scales like funding."""
+    legs, c = resolved.legs, resolved.contracts
+    multiplier, inverse = c.multiplier[legs.contract], c.inverse[legs.contract]
+    flat = (legs.quantity == 0) & (legs.cost != 0)
+    realised = np.where(flat, multiplier * np.where(inverse, legs.cost, -legs.cost), 0.0)
+    return replace(
+        resolved, legs=replace(legs, cost=np.where(flat, 0.0, legs.cost), accrued=legs.accrued + realised)
+    )
+
+
+def _scaled(resolved: Resolved, t: Floats) -> Resolved:
+    """Return one copy of the book for each t, its holdings scaled; all copies read the same contracts."""
+    legs, units, copies = resolved.legs, resolved.units, t.size
+    count = legs.contract.shape[0]
+
+    def scaled(column: Floats) -> Floats:
+        return np.asarray((t[:, None] * column[None, :]).ravel())
+
+    def offset(column: Ints, by: int) -> Ints:
+        return np.asarray((np.arange(copies)[:, None] * by + column[None, :]).ravel(), dtype=np.int64)
+
+    kept = {name: np.tile(getattr(legs, name), copies) for name in ("contract", "leverage", "muted")}
+    moved = {name: scaled(getattr(legs, name)) for name in ("quantity", "cost", "accrued", "bids", "asks")}
+    return replace(
+        resolved,
+        legs=Legs(unit=offset(legs.unit, len(units)), **kept, **moved),
+        units=Units(
+            np.tile(units.account, copies), units.label * copies, np.tile(units.reporting, copies),
+            np.tile(units.numeraire, copies), np.tile(units.account_class, copies),
+        ),
+        levels={
+            name: Rows(offset(r.row_of_leg, len(r)), offset(r.first_leg, count), offset(r.unit, len(units)))
+            for name, r in resolved.levels.items()
+        },
+        inputs={name: np.tile(values, copies) for name, values in resolved.inputs.items()},
+    )  # fmt: skip
+
+
+def _steep_step(tiers: TierColumn, x: Any) -> Any:  # noqa: ANN401 - plain or traced
+    """Return the rate of the tier that holds x; its slope rises over a hair's breadth around each bound."""
+    step = NUMPY_FUNCTIONS["step"]
+    value = step(tiers, plain(x))
+    if not isinstance(x, Traced):
+        return value
+    hair = np.maximum(np.abs(x.value), 1e-300) * _NEAR
+    return chain(x, value, (step(tiers, x.value + hair) - step(tiers, x.value - hair)) / (2.0 * hair))

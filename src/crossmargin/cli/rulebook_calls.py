@@ -1,0 +1,44 @@
+"""What the `rulebooks` commands say of a rulebook, as plain data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crossmargin.cli.provenance import rulebook_numbers
+
+if TYPE_CHECKING:
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.sources import ShippedRulebook
+
+
+def sourced_numbers(rules: Rulebook) -> list[dict[str, Any]]:
+    """Return every number of a rulebook with its source."""
+    return [
+        {
+            "number": row.place,
+            "value": row.value,
+            "source": row.provenance.source if row.provenance else None,
+            "unverified": bool(row.provenance and row.provenance.unverified),
+        }
+        for row in rulebook_numbers(rules)
+    ]
+
+
+def rulebook_entry(shipped: ShippedRulebook, rules: Rulebook | None) -> dict[str, Any]:
+    """Return one row of the list of rulebooks."""
+    head = {"name": shipped.name, "effective_from": shipped.effective_from, "loads": rules is not None}
+    if rules is None:
+        return head
+    more = {"title": rules.title, "reporting": rules.reporting, "pools_by": rules.pool_by, "digest": rules.digest}
+    return {**head, **more, "scope": sorted(rules.scope)}
+
+
+def lint(rules: Rulebook) -> list[dict[str, str]]:
+    """Return what a check of a rulebook finds; what stops it from loading was raised before."""
+    shaky = [row.place for row in rulebook_numbers(rules) if row.provenance and row.provenance.unverified]
+    unsourced = [row.place for row in rulebook_numbers(rules) if row.provenance is None]
+    return [
+        *({"severity": "error", "where": place, "what": "no source covers this number"} for place in unsourced),
+        *({"severity": "note", "where": place, "what": "no public source confirms it"} for place in shaky),
+        *({"severity": "note", "where": d.source, "what": f"known defect: {d.what}"} for d in rules.known_defects),
+    ]
