@@ -217,12 +217,12 @@ def desk() -> Row:
         "id": "desk",
         "margin_mode": "portfolio",
         "balances": {
-            "BTC": "6.25",
-            "ETH": "140",
-            "STETH": "180.5",
-            "USDC": "425000",
-            "USDT": "160000",
-            "SOL": "-900",
+            "BTC": "1.85",
+            "ETH": "42",
+            "STETH": "64.5",
+            "USDC": "118000",
+            "USDT": "85000",
+            "SOL": "-400",
         },
         "accrued": {"USDC": "-312.40", "SOL": "-1.85"},
         "positions": [

@@ -17,8 +17,16 @@ from crossmargin.margin import assess
 from crossmargin.margin.kinds.measures_of_row import loss_of_rows, scenario_shares
 from crossmargin.units import years_between
 from tests.margin.rules import made
-from tests.strategies.books import ASSETS, AS_OF, market, perpetual, position, random_accounts, snapshot_of
-from tests.strategies.books import LATEST
+from tests.strategies.books import (
+    AS_OF,
+    ASSETS,
+    LATEST,
+    market,
+    perpetual,
+    position,
+    random_accounts,
+    snapshot_of,
+)
 from tests.twins.kinds import Scenario, expected_shortfall, fold, gain, option_value, value_at_risk, worst
 
 if TYPE_CHECKING:
@@ -69,18 +77,18 @@ def test_measures_by_hand() -> None:
 
 # --- the climb
 
-_UP, _DOWN = "iv * (1 + lift)", "iv * drop"
 _TOP = """
 [parameters]
 range = { by = "bucket", BTC = 0.15, ETH = 0.2, default = 0.3 }
 lift = 0.4
 drop = 0.7
+halves = 2
 [shocks]
 vol.up = "iv * (1 + lift)"
 vol.down = "iv * drop"
 [scenarios]
 moves = [
-  { spot = [-2, 0, 1], vol = ["up", "same"], scale = "range / 2" },
+  { spot = [-2, 0, 1], vol = ["up", "same"], scale = "range / halves" },
   { spot = [-0.5, 2], vol = ["down"], weight = "range / abs(spot)", fold.expiry = { gain = -0.5, loss = 1 } },
   { spot = [0], basis = [-0.1, 0.2], weight = [0.5, 2] },
   { spot = [0.05], time = [0.01] },
@@ -149,12 +157,13 @@ def test_a_scan_with_close_outs_and_folds() -> None:
 level = "bucket"
 close_out.expiry.gain = "base * exp(-years * cost)"
 close_out.expiry.loss = 1.2
-fold.bucket = { gain = 0.5, loss = 1, gain_cap = 1000, deductible = "allowance / numeraire" }
+fold.bucket = { gain = 0.5, loss = 1, gain_cap = "largest_gain / numeraire", deductible = "allowance / numeraire" }
 fold.expiry = { gain = 0.9, loss = 1.1 }
 base = 0.95
 cost = 0.2
 allowance = 2000
-unit = { allowance = "USD" }
+largest_gain = 1000
+unit = { allowance = "USD", largest_gain = "USD" }
 """
     rulebook = made(_TOP + body)
     for account in map(linear, accounts(1)):

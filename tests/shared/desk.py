@@ -1,6 +1,6 @@
 """An options desk by a fixed rule, held through recorded chains and hedged to zero delta at each of them.
 
-For each of three expiries: short the strangle nearest to 25 delta, long the wings nearest to 8 delta, all chosen on the
+For each of three expiries: short the strangle nearest to 25 delta, long half as many wings nearest to 8 delta, all chosen on the
 first chain. The hedge is a perpetual; its gains are settled into the balance when it is traded, as the venue does
 daily. Collateral is coins and USDC. The same desk in dollars is `Holding.linear`: twins that pay the same.
 """
@@ -17,10 +17,11 @@ from crossmargin.pricing.greeks import greeks
 from tests.shared.deribit_chain import Chain, linear
 
 EXPIRIES = tuple(datetime(2026, month, day, 8, tzinfo=UTC) for month, day in ((2, 13), (2, 27), (3, 27)))
-CALL_DELTAS = ((0.25, -1.0), (0.08, 1.0))  # sold, bought
+SOLD, BOUGHT = 0.15, 0.05  # deltas
+WINGS = {True: 1.0, False: 0.5}  # bought for each sold: every call, every other put
 LOT = {"BTC": 10.0, "ETH": 300.0}
-COINS = {"BTC": 12.0, "ETH": 360.0}
-DOLLARS = 400_000.0
+COINS = {"BTC": 5.0, "ETH": 150.0}
+DOLLARS = 500_000.0
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,9 @@ def _chosen(chain: Chain) -> dict[str, float]:
         of_expiry = np.asarray([moment == expiry for moment in chain.expiry])
         for call in (True, False):
             rows = np.flatnonzero(of_expiry & (chain.call == call))
-            for delta, side in CALL_DELTAS:
-                wanted = delta if call else -delta
-                nearest = rows[np.argmin(np.abs(chain.delta[rows] - wanted))]
-                symbol = chain.symbol(int(nearest))
-                chosen[symbol] = chosen.get(symbol, 0.0) + side * LOT[chain.currency]
+            for delta, lots in ((SOLD, -1.0), (BOUGHT, WINGS[call])):
+                nearest = rows[np.argmin(np.abs(np.abs(chain.delta[rows]) - delta))]
+                chosen[chain.symbol(int(nearest))] = lots * LOT[chain.currency]
     return chosen
 
 

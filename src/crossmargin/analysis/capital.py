@@ -89,7 +89,9 @@ def _parts(account: Account, snapshot: Snapshot, rulebook: Rulebook) -> dict[str
     for number, position in enumerate(account.positions):
         name = position.instrument
         if counted[name] > 1:  # hedge mode, or several pools
-            tail = " ".join(filter(None, (position.side, position.pool))) or "long" if position.quantity > 0 else "short"
+            tail = (
+                " ".join(filter(None, (position.side, position.pool))) or "long" if position.quantity > 0 else "short"
+            )
             name = f"{name} {tail}"
             name = f"{name} ({number + 1})" if name in found else name
         found[name] = _alone(account, len(found), positions=(_at_mark(position, snapshot),))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from crossmargin.account import Account, Book
+from crossmargin.analysis.capital import required_capital
 from crossmargin.errors import Failure, InputError
 from crossmargin.liquidation import LiquidationPrice, liquidation_prices
 from crossmargin.margin.assess import assess_resolved
@@ -61,6 +62,7 @@ def _row(account: Account, snapshot: Snapshot, rulebook: Rulebook, age: float | 
         resolved = resolve(Book.from_accounts([account]), snapshot, rulebook, max_quote_age_seconds=age)
         report = assess_resolved(resolved, rulebook).report(0)
         prices = liquidation_prices(resolved, rulebook, 0)
+        capital = required_capital(account, snapshot, rulebook, max_quote_age_seconds=age)
     except InputError as error:
         return ComparisonRow(rulebook=rulebook_id(rulebook), failure=error.failure())
     rate = asset_rate(report.reporting_asset, snapshot)
@@ -68,7 +70,7 @@ def _row(account: Account, snapshot: Snapshot, rulebook: Rulebook, age: float | 
         rulebook=report.rulebook,
         reporting_asset=snapshot.reporting_asset,
         state=report.state,
-        required_capital=(report.equity - report.available_margin) * rate,
+        required_capital=capital * rate,
         equity=report.equity * rate,
         initial_margin=report.initial_margin * rate,
         maintenance_margin=report.maintenance_margin * rate,
@@ -92,7 +94,8 @@ def _largest_term(report: MarginReport, snapshot: Snapshot) -> Term | None:
 
     def named(pool: PoolReport, term: Term) -> Term:
         where = f"{pool.pool}: " if len(report.pools) > 1 else ""
-        return Term(expression=f"{where}{term.expression}", amount=term.amount * asset_rate(pool.reporting_asset, snapshot))
+        rate = asset_rate(pool.reporting_asset, snapshot)
+        return Term(expression=f"{where}{term.expression}", amount=term.amount * rate)
 
     terms = [named(pool, term) for pool in report.pools for term in pool.initial_terms]
     largest = max(terms, key=lambda term: term.amount, default=None)

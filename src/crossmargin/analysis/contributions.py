@@ -64,15 +64,15 @@ def contributions(resolved: Resolved, rulebook: Rulebook) -> tuple[Contribution,
     if not resolved.legs.contract.size:
         return ()
     ray = Ray(resolved, rulebook)
-    at = ray.values(np.asarray([0.0, 1.0]))
-    euler = ray.slopes(np.ones(1))[0]
+    at, slopes = ray.at(np.asarray([0.0, 1.0]))
+    euler = slopes[1]
     gained = at[1] - at[0]
     by_unit = _by_unit(resolved, euler)
     scale = np.maximum(np.abs(at[1]), np.abs(at[0]))
     homogeneous = np.all((np.abs(by_unit - gained) <= _CLOSE * scale) & (np.abs(at[0]) <= _CLOSE * scale), axis=0)
     sums = _Sums(euler, np.zeros_like(gained))
     if not homogeneous.all():
-        along = _integrated(ray, at, scale)
+        along = _integrated(ray, at, _by_unit(resolved, slopes), scale)
         legs = homogeneous[resolved.legs.unit]
         sums = _Sums(np.where(legs, euler, along.by_leg), np.where(homogeneous, 0.0, along.jump))
     return tuple(
@@ -110,7 +110,7 @@ def _by_unit(resolved: Resolved, by_leg: Floats) -> Floats:
     return out
 
 
-def _integrated(ray: Ray, at: Floats, scale: Floats) -> _Sums:
+def _integrated(ray: Ray, at: Floats, ends: Floats, scale: Floats) -> _Sums:
     """Return the integral of each leg's derivative over the ray, as closely as the figures are known.
 
     An interval is done when its quadrature sums to what the figures gained over it. Else it is split: where the
@@ -118,7 +118,6 @@ def _integrated(ray: Ray, at: Floats, scale: Floats) -> _Sums:
     """
     resolved = ray.resolved
     sums = _Sums(np.zeros((at.shape[1], resolved.legs.contract.size)), np.zeros_like(at[0]))
-    ends = _by_unit(resolved, ray.slopes(np.asarray([0.0, 1.0])))
     waiting = [_Interval(0.0, 1.0, at[0], at[1], ends[0], ends[1])]
     seen = 0
     for _ in range(_ROUNDS):
@@ -127,8 +126,8 @@ def _integrated(ray: Ray, at: Floats, scale: Floats) -> _Sums:
         seen += len(waiting)
         low, high = (np.asarray([getattr(one, end) for one in waiting]) for end in ("low", "high"))
         nodes = (low[:, None] + (high - low)[:, None] * _NODES).ravel()
-        slopes = ray.slopes(nodes).reshape(len(waiting), _NODES.size, at.shape[1], -1)
-        parts = np.einsum("inqf,n,i->iqf", slopes.transpose(0, 1, 2, 3), _WEIGHTS, high - low)
+        slopes = ray.at(nodes).slopes.reshape(len(waiting), _NODES.size, at.shape[1], -1)
+        parts = np.einsum("inql,n,i->iql", slopes, _WEIGHTS, high - low)
         totals = _by_unit(resolved, parts)
         rest = []
         for one, part, total in zip(waiting, parts, totals, strict=True):
@@ -150,7 +149,8 @@ def _split(ray: Ray, intervals: list[_Interval]) -> list[_Interval]:
     if not intervals:
         return []
     cuts = np.asarray([_cut(one) for one in intervals])
-    values, slopes = ray.values(cuts), _by_unit(ray.resolved, ray.slopes(cuts))
+    values, by_leg = ray.at(cuts)
+    slopes = _by_unit(ray.resolved, by_leg)
     found = []
     for one, cut, value, slope in zip(intervals, cuts.tolist(), values, slopes, strict=True):
         found.append(_Interval(one.low, cut, one.at_low, value, one.slope_low, slope, not one.halve))
@@ -176,7 +176,7 @@ def _cut(one: _Interval) -> float:
 def _jump(ray: Ray, one: _Interval, part: Floats, jump: Floats, sums: _Sums) -> None:
     """Share a jump of a step table among the legs that move what the table reads; what no leg moves stands alone."""
     sums.by_leg += part
-    steep = ray.slopes(np.asarray([0.5 * (one.low + one.high)]), across_jumps=True)[0]
+    steep = ray.at(np.asarray([0.5 * (one.low + one.high)]), across_jumps=True).slopes[0]
     total = _by_unit(ray.resolved, steep)
     unit = ray.resolved.legs.unit
     crossed = np.abs(total) * 1e-6 > np.maximum(np.abs(one.slope_low), np.abs(one.slope_high))

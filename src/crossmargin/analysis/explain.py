@@ -34,9 +34,7 @@ def explain(
     InputError
         With the one reason why the account cannot be assessed.
     """
-    book = assess_book(
-        Book.from_accounts([account]), snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds
-    )
+    book = assess_book(Book.from_accounts([account]), snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     report = book.report(0, withdrawable=True)
     efficiency = capital_efficiency(account, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     return Explanation(

@@ -8,8 +8,7 @@ derivative by t.
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -20,8 +19,6 @@ from crossmargin.margin.resolved import Legs, Rows, Units
 from crossmargin.margin.tape import TRACED_FUNCTIONS, Traced, chain, gradient, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     import numpy.typing as npt
 
     from crossmargin.margin.model import Rulebook
@@ -42,6 +39,13 @@ def figures(evaluation: Evaluation) -> list[Any]:
     return found
 
 
+class Points(NamedTuple):
+    """Figures [points, figures, units] and each leg's part of their derivatives by t [points, figures, legs]."""
+
+    values: Floats
+    slopes: Floats
+
+
 class Ray:
     """One book on its ray; the market, and so every repricing, is shared by all points."""
 
@@ -50,40 +54,36 @@ class Ray:
         self.rulebook = rulebook
         self._cells: dict[Any, Any] = {}
 
-    def values(self, t: Floats) -> Floats:
-        """Return the figures at each t [points, figures, units]."""
-        evaluation = self._evaluation(_scaled(self.resolved, t))
-        units = len(self.resolved.units)
-        columns = [np.broadcast_to(plain(x), t.size * units) for x in figures(evaluation)]
-        return np.stack(columns).reshape(len(FIGURES), t.size, units).transpose(1, 0, 2)
-
-    def slopes(self, t: Floats, *, across_jumps: bool = False) -> Floats:
-        """Return each leg's part of the derivative by t [points, figures, legs].
+    def at(self, t: Floats, *, across_jumps: bool = False) -> Points:
+        """Return the figures at each t, and each leg's part of their derivatives by t.
 
         With `across_jumps` a table of steps rises steeply within a hair of each bound instead of jumping there.
         """
         scaled = _scaled(self.resolved, t)
-        legs = scaled.legs
+        legs, units = scaled.legs, len(self.resolved.units)
         share = Traced(np.ones(legs.quantity.shape[0]))
         # a leg's value at t, its derivative the whole leg: not 1/t of it, so that t = 0 is no exception
         full = _scaled(self.resolved, np.ones_like(t)).legs
-        traced = {name: chain(share, getattr(legs, name), getattr(full, name)) for name in ("bids", "asks", "accrued")}
-        quantity = chain(share, legs.quantity, full.quantity)
+        traced: dict[str, Any] = {
+            name: chain(share, getattr(legs, name), getattr(full, name)) for name in ("bids", "asks", "accrued")
+        }
         functions = {**TRACED_FUNCTIONS, "step": _steep_step} if across_jumps else TRACED_FUNCTIONS
-        moved = replace(scaled, legs=replace(legs, **traced))
-        evaluation = self._evaluation(moved, quantity, functions)
-        width = self.resolved.legs.quantity.shape[0]
-        found = [gradient(x, share) if isinstance(x, Traced) else np.zeros(share.value.size) for x in figures(evaluation)]
-        return np.stack(found).reshape(len(FIGURES), t.size, width).transpose(1, 0, 2)
+        evaluation = Evaluation(
+            replace(scaled, legs=replace(legs, **traced)),
+            self.rulebook,
+            chain(share, legs.quantity, full.quantity),
+            functions,
+            dict(self._cells),
+        )
+        found = figures(evaluation)
+        self._cells = {key: kept for key, kept in evaluation.shared.items() if key[0] == "cells"}
+        values = np.stack([np.broadcast_to(plain(x), t.size * units) for x in found])
+        slopes = np.stack([gradient(x, share) if isinstance(x, Traced) else 0.0 * share.value for x in found])
+        return Points(_by_point(values, t.size), _by_point(slopes, t.size))
 
-    def _evaluation(
-        self, resolved: Resolved, quantity: Traced | None = None, functions: Mapping[str, Callable[..., Any]] = NUMPY_FUNCTIONS
-    ) -> Evaluation:
-        made = Evaluation(resolved, self.rulebook, quantity, functions, dict(self._cells))
-        if not self._cells:
-            figures(made)
-            self._cells = {key: kept for key, kept in made.shared.items() if key[0] == "cells"}
-        return made
+
+def _by_point(columns: Floats, points: int) -> Floats:
+    return columns.reshape(len(FIGURES), points, -1).transpose(1, 0, 2)
 
 
 def _without_realised(resolved: Resolved) -> Resolved:
@@ -92,9 +92,7 @@ def _without_realised(resolved: Resolved) -> Resolved:
     multiplier, inverse = c.multiplier[legs.contract], c.inverse[legs.contract]
     flat = (legs.quantity == 0) & (legs.cost != 0)
     realised = np.where(flat, multiplier * np.where(inverse, legs.cost, -legs.cost), 0.0)
-    return replace(
-        resolved, legs=replace(legs, cost=np.where(flat, 0.0, legs.cost), accrued=legs.accrued + realised)
-    )
+    return replace(resolved, legs=replace(legs, cost=np.where(flat, 0.0, legs.cost), accrued=legs.accrued + realised))
 
 
 def _scaled(resolved: Resolved, t: Floats) -> Resolved:
@@ -108,8 +106,10 @@ def _scaled(resolved: Resolved, t: Floats) -> Resolved:
     def offset(column: Ints, by: int) -> Ints:
         return np.asarray((np.arange(copies)[:, None] * by + column[None, :]).ravel(), dtype=np.int64)
 
-    kept = {name: np.tile(getattr(legs, name), copies) for name in ("contract", "leverage", "muted")}
-    moved = {name: scaled(getattr(legs, name)) for name in ("quantity", "cost", "accrued", "bids", "asks")}
+    kept: dict[str, Any] = {name: np.tile(getattr(legs, name), copies) for name in ("contract", "leverage", "muted")}
+    moved: dict[str, Any] = {
+        name: scaled(getattr(legs, name)) for name in ("quantity", "cost", "accrued", "bids", "asks")
+    }
     return replace(
         resolved,
         legs=Legs(unit=offset(legs.unit, len(units)), **kept, **moved),

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from crossmargin.account import Account
+from crossmargin.analysis.explanation import Contribution
 from crossmargin.liquidation.prices import LiquidationPrice
 from crossmargin.margin.report import MarginReport, PoolReport
 
@@ -58,7 +59,10 @@ class ReconciliationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reconcile(
-    account: Account, report: MarginReport, liquidation: tuple[LiquidationPrice, ...] = ()
+    account: Account,
+    report: MarginReport,
+    liquidation: tuple[LiquidationPrice, ...] = (),
+    contributions: tuple[Contribution, ...] = (),
 ) -> tuple[ReconciliationRow, ...]:
     """Return reported against computed: the account's figures, then pools', then positions'; empty if none reported.
 
@@ -66,32 +70,37 @@ def reconcile(
     ----------
     liquidation
         Liquidation prices of the same account, for those that the venue reports by position.
+    contributions
+        What each position adds to the requirements, for margins that the venue reports by position.
     """
     reported = account.reported or {}
     if not reported:
         return ()
     whole = (_row(name, reported.get(name), getattr(report, name), _amounts(account, report)) for name in _FIGURES)
     pools = _pool_rows(account, report, reported)
-    positions = _position_rows(reported, report, liquidation)
+    positions = _position_rows(reported, liquidation, contributions)
     return tuple(chain(whole, pools, positions))
 
 
 def _row(
-    name: str, reported: object, computed: float | None, amounts: Mapping[str, float], **place: str | None
+    name: str,
+    reported: object,
+    computed: float | None,
+    amounts: Mapping[str, float],
+    pool: str | None = None,
+    instrument: str | None = None,
 ) -> ReconciliationRow:
     theirs = _number(reported)
+    row = ReconciliationRow(name=name, pool=pool, instrument=instrument, reported=theirs, computed=computed)
     if theirs is None or computed is None or not (isfinite(computed) and isfinite(theirs)):
-        return ReconciliationRow(name=name, reported=theirs, computed=computed, **place)
+        return row
     residual = theirs - computed
     largest = max(abs(theirs), abs(computed))
-    return ReconciliationRow(
-        name=name,
-        reported=theirs,
-        computed=computed,
+    return msgspec.structs.replace(
+        row,
         residual=residual,
         relative=residual / largest if largest else 0.0,
         suggestions=_suggestions(theirs, computed, amounts),
-        **place,
     )
 
 
@@ -116,7 +125,8 @@ def _suggestions(reported: float, computed: float, amounts: Mapping[str, float])
         if amount and _near(abs(amount), abs(residual))
     ]
     if computed:
-        found += [f"may be {why}: reported is {ratio:.6g} x computed" for ratio, why in _RATIOS.items() if _near(reported / computed, ratio)]
+        quotient = reported / computed
+        found += [f"may be {why}: reported is {x:.6g} x computed" for x, why in _RATIOS.items() if _near(quotient, x)]
     return tuple(found)
 
 
@@ -175,14 +185,15 @@ def _pool_rows(account: Account, report: MarginReport, reported: Mapping[str, An
 
 
 def _position_rows(
-    reported: Mapping[str, Any], report: MarginReport, liquidation: tuple[LiquidationPrice, ...]
+    reported: Mapping[str, Any], liquidation: tuple[LiquidationPrice, ...], contributions: tuple[Contribution, ...]
 ) -> Iterator[ReconciliationRow]:
-    """Yield what is reported by position: the liquidation price against the nearest of ours, the rest uncomputed."""
-    del report
+    """Yield what is reported by position: margins against contributions, the liquidation price against the nearest."""
     for instrument, figures in _entries(reported.get("positions"), "instrument"):
-        for name in ("maintenance_margin", "initial_margin"):
+        mine = [row for row in contributions if row.name == instrument]
+        for name in ("initial_margin", "maintenance_margin"):
             if figures.get(name) is not None:
-                yield _row(name, figures[name], None, {}, instrument=instrument)
+                ours = sum(float(getattr(row, name)) for row in mine) if mine else None
+                yield _row(name, figures[name], ours, {}, instrument=instrument)
         if figures.get("liquidation_price") is not None:
             ours = _liquidation_of(instrument, _number(figures["liquidation_price"]), liquidation)
             yield _row("liquidation_price", figures["liquidation_price"], ours, {}, instrument=instrument)

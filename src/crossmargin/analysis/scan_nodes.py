@@ -94,7 +94,8 @@ class _Descent:
         self, level: str, name: str, figures: dict[str, Figure], place: Place
     ) -> tuple[str, dict[str, Figure], tuple[FormulaNode, ...], bool]:
         """Return the expression of a row's P&L from what lies below it, with the slopes' figures and nodes."""
-        expression, children, unverified = name, [], False
+        expression, unverified = name, False
+        children: list[FormulaNode] = []
         found = dict(figures)
 
         def add(parameter_name: str, slopes: Slopes, part: str) -> str:

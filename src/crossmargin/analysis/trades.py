@@ -1,4 +1,4 @@
-"""An account after trades, orders and deposits, in exact decimals: what is bought is paid for, what closes is realised."""
+"""An account after trades, orders and deposits, in exact decimals: purchases are paid for, what closes is realised."""
 
 from __future__ import annotations
 

@@ -152,7 +152,9 @@ class Grower:
 
         def figure_of(part: Expression) -> float:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                return float(evaluate(part, lambda n: _operand(figures[to_text(n)]), NUMPY_FUNCTIONS, _aggregate(figures)))
+                return float(
+                    evaluate(part, lambda n: _operand(figures[to_text(n)]), NUMPY_FUNCTIONS, _aggregate(figures))
+                )
 
         return self._made(
             name, kind, place, expression=formula.text, value=value, figures=figures,
@@ -275,9 +277,10 @@ def _unverified(entry: Constant | Tiers) -> bool:
 def _operand(figure: Figure) -> Any:  # noqa: ANN401 - a number or a tier table
     if not isinstance(figure, tuple):
         return figure
-    if figure and isinstance(figure[0], tuple):
-        return TierColumn((Tiers(*zip(*figure, strict=True)),))
-    return sum(figure)  # type: ignore[arg-type]
+    bounds = [row for row in figure if isinstance(row, tuple)]
+    if bounds:
+        return TierColumn((Tiers(tuple(upto for upto, _ in bounds), tuple(rate for _, rate in bounds)),))
+    return sum(row for row in figure if not isinstance(row, tuple))
 
 
 def _aggregate(figures: Mapping[str, Figure]) -> Any:  # noqa: ANN401 - what `evaluate` calls for largest and root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -80,28 +81,25 @@ def what_if(
         The reason why the account, before or after, cannot be assessed.
     """
     after, fees = changed_account(account, snapshot, changes)
-    candidates = [changed_account(account, snapshot, Changes(add=(leg,), fee_rate=changes.fee_rate))[0] for leg in changes.add]
+    single = (Changes(add=(leg,), fee_rate=changes.fee_rate) for leg in changes.add)
+    candidates = [changed_account(account, snapshot, one)[0] for one in single]
     names = [msgspec.structs.replace(one, id=f"{i}") for i, one in enumerate((account, after, *candidates))]
     resolved = resolve(Book.from_accounts(names), snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     resolved = _renamed(resolved, account.id)
     book = assess_resolved(resolved, rulebook)
     old = book.report(0, withdrawable=withdrawable)
-    new = _after(book, snapshot, changes.shock).report(1, withdrawable=withdrawable)
+    new = _shocked(book, snapshot, changes.shock).report(1, withdrawable=withdrawable)
     return _compared(old, new, fees, _marginal(book, changes.add))
 
 
 def _renamed(resolved: Resolved, name: str) -> Resolved:
     """Return the book with every account under its own name again, refusals too."""
-    from dataclasses import replace  # noqa: PLC0415 (msgspec's own is used above)
-
     failures = {i: replace(failure, account=name) for i, failure in resolved.failures.items()}
     return replace(resolved, account_ids=(name,) * len(resolved.account_ids), failures=failures)
 
 
-def _after(book: BookReport, snapshot: Snapshot, shock: Shock) -> BookReport:
+def _shocked(book: BookReport, snapshot: Snapshot, shock: Shock) -> BookReport:
     """Return the book in the shocked market."""
-    from dataclasses import replace  # noqa: PLC0415 (as above)
-
     if shock == Shock():
         return book
     moves = shock_moves(shock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from crossmargin._version import __version__
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
-    from pathlib import Path
 
     from crossmargin.account import Account, Position
     from crossmargin.analysis.compare import ComparisonRow
@@ -88,11 +88,19 @@ def load(accounts: Path, snapshot: Path) -> Loaded:
     return Loaded(load_accounts(accounts, instruments=market.listings).rows, market)
 
 
-def rulebook(spec: str) -> Rulebook:
-    """Return the rulebook that a name, a name with a date, or a path means."""
+def rulebook(spec: str, snapshot: Snapshot | None = None) -> Rulebook:
+    """Return the rulebook that a name, a name with a date, or a path means; a name alone as of the snapshot.
+
+    A file that accounts are to be assessed under must mean something, too; the shipped ones are tested.
+    """
     from crossmargin.sources import load_rulebook
 
-    return load_rulebook(spec)
+    found = load_rulebook(spec, None if snapshot is None else snapshot.as_of.date())
+    if snapshot is not None and spec.endswith(".toml"):
+        from crossmargin.analysis.lint import check_semantics
+
+        check_semantics(found, Path(spec).read_text(encoding="utf-8"))
+    return found
 
 
 def shipped() -> Sequence[ShippedRulebook]:
@@ -102,9 +110,11 @@ def shipped() -> Sequence[ShippedRulebook]:
     return list_rulebooks()
 
 
-def latest_specs() -> tuple[str, ...]:
-    """Return the latest date of each shipped rulebook."""
-    return tuple({book.name: book.spec for book in shipped()}.values())
+def in_force(snapshot: Snapshot) -> list[Rulebook]:
+    """Return every shipped rulebook in force on the snapshot's day, one date of each."""
+    day = snapshot.as_of.date()
+    specs = {book.name: book.spec for book in shipped() if book.effective_from <= day}
+    return [rulebook(spec) for spec in specs.values()]
 
 
 def choose(loaded: Loaded, wanted: Sequence[str]) -> Loaded:
@@ -145,6 +155,13 @@ def report(account: Account, snapshot: Snapshot, rules: Rulebook, age: float | N
     return assess(account, snapshot, rules, max_quote_age_seconds=age)
 
 
+def report_document(report: MarginReport) -> dict[str, Any]:
+    """Return the JSON document of one account: its report, and the same shape that several accounts have."""
+    from msgspec.structs import asdict
+
+    return {**asdict(report), "accounts": [report], "failures": []}
+
+
 @dataclass(frozen=True, slots=True)
 class Assessed:
     """A book after its assessment: one row per account of the file, in its order."""
@@ -177,11 +194,11 @@ def book_report(loaded: Loaded, rules: Rulebook, age: float | None = 3600.0) -> 
     return Assessed(tuple(rows), book, rules, loaded.snapshot.as_of)
 
 
-def explanation(account: Account, snapshot: Snapshot, rules: Rulebook) -> Explanation:
+def explanation(account: Account, snapshot: Snapshot, rules: Rulebook, age: float | None = 3600.0) -> Explanation:
     """Return the whole explanation of one account."""
     from crossmargin.analysis import explain
 
-    return explain(account, snapshot, rules)
+    return explain(account, snapshot, rules, max_quote_age_seconds=age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +212,9 @@ class Wanted:
     fee: float = 0.0
 
 
-def what_if(account: Account, snapshot: Snapshot, rules: Rulebook, wanted: Wanted) -> WhatIf:
+def what_if(
+    account: Account, snapshot: Snapshot, rules: Rulebook, wanted: Wanted, age: float | None = 3600.0
+) -> WhatIf:
     """Return one account before and after."""
     from crossmargin.analysis.whatif import Changes, Shock, what_if
 
@@ -216,7 +235,7 @@ def what_if(account: Account, snapshot: Snapshot, rules: Rulebook, wanted: Wante
         shock=shock,
         fee_rate=wanted.fee,
     )
-    return what_if(account, snapshot, rules, changes)
+    return what_if(account, snapshot, rules, changes, max_quote_age_seconds=age)
 
 
 def _check_names(snapshot: Snapshot, moves: Moves) -> None:
@@ -249,11 +268,13 @@ def _is_pegged(snapshot: Snapshot, name: str) -> bool:
     return quote is not None and (quote.pegged_to is not None or quote.wraps is not None)
 
 
-def comparison(account: Account, snapshot: Snapshot, rules: Sequence[Rulebook]) -> Sequence[ComparisonRow]:
+def comparison(
+    account: Account, snapshot: Snapshot, rules: Sequence[Rulebook], age: float | None = 3600.0
+) -> Sequence[ComparisonRow]:
     """Return one row per rulebook."""
     from crossmargin.analysis import compare
 
-    return compare(account, snapshot, rules)
+    return compare(account, snapshot, rules, max_quote_age_seconds=age)
 
 
 def reconciliation(account: Account, computed: MarginReport) -> Sequence[ReconciliationRow]:
@@ -265,9 +286,11 @@ def reconciliation(account: Account, computed: MarginReport) -> Sequence[Reconci
 
 def conformance(directory: Path) -> Mapping[str, Any]:
     """Return the families of published cases with what was reproduced."""
-    from crossmargin.analysis import run_conformance
+    from crossmargin.analysis.conformance import run_conformance
+    from crossmargin.sources import load_rulebook
+    from crossmargin.sources.cases import load_cases
 
-    return run_conformance(directory)
+    return run_conformance(load_cases(directory), cache(load_rulebook)).document()
 
 
 def schema(name: str) -> Mapping[str, Any]:

@@ -35,10 +35,10 @@ def rulebook_entry(shipped: ShippedRulebook, rules: Rulebook | None) -> dict[str
 
 def lint(rules: Rulebook) -> list[dict[str, str]]:
     """Return what a check of a rulebook finds; what stops it from loading was raised before."""
-    shaky = [row.place for row in rulebook_numbers(rules) if row.provenance and row.provenance.unverified]
-    unsourced = [row.place for row in rulebook_numbers(rules) if row.provenance is None]
+    from crossmargin.analysis.lint import lint as findings_of
+
+    found = findings_of(rules)
     return [
-        *({"severity": "error", "where": place, "what": "no source covers this number"} for place in unsourced),
-        *({"severity": "note", "where": place, "what": "no public source confirms it"} for place in shaky),
-        *({"severity": "note", "where": d.source, "what": f"known defect: {d.what}"} for d in rules.known_defects),
+        *({"severity": f.severity, "rule": f.rule.value, "where": f.path, "what": f.message} for f in found),
+        *({"severity": "note", "rule": "", "where": d.source, "what": f"known defect: {d.what}"} for d in rules.known_defects),
     ]

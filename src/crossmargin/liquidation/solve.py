@@ -74,7 +74,8 @@ def _price(mine: Resolved, unit: int, path: Path, scan: Scan, brackets: list[Bra
     flips = [_flip(bracket) for bracket in brackets if bracket.criterion == TRIGGER]
     broke = [_flip(bracket) for bracket in brackets if bracket.criterion == BANKRUPTCY]
     below, above = _nearest(flips)
-    levels = {"below": below, "above": above, "bankruptcy_below": _nearest(broke)[0], "bankruptcy_above": _nearest(broke)[1]}
+    levels = {"below": below, "above": above}
+    levels |= dict(zip(("bankruptcy_below", "bankruptcy_above"), _nearest(broke), strict=True))
     return LiquidationPrice(
         pool=mine.units.label[unit],
         underlying=path.underlying,

@@ -27,7 +27,7 @@ from crossmargin.margin.model import (
 from crossmargin.margin.reading import Reader, suggestion
 from crossmargin.margin.vocabulary import AXES, MEASURES, SHOCK_COLUMNS, TRIGGER_MEASURES
 
-__all__ = ["check"]
+__all__ = ["check", "line_dimension"]
 
 _AXIS_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(dict.fromkeys(AXES, "ratio"))
 _SHOCK_COLUMNS: Final[Mapping[str, str]] = MappingProxyType({name: COLUMNS[name] for name in SHOCK_COLUMNS})
@@ -61,6 +61,12 @@ def check(reader: Reader, rulebook: Rulebook) -> None:
     _check_trigger(inference, rulebook)
     _check_valuation(inference, rulebook)
     _check_used(reader, rulebook, inference.used)
+
+
+def line_dimension(rulebook: Rulebook, line: Line, requirement: str) -> Dimension:
+    """The dimension of a line of a rulebook that has been checked."""
+    inference = Inference(Reader(rulebook.document, rulebook.path), rulebook, _line)
+    return inference.line(line, (line.section, line.name), requirement)
 
 
 def _check_names(reader: Reader, rulebook: Rulebook) -> None:

@@ -142,14 +142,14 @@ def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
     place[np.lexsort([np.arange(len(c)), strike_key(c), expiry_key(c)])] = np.arange(len(c))
     rank = np.argsort(packed_key([c.bucket[contract], unit, place[contract]]), kind="stable")
     contract, unit, quantity = contract[rank], unit[rank], quantity[rank]
-    muted = _muted(contract, unit, quantity, c) if opposite == "larger" else np.zeros(count, dtype=bool)
+    muted = muted_legs(contract, unit, quantity, c) if opposite == "larger" else np.zeros(count, dtype=bool)
     leverage = np.where(np.isinf(leverage), np.nan, leverage)
     return Legs(
         contract, unit, quantity, cost[rank], accrued[rank], leverage[rank], bids[rank], asks[rank], muted
     )  # fmt: skip
 
 
-def _muted(contract: Ints, unit: Ints, quantity: Floats, c: Contracts) -> npt.NDArray[np.bool_]:
+def muted_legs(contract: Ints, unit: Ints, quantity: Floats, c: Contracts) -> npt.NDArray[np.bool_]:
     """Return which legs are the smaller of two opposite positions in one contract."""
     _, pair = np.unique(packed_key([unit, contract]), return_inverse=True)
     largest = np.zeros(int(pair.max(initial=-1)) + 1)

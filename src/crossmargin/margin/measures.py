@@ -29,8 +29,11 @@ _KIND_WORDS = {"spot": SPOT, "perpetual": PERPETUAL, "future": FUTURE, "option":
 
 # what no quantity enters (an entry price is the mean of what is held)
 _OF_CONTRACTS = frozenset(
-    "own_coin money_rate settle_rate numeraire stable_price price index forward strike otm years days iv rate "
-    "funding_rate open_interest skew twap_ratio quote_confidence unit_delta margined".split()
+    {
+        *("own_coin", "money_rate", "settle_rate", "numeraire", "stable_price", "price", "index", "forward"),
+        *("strike", "otm", "years", "days", "iv", "rate", "funding_rate", "open_interest", "skew", "twap_ratio"),
+        *("quote_confidence", "unit_delta", "margined"),
+    }
 )
 
 

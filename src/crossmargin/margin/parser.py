@@ -19,12 +19,15 @@ from crossmargin.margin.parameters import parameters
 from crossmargin.margin.provenance import check_provenance, check_remarks, numbers_of
 from crossmargin.margin.reading import Reader, suggestion
 
-__all__ = ["Bases", "merge_document", "numbers", "parse_document", "parse_rulebook", "with_values"]
+__all__ = ["Bases", "Inline", "merge_document", "numbers", "parse_document", "parse_rulebook", "with_values"]
 
 PoolBy: TypeAlias = Literal["account", "settlement_asset", "position", "group"]
 Opposite: TypeAlias = Literal["net", "gross", "larger"]
 Bases: TypeAlias = Callable[[str], Mapping[str, Any]]
 """The merged document of ``name@date``."""
+
+Inline: TypeAlias = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""What puts the tables that a stated document keeps in files of their own in their places."""
 
 _NO_KINDS: Final[Kinds] = MappingProxyType({})
 _POOLS: Final = ("account", "settlement_asset", "position", "group")
@@ -32,7 +35,12 @@ _OPPOSITE: Final = ("net", "gross", "larger")
 
 
 def parse_rulebook(
-    text: str, path: str | None = None, bases: Bases | None = None, *, extra_kinds: Kinds = _NO_KINDS
+    text: str,
+    path: str | None = None,
+    bases: Bases | None = None,
+    *,
+    inline: Inline | None = None,
+    extra_kinds: Kinds = _NO_KINDS,
 ) -> Rulebook:
     """The rulebook that a TOML text states.
 
@@ -42,6 +50,8 @@ def parse_rulebook(
         The file's name, for errors.
     bases
         What gives the merged document of the rulebook that this one extends.
+    inline
+        What reads in the files that keyed tables name; without it such a table is refused.
     extra_kinds
         Kinds from outside, by name.
 
@@ -51,6 +61,8 @@ def parse_rulebook(
         With file, line and what to do.
     """
     stated = _toml(text, path)
+    if inline is not None:
+        stated = inline(stated)
     reader = Reader(stated, path, locate(text))
     document = merge_document(reader, bases)
     return _read(Reader(document, path, reader.lines), extra_kinds)

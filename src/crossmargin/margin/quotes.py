@@ -125,7 +125,7 @@ class QuoteReader:
             raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=symbol)
         check_terms(listing)
         if listing.kind not in self.scope:
-            message = f"rulebook {self.rulebook} covers {', '.join(sorted(self.scope))}; this is a {listing.kind}"
+            message = f"rulebook {self.rulebook} covers {', '.join(sorted(self.scope))}; this is of kind {listing.kind}"
             raise InputError(FailureReason.OUT_OF_SCOPE, message, instrument=symbol)
         check_quote(listing)
         years = self._years(listing)

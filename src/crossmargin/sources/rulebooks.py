@@ -68,12 +68,19 @@ def load_rulebook(spec: str, as_of: date | None = None) -> Rulebook:
 
 
 def _load(spec: str, as_of: date | None, asked_by: tuple[str, ...]) -> Rulebook:
+    from crossmargin.margin.locate import locate
     from crossmargin.margin.parser import parse_rulebook
+    from crossmargin.sources.keyed_tables import inlined
 
     if spec in asked_by or len(asked_by) > _DEEPEST_EXTENDS:
         raise RulebookError(f"`extends` runs in a circle: {' -> '.join((*asked_by, spec))}", path=asked_by[0])
     text, path, folder = _read(spec, as_of)
-    return parse_rulebook(text, path, _bases((*asked_by, spec), path, folder))
+    lines = locate(text) if "file" in text else {}
+
+    def inline(document: Mapping[str, Any]) -> dict[str, Any]:
+        return inlined(document, folder or files("crossmargin.rulebooks"), path, lines)
+
+    return parse_rulebook(text, path, _bases((*asked_by, spec), path, folder), inline=inline)
 
 
 def _bases(asked_by: tuple[str, ...], path: str, folder: Path | None) -> Callable[[str], Mapping[str, Any]]:

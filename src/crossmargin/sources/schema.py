@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from crossmargin.account import Account
-from crossmargin.errors import FailureReason, InputError
-from crossmargin.margin.report import BookRow, MarginReport, RulebookId
+from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.margin.report import MarginReport, RulebookId
 from crossmargin.sources.interchange import SnapshotDocument
 from crossmargin.units import SCHEMA_VERSION
 
@@ -34,12 +35,14 @@ class _AccountsDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
 
 
 class _BookDocument(msgspec.Struct, kw_only=True):
-    """Many accounts under one rulebook, one row each; a refused account has a failure in place of figures."""
+    """Many accounts under one rulebook: the report of each, and what was refused."""
 
     schema_version: str
     engine_version: str
     rulebook: RulebookId
-    accounts: tuple[BookRow, ...]
+    as_of: datetime
+    accounts: tuple[MarginReport, ...]
+    failures: tuple[Failure, ...]
 
 
 _DOCUMENTS: Final[Mapping[str, Any]] = {

@@ -100,9 +100,12 @@ def _charged(symbol: str, outcome: Outcome) -> float:
 
 
 def parameters(document: Fields, index: int) -> dict[str, Steps]:
-    """Return where a row's bound and rate stand; the sum to subtract is what is compared."""
-    del document
-    return {f"rows[{index}].bound": ("rows", index, 0), f"rows[{index}].rate": ("rows", index, 1)}
+    """Return where the table's bounds and rates stand: each case has all; the sum to subtract is what is compared."""
+    del index
+    out: dict[str, Steps] = {}
+    for row, _ in enumerate(document.items("rows")):
+        out |= {f"rows[{row}].bound": ("rows", row, 0), f"rows[{row}].rate": ("rows", row, 1)}
+    return out
 
 
 def recognises(document: Mapping[str, object]) -> bool:

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 RULEBOOK: Final = "okx-portfolio@2025-01-15"
 _STABLE: Final = "USDT"
-_AXIS: Final = 3  # cells of the grid on each side of today
-_CELL: Final = 1e-9
+_CELL: Final = 1e-9  # within which two moves are one
 
 # entry of the rulebook, by bucket: the unit's key (a shock's sign is that of the loss)
 TABLES: Final[Mapping[str, str]] = {
@@ -119,25 +118,17 @@ def _changes(units: list[Fields]) -> dict[str, object]:
     for entry, key in TABLES.items():
         if all(key in unit for unit in units):
             out[entry] = {"by": "bucket", **{unit.text("unit"): abs(unit.number(key)) for unit in units}}
-    widths = {_extreme(unit) for unit in units if "mr6_shock" in unit}
-    if len(widths) == 1:  # how many times the widest ordinary move the extreme one is; one for all units
-        (width,) = widths
-        out["scenarios.extreme.0.spot"] = [-width, width]
+    if all("mr6_shock" in unit for unit in units):
+        widths = {"by": "bucket", **{unit.text("unit"): abs(unit.number("mr6_shock")) for unit in units}}
+        out["scenarios.extreme.0.spot"] = [-1, 1]
+        out["scenarios.extreme.0.scale"] = widths
     return out
-
-
-def _extreme(unit: Fields) -> float:
-    return round(abs(unit.number("mr6_shock") / unit.number("mr1_shock")), 12)
 
 
 def _unit_figures(unit: Fields) -> list[Figure]:
     bucket = unit.text("unit")
     out = [Figure(name, unit.number(name), partial(read, bucket)) for name, read in _UNIT.items() if name in unit]
-    width = abs(unit.number("mr1_shock"))
     for move, pnl in _cells(unit).items():
-        step = move / width * _AXIS
-        if abs(step - round(step)) > _CELL or abs(round(step)) > _AXIS:
-            refuse("a move on the grid of thirds of mr1_shock", move, unit.at("grid"))
         out.append(Figure(f"grid[{move:g}]", pnl, partial(_cell, bucket, "mr1", move)))
     if "mr6_pnl" in unit and "mr6_shock" in unit:
         move = unit.number("mr6_shock")

@@ -6,7 +6,7 @@ A parameter that no case notices is listed, not hidden: such a number rests on i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from crossmargin.analysis.conformance.case import Steps
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crossmargin.analysis.conformance.case import Case, Family, Outcome, Rulebooks
+    from crossmargin.margin import Rulebook
+    from crossmargin.margin.report import ScenarioTable
 
 SHARE: Final = 0.01
 _SAME: Final = 1e-12
@@ -66,10 +68,29 @@ def sweep(
     """
     out = []
     for family, places in _places(documents).items():
+        posed = _Posed(family, rulebooks)
         for parameter, stated in places.items():
             if wanted is None or wanted(family.family, parameter):
-                out.append(_moved(family, parameter, stated, rulebooks))
+                out.append(_moved(posed, parameter, stated))
     return out
+
+
+class _Posed:
+    """One family's cases, each posed once as it stands."""
+
+    def __init__(self, family: Family, rulebooks: Rulebooks) -> None:
+        self.family = family
+        self.rulebooks = rulebooks
+        self._kept: dict[tuple[int, int], Case] = {}
+
+    def case(self, place: _Place) -> Case:
+        key = (id(place.document), place.index)  # documents live as long as the sweep
+        if key not in self._kept:
+            self._kept[key] = self.pose(place.document, place.index)
+        return self._kept[key]
+
+    def pose(self, document: Mapping[str, Any], index: int) -> Case:
+        return self.family.pose(Fields(document, ""), index, self.rulebooks)
 
 
 def _places(documents: Mapping[str, Any]) -> dict[Family, dict[str, list[_Place]]]:
@@ -93,37 +114,45 @@ def _parameters(family: Family, document: Fields, index: int) -> Iterable[tuple[
         return ()  # a case of another shape fails in the run itself
 
 
-def _moved(family: Family, parameter: str, places: list[_Place], rulebooks: Rulebooks) -> Moved:
+def _moved(posed: _Posed, parameter: str, places: list[_Place]) -> Moved:
+    family = posed.family.family
     for place in places:
-        document = changed(place.document, place.steps)
-        case = family.pose(Fields(place.document, ""), place.index, rulebooks)
+        case = posed.case(place)
         try:
-            other = family.pose(Fields(document, ""), place.index, rulebooks)
-            outcome = other.assess()
+            other = posed.pose(changed(place.document, place.steps), place.index)
+            outcome = _under(other.rulebook, case).assess()
         except CrossmarginError as error:
-            return Moved(family.family, parameter, case.name, ("case",), (str(error),), len(places))
-        failures = compare(_with_figures(other, case), outcome).failures
+            return Moved(family, parameter, case.name, ("case",), (str(error),), len(places))
+        failures = compare(case, outcome).failures
         if failures:
             names = tuple(failure.figure for failure in failures)
             lines = lines_between(case.assess(), outcome)
-            return Moved(family.family, parameter, case.name, names, lines, len(places))
-    return Moved(family.family, parameter, None, (), (), len(places))
+            return Moved(family, parameter, case.name, names, lines, len(places))
+    return Moved(family, parameter, None, (), (), len(places))
 
 
-def _with_figures(other: Case, case: Case) -> Case:
-    """Return the changed case with the figures that the case states unchanged."""
-    return type(other)(other.name, other.account, other.snapshot, other.rulebook, case.figures, other.changes)
+def _under(rulebook: Rulebook, case: Case) -> Case:
+    """Return a case with another rulebook: the account, the market and what is expected stay as they are."""
+    return replace(case, rulebook=rulebook)
 
 
 def lines_between(before: Outcome, after: Outcome) -> tuple[str, ...]:
-    """Return the lines whose amounts differ; the requirement where a formula alone changed."""
+    """Return the lines whose amounts or scenarios differ; the requirement where its own formula alone changed."""
     first, second = before.report.lines, after.report.lines
+    scenarios = {line for (line, row), table in before.tables.items() if _table_differs(table, after.tables[line, row])}
     out = [
         name
         for name, line in first.items()
-        if _differ(line.initial, second[name].initial) or _differ(line.maintenance, second[name].maintenance)
+        if name in scenarios
+        or _differ(line.initial, second[name].initial)
+        or _differ(line.maintenance, second[name].maintenance)
     ]
     return tuple(out) or ("requirement",)
+
+
+def _table_differs(before: ScenarioTable, after: ScenarioTable) -> bool:
+    pairs = zip(before.scenarios, after.scenarios, strict=True)
+    return any(_differ(first.pnl, second.pnl) for first, second in pairs)
 
 
 def _differ(first: float, second: float) -> bool:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Role: TypeAlias = Literal["flat", "debt", "outright", "mixed", "deposit"]
 _LADDER: Final = (1e3, 1e5, 3e6, 1e8, 3e9)
+_MIXED: Final = 400
+_MIXED_QUICK: Final = 40
 _BALANCES: Final = (1e3, 1e6, 1e9)
 _DEPOSIT: Final = 1e5
 _ENTRIES: Final = (0.9, 1.0, 1.1)
@@ -43,10 +45,11 @@ class Case:
     before: int = -1
 
 
-def make_cases(rulebook: Rulebook, snapshot: Snapshot, *, mixed: int) -> list[Case]:
-    """Return the accounts on which a rulebook is tried."""
-    cases = [*_flat(rulebook, snapshot), *_debts(rulebook, snapshot), *_outrights(rulebook, snapshot)]
-    cases += list(islice(_mixtures(rulebook, snapshot), mixed))
+def make_cases(rulebook: Rulebook, snapshot: Snapshot, *, quick: bool) -> list[Case]:
+    """Return the accounts on which a rulebook is tried; `quick` takes fewer rungs and mixtures."""
+    cases = [*_flat(rulebook, snapshot), *_debts(rulebook, snapshot), *_outrights(rulebook, snapshot, quick=quick)]
+    cases += structures(rulebook, snapshot)
+    cases += list(islice(_mixtures(rulebook, snapshot), _MIXED_QUICK if quick else _MIXED))
     return [*cases, *_deposits(cases, cash_asset(rulebook))]
 
 
@@ -75,16 +78,17 @@ def _debts(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
         yield Case(Account(id=f"{dollars:,.0f} USD of {asset} owed", balances={**cash, **owed}), "debt")
 
 
-def _outrights(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
+def _outrights(rulebook: Rulebook, snapshot: Snapshot, *, quick: bool) -> Iterator[Case]:
     tables = list(_tier_tables(rulebook.document))
     cash = _balance(cash_asset(rulebook), _DEPOSIT)
     for listing in snapshot.listings.values():
-        bounds = _bounds(tables, listing)
+        near_bounds = not quick or listing.kind == InstrumentKind.PERPETUAL
+        bounds = _bounds(tables, listing) if near_bounds else set()
         index = asset_price(listing.underlying)
-        rungs = sorted({*_LADDER, *(near * b * unit for b in bounds for near in _AROUND for unit in (1.0, index))})
+        rungs = sorted({*_LADDER[:: 2 if quick else 1], *(near * b * unit for b in bounds for near in _AROUND for unit in (1.0, index))})
         for side, dollars in product((1, -1), rungs):
             word = "long" if side > 0 else "short"
-            name = f"{word} {dollars:,.0f} USD of {listing.symbol}"
+            name = f"{word} {dollars:,.9g} USD of {listing.symbol}"
             held = (_position(listing, side * dollars),)
             yield Case(Account(id=name, balances=cash, positions=held), "outright", f"{word} {listing.symbol}")
 
@@ -140,13 +144,19 @@ def _mixtures(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
     classes: list[str | None] = [None, *sorted(named_keys(rulebook)["class"])]
     if not listings:
         return
+    # where pegs slip, linear and inverse contracts of one strike have two indices: no venue lists both in one pool
+    steady = asset_price("USDC") == snapshot.assets["USDC"].price
+    kinds = sorted({one.contract for one in listings})
     draw = ((_GOLDEN * n) % 1.0 for n in count(1))
     for number in count():
-        held = _distinct([listings[int(next(draw) * len(listings))] for _ in range(1 + number % 5)])
+        choice = listings if steady else [one for one in listings if one.contract == kinds[number % len(kinds)]]
+        held = _distinct([choice[int(next(draw) * len(choice))] for _ in range(1 + number % 5)])
         positions = [_drawn(one, draw, number) for one in held]
         if rulebook.opposite_positions != "net" and number % 4 == 0:
             positions = _opposite(positions)
-        orders = [_order(held[0], draw)] if number % 2 else []
+        orders = [_order(held[0], draw)] if number % 4 == 1 else []
+        if number % 4 == 3:  # noqa: PLR2004 - orders that would close all, on both sides
+            orders = [_order_of(one.instrument, -one.quantity) for one in positions]
         owed = {} if number % 3 else _balance(assets[number // 3 % len(assets)], -3e4)
         coin = assets[int(next(draw) * len(assets))]
         yield Case(
@@ -160,6 +170,47 @@ def _mixtures(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
             ),
             "mixed",
         )
+
+
+def structures(rulebook: Rulebook, snapshot: Snapshot) -> list[Case]:
+    """Return what offsets: a coin against its future, straddles, verticals, calendars of synthetic forwards."""
+    cash = _balance(cash_asset(rulebook), _DEPOSIT)
+    cases = []
+    for (base, settle), options in _option_grids(snapshot).items():
+        (first, *_, last), strikes = sorted({one[0] for one in options}), sorted({one[1] for one in options})
+        middle, wing = strikes[1], strikes[-1]
+        legs = {
+            "short straddle": {(first, middle, "call"): -1, (first, middle, "put"): -1},
+            "short vertical": {(last, middle, "call"): -1, (last, wing, "call"): 1},
+            "calendar of forwards": {
+                **{(first, middle, "call"): 1, (first, middle, "put"): -1},
+                **{(last, middle, "call"): -1, (last, middle, "put"): 1},
+            },
+        }
+        for name, held in legs.items():
+            at = {key: options[key] for key in held if key in options}
+            positions = tuple(_position(listing, held[key] * 1e6) for key, listing in at.items())
+            case = Account(id=f"{name} of {base} in {settle}", balances=cash, positions=positions)
+            cases.append(Case(case, "mixed"))
+    for listing in snapshot.listings.values():
+        if listing.kind == InstrumentKind.PERPETUAL:
+            coin = _balance(listing.underlying, _DEPOSIT)
+            hedge = (_position(listing, -_DEPOSIT),)
+            name = f"{listing.underlying} against a short {listing.symbol}"
+            cases.append(Case(Account(id=name, balances=coin, positions=hedge), "mixed"))
+    return cases
+
+
+def _option_grids(snapshot: Snapshot) -> dict[tuple[str, str], dict[tuple[float, float, str], Listing]]:
+    """Return the options by expiry (as days), moneyness (forward strike over the index) and type, for each coin."""
+    grids: dict[tuple[str, str], dict[tuple[float, float, str], Listing]] = {}
+    for one in snapshot.listings.values():
+        if one.kind == InstrumentKind.OPTION and one.expiry is not None and one.option_type is not None:
+            days = (one.expiry - snapshot.as_of).days
+            ratio = round((one.strike or 0.0) / (one.forward_price or 1.0), 1)
+            grid = grids.setdefault((one.underlying, one.settlement_asset), {})
+            grid[float(days), ratio, one.option_type.value] = one
+    return grids
 
 
 def _distinct(listings: list[Listing]) -> list[Listing]:
@@ -182,7 +233,11 @@ def _opposite(positions: list[Position]) -> list[Position]:
 
 def _order(listing: Listing, draw: Iterator[float]) -> Order:
     quantity = _contracts(listing, 10 ** (3 + 5 * next(draw)) * (1 if next(draw) < 0.5 else -1))  # noqa: PLR2004 - as above
-    return Order(instrument=listing.symbol, quantity=_amount(quantity), limit_price=_amount(listing.mark_price or 1.0))
+    return _order_of(listing.symbol, _amount(quantity))
+
+
+def _order_of(symbol: str, quantity: Decimal) -> Order:
+    return Order(instrument=symbol, quantity=quantity, limit_price=Decimal(1))
 
 
 def _deposits(cases: Sequence[Case], cash: str) -> Iterator[Case]:

@@ -37,11 +37,11 @@ class Mood:
     confidence: float = 1.0
     vol: float = 0.6
     days: tuple[int, ...] = (8, 150)
-    moneyness: tuple[float, ...] = (0.7, 1.0, 1.4)
+    moneyness: tuple[float, ...] = (0.7, 1.0, 3.4)
 
 
 CALM: Final = Mood()
-STRESSED: Final = Mood(stable_price=0.97, confidence=0.3, vol=1.5, days=(1, 400), moneyness=(0.5, 1.02))
+STRESSED: Final = Mood(stable_price=0.97, confidence=0.3, vol=1.5, days=(1, 400), moneyness=(0.5, 1.0, 1.2))
 
 
 def cash_asset(rulebook: Rulebook) -> str:

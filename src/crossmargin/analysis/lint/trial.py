@@ -9,7 +9,7 @@ import numpy as np
 
 from crossmargin.account import Book
 from crossmargin.analysis.lint.accounts import Case, make_cases
-from crossmargin.analysis.lint.market import Mood, cash_asset, make_snapshot
+from crossmargin.analysis.lint.market import Mood, make_snapshot
 from crossmargin.margin import BookReport, assess_book
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ class Trial:
         return self.report.account_sum(np.asarray(self.report.evaluation.adjusted(requirement)))
 
 
-def try_rulebook(rulebook: Rulebook, mood: Mood, *, mixed: int) -> Trial:
+def try_rulebook(rulebook: Rulebook, mood: Mood, *, quick: bool = False) -> Trial:
     """Return the trial of a rulebook in one market."""
     snapshot = make_snapshot(rulebook, mood)
-    cases = make_cases(rulebook, snapshot, mixed=mixed)
+    cases = make_cases(rulebook, snapshot, quick=quick)
     report = assess_book(Book.from_accounts([case.account for case in cases]), snapshot, rulebook)
     refused = np.zeros(len(cases), dtype=bool)
     refused[list(report.failures)] = True
@@ -101,4 +101,4 @@ def sequence_of(cases: Sequence[Case]) -> dict[str, list[int]]:
     return ladders
 
 
-__all__ = ["Trial", "cash_asset", "money", "sequence_of", "try_rulebook", "worst"]
+__all__ = ["Trial", "money", "sequence_of", "try_rulebook", "worst"]

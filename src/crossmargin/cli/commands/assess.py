@@ -40,7 +40,7 @@ def command(
     if form == "parquet" and output is None:
         raise click.UsageError("--format parquet needs --output FILE")
     loaded = calls.load(accounts, snapshot)
-    rules = calls.rulebook(rulebook)
+    rules = calls.rulebook(rulebook, loaded.snapshot)
     chosen = calls.choose(loaded, names)
     if len(chosen.ids) == 1 or form == "html":
         account = calls.choose_one(chosen, None)
@@ -52,14 +52,13 @@ def _one(account: Account, snapshot: Snapshot, rules: Rulebook, age: float, form
     if form == "html":
         from crossmargin.cli.html_report import html_report
 
-        calls.report(account, snapshot, rules, age)  # refuses what is too old: explain takes any age
         with output_of.working(f"explaining {account.id}"):
-            found = calls.explanation(account, snapshot, rules)
+            found = calls.explanation(account, snapshot, rules, age)
         output_of.emit(html_report(found, calls.unverified_lines(rules)), file)
         return ExitCode.OK
     report = calls.report(account, snapshot, rules, age)
     if form == "json":
-        output_of.emit(output_of.to_json(report), file)
+        output_of.emit(output_of.to_json(calls.report_document(report)), file)
     elif form == "parquet" and file is not None:
         calls.write_parquet([report], file)
     else:

@@ -19,12 +19,19 @@ from crossmargin.cli.exit_codes import ExitCode
     "specs",
     multiple=True,
     metavar="NAME[@DATE]|FILE.toml",
-    help="A rulebook of the comparison; repeat. Without it: the latest of each that is shipped.",
+    help="A rulebook of the comparison; repeat. Without it: each that is shipped.",
 )
 @options.one_account
+@options.age
 @options.output("table", "json")
 def command(
-    accounts: Path, snapshot: Path, specs: tuple[str, ...], account: str | None, form: str, output: Path | None
+    accounts: Path,
+    snapshot: Path,
+    specs: tuple[str, ...],
+    account: str | None,
+    max_quote_age: float,
+    form: str,
+    output: Path | None,
 ) -> int:
     """One account under several rulebooks: required capital, requirements and headroom side by side.
 
@@ -32,11 +39,12 @@ def command(
     """
     loaded = calls.load(accounts, snapshot)
     chosen = calls.choose_one(loaded, account)
-    rules = [calls.rulebook(spec) for spec in specs or calls.latest_specs()]
+    market = loaded.snapshot
+    rules = [calls.rulebook(spec, market) for spec in specs] or calls.in_force(market)
     with output_of.working(f"comparing {len(rules)} rulebooks"):
-        rows = calls.comparison(chosen, loaded.snapshot, rules)
+        rows = calls.comparison(chosen, market, rules, max_quote_age)
     if form == "json":
-        document = calls.stamped(account=chosen.id, as_of=loaded.snapshot.as_of, rows=rows)
+        document = calls.stamped(account=chosen.id, as_of=market.as_of, rows=rows)
         output_of.emit(output_of.to_json(document), output)
     else:
         from crossmargin.cli.tables.compare import comparison_tables

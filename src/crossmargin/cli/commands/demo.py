@@ -38,7 +38,7 @@ def command(output: Path) -> None:
         folder = files("crossmargin.cli").joinpath("demo")
         paths = [stack.enter_context(as_file(folder.joinpath(f"{name}.json"))) for name in ("accounts", "snapshot")]
         loaded = calls.load(paths[0], paths[1])
-    rules = calls.rulebook(DEFAULT_RULEBOOK)
+    rules = calls.rulebook(DEFAULT_RULEBOOK, loaded.snapshot)
     desk = calls.choose_one(loaded, "desk")
     with output_of.working("explaining the desk"):
         found = calls.explanation(desk, loaded.snapshot, rules)
@@ -74,7 +74,7 @@ def _parts(loaded: calls.Loaded, rules: Rulebook, desk: Account, found: Explanat
     changed = calls.what_if(desk, market, rules, wanted)
     yield from what_if_tables(changed.before, changed.after)
     yield _heading(6, "Other rulebooks", "crossmargin compare accounts.json snapshot.json --account desk")
-    others = [calls.rulebook(spec) for spec in calls.latest_specs()]
+    others = calls.in_force(market)
     for name in ("desk", "mission-call", "one-perp"):
         yield from comparison_tables(name, calls.comparison(calls.choose_one(loaded, name), market, others))
 

@@ -14,6 +14,7 @@ from crossmargin.cli import output as output_of
 @options.inputs
 @options.rulebook
 @options.one_account
+@options.age
 @click.option("--all", "whole", is_flag=True, help="Every row of the trees and every scenario.")
 @options.output("table", "json", "html")
 def command(
@@ -21,6 +22,7 @@ def command(
     snapshot: Path,
     rulebook: str,
     account: str | None,
+    max_quote_age: float,
     whole: bool,
     form: str,
     output: Path | None,
@@ -30,10 +32,10 @@ def command(
     Then the scenario tables, Greeks, liquidation prices and capital efficiency of one account.
     """
     loaded = calls.load(accounts, snapshot)
-    rules = calls.rulebook(rulebook)
+    rules = calls.rulebook(rulebook, loaded.snapshot)
     chosen = calls.choose_one(loaded, account)
     with output_of.working(f"explaining {chosen.id}"):
-        found = calls.explanation(chosen, loaded.snapshot, rules)
+        found = calls.explanation(chosen, loaded.snapshot, rules, max_quote_age)
     if form == "json":
         output_of.emit(output_of.to_json(found), output)
     elif form == "html":

@@ -31,7 +31,7 @@ def command(
     """
     loaded = calls.load(accounts, snapshot)
     chosen = calls.choose_one(loaded, account)
-    computed = calls.report(chosen, loaded.snapshot, calls.rulebook(rulebook), max_quote_age)
+    computed = calls.report(chosen, loaded.snapshot, calls.rulebook(rulebook, loaded.snapshot), max_quote_age)
     rows = calls.reconciliation(chosen, computed)
     if form == "json":
         document = calls.stamped(rulebook=computed.rulebook, as_of=computed.as_of, account=chosen.id, rows=rows)

@@ -20,6 +20,7 @@ from crossmargin.cli import output as output_of
 @click.option("--deposit", "deposits", multiple=True, metavar="ASSET:AMOUNT", help="Deposit; negative withdraws.")
 @click.option("--shock", "shocks", multiple=True, metavar="NAME=MOVE,...", help="Joint shock of the market.")
 @click.option("--fee", default="0", show_default=True, metavar="RATE", help="Fee of the trades, of their notional.")
+@options.age
 @options.output("table", "json")
 def command(  # noqa: PLR0917  # click passes them by keyword
     accounts: Path,
@@ -31,6 +32,7 @@ def command(  # noqa: PLR0917  # click passes them by keyword
     deposits: tuple[str, ...],
     shocks: tuple[str, ...],
     fee: str,
+    max_quote_age: float,
     form: str,
     output: Path | None,
 ) -> None:
@@ -55,8 +57,8 @@ def command(  # noqa: PLR0917  # click passes them by keyword
     if wanted == calls.Wanted():
         raise click.UsageError("nothing to change: give --add, --order, --deposit or --shock")
     loaded = calls.load(accounts, snapshot)
-    rules = calls.rulebook(rulebook)
-    found = calls.what_if(calls.choose_one(loaded, account), loaded.snapshot, rules, wanted)
+    rules = calls.rulebook(rulebook, loaded.snapshot)
+    found = calls.what_if(calls.choose_one(loaded, account), loaded.snapshot, rules, wanted, max_quote_age)
     if form == "json":
         output_of.emit(output_of.to_json(calls.what_if_document(found)), output)
         return

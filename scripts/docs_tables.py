@@ -1,0 +1,127 @@
+"""Tables of the documentation that are made from the code; a test compares them with the pages.
+
+Run it after a change of the vocabulary, the rulebooks, the exit codes or the reasons: python scripts/docs_tables.py
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from crossmargin.cli.exit_codes import MEANINGS
+from crossmargin.cli.refusals import HINTS
+from crossmargin.margin.vocabulary import FUNCTIONS, MEASURES
+from crossmargin.sources import list_rulebooks, load_rulebook
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = re.compile(r"(<!-- (?P<name>[\w-]+): begin -->\n).*?(<!-- (?P=name): end -->)", re.DOTALL)
+
+_FUNCTIONS = {
+    "min": ("min(a, b, ...)", "the least of two or more"),
+    "max": ("max(a, b, ...)", "the greatest of two or more"),
+    "abs": ("abs(x)", "the amount without its sign"),
+    "sqrt": ("sqrt(x)", "square root"),
+    "exp": ("exp(x)", "exponential"),
+    "log": ("log(x)", "natural logarithm"),
+    "clip": ("clip(x, low, high)", "x, held between two bounds"),
+    "when": ("when(a < b, x, y)", "x where the comparison holds, else y"),
+    "ceil": ("ceil(x, unit)", "x rounded up to a multiple of unit"),
+    "floor": ("floor(x, unit)", "x rounded down to a multiple of unit"),
+    "marginal": ("marginal(t, x)", "progressive: each part of x at its own tier's rate"),
+    "step": ("step(t, x)", "the rate of the tier that holds x; a bound belongs to the tier below it"),
+    "ramp": ("ramp(t, x)", "piecewise linear through the points (bound, rate), flat outside"),
+    "lognormal_es_up": ("lognormal_es_up(p, mean, sd)", "mean of the upper tail of a lognormal"),
+    "lognormal_es_down": ("lognormal_es_down(p, mean, sd)", "mean of its lower tail"),
+    "largest": ("largest(x)", "the largest of the finer rows of a line or measure"),
+    "root": ("root(x, rho)", "square root of the sum of rho x_i x_j over finer rows, with 1 in place of rho for i = j"),
+}
+
+_WORDS = (
+    ("`option` `perpetual` `future` `spot` `asset`", "the kind; a balance is a leg of kind `asset`"),
+    ("`call` `put`", "options of that type"),
+    ("`long` `short`", "the sign of the holding"),
+    ("`linear` `inverse` `quanto`", "how a contract settles; no balances"),
+    ("`cash` `coin`", "balances in the pool's reporting asset, and all other balances"),
+    ("`debt`", "negative balances"),
+    ("your own", "words declared in `[tags]`"),
+)
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of a page."""
+    lines = [list(heads), ["---"] * len(list(heads)), *map(list, rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def measures() -> str:
+    """The measures, those that sum first."""
+    rows = (
+        (f"`{m.name}`", "of the pool" if m.level == "account" else "sums" if m.extensive else "equal", m.dimension, m.text)
+        for m in MEASURES.values()
+    )
+    return table(("measure", "across a row", "dimension", "meaning"), rows)
+
+
+def functions() -> str:
+    """The functions of the expression language."""
+    return table(("function", "result"), ((f"`{_FUNCTIONS[name][0]}`", _FUNCTIONS[name][1]) for name in FUNCTIONS))
+
+
+def words() -> str:
+    """The words of `of`."""
+    return table(("word", "selects"), _WORDS)
+
+
+def rulebooks(pages: str) -> str:
+    """The shipped rulebooks with their dates; `pages` is where the venues' pages stand."""
+    dates: dict[str, list[str]] = {}
+    for shipped in list_rulebooks():
+        dates.setdefault(shipped.name, []).append(str(shipped.effective_from))
+    rows = []
+    for name, days in dates.items():
+        rules = load_rulebook(name)
+        pools = {"account": "one for the account", "settlement_asset": "one for each settlement asset"}
+        span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)})"
+        rows.append((f"[`{name}`]({pages}{name}.md)", rules.title, span, pools.get(rules.pool_by, rules.pool_by)))
+    return table(("rulebook", "what it is", "dates", "pools"), rows)
+
+
+def exit_codes() -> str:
+    """The exit codes."""
+    return table(("code", "meaning"), ((f"{code.value}", text) for code, text in MEANINGS.items()))
+
+
+def reasons() -> str:
+    """The reasons of refusals and what the command line advises."""
+    return table(("reason", "what to do"), ((f"`{reason.value}`", hint) for reason, hint in HINTS.items()))
+
+
+def filled(text: str, pages: str = "venues/") -> str:
+    """A page with its tables made anew."""
+    made = {
+        "measures": measures,
+        "functions": functions,
+        "words": words,
+        "rulebooks": lambda: rulebooks(pages),
+        "exit-codes": exit_codes,
+        "reasons": reasons,
+    }
+    return MARK.sub(lambda found: f"{found[1]}\n{made[found['name']]()}\n{found[3]}", text)
+
+
+def tables_of(path: Path) -> str:
+    """The text that a page should have."""
+    prefix = {"README.md": "docs/venues/", "docs/venues/index.md": ""}
+    return filled(path.read_text(encoding="utf-8"), prefix.get(path.relative_to(ROOT).as_posix(), "venues/"))
+
+
+def main() -> None:
+    """Write the tables into the pages."""
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = tables_of(path)
+        if text != path.read_text(encoding="utf-8"):
+            path.write_text(text, encoding="utf-8")
+            print(f"written: {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
