@@ -14,10 +14,16 @@ from crossmargin._version import __version__
 
 if TYPE_CHECKING:
     from crossmargin.account import Account, Book, Order, Position
-    from crossmargin.analysis import compare, explain, reconcile, run_conformance, what_if
+    from crossmargin.analysis.compare import compare
+    from crossmargin.analysis.conformance import run_conformance
+    from crossmargin.analysis.explain import explain
+    from crossmargin.analysis.reconcile import reconcile
+    from crossmargin.analysis.whatif import what_if
     from crossmargin.errors import CrossmarginError, Failure, FailureReason, InputError, RulebookError
     from crossmargin.instruments import ContractKind, Instrument, InstrumentKind, OptionType
-    from crossmargin.margin import BookReport, MarginReport, Rulebook, assess, assess_book, resolve
+    from crossmargin.margin import MarginReport, Rulebook
+    from crossmargin.margin.assess import BookReport, assess, assess_book
+    from crossmargin.margin.resolve import resolve
     from crossmargin.market import AssetQuote, Listing, Snapshot
     from crossmargin.sources import load_accounts, load_rulebook, load_snapshot
 else:

@@ -1,8 +1,8 @@
 """An options desk by a fixed rule, held through recorded chains and hedged to zero delta at each of them.
 
-For each of three expiries: short the strangle nearest to 25 delta, long half as many wings nearest to 8 delta, all chosen on the
-first chain. The hedge is a perpetual; its gains are settled into the balance when it is traded, as the venue does
-daily. Collateral is coins and USDC. The same desk in dollars is `Holding.linear`: twins that pay the same.
+For each of three expiries: short the strangle nearest to 12 delta, long half as many wings nearest to 4 delta, all
+chosen on the first chain. The hedge is a perpetual; its gains are settled into the balance whenever it is traded.
+Collateral is coins and USDC. `Holding.linear` is the same desk in contracts settled in USDC, which pay the same.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,10 @@ from crossmargin.pricing.greeks import greeks
 from tests.shared.deribit_chain import Chain, linear
 
 EXPIRIES = tuple(datetime(2026, month, day, 8, tzinfo=UTC) for month, day in ((2, 13), (2, 27), (3, 27)))
-SOLD, BOUGHT = 0.15, 0.05  # deltas
-WINGS = {True: 1.0, False: 0.5}  # bought for each sold: every call, every other put
+LEGS = ((0.12, -1.0), (0.04, 0.5))  # delta, lots
 LOT = {"BTC": 10.0, "ETH": 300.0}
-COINS = {"BTC": 5.0, "ETH": 150.0}
-DOLLARS = 500_000.0
+COINS = {"BTC": 12.0, "ETH": 360.0}
+DOLLARS = 400_000.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Holding:
             quantity=_decimal(self.hedge * self.index),
             entry_price=_decimal(self.index),
         )
-        return self._account({name: quantity for name, quantity in self.options.items()}, hedge, self.coins, self.dollars)
+        return self._account(self.options, hedge, self.coins, self.dollars)
 
     def linear(self) -> Account:
         """The same in contracts settled in USDC: what the hedge gained is in dollars, the coins stay as they were."""
@@ -55,6 +54,11 @@ class Holding:
         )
         options = {linear(name): quantity for name, quantity in self.options.items()}
         return self._account(options, hedge, COINS[self.currency], self.linear_dollars)
+
+    def scaled(self, share: float) -> "Holding":
+        """The same desk with a share of its options and hedge, balances kept."""
+        options = {name: share * quantity for name, quantity in self.options.items()}
+        return replace(self, options=options, hedge=share * self.hedge)
 
     def _account(self, options: dict[str, float], hedge: Position, coins: float, dollars: float) -> Account:
         held = tuple(Position(instrument=name, quantity=_decimal(quantity)) for name, quantity in options.items())
@@ -104,7 +108,7 @@ def _chosen(chain: Chain) -> dict[str, float]:
         of_expiry = np.asarray([moment == expiry for moment in chain.expiry])
         for call in (True, False):
             rows = np.flatnonzero(of_expiry & (chain.call == call))
-            for delta, lots in ((SOLD, -1.0), (BOUGHT, WINGS[call])):
+            for delta, lots in LEGS:
                 nearest = rows[np.argmin(np.abs(np.abs(chain.delta[rows]) - delta))]
                 chosen[chain.symbol(int(nearest))] = lots * LOT[chain.currency]
     return chosen

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossmargin.liquidation import liquidation_prices
 from crossmargin.margin import Rulebook
 from crossmargin.sources import load_rulebook
 from tests.shared.hyperliquid import COINS, Floats, Held, Market, Recorded, read, without_isolated
 
 pytestmark = pytest.mark.shared
 
+CRASH = datetime(2026, 2, 5, 19, 52, 44, tzinfo=UTC)  # BTC near 64,000, 12 % down on the day
 WITHIN = 1e-6  # of the recorded price, which holds 24 bits: half a unit there is 3e-8
 
 
@@ -90,13 +92,36 @@ def test_large_positions_prove_the_tiers(predictions: list[Prediction]) -> None:
     assert max(errors) <= WITHIN
 
 
+def test_the_engines_own_liquidation_prices_are_the_venues(
+    moments: dict[datetime, list[Recorded]], rulebook: Rulebook
+) -> None:
+    """The same by `liquidation_prices` itself, where a recorded price lies within what it scans, 0.05 to 10 times."""
+    two = (account for account in map(without_isolated, moments[CRASH]) if len(account.checked) > 1)
+    accounts = [account for account in two if len(account.positions) <= 5]  # every coin held is a path to scan
+    market = Market(CRASH, accounts, rulebook)
+    market.infer_cash()
+    errors = []
+    for row, account in enumerate(accounts):
+        found = {
+            price.underlying: price
+            for price in liquidation_prices(market.resolved, rulebook, row)
+            if price.pool == "cross"
+        }
+        for held in account.others:
+            assert held.liquidation_price is not None
+            if 0.06 < held.liquidation_price / held.mark_price < 9:
+                price = found[held.coin].below if held.side > 0 else found[held.coin].above
+                errors.append(np.inf if price is None else abs(price / held.liquidation_price - 1))
+    assert len(errors) > 50
+    assert np.mean(np.asarray(errors) <= WITHIN) >= 0.95
+
+
 def test_other_coins_prove_their_maximum_leverages(
     moments: dict[datetime, list[Recorded]], rulebook: Rulebook
 ) -> None:
     """Through the crash: the cash inferred from BTC, ETH or SOL predicts every other coin's liquidation price."""
-    moment = datetime(2026, 2, 5, 19, 52, 44, tzinfo=UTC)
-    accounts = [account for account in map(without_isolated, moments[moment]) if account.checked]
-    market = Market(moment, accounts, rulebook)
+    accounts = [account for account in map(without_isolated, moments[CRASH]) if account.checked]
+    market = Market(CRASH, accounts, rulebook)
     market.infer_cash()
     rest = [
         [held for held in account.positions if held.coin not in COINS and held.liquidation_price is not None]

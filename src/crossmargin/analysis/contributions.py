@@ -74,7 +74,9 @@ def contributions(resolved: Resolved, rulebook: Rulebook) -> tuple[Contribution,
     if not homogeneous.all():
         along = _integrated(ray, at, _by_unit(resolved, slopes), scale)
         legs = homogeneous[resolved.legs.unit]
-        sums = _Sums(np.where(legs, euler, along.by_leg), np.where(homogeneous, 0.0, along.jump))
+        # what rounding leaves of an interval around a kink is no jump
+        jump = np.where(homogeneous | (np.abs(along.jump) <= _CLOSE * scale), 0.0, along.jump)
+        sums = _Sums(np.where(legs, euler, along.by_leg), jump)
     return tuple(
         row
         for unit in range(len(resolved.units))

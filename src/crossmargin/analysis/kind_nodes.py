@@ -159,6 +159,12 @@ def worst_side_node(grower: Grower, line: Line, requirement: str, row: int) -> F
     )  # fmt: skip
 
 
+def other_node(grower: Grower, line: Line, requirement: str, row: int) -> FormulaNode:
+    """Return the node of a kind from outside: its value, as it cannot say how it came to it."""
+    value = float(np.asarray(grower.evaluation.line(line.name, requirement))[row])
+    return _node(grower, line, requirement, row, expression="result", figures={"result": value})
+
+
 KIND_NODES: Mapping[str, Callable[[Grower, Line, str, int], FormulaNode | None]] = MappingProxyType(
     {
         "scan": scan_node,

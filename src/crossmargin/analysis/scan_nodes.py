@@ -107,9 +107,10 @@ class _Descent:
             unverified |= reading.unverified
             return parameter_name
 
-        if level in self.spec.close_out:
+        shocked = self.shocked(place) if level in self.spec.close_out else 0.0
+        if shocked:  # a row without options has nothing to close out
             slopes = self.spec.close_out[level]
-            found["shocked_value"] = self.shocked(place)
+            found["shocked_value"] = shocked
             gain, loss = add("close_gain", slopes, "gain"), add("close_loss", slopes, "loss")
             expression = f"{name} + (when(shocked_value > 0, {gain}, {loss}) - 1) * shocked_value"
         for number, slopes in enumerate(self.folds(level)):
@@ -126,8 +127,9 @@ class _Descent:
     def value(self, level: str, place: Place, below: float) -> float:
         """Return the row's P&L after its slopes."""
         x = below
-        if level in self.spec.close_out:
-            slopes, shocked = self.spec.close_out[level], self.shocked(place)
+        shocked = self.shocked(place) if level in self.spec.close_out else 0.0
+        if shocked:
+            slopes = self.spec.close_out[level]
             slope = self.number(slopes, "gain", place) if shocked > 0 else self.number(slopes, "loss", place)
             x += (slope - 1.0) * shocked
         for slopes in self.folds(level):

@@ -107,10 +107,10 @@ class Grower:
         return self._lines[key]
 
     def _grown_line(self, line: Line, requirement: str, row: int) -> FormulaNode | None:
-        from crossmargin.analysis.kind_nodes import KIND_NODES  # noqa: PLC0415 (kinds grow lines again)
+        from crossmargin.analysis.kind_nodes import KIND_NODES, other_node  # noqa: PLC0415 (kinds grow lines again)
 
-        if line.kind in KIND_NODES:
-            return KIND_NODES[line.kind](self, line, requirement, row)
+        if line.kind != "is":
+            return KIND_NODES.get(line.kind, other_node)(self, line, requirement, row)
         place = self.place(line, requirement, row)
         return None if place is None else self.node(line.spec, line.name, place, kind="is")
 

@@ -39,6 +39,6 @@ def lint(rules: Rulebook) -> list[dict[str, str]]:
 
     found = findings_of(rules)
     return [
-        *({"severity": f.severity, "rule": f.rule.value, "where": f.path, "what": f.message} for f in found),
-        *({"severity": "note", "rule": "", "where": d.source, "what": f"known defect: {d.what}"} for d in rules.known_defects),
+        *({"severity": f.severity, "where": f.path, "what": f"{f.message} ({f.rule})"} for f in found),
+        *({"severity": "note", "where": d.source, "what": f"known defect: {d.what}"} for d in rules.known_defects),
     ]

@@ -12,6 +12,7 @@ from crossmargin.liquidation.paths import path_moves
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.model import MAINTENANCE
 from crossmargin.margin.states import moved
+from crossmargin.margin.tape import segment_sum
 from crossmargin.margin.trigger import coverage, trigger_distance
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ UNDEFINED = -1
 FLIPPED = 0
 SAFE = 1
 TRIGGER, BANKRUPTCY = 0, 1
+_ROUNDING = 1e-13  # of the gross value held today
 _LEGS_AT_ONCE = 40_000  # keeps a tiled book in tens of megabytes
 
 
@@ -56,6 +58,7 @@ class Probe:
         self.resolved = resolved
         self.rulebook = rulebook
         self.paths = paths
+        self.rounding = _rounding(resolved, rulebook)
 
     def at(self, which: Ints, multiple: Floats) -> Levels:
         """Return what the engine says at each (path, multiple)."""
@@ -83,6 +86,8 @@ class Probe:
         # adjusted - maintenance is nearer to a line than a ratio; where its sign is the trigger's, it is what is solved
         headroom = adjusted - maintenance
         usable = bool(np.all((headroom < 0) == holds))
+        if usable:
+            holds = headroom < -np.tile(self.rounding, count)
         state = np.stack([~holds, equity >= 0], axis=-1).astype(np.int64)
         state[~defined] = UNDEFINED
         shape = (count, units)
@@ -94,6 +99,17 @@ class Probe:
             state.reshape(*shape, 2),
             np.stack([headroom if usable else distance, equity], axis=-1).reshape(*shape, 2),
         )
+
+
+def _rounding(resolved: Resolved, rulebook: Rulebook) -> Floats:
+    """Return how far below 0 rounding alone may bring a pool's headroom, >= 0 [units].
+
+    A paid-up option is charged its whole value, so that its headroom is 0 at every price but for the last digits:
+    those are no liquidation price.
+    """
+    evaluation = Evaluation(resolved, rulebook)
+    gross = segment_sum(np.abs(evaluation.measures["equity"]), resolved.legs.unit, len(resolved.units))
+    return np.asarray(_ROUNDING * (gross + np.abs(evaluation.requirement(MAINTENANCE))))
 
 
 def alone(resolved: Resolved, account: int) -> Resolved:

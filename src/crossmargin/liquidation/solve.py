@@ -101,7 +101,7 @@ def _nearest(levels: list[float]) -> tuple[float | None, float | None]:
 
 def _regions(scan: Scan, unit: int, brackets: list[Bracket]) -> list[tuple[float, float]]:
     """Return the intervals of multiples in which the trigger does not hold."""
-    flips = sorted((b.low, b.state_low) for b in brackets if b.criterion == TRIGGER)
+    flips = sorted((_flip(b), b.state_low) for b in brackets if b.criterion == TRIGGER)
     start = LOWEST if scan.state[0, unit, TRIGGER] == SAFE else None
     regions = []
     for level, state_low in flips:

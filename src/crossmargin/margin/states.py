@@ -197,6 +197,8 @@ def _with_funding(resolved: Resolved, moves: Moves) -> Resolved:
     c, legs = resolved.contracts, resolved.legs
     per_copy = legs.contract.shape[0] // resolved.copies
     rate = np.repeat(np.broadcast_to(np.asarray(moves.funding, dtype=np.float64), resolved.copies), per_copy)
-    notional = c.multiplier * np.where(c.inverse, 1.0 / c.mark, c.mark)
-    paid = rate * legs.quantity * np.where(c.kind == PERPETUAL, notional, 0.0)[legs.contract]
+    perpetual = c.kind == PERPETUAL
+    mark = np.where(perpetual, c.mark, 1.0)
+    notional = np.where(perpetual, c.multiplier * np.where(c.inverse, 1.0 / mark, mark), 0.0)
+    paid = rate * legs.quantity * notional[legs.contract]
     return replace(resolved, legs=replace(legs, accrued=legs.accrued - paid))

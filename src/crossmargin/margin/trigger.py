@@ -26,7 +26,7 @@ STATES = (AccountState.HEALTHY, AccountState.MARGIN_CALL, AccountState.LIQUIDATA
 
 def coverage(adjusted: Floats, maintenance: Floats, equity: Floats) -> Floats:
     """Return adjusted equity over maintenance margin [units]; without a requirement +inf, or -inf below zero equity."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = adjusted / maintenance
     return np.where(maintenance > 0, ratio, np.where(equity >= 0, np.inf, -np.inf))
 

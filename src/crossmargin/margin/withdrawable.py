@@ -41,8 +41,7 @@ def withdrawable_amounts(resolved: Resolved, rulebook: Rulebook, account: int) -
         quantity = tiled.legs.quantity.copy()
         quantity[place] -= amount
         evaluation = Evaluation(tiled, rulebook, quantity, shared=shared)
-        left: Floats = evaluation.adjusted(INITIAL) - evaluation.requirement(INITIAL)
-        return left[unit]
+        return np.asarray((evaluation.adjusted(INITIAL) - evaluation.requirement(INITIAL))[unit])
 
     amounts = last_nonnegative(headroom, legs.quantity[rows])
     original = np.flatnonzero(resolved.units.account == account)

@@ -1,8 +1,8 @@
 """Keyed tables that stand in a CSV file beside the rulebook: read in before the rulebook is parsed.
 
-``brackets = { by = "instrument", file = "brackets@2026-01-20.csv" }`` names a file with the header ``key,value`` (a number
-for each key) or ``key,upto,rate`` (tiers for each key, the last bound ``inf``). Entries that the table states itself
-stand beside those of the file; a key in both is an error.
+``brackets = { by = "instrument", file = "brackets@2026-01-20.csv" }`` names a file with the header ``key,value`` (a
+number for each key) or ``key,upto,rate`` (tiers for each key, the last bound ``inf``). Entries that the table states
+itself stand beside those of the file; a key in both is an error.
 """
 
 from __future__ import annotations

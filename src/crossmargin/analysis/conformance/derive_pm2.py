@@ -208,7 +208,7 @@ def _changes(document: Fields, case: Fields, portfolio: Fields, coins: _Coins) -
         holder, name, _ = _component(document, case, component)
         values[entry] = holder.needed(name).number(key)
     holder, name, _ = _component(document, case, "scenarios")
-    values["scenarios.all"] = [_block(row) for row in holder.objects(name)]
+    values["scenarios.all"] = _blocks(holder.objects(name))
     holder, name, _ = _component(document, case, "basis_contingency")
     basis = holder.needed(name)
     moves = [basis.number("spot_up") - 1.0, basis.number("spot_down") - 1.0]
@@ -219,6 +219,17 @@ def _changes(document: Fields, case: Fields, portfolio: Fields, coins: _Coins) -
         shares = {name: row.number(key) for name, row in rows}
         values[f"charges.haircuts.{entry}"] = {"by": "asset", **shares, "default": 0}
     return values
+
+
+def _blocks(rows: list[Fields]) -> list[dict[str, Any]]:
+    """Return the scenarios in the case's order; after them a weightless one for each vol shock that it leaves out.
+
+    The rulebook refuses a shocked vol that no scenario uses, and a scenario without weight gains and loses nothing.
+    """
+    blocks = [_block(row) for row in rows]
+    used = {block["vol"][0] for block in blocks}
+    left_out = [vol for vol in _VOLS.values() if vol not in used]
+    return [*blocks, *({"spot": [0.0], "vol": [vol], "weight": [0.0]} for vol in left_out)]
 
 
 def _block(row: Fields) -> dict[str, Any]:

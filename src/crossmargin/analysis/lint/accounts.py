@@ -1,4 +1,4 @@
-"""The accounts of lint: flat ones, single balances and debts, ladders of outrights, and mixtures; no chance involved."""
+"""The accounts of lint: flat ones, single balances and debts, ladders of outrights, mixtures; no chance involved."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _AROUND: Final = (0.999, 1.001)
 class Case:
     """One account and what is tried with it.
 
-    `group` is what a rung belongs to, rungs ordered by rising quantity; `before` of a deposit is the place of the account
-    without it.
+    `group` is the ladder that a rung belongs to, rungs in rising quantity; `before` of a deposit is the place of the
+    account without it.
     """
 
     account: Account
@@ -85,8 +85,9 @@ def _outrights(rulebook: Rulebook, snapshot: Snapshot, *, quick: bool) -> Iterat
         near_bounds = not quick or listing.kind == InstrumentKind.PERPETUAL
         bounds = _bounds(tables, listing) if near_bounds else set()
         index = asset_price(listing.underlying)
-        rungs = sorted({*_LADDER[:: 2 if quick else 1], *(near * b * unit for b in bounds for near in _AROUND for unit in (1.0, index))})
-        for side, dollars in product((1, -1), rungs):
+        around = {near * bound * unit for near, bound, unit in product(_AROUND, bounds, (1.0, index))}
+        rungs = around.union(_LADDER[:: 2 if quick else 1])
+        for side, dollars in product((1, -1), sorted(rungs)):
             word = "long" if side > 0 else "short"
             name = f"{word} {dollars:,.9g} USD of {listing.symbol}"
             held = (_position(listing, side * dollars),)
@@ -183,8 +184,10 @@ def structures(rulebook: Rulebook, snapshot: Snapshot) -> list[Case]:
             "short straddle": {(first, middle, "call"): -1, (first, middle, "put"): -1},
             "short vertical": {(last, middle, "call"): -1, (last, wing, "call"): 1},
             "calendar of forwards": {
-                **{(first, middle, "call"): 1, (first, middle, "put"): -1},
-                **{(last, middle, "call"): -1, (last, middle, "put"): 1},
+                (first, middle, "call"): 1,
+                (first, middle, "put"): -1,
+                (last, middle, "call"): -1,
+                (last, middle, "put"): 1,
             },
         }
         for name, held in legs.items():

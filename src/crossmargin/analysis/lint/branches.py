@@ -110,5 +110,3 @@ def _of(parameter: Parameter, at: Path, requirement: str) -> Iterator[tuple[Path
             yield (*at, requirement), part
     elif isinstance(parameter, Formula):
         yield at, parameter
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,10 +82,10 @@ def _deposits(trial: Trial) -> Iterator[Finding]:
 def _ladders(trial: Trial) -> Iterator[Finding]:
     """The maintenance requirement of one outright never falls as its quantity grows; one finding is enough."""
     required = trial.required(MAINTENANCE)
-    rungs = [(low, high) for ladder in sequence_of(trial.cases).values() for low, high in zip(ladder, ladder[1:])]
+    rungs = [pair for ladder in sequence_of(trial.cases).values() for pair in pairwise(ladder)]
     if not rungs:
         return
-    lower, upper = (np.asarray(places, dtype=np.int64) for places in zip(*rungs))
+    lower, upper = np.asarray(rungs, dtype=np.int64).T
     fall = np.zeros(len(trial.cases))
     fall[upper] = required[lower] - required[upper]
     account = worst(~trial.refused, fall, trial.tolerance)
@@ -102,5 +103,5 @@ def _requirements(trial: Trial) -> Iterator[Finding]:
     account = worst(~trial.refused, initial - maintenance, trial.tolerance)
     if account is not None:
         figures = f"{money(initial[account])} against {money(maintenance[account])} {trial.unit}"
-        message = f"{trial.name(account)} has more initial than maintenance headroom, {figures}; raise what initial asks"
+        message = f"{trial.name(account)} has more initial than maintenance headroom: {figures}; raise the initial"
         yield Finding(rule=LintRule.INITIAL_COVERS_MAINTENANCE, path=f"requirement.{INITIAL}", message=message)

@@ -82,8 +82,9 @@ def _constants(parameter: Parameter | None, at: Path) -> Iterator[tuple[Path, fl
         for name, part in parameter.by_requirement.items():
             yield from _constants(part, (*at, name))
     elif isinstance(parameter, Keyed):
-        for key, part in {**parameter.entries, "default": parameter.default}.items():
-            yield from _constants(part, (*at, key))
+        for key, entry in parameter.entries.items():
+            yield from _constants(entry, (*at, key))
+        yield from _constants(parameter.default, (*at, "default"))
 
 
 def _haircut(trial: Trial, line: Line) -> Iterator[Finding]:
@@ -147,11 +148,11 @@ def _slope(trial: Trial, line: Line, level: str, slopes: Slopes, side: str) -> F
             continue
         if side == "gain" and value.max() > 1.0 + _ROUNDING:
             told = f"a long is closed out at {value.max():.6g} times its value"
-            message = f"{told}, above it: that favours the trader; are the two slopes swapped? keep the gain's at most 1"
+            message = f"{told}, above it, in the trader's favour; is it swapped with the loss? keep it at most 1"
             return Finding(rule=LintRule.LONG_CLOSES_OUT_LOWER, path=path, message=message)
         if side == "loss" and value.min() < 1.0 - _ROUNDING:
             told = f"a short is closed out at {value.min():.6g} times its value"
-            message = f"{told}, below it: that favours the trader; are the two slopes swapped? keep the loss's at least 1"
+            message = f"{told}, below it, in the trader's favour; is it swapped with the gain? keep it at least 1"
             return Finding(rule=LintRule.SHORT_CLOSES_OUT_HIGHER, path=path, message=message)
     return None
 
@@ -169,7 +170,9 @@ def _scenarios(trial: Trial, name: str) -> Iterator[Finding]:
             path = dotted(("scenarios", name, str(number), "weight"))
             yield Finding(rule=LintRule.WEIGHT_WITHIN_ONE, path=path, message=message)
         if spot.size and np.nanmin(spot, initial=0.0) <= -1.0:
-            message = f"a price moves by {np.nanmin(spot):.6g} of itself after scale: a move is above -1; narrow the axis"
+            message = (
+                f"after scale a price moves by {np.nanmin(spot):.6g} of itself: a move is above -1; narrow the axis"
+            )
             path = dotted(("scenarios", name, str(number), "spot"))
             yield Finding(rule=LintRule.PRICE_STAYS_POSITIVE, path=path, message=message)
 

@@ -25,7 +25,7 @@ _NAMED_DEPTH = {"charges": 3, "values": 3}  # charges.LINE.PARAMETER; parameters
 
 
 class ProvenanceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One number of a rulebook: its dotted entry, its value, the source that covers it ("" for none), and whether public."""
+    """One number: its dotted entry, its value, the source that covers it ("" for none), whether nothing confirms it."""
 
     path: str
     value: float
@@ -54,10 +54,10 @@ def document_findings(rulebook: Rulebook) -> Iterator[Finding]:
             message = f"nothing cites source {key}; name it beside the numbers that it covers, or delete it"
             path = dotted(("sources", key))
             yield Finding(rule=LintRule.SOURCE_USED, path=path, message=message, severity="warning")
-    for path, numbers in unverified_entries(rulebook).items():
+    for entry, numbers in unverified_entries(rulebook).items():
         told = "its number" if numbers == 1 else f"its {numbers} numbers"
         message = f"no public source confirms {told}; check before relying on it"
-        yield Finding(rule=LintRule.VERIFIED, path=dotted(path), message=message, severity="note")
+        yield Finding(rule=LintRule.VERIFIED, path=dotted(entry), message=message, severity="note")
 
 
 def unverified_entries(rulebook: Rulebook) -> dict[Path, int]:

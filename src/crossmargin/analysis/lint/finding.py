@@ -65,9 +65,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def declared(findings: Iterable[Finding], rulebook: Rulebook) -> list[Finding]:
     """Return the findings with those that the rulebook declares turned into notes.
 
-    A known defect says in backticks what it covers: rules (```charge_not_negative```), entries
-    (```charges.scan.close_out```, with all below it), or both; then both must fit. A defect that names an entry or a rule
-    where nothing is found is a warning: it was put right, or it is misspelt.
+    The text of a known defect names in backticks what it covers: rules (`charge_not_negative`), entries with all below
+    them (`charges.scan.close_out`), or both; then both must fit. One that names something where nothing is found is a
+    warning: it was put right, or it is misspelt. One that names nothing covers nothing.
     """
     defects = [_Declared(defect) for defect in rulebook.known_defects]
     result = []

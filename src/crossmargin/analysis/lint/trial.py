@@ -78,7 +78,8 @@ def _gross(report: BookReport) -> Floats:
     measures, legs, units = report.evaluation.measures, report.resolved.legs, report.resolved.units
     held = np.abs(np.asarray(measures["notional"])) + np.abs(np.asarray(measures["mark_value"]))
     held = np.nan_to_num(held) * units.numeraire[legs.unit]
-    return np.bincount(units.account[legs.unit], weights=held, minlength=len(report))
+    total = np.bincount(units.account[legs.unit], weights=held, minlength=len(report))
+    return np.asarray(total, dtype=np.float64)
 
 
 def worst(accounts: Flags, shortfall: Floats, tolerance: Floats | float) -> int | None:

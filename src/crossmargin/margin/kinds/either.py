@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossmargin.errors import FailureReason
 from crossmargin.margin.kinds.kind import Kind
 from crossmargin.margin.tape import plain
 from crossmargin.scenarios import SPOT
@@ -46,19 +47,21 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     found: list[tuple[int, int, float, float]] = []
     for order, amount in zip(orders.tolist(), reserve.tolist(), strict=True):
         contract, owner = legs.contract[order], int(legs.unit[order])
-        choices = [
-            _added(columns, place.get((owner, int(a))), amount)
-            for a in (c.own_asset[contract], c.quote_asset[contract])
-        ]
-        worth[owner] += min(choices)
-        found.append((owner, order, *choices))
+        rows = [place.get((owner, int(a))) for a in (c.own_asset[contract], c.quote_asset[contract])]
+        if rows[0] is None or rows[1] is None:
+            message = "an open spot order needs a balance in both of its assets: the table has weights for balances only"
+            evaluation.fail(np.asarray([owner]), FailureReason.UNKNOWN_PARAMETER, message)
+            continue
+        base, quote = _added(columns, rows[0], amount), _added(columns, rows[1], amount)
+        worth[owner] += min(base, quote)
+        found.append((owner, order, base, quote))
     evaluation.details[key] = found
     return worth
 
 
-def _added(columns: list[Floats], row: int | None, amount: float) -> float:
+def _added(columns: list[Floats], row: int, amount: float) -> float:
     """Return what an amount adds to the worth of one asset's balance."""
-    balance, asset_worth, liability_worth = (0.0, 1.0, 1.0) if row is None else (float(c[row]) for c in columns)
+    balance, asset_worth, liability_worth = (float(column[row]) for column in columns)
 
     def worth(value: float) -> float:
         return value * (asset_worth if value >= 0 else liability_worth)
