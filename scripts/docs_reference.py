@@ -24,8 +24,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Files with the reference pages added."""
     rooms = public_names()
     listing = "".join(
-        f"- [{room}]({room}.md): {', '.join(f'`{name}`' for name in names)}\n"
-        for room, names in sorted(rooms.items())
+        f"- [{room}]({room}.md): {', '.join(f'`{name}`' for name in names)}\n" for room, names in sorted(rooms.items())
     )
     index = f"# Reference\n\nThe public names of `crossmargin`, by the room that they come from.\n\n{listing}"
     files.append(File.generated(config, "reference/index.md", content=index))

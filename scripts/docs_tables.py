@@ -46,6 +46,17 @@ _WORDS = (
 )
 
 
+REPRODUCED = {
+    "binance-usdm": ("binance_usdm", 10),
+    "deribit-portfolio": ("deribit_pme", 1),
+    "deribit-standard": ("deribit_standard", 6),
+    "derive-portfolio": ("derive_pmrm2", 47),
+    "derive-standard": ("derive_srm", 24),
+    "okx-portfolio": ("okx_portfolio", 3),
+}
+"""The family of published cases of a rulebook, and how many of it are reproduced: a test with the cases compares."""
+
+
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table of a page."""
     lines = [list(heads), ["---"] * len(list(heads)), *map(list, rows)]
@@ -55,7 +66,12 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def measures() -> str:
     """The measures, those that sum first."""
     rows = (
-        (f"`{m.name}`", "of the pool" if m.level == "account" else "sums" if m.extensive else "equal", m.dimension, m.text)
+        (
+            f"`{m.name}`",
+            "of the pool" if m.level == "account" else "sums" if m.extensive else "equal",
+            m.dimension,
+            m.text,
+        )
         for m in MEASURES.values()
     )
     return table(("measure", "across a row", "dimension", "meaning"), rows)
@@ -81,8 +97,12 @@ def rulebooks(pages: str) -> str:
         rules = load_rulebook(name)
         pools = {"account": "one for the account", "settlement_asset": "one for each settlement asset"}
         span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)})"
-        rows.append((f"[`{name}`]({pages}{name}.md)", rules.title, span, pools.get(rules.pool_by, rules.pool_by)))
-    return table(("rulebook", "what it is", "dates", "pools"), rows)
+        count = REPRODUCED.get(name, ("", 0))[1]
+        cases = f"{count} published case{'s' * (count > 1)}" if count else "none published"
+        cases = "our own" if name == "reference" else cases
+        link = f"[`{name}`]({pages}{name}.md)"
+        rows.append((link, rules.title, span, pools.get(rules.pool_by, rules.pool_by), cases))
+    return table(("rulebook", "what it is", "dates", "pools", "reproduced"), rows)
 
 
 def exit_codes() -> str:

@@ -22,8 +22,9 @@ from tests.shared.desk import hold
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "pictures" / "crash.svg"
 COLOURS = {"deribit-portfolio": "#2f6fdb", "derive-portfolio": "#c2570c", "reference": "#0f8a6d"}
+SPOT_STEP = {"BTC": 5_000.0, "ETH": 200.0}
 WIDTH, HEIGHT = 1000, 500
-PANEL, GAP, LEFT = 330, 138, 56
+PANEL, GAP, LEFT = 322, 150, 60
 SPOT_TOP, SPOT_BOTTOM = 104, 194
 MARGIN_TOP, MARGIN_BOTTOM = 246, 436
 STYLE = """
@@ -100,31 +101,37 @@ def days(left: float) -> str:
     for day in range((CRASH[1] - CRASH[0]).days):
         start = CRASH[0] + timedelta(days=day)
         if day:
-            parts.append(
-                f'<line x1="{x(start):.1f}" x2="{x(start):.1f}" y1="{SPOT_TOP}" y2="{MARGIN_BOTTOM}" class="day"/>'
-            )
-        parts.append(words(f"{start:%d %b}".lstrip("0"), x(start + timedelta(hours=12)), MARGIN_BOTTOM + 20, "", "middle"))
+            parts += [
+                f'<line x1="{x(start):.1f}" x2="{x(start):.1f}" y1="{top}" y2="{bottom}" class="day"/>'
+                for top, bottom in ((SPOT_TOP, SPOT_BOTTOM), (MARGIN_TOP, MARGIN_BOTTOM))
+            ]
+        parts.append(
+            words(f"{start:%d %b}".lstrip("0"), x(start + timedelta(hours=12)), MARGIN_BOTTOM + 20, "", "middle")
+        )
     return "".join(parts)
 
 
 def spot_panel(series: Series, left: float) -> str:
     """Spot through time with its low marked."""
-    step = 5_000.0 if series.spot[0] > 10_000 else 200.0
+    step = SPOT_STEP[series.currency]
     low, high = step * (min(series.spot) // step), step * ceil(max(series.spot) / step)
     x, y = across(left), up(low, high, SPOT_TOP, SPOT_BOTTOM)
     points = [(x(moment), y(spot)) for moment, spot in zip(series.times, series.spot, strict=True)]
     marks = [low + step * i for i in range(round((high - low) / step) + 1)]
     least = min(range(len(series.spot)), key=series.spot.__getitem__)
     foot = f" L{points[-1][0]:.1f} {SPOT_BOTTOM} L{points[0][0]:.1f} {SPOT_BOTTOM} Z"
+    below_left = (points[least][0] - 8, points[least][1] + 5)
     fall = series.spot[least] / series.spot[0] - 1
-    return "".join([
-        *(level(y(mark), left, f"{mark:,.0f}") for mark in marks),
-        path(points, "under", end=foot),
-        path(points, "spot"),
-        f'<circle cx="{points[least][0]:.1f}" cy="{points[least][1]:.1f}" r="3.5" class="low"/>',
-        words(f"{series.spot[least]:,.0f} ({fall:+.0%})", points[least][0] + 8, points[least][1] + 4, fill="#b42318"),
-        words(f"{series.currency} spot, USD", left, SPOT_TOP - 12, "panel"),
-    ])
+    return "".join(
+        [
+            *(level(y(mark), left, f"{mark:,.0f}") for mark in marks),
+            path(points, "under", end=foot),
+            path(points, "spot"),
+            f'<circle cx="{points[least][0]:.1f}" cy="{points[least][1]:.1f}" r="3.5" class="low"/>',
+            words(f"{series.spot[least]:,.0f} ({fall:+.0%})".replace("-", "\N{MINUS SIGN}"), *below_left, "low", "end"),
+            words(f"{series.currency} spot, USD", left, SPOT_TOP - 12, "panel"),
+        ]
+    )
 
 
 def margin_panel(series: Series, left: float) -> str:
@@ -132,14 +139,12 @@ def margin_panel(series: Series, left: float) -> str:
     step = 100_000.0
     high = step * ceil(max(max(margin) for margin in series.margins.values()) / step)
     x, y = across(left), up(0.0, high, MARGIN_TOP, MARGIN_BOTTOM)
-    parts = [level(y(step * i), left, f"{step * i / 1e3:,.0f}k") for i in range(round(high / step) + 1)]
+    parts = [level(y(step * i), left, f"{step * i / 1e3:,.0f}k" if i else "0") for i in range(round(high / step) + 1)]
     ends = {}
     for name, margin in series.margins.items():
         points = [(x(moment), y(amount)) for moment, amount in zip(series.times, margin, strict=True)]
         parts.append(path(points, "margin", COLOURS[name]))
-        parts += [
-            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.6" style="fill:{COLOURS[name]}"/>' for px, py in points
-        ]
+        parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.6" style="fill:{COLOURS[name]}"/>' for px, py in points]
         ends[name] = points[-1]
     above = 0.0
     for name, (px, py) in sorted(ends.items(), key=lambda item: item[1][1]):
@@ -159,15 +164,17 @@ def picture(desks: Sequence[Series]) -> str:
     rule = "Short 12-delta strangles and half as many 4-delta wings over three expiries, delta hedged at each point."
     source = "Recorded Deribit chains, four a day; derive-portfolio: the same desk in contracts settled in USDC."
     described = f"<title>{escape(heading)}</title><desc>{escape(rule)} {escape(source)}</desc>"
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{described}',
-        f'<style>{STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#ffffff"/>',
-        words(heading, 24, 36, "title"),
-        words(rule, 24, 58),
-        *panels,
-        words(source, 24, HEIGHT - 14),
-        "</svg>\n",
-    ])
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{described}',
+            f'<style>{STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#ffffff"/>',
+            words(heading, 24, 36, "title"),
+            words(rule, 24, 58),
+            *panels,
+            words(source, 24, HEIGHT - 14),
+            "</svg>\n",
+        ]
+    )
 
 
 def main() -> None:
@@ -179,7 +186,9 @@ def main() -> None:
     desks = [assessed([chain for chain in chains if chain.currency == currency]) for currency in CURRENCIES]
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     PICTURE.write_text(picture(desks), encoding="utf-8")
-    print(f"{PICTURE.relative_to(ROOT)}: {sum(len(series.times) for series in desks)} chains, {len(RULEBOOKS)} rulebooks")
+    print(
+        f"{PICTURE.relative_to(ROOT)}: {sum(len(series.times) for series in desks)} chains, {len(RULEBOOKS)} rulebooks"
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,10 @@ def test_columns_point_into_the_tables() -> None:
     assert (p.account.tolist(), p.side.tolist()) == ([0, 1, 1], [1, 0, 0])
     assert (p.isolated.tolist(), [book.pools[i] for i in p.pool]) == ([False, False, True], ["", "", "side"])
     assert (p.leverage[0], p.accrued_funding[0]) == (5, -0.5)
-    rows = [(int(a), book.assets[i], q, x, int(at)) for a, i, q, x, at in zip(b.account, b.asset, b.amount, b.accrued, b.position, strict=True)]
+    rows = [
+        (int(a), book.assets[i], q, x, int(at))
+        for a, i, q, x, at in zip(b.account, b.asset, b.amount, b.accrued, b.position, strict=True)
+    ]
     assert rows == [(0, "BTC", -2, 0, -1), (0, "ETH", 0, 3, -1), (0, "USD", 10, 1, -1), (1, "USD", 7, 0, 2)]
     assert [book.symbols[i] for i in o.symbol] == ["BTCUSDC", "ETHUSDC"]
     assert (o.quantity.tolist(), o.reduce_only.tolist()) == ([-1, -1], [False, True])
@@ -96,5 +99,8 @@ def test_what_cannot_be_is_refused_and_the_others_stand(changes: dict[str, Any],
 
 def test_a_repeated_id_refuses_both() -> None:
     book = Book.from_accounts([Account(id="a", positions=(HELD,)), Account(id="b"), Account(id="a")])
-    assert {row: failure.reason for row, failure in book.failures.items()} == {0: R.DUPLICATE_ACCOUNT, 2: R.DUPLICATE_ACCOUNT}
+    assert {row: failure.reason for row, failure in book.failures.items()} == {
+        0: R.DUPLICATE_ACCOUNT,
+        2: R.DUPLICATE_ACCOUNT,
+    }
     assert not book.positions.account.size

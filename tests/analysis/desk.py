@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from crossmargin.account import Account, Book, Order, Position
+from crossmargin.instruments import InstrumentKind, OptionType
 from crossmargin.margin import BookReport, Rulebook, assess_book, parse_rulebook
 from crossmargin.market import AssetQuote, Listing, Snapshot
 
@@ -12,7 +14,11 @@ AS_OF = datetime(2026, 2, 5, 8, tzinfo=UTC)
 EXPIRY = AS_OF + timedelta(days=365)
 
 RULES = """
-rulebook = { name = "hand", effective_from = 2026-01-01, reporting = "USD", scope = ["option", "perpetual", "future", "asset"] }
+[rulebook]
+name = "hand"
+effective_from = 2026-01-01
+reporting = "USD"
+scope = ["option", "perpetual", "future", "asset"]
 [sources]
 S1 = { title = "by hand", status = "inferred" }
 [inputs]
@@ -109,27 +115,40 @@ def snapshot() -> Snapshot:
         common: dict[str, Any] = {
             "underlying": base, "quote_asset": "USD", "settlement_asset": "USD", "index_price": index,
         }  # fmt: skip
-        listings.append(Listing(symbol=f"{base}-PERP", kind="perpetual", mark_price=index, **common))
-        listings.append(Listing(symbol=f"{base}-FUT", kind="future", mark_price=index, expiry=EXPIRY, **common))
-        listings += [
-            Listing(symbol=f"{base}-{share}-{side[0].upper()}", kind="option", strike=index * share, option_type=side,
-                    expiry=EXPIRY, forward_price=index, mark_iv=0.5, mark_price=index / 10, **common)
-            for share in (0.8, 1.0)
-            for side in ("call", "put")
-        ]  # fmt: skip
+        listings.append(Listing(symbol=f"{base}-PERP", kind=InstrumentKind.PERPETUAL, mark_price=index, **common))
+        listings.append(
+            Listing(symbol=f"{base}-FUT", kind=InstrumentKind.FUTURE, mark_price=index, expiry=EXPIRY, **common)
+        )
+        option: dict[str, Any] = {
+            "kind": InstrumentKind.OPTION,
+            "expiry": EXPIRY,
+            "forward_price": index,
+            "mark_iv": 0.5,
+        }
+        for share, side in product((0.8, 1.0), OptionType):
+            symbol, mark = f"{base}-{share}-{side[0].upper()}", index / 10
+            terms = {**option, **common, "symbol": symbol, "mark_price": mark}
+            listings.append(Listing(strike=index * share, option_type=side, **terms))
     assets = {"USD": AssetQuote(price=1.0), "BTC": AssetQuote(price=50_000.0), "ETH": AssetQuote(price=2_000.0)}
     return Snapshot(as_of=AS_OF, reporting_asset="USD", assets=assets, listings={one.symbol: one for one in listings})
 
 
-def account(positions: dict[str, str], *, usd: str = "100000", **rest: Any) -> Account:
+def account(
+    positions: dict[str, str],
+    *,
+    usd: str = "100000",
+    balances: dict[str, Decimal] | None = None,
+    orders: tuple[Order, ...] = (),
+    inputs: dict[str, Decimal] | None = None,
+) -> Account:
     """Positions entered at the mark, by symbol."""
     marks = snapshot().listings
     held = tuple(
         Position(instrument=name, quantity=Decimal(quantity), entry_price=Decimal(repr(marks[name].mark_price)))
         for name, quantity in positions.items()
     )
-    balances = {"USD": Decimal(usd), **rest.pop("balances", {})}
-    return Account(id="desk", balances=balances, positions=held, **rest)
+    worth = {"USD": Decimal(usd), **(balances or {})}
+    return Account(id="desk", balances=worth, positions=held, orders=orders, inputs=inputs or {})
 
 
 def order(name: str, quantity: str) -> Order:

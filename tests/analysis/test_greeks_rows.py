@@ -34,7 +34,9 @@ def rows(positions: dict[str, float], balances: dict[str, float] | None = None, 
 
 def hand(one: Listing, years: float) -> dict[str, float]:
     """Black-76 of one unit by the textbook, in the quote asset; delta by the forward."""
-    assert one.forward_price and one.strike and one.mark_iv
+    assert one.forward_price
+    assert one.strike
+    assert one.mark_iv
     forward, strike, vol = one.forward_price, one.strike, one.mark_iv
     d1 = log(forward / strike) / (vol * sqrt(years)) + vol * sqrt(years) / 2
     density = exp(-d1 * d1 / 2) / sqrt(2 * pi)

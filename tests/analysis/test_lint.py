@@ -111,10 +111,8 @@ def test_in_a_sound_rulebook_nothing_is_found() -> None:
 
 @pytest.mark.parametrize(("rule", "path", "old", "new"), WRONG)
 def test_what_is_wrong_is_found_where_it_stands(rule: LintRule, path: str, old: str, new: str) -> None:
-    wrong = rulebook(old, new)
-    found = lint(wrong)
+    found = lint(rulebook(old, new))
     assert (rule, path) in {(finding.rule, finding.path) for finding in found}, found
-    assert lint(wrong) == found
     severities = {finding.severity for finding in found if finding.rule is rule}
     expected = {LintRule.BRANCH_REACHED: "warning", LintRule.SOURCE_USED: "warning", LintRule.VERIFIED: "note"}
     assert severities == {expected.get(rule, "error")}
@@ -145,6 +143,11 @@ def test_the_error_names_rule_entry_file_and_line() -> None:
         check_semantics(parse_rulebook(text, "sound.toml"), text)
     assert text.splitlines()[12].startswith("close_out.expiry")
     assert "(lint rule long_closes_out_lower)" in str(caught.value)
+
+
+def test_lint_finds_the_same_on_every_run() -> None:
+    wrong = rulebook("BTC = 0.1", "BTC = -0.1")
+    assert lint(wrong) == lint(wrong)
 
 
 def test_messages_hold_figures_and_what_to_do() -> None:
@@ -189,7 +192,7 @@ def test_a_defect_that_is_not_found_is_a_warning() -> None:
 def test_ratios_may_be_negative_and_mean_nothing_for_equity() -> None:
     helper = (
         "[values.holdings]",
-        '[charges.shift]\nof = "perpetual"\nlevel = "account"\nis = "0 - 1"\n[values.holdings]',
+        '[charges.shift]\nsource = "S1"\nof = "perpetual"\nlevel = "account"\nis = "0 - 1"\n[values.holdings]',
     )
     text = SOUND.replace(*helper, 1).replace('"scan + base"', '"scan + base - 0 * shift * base"')
     assert not [finding for finding in lint(parse_rulebook(text)) if finding.severity == "error"]
@@ -233,7 +236,7 @@ def test_the_command_line_refuses_a_file_that_is_semantically_wrong(
     demo = [str(root / "src" / "crossmargin" / "cli" / "demo" / name) for name in ("accounts.json", "snapshot.json")]
     file.write_text(SOUND.replace(old, new), encoding="utf-8")
     done = CliRunner().invoke(main, ["assess", *demo, "--rulebook", str(file), "--account", "flat"])
-    assert done.exit_code == ExitCode.INPUT_REFUSED
+    assert done.exit_code == ExitCode.RULEBOOK
     assert "invalid_rulebook" in done.stderr
     assert says in " ".join(done.stderr.split())
     assert "own.toml:" in "".join(done.stderr.split())

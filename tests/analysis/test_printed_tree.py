@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from crossmargin.account import Book
-from crossmargin.analysis.trees import pool_trees
+from crossmargin.analysis.trees import Grower, pool_trees
 from crossmargin.margin import PoolReport, assess_book
 from crossmargin.sources import list_rulebooks, load_rulebook
 from tests.strategies.portfolios import market_of, portfolios
@@ -50,10 +50,10 @@ def test_the_printed_page_gives_every_figure(spec: str) -> None:
     accounts = portfolios(rulebook, snapshot, PER_RULEBOOK, seed=7)
     book = assess_book(Book.from_accounts(accounts), snapshot, rulebook)
     assert not book.failures
-    charged = 0
+    charged, grower = 0, Grower(book.evaluation)
     for row in range(len(accounts)):
         report = book.report(row)
-        trees = json.loads(msgspec.json.encode(pool_trees(book, row)))
+        trees = json.loads(msgspec.json.encode(pool_trees(book, row, grower)))
         for pool, tree in zip(report.pools, trees, strict=True):
             found, expected = recomputed(tree), printed_figures(pool)
             wrong = {name: (found[name], expected[name]) for name in found if not agrees(found[name], expected[name])}

@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from crossmargin.account import Book
+from crossmargin.account import Account, Book
+from crossmargin.analysis import trees
 from crossmargin.analysis.explanation import FormulaNode
 from crossmargin.analysis.trees import pool_trees
 from crossmargin.margin import assess_book
+from crossmargin.margin.expression import evaluate, parse_expression
 from crossmargin.sources import load_rulebook
 from tests.analysis.desk import account, assessed, order
 from tests.strategies.portfolios import market_of, portfolios
@@ -27,7 +29,7 @@ def walk(node: FormulaNode) -> Iterator[FormulaNode]:
         yield from walk(child)
 
 
-def initial(held: Any, total: str) -> FormulaNode:
+def initial(held: Account, total: str) -> FormulaNode:
     (tree,) = pool_trees(assessed(held, total), 0)
     return tree.requirements["initial"]
 
@@ -55,6 +57,24 @@ def test_branches_that_do_not_decide_are_inactive() -> None:
     assert rows["BTC"].figures == {"scan": pytest.approx(15_000), "tiered": 3_000}
     assert rows["BTC"].inactive == ("tiered",)
     assert rows["ETH"].value == pytest.approx(6_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("min(a, b)", ("b",)),
+        ("min(a, b) + b", ()),
+        ("min(a, b) + min(b, a)", ("b",)),
+        ("max(a + c, b) * a", ("a + c",)),
+        ("when(a < b, c, b)", ()),  # b is read by the condition too
+        ("when(a < 2, c, b)", ("b",)),
+    ],
+)
+def test_a_name_that_counts_elsewhere_is_not_inactive(text: str, expected: tuple[str, ...]) -> None:
+    figures = {"a": 1.0, "b": 3.0, "c": 0.5}
+    tree = parse_expression(text)
+    found = trees._undeciding(tree, lambda part: float(evaluate(part, lambda name: figures[name.name])))
+    assert found == expected
 
 
 def test_a_scan_shows_every_scenario_and_each_leg_in_the_worst() -> None:

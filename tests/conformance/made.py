@@ -34,27 +34,52 @@ def portfolio_margin() -> dict[str, Any]:
     parameters = {
         "scenarios": [dict(zip(names, row, strict=True)) for row in scenarios],
         "skew_shock": {
-            **{"linear_base_cap": 0.5, "abs_base_cap": 0.4, "linear_cbase": -0.05, "abs_cbase": 0.07},
-            **{"min_k_star": 0.02, "width_scale": 3, "vol_param_static": 0.6, "vol_param_scale": -0.1},
+            "linear_base_cap": 0.5,
+            "abs_base_cap": 0.4,
+            "linear_cbase": -0.05,
+            "abs_cbase": 0.07,
+            "min_k_star": 0.02,
+            "width_scale": 3,
+            "vol_param_static": 0.6,
+            "vol_param_scale": -0.1,
         },
         "vol_shock": {
-            **{"vol_range_up": 0.6, "min_vol_up_shock": 0.45, "vol_range_down": 0.3},
-            **{"short_term_power": 0.3, "long_term_power": 0.13, "dte_floor_days": 2.0},
+            "vol_range_up": 0.6,
+            "min_vol_up_shock": 0.45,
+            "vol_range_down": 0.3,
+            "short_term_power": 0.3,
+            "long_term_power": 0.13,
+            "dte_floor_days": 2.0,
         },
         "margin": {
-            **{"im_factor": 1.1, "mm_factor": 0.8, "long_base_static_discount": 0.94, "long_rate_mult": 1},
-            **{"short_base_static_discount": 1.01, "short_rate_mult": 0.5},
-            **{"long_rate_add": 0.07, "short_rate_add": 0.05},
+            "im_factor": 1.1,
+            "mm_factor": 0.8,
+            "long_base_static_discount": 0.94,
+            "long_rate_mult": 1,
+            "short_base_static_discount": 1.0,
+            "short_rate_mult": 0.5,
+            "long_rate_add": 0.07,
+            "short_rate_add": 0.02,
         },
         "basis_contingency": {"spot_up": 1.05, "spot_down": 0.94, "add_factor": 0.4, "mult_factor": 1.5},
         "other_contingency": {
-            **{"peg_loss_threshold": 0.99, "peg_loss_factor": 3, "conf_threshold": 0.6, "conf_margin": 0.7},
-            **{"mm_perp_pct": 0.02, "im_perp_pct": 0.01, "mm_option_pct": 0.004, "im_option_pct": 0.003},
+            "peg_loss_threshold": 0.99,
+            "peg_loss_factor": 3,
+            "conf_threshold": 0.6,
+            "conf_margin": 0.7,
+            "mm_perp_pct": 0.02,
+            "im_perp_pct": 0.01,
+            "mm_option_pct": 0.004,
+            "im_option_pct": 0.003,
         },
     }
     sure = {"forward_confidence": 1.0, "rate_confidence": 0.9, "vol_confidence": 0.95}
     market = {
-        **{"spot": 2000.0, "spot_confidence": 1.0, "perp_price": 2003.0, "perp_confidence": 0.5, "stable_price": 0.97},
+        "spot": 2000.0,
+        "spot_confidence": 1.0,
+        "perp_price": 2003.0,
+        "perp_confidence": 0.5,
+        "stable_price": 0.97,
         "expiries": [
             {"expiry_secs": 9 * DAY, "forward": 2004.0, "rate": 0.1, **sure},
             {"expiry_secs": 80 * DAY, "forward": 2040.0, "rate": 0.12, **sure},
@@ -62,7 +87,10 @@ def portfolio_margin() -> dict[str, Any]:
     }
     coin = {"confidence": 0.55, "im_haircut_extra": 0.02}
     portfolio = {
-        **{"cash": -1500.0, "perp_position": -3.0, "perp_unrealised_pnl": 120.0, "perp_unrealised_funding": -4.0},
+        "cash": -1500.0,
+        "perp_position": -3.0,
+        "perp_unrealised_pnl": 120.0,
+        "perp_unrealised_funding": -4.0,
         "collaterals": [
             {"name": "STETH", "amount": 4.0, "price": 1990.0, "risk_cancelling": True, "mm_haircut": 0.03, **coin},
             {"name": "DAI", "amount": 900.0, "price": 1.001, "risk_cancelling": False, "mm_haircut": 0.1, **coin},
@@ -81,11 +109,20 @@ def portfolio_margin() -> dict[str, Any]:
 def standard_margin() -> dict[str, Any]:
     market = {
         "option": {
-            **{"max_spot": 0.16, "min_spot": 0.12, "mm_call_spot": 0.08, "mm_put_spot": 0.07, "mm_put_mtm": 0.9},
-            **{"unpaired_im_scale": 1.3, "unpaired_mm_scale": 1.1, "mm_offset_scale": 1.06},
+            "max_spot": 0.16,
+            "min_spot": 0.12,
+            "mm_call_spot": 0.08,
+            "mm_put_spot": 0.07,
+            "mm_put_mtm": 0.9,
+            "unpaired_im_scale": 1.3,
+            "unpaired_mm_scale": 1.1,
+            "mm_offset_scale": 1.06,
         },
         "oracle": {"perp_threshold": 0.6, "option_threshold": 0.5, "base_threshold": 0.7, "factor": 0.8},
-        **{"perp_mm": 0.05, "perp_im": 0.07, "base_margin_factor": 0.75, "base_im_scale": 0.9},
+        "perp_mm": 0.05,
+        "perp_im": 0.07,
+        "base_margin_factor": 0.75,
+        "base_im_scale": 0.9,
     }
     sure = {"forward_confidence": 0.45, "vol_confidence": 1.0}
     eth = {"spot": 2000.0, "spot_confidence": 0.65, "perp_price": 2010.0, "perp_confidence": 0.55}
@@ -107,7 +144,10 @@ def standard_margin() -> dict[str, Any]:
         "perps": {"ETH": {"position": -1.5, "entry_price": 1950.0, "unrealised_pnl_plus_funding": -93.0}},
         "bases": {"ETH": 2.0, "BTC": 0.1},
     }
-    parameters = {"markets": {"ETH": market, "BTC": {**market, "perp_mm": 0.04}}, "depeg": {"threshold": 0.99, "factor": 2}}
+    parameters = {
+        "markets": {"ETH": market, "BTC": {**market, "perp_mm": 0.04}},
+        "depeg": {"threshold": 0.99, "factor": 2},
+    }
     return srm_document(portfolio, {"stable_price": 0.98, "underlyings": underlyings}, parameters)
 
 
@@ -126,9 +166,19 @@ def simulate() -> dict[str, Any]:
     total = worst + roll + shock
     return {
         "params": {
-            **{"price_range": 0.2, "buckets_count": 2, "vol_up": 0.5, "vol_down": 0.25, "min_vol_up": 0.5},
-            **{"short_vega_pow": 0.3, "long_vega_pow": 0.13, "ext_factor": 0.9, "max_delta_shock": 0.05},
-            **{"delta_liq_thr": 10_000_000, "m_inc": 0.0001, "mm_factor": 0.75, "btc": group},
+            "price_range": 0.2,
+            "buckets_count": 2,
+            "vol_up": 0.5,
+            "vol_down": 0.25,
+            "min_vol_up": 0.5,
+            "short_vega_pow": 0.3,
+            "long_vega_pow": 0.13,
+            "ext_factor": 0.9,
+            "max_delta_shock": 0.05,
+            "delta_liq_thr": 10_000_000,
+            "m_inc": 0.0001,
+            "mm_factor": 0.75,
+            "btc": group,
         },
         "positions": held,
         "index": index,
@@ -170,10 +220,20 @@ def unit(name: str, delta: float, mark: float, width: float, extreme: float) -> 
     mmr = max(mr1 + mr4, mr6, mr7)
     side = -1.0 if delta > 0 else 1.0
     return {
-        **{"unit": name, "delta": delta, "mr1": mr1, "mr1_shock": side * width, "mr4": mr4, "mr4_rate": 0.003},
+        "unit": name,
+        "delta": delta,
+        "mr1": mr1,
+        "mr1_shock": side * width,
+        "mr4": mr4,
+        "mr4_rate": 0.003,
         "grid": {repr(side * width * step / 3): -mr1 * step / 3 for step in (1, 2, 3)},
-        **{"mr6": mr6, "mr6_pnl": -2 * mr6, "mr6_shock": side * extreme, "mr7": mr7, "mr7_rate": 0.005},
-        **{"mmr": mmr, "imr": 1.3 * mmr},
+        "mr6": mr6,
+        "mr6_pnl": -2 * mr6,
+        "mr6_shock": side * extreme,
+        "mr7": mr7,
+        "mr7_rate": 0.005,
+        "mmr": mmr,
+        "imr": 1.3 * mmr,
     }
 
 

@@ -2,12 +2,15 @@ from pathlib import Path
 
 import pytest
 
+from crossmargin.cli import calls
 from crossmargin.margin.vocabulary import FUNCTIONS, WORDS
-from scripts.docs_tables import MARK, functions, tables_of, words
+from scripts.docs_tables import MARK, REPRODUCED, functions, tables_of, words
 from tests.conftest import ROOT
 
 _PAGES = [
-    page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if MARK.search(page.read_text("utf-8"))
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if MARK.search(page.read_text("utf-8"))
 ]
 
 
@@ -19,3 +22,10 @@ def test_tables_say_what_the_code_says(page: Path) -> None:
 def test_every_function_and_word_is_listed() -> None:
     assert all(f"`{name}(" in functions() for name in FUNCTIONS)
     assert all(f"`{word}`" in words() for word in WORDS)
+
+
+@pytest.mark.shared
+def test_as_many_cases_are_reproduced_as_the_pages_say(shared: Path) -> None:
+    families = calls.conformance(shared / "cases")["families"]
+    found = {family["family"]: family["reproduced"] for family in families if family["reproduced"]}
+    assert found == dict(REPRODUCED.values())

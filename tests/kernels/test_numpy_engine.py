@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.kernels import group_rows, kernel_name, numpy_engine, segment_sum
+from crossmargin.kernels import codes_in_use, group_rows, kernel_name, numpy_engine, packed_key, segment_sum
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.floats(-1e6, 1e6)), max_size=30))
@@ -25,15 +25,13 @@ def test_segment_sum(rows: list[tuple[int, float]]) -> None:
 @pytest.mark.parametrize("cells", [1, 7, 40, 1 << 20])
 @pytest.mark.parametrize("seed", range(5))
 def test_group_rows(monkeypatch: pytest.MonkeyPatch, cells: int, seed: int) -> None:
-    for name in ("_CELLS", "_BLOCK_CELLS"):
-        if hasattr(numpy_engine, name):
-            monkeypatch.setattr(numpy_engine, name, cells)
+    monkeypatch.setattr(numpy_engine, "_CELLS", cells)
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 9, size=int(rng.integers(1, 12)))
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     matrix = rng.normal(size=(6, 5))
     index = rng.integers(0, 6, size=int(sizes.sum()))
-    scale = rng.normal(size=index.shape[0])
+    scale = np.asarray(rng.normal(size=int(sizes.sum())))
     wanted = np.zeros((sizes.shape[0], 5))
     leg = 0
     for group, size in enumerate(sizes.tolist()):
@@ -48,6 +46,25 @@ def test_group_rows(monkeypatch: pytest.MonkeyPatch, cells: int, seed: int) -> N
 def test_no_groups_and_no_scenarios() -> None:
     none = np.zeros(0, dtype=np.int64)
     assert group_rows(np.zeros(0), none, np.ones((3, 4)), none).shape == (0, 4)
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 1 << 40), st.integers(-(1 << 10), 5)), max_size=20))
+def test_packed_keys_sort_and_differ_as_the_rows_do(rows: list[tuple[int, int, int]]) -> None:
+    columns = [np.asarray([row[i] for row in rows], dtype=np.int64) for i in range(3)]
+    keys = packed_key(columns).tolist()
+    assert sorted(range(len(rows)), key=rows.__getitem__) == sorted(range(len(rows)), key=keys.__getitem__)
+    assert len(set(keys)) == len(set(rows))
+
+
+def test_keys_that_do_not_fit_are_not_guessed() -> None:
+    wide = np.asarray([0, 1 << 40], dtype=np.int64)
+    with pytest.raises(OverflowError, match="too many distinct keys"):
+        packed_key([wide, wide])
+
+
+@given(st.lists(st.integers(0, 9), max_size=12))
+def test_codes_in_use(codes: list[int]) -> None:
+    assert codes_in_use(np.asarray(codes, dtype=np.int64)).tolist() == sorted(set(codes))
 
 
 def test_the_kernel_says_its_name() -> None:

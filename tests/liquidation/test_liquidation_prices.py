@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from crossmargin.account import Account, Book, MarginMode, Position
 from crossmargin.errors import InputError
+from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.liquidation import LiquidationPrice, Profile, liquidation_prices, profiles
 from crossmargin.liquidation.paths import path_moves, paths_of
 from crossmargin.liquidation.probe import Probe
@@ -19,9 +20,11 @@ from crossmargin.margin.states import moved
 from crossmargin.market import Listing, Snapshot
 from tests.margin.rules import made
 from tests.strategies.books import (
+    ASSETS,
     INDEX,
     LATEST,
     SPECS,
+    decimal,
     market,
     option,
     perpetual,
@@ -45,9 +48,11 @@ def resolved_of(account: Account, snapshot: Snapshot, rulebook: Rulebook) -> Res
     return resolve(Book.from_accounts([account]), snapshot, rulebook, max_quote_age_seconds=None)
 
 
-def prices_of(account: Account, listings: list[Listing], rulebook: Rulebook, **more: Any) -> dict[str, LiquidationPrice]:
+def prices_of(
+    account: Account, listings: list[Listing], rulebook: Rulebook, betas: dict[str, float] | None = None
+) -> dict[str, LiquidationPrice]:
     resolved = resolved_of(account, snapshot_of(listings), rulebook)
-    return {f"{row.pool}/{row.underlying}": row for row in liquidation_prices(resolved, rulebook, 0, **more)}
+    return {f"{row.pool}/{row.underlying}": row for row in liquidation_prices(resolved, rulebook, 0, betas=betas)}
 
 
 def held(listing: Listing, quantity: float, entry: float) -> Position:
@@ -103,7 +108,8 @@ def test_all_positions_and_shared_collateral_count() -> None:
     account = Account(id="a", balances=balances(USDC=9_000), positions=(held(btc, 1, 60_060), losing))
     rulebook = rules(spec_of("hyperliquid-cross"))
     together = prices_of(account, [btc, eth], rulebook)["cross/BTC"].marks[btc.symbol][0]
-    alone = prices_of(replace(account, positions=account.positions[:1]), [btc], rulebook)["cross/BTC"].marks[btc.symbol][0]
+    one = replace(account, positions=account.positions[:1])
+    alone = prices_of(one, [btc], rulebook)["cross/BTC"].marks[btc.symbol][0]
     assert together is not None
     assert alone is not None
     assert together > alone + 3_000
@@ -135,6 +141,7 @@ def test_bankruptcy_is_where_equity_is_zero() -> None:
     assert row.bankruptcy_below == pytest.approx(60_000 * (60_060 - 12_000) / 60_060, rel=1e-11)
     assert row.bankruptcy_above is None
     assert row.below is not None
+    assert row.bankruptcy_below is not None
     assert row.below > row.bankruptcy_below
 
 
@@ -181,7 +188,8 @@ def test_all_move_together_by_beta() -> None:
     assert steep.below is not None
     assert even.below is not None
     assert steep.below > even.below
-    assert {row.split("/")[1] for row in prices_of(replace(account, positions=account.positions[:1]), [btc], rulebook)} == {"BTC"}
+    one = replace(account, positions=account.positions[:1])
+    assert set(prices_of(one, [btc], rulebook)) == {"cross/BTC"}
 
 
 def test_an_isolated_position_has_its_own_price() -> None:
@@ -191,7 +199,9 @@ def test_an_isolated_position_has_its_own_price() -> None:
     rows = prices_of(account, [btc, eth], rules(spec_of("hyperliquid-cross")))
     assert set(rows) == {"cross/BTC", f"{eth.symbol}/ETH"}
     expected = (2_000 + 10 * 2_402.4) / (10 * (1 + 1 / 50))
-    assert rows[f"{eth.symbol}/ETH"].marks[eth.symbol] == (None, pytest.approx(expected, rel=1e-11))
+    below, above = rows[f"{eth.symbol}/ETH"].marks[eth.symbol]
+    assert below is None
+    assert above == pytest.approx(expected, rel=1e-11)
 
 
 def test_cash_alone_is_no_underlying_and_coins_are() -> None:
@@ -223,14 +233,33 @@ def liquidatable(mine: Resolved, rulebook: Rulebook, path: int, multiple: float,
 
 def tolerance(mine: Resolved, rulebook: Rulebook) -> npt.NDArray[np.float64]:
     """What rounding may make of a headroom of 0: every shipped trigger is headroom below 0."""
-    assert rulebook.liquidation.trigger.text.replace(" ", "") == "coverage_ratio<1"
+    assert rulebook.liquidation.trigger.text.replace(" ", "") in {
+        "coverage_ratio<1",
+        "adjusted_equity<maintenance",
+    }
     return Probe(mine, rulebook, paths_of(mine, None)).rounding
+
+
+def backed(spec: str) -> list[Account]:
+    """Random accounts with a tenth to a whole of their notional in each asset that they settle in."""
+    rng = np.random.default_rng([7, SPECS.index(spec)])
+    out = []
+    for account in random_accounts(spec, 5, COUNT):
+        more: dict[str, Decimal] = dict(account.balances)
+        for one in account.positions:
+            listing = market().listings[one.instrument]
+            asset, coins = listing.settlement_asset, abs(float(one.quantity)) * listing.multiplier
+            inverse = listing.contract == ContractKind.INVERSE and listing.kind != InstrumentKind.OPTION
+            dollars = coins * (1.0 if inverse else INDEX[listing.underlying]) * rng.uniform(0.1, 1.0)
+            more[asset] = more.get(asset, Decimal(0)) + decimal(round(dollars / ASSETS[asset].price, 6))
+        out.append(replace(account, balances=more))
+    return out
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_trigger_flips_at_every_returned_price(spec: str) -> None:
     rulebook = rules(spec)
-    book = resolve(Book.from_accounts(random_accounts(spec, 5, COUNT)), market(), rulebook)
+    book = resolve(Book.from_accounts(backed(spec)), market(), rulebook)
     assessed = assess_resolved(book, rulebook)
     flips = 0
     for account in range(COUNT):
@@ -244,9 +273,8 @@ def test_the_trigger_flips_at_every_returned_price(spec: str) -> None:
             for level in (row.below, row.above):
                 if level is not None:
                     flips += 1
-                    ends = [
-                        liquidatable(mine, rulebook, which, level / row.spot * x, row.pool) for x in (1 - 1e-9, 1 + 1e-9)
-                    ]
+                    sides = (level / row.spot * x for x in (1 - 1e-9, 1 + 1e-9))
+                    ends = [liquidatable(mine, rulebook, which, x, row.pool) for x in sides]
                     assert ends[0] != ends[1], (row, ends)
             inside = [low * (high / low) ** 0.5 for low, high in row.safe_regions]
             assert not any(liquidatable(mine, rulebook, which, x / row.spot, row.pool) for x in inside)

@@ -30,6 +30,8 @@ from tests.strategies.books import (
 from tests.twins.kinds import Scenario, expected_shortfall, fold, gain, option_value, value_at_risk, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crossmargin.market import Listing
 
 REFERENCE = next(spec for spec in LATEST if spec.startswith("reference@"))
@@ -37,9 +39,7 @@ REFERENCE = next(spec for spec in LATEST if spec.startswith("reference@"))
 # --- measures of a row
 
 rows = st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 3)), min_size=1, max_size=40)
-confidences = st.one_of(
-    st.sampled_from([0.5, 0.9, 0.95, 0.975, 0.99, 0.999, 0.75, 2 / 3]), st.floats(0.01, 0.9999)
-)
+confidences = st.one_of(st.sampled_from([0.5, 0.9, 0.95, 0.975, 0.99, 0.999, 0.75, 2 / 3]), st.floats(0.01, 0.9999))
 
 
 @given(rows, confidences)
@@ -196,8 +196,12 @@ def test_measures_at_account_level(measure: str) -> None:
     confidence = "" if measure in {"worst", "mean"} else "confidence = 0.83\n"
     weight = 'weight = "half"\nhalf = 0.5\n'
     rulebook = made(f'{_TOP}level = "account"\nmeasure = "{measure}"\n{confidence}{weight}')
-    twin = {"worst": worst, "mean": lambda row: -sum(row) / len(row)}
-    tails = {"expected_shortfall": expected_shortfall, "value_at_risk": value_at_risk}
+    twin: dict[str, Callable[[list[float]], float]] = {
+        "worst": worst,
+        "mean": lambda row: -sum(row) / len(row),
+        "expected_shortfall": lambda row: expected_shortfall(row, 0.83),
+        "value_at_risk": lambda row: value_at_risk(row, 0.83),
+    }
     for account in map(linear, accounts(2)):
         buckets = legs_of(account)
         row = []
@@ -209,7 +213,7 @@ def test_measures_at_account_level(measure: str) -> None:
                     part = sum(leg_pnl(*leg, scenario)[0] for leg in legs)
                     pnl += fold(part, up=-0.5) if own else part
             row.append(pnl)
-        wanted = twin[measure](row) if measure in twin else tails[measure](row, 0.83)
+        wanted = twin[measure](row)
         found = assess(account, market(), rulebook, withdrawable=False).initial_margin
         assert found == pytest.approx(0.5 * wanted, rel=1e-9, abs=1e-6)
 
@@ -250,7 +254,7 @@ def test_supplied_moves_are_the_scenarios() -> None:
 
 
 def test_a_coin_that_backs_enters_the_scan_and_cancels() -> None:
-    body = '[scenarios]\nmoves = [ { spot = [-0.2, 0.2] }, { spot = [0], peg = [-0.1] } ]\n[charges.charge]\n'
+    body = "[scenarios]\nmoves = [ { spot = [-0.2, 0.2] }, { spot = [0], peg = [-0.1] } ]\n[charges.charge]\n"
     body += 'kind = "scan"\nscenarios = "moves"\nlevel = "bucket"\nof = ["perpetual", "asset"]\n'
     short = position(perpetual("ETH", "USDC", mark_price=2_400.0), -1)
     coin = Account(id="coin", balances={"ETH": Decimal("0.9995")}, positions=(short,))

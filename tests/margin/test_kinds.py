@@ -130,24 +130,31 @@ adjusted = "holdings + spot_orders"
 """
 
 
-@pytest.mark.parametrize("usd", [-50_000, 0, 1_000, 50_000])
-@pytest.mark.parametrize("eth", [-30, 0, 5, 40])
+@pytest.mark.parametrize("usd", [-50_000, -1_000, 1_000, 50_000])
+@pytest.mark.parametrize("eth", [-30, -1, 5, 40])
 @pytest.mark.parametrize("filled", [10, -10])
 def test_either_takes_the_worse_asset(usd: int, eth: int, filled: int) -> None:
     """An order's reserve may land in either asset; each is weighted above and below 0."""
     order = Order(instrument="ETH/USD", quantity=Decimal(filled), limit_price=Decimal(2_400))
     balances = {"USD": Decimal(usd), "ETH": Decimal(eth)}
-    account = Account(id="a", balances={k: v for k, v in balances.items() if v}, orders=(order,))
+    account = Account(id="a", balances=balances, orders=(order,))
     reserve = abs(filled) * 2_400.0
     choices = []
-    for name, balance, up, down in (("USD", usd, 1.0, 1.0), ("ETH", eth * 2_400.0, 0.8, 1.2)):
-        weights = (up, down) if balances[name] else (1.0, 1.0)  # nothing held: no row, weight 1
-        before = balance * (weights[0] if balance >= 0 else weights[1])
-        after = (balance + reserve) * (weights[0] if balance + reserve >= 0 else weights[1])
+    for balance, up, down in ((usd, 1.0, 1.0), (eth * 2_400.0, 0.8, 1.2)):
+        before = balance * (up if balance >= 0 else down)
+        after = (balance + reserve) * (up if balance + reserve >= 0 else down)
         choices.append(after - before)
     report = assess(account, market(), made(_EITHER, values=""), withdrawable=False)
     added = report.adjusted_equity_initial - report.equity
     assert added == pytest.approx(min(choices), rel=1e-9, abs=1e-9)
+
+
+def test_either_needs_a_weight_for_both_assets() -> None:
+    order = Order(instrument="ETH/USD", quantity=Decimal(1), limit_price=Decimal(2_400))
+    account = Account(id="a", balances={"USD": Decimal(10_000)}, orders=(order,))
+    with pytest.raises(InputError, match="needs a balance in both of its assets") as refused:
+        assess(account, market(), made(_EITHER, values=""))
+    assert refused.value.reason == FailureReason.UNKNOWN_PARAMETER
 
 
 # --- aggregations
@@ -165,16 +172,15 @@ level = "account"
 is = "largest(each) + root(each, rho)"
 rho = 0.3
 """
-    rulebook = made(body)
+    rulebook, each = made(body), made(body, requirement="each + 0 * charge")
     for account in random_accounts(REFERENCE, 31, 40, orders=False):
-        by_bucket = assess(account, market(), made(body, requirement="each + 0 * charge"), withdrawable=False)
-        total = by_bucket.initial_margin
+        total = charge(account, each)
         parts: dict[str, float] = {}
         for held in account.positions:
             one = market().listings[held.instrument]
             if one.kind in {"perpetual", "future"}:
                 kept = Account(id="x", positions=tuple(p for p in account.positions if _same(p, one.underlying)))
-                parts[one.underlying] = charge(kept, made(body, requirement="each + 0 * charge"))
+                parts[one.underlying] = charge(kept, each)
         assert sum(parts.values()) == pytest.approx(total, abs=1e-6)
         amounts = list(parts.values())
         squares = sum((1.0 if i == j else 0.3) * a * b for i, a in enumerate(amounts) for j, b in enumerate(amounts))
@@ -203,11 +209,20 @@ def test_the_level_says_what_nets(level: str) -> None:
         assert charge(account, rulebook) == pytest.approx(sum(map(abs, keys.values())), rel=1e-9, abs=1e-6)
 
 
-_VEGA = '[charges.charge]\nof = "option"\nis = "0 * notional"\n[values.vegas]\nof = "option"\nis = "vega"\nreported_only = true\n'
+_VEGA = """
+[charges.charge]
+of = "option"
+is = "0 * notional"
+[values.vegas]
+of = "option"
+is = "vega"
+reported_only = true
+"""
+_VEGAS = made(_VEGA)
 
 
 def _vega(account: Account, held: Position) -> float:
-    report = assess(replace(account, positions=(held,)), market(), made(_VEGA), withdrawable=False)
+    report = assess(replace(account, positions=(held,)), market(), _VEGAS, withdrawable=False)
     return report.lines["vegas"].initial
 
 
@@ -240,7 +255,9 @@ def test_an_unknown_key_is_refused_only_when_it_is_asked() -> None:
     ],
 )
 def test_what_a_table_is_looked_up_by(by: str, entries: str, wanted: list[int]) -> None:
-    body = f'[charges.charge]\nof = ["perpetual", "future"]\nis = "rate * notional"\nrate = {{ by = "{by}", {entries} }}'
+    body = (
+        f'[charges.charge]\nof = ["perpetual", "future"]\nis = "rate * notional"\nrate = {{ by = "{by}", {entries} }}'
+    )
     names = ("BTCUSDC", "BTC-PERPETUAL", "ETH-USDC-260327")
     plain = made('[charges.charge]\nof = ["perpetual", "future"]\nis = "notional"')
     for name, factor in zip(names, wanted, strict=True):
@@ -284,7 +301,9 @@ def test_an_intensive_name_must_agree_across_a_row() -> None:
     assert assess(alone, odd, rulebook).initial_margin == pytest.approx(0.2 * 60_001 * 0.9995)
 
 
-@pytest.mark.parametrize("formula", ["log(zero) * notional", "notional / zero", "exp(big) * notional", "sqrt(-one) * notional"])
+@pytest.mark.parametrize(
+    "formula", ["log(zero) * notional", "notional / zero", "exp(big) * notional", "sqrt(-one) * notional"]
+)
 def test_a_result_that_is_no_number_is_refused(formula: str) -> None:
     numbers = {"zero": "leverage - leverage", "big": "huge * leverage", "one": "leverage"}
     used = next(name for name in numbers if f"({name})" in formula or f"-{name}" in formula or f"/ {name}" in formula)

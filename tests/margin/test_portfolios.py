@@ -25,7 +25,6 @@ from tests.strategies.books import (
     snapshot_of,
 )
 
-
 REFERENCE = next(spec for spec in reversed(SPECS) if spec.startswith("reference@"))
 
 

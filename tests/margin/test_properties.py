@@ -11,6 +11,7 @@ from msgspec.structs import asdict, replace
 
 from crossmargin.account import Account, Book, Position
 from crossmargin.instruments import ContractKind, InstrumentKind
+from crossmargin.kernels import segment_sum
 from crossmargin.margin import BookReport, assess, assess_book, assess_resolved
 from tests.strategies.books import (
     LATEST,
@@ -46,8 +47,10 @@ def figures(book: BookReport) -> npt.NDArray[np.float64]:
 def gross(book: BookReport) -> npt.NDArray[np.float64]:
     """What rounding is measured against, [accounts]: the sum of all that was added up."""
     legs = book.resolved.legs
-    worth = np.abs(legs.quantity * book.evaluation.measures["price"]) + np.abs(book.evaluation.measures["notional"])
-    return book.account_sum(np.bincount(legs.unit, weights=worth, minlength=len(book.resolved.units)))
+    worth: npt.NDArray[np.float64] = np.abs(legs.quantity * book.evaluation.measures["price"]) + np.abs(
+        book.evaluation.measures["notional"]
+    )
+    return book.account_sum(segment_sum(worth, legs.unit, len(book.resolved.units)))
 
 
 def assert_same(found: BookReport, wanted: BookReport) -> None:
@@ -113,7 +116,7 @@ def test_the_order_of_positions_and_balances_changes_nothing(spec: str) -> None:
             one,
             positions=one.positions[::-1],
             orders=one.orders[::-1],
-            balances=dict(reversed(one.balances.items())),
+            balances=dict(list(one.balances.items())[::-1]),
         )
         for one in reversed(accounts)
     ]

@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from math import inf, nan
-from typing import Any
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from crossmargin.account import Account, Order, Position
+from crossmargin.account import Account, Book, Order, Position
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.margin import MarginReport, assess, resolve
-from crossmargin.account import Book
 from crossmargin.market import AssetQuote, Confidence, Listing
 from tests.margin.rules import made
 from tests.strategies.books import AS_OF, ASSETS, INDEX, future, option, perpetual, position, snapshot_of
@@ -29,13 +27,13 @@ COIN_OPTION = option("BTC", "BTC", 50, 60_000.0, call=True)
 FUTURE = future("BTC", "USDC")
 
 
-def report(listing: Listing, *others: Listing, account: Account | None = None, **changes: Any) -> MarginReport:
+def report(listing: Listing, *others: Listing, account: Account | None = None, **changes: object) -> MarginReport:
     held = Position(instrument=listing.symbol, quantity=Decimal(1), entry_price=Decimal(60_000))
     holder = account or Account(id="holder", positions=(held,))
     return assess(holder, snapshot_of([listing, *others], **changes), RULEBOOK, withdrawable=False)
 
 
-def refusal(listing: Listing, *others: Listing, account: Account | None = None, **changes: Any) -> InputError:
+def refusal(listing: Listing, *others: Listing, account: Account | None = None, **changes: object) -> InputError:
     with pytest.raises(InputError) as refused:
         report(listing, *others, account=account, **changes)
     return refused.value
@@ -176,7 +174,9 @@ def test_any_age_is_taken_when_asked_for() -> None:
 
 def test_a_missing_index_is_the_assets_price() -> None:
     bare = replace(PERPETUAL, index_price=None, quote_asset="USDC")
-    resolved = resolve(Book.from_accounts([Account(id="a", positions=(position(bare, 1),))]), snapshot_of([bare]), RULEBOOK)
+    resolved = resolve(
+        Book.from_accounts([Account(id="a", positions=(position(bare, 1),))]), snapshot_of([bare]), RULEBOOK
+    )
     assert resolved.contracts.index[0] == pytest.approx(60_000 / 0.9995)
 
 
@@ -189,7 +189,9 @@ def test_a_missing_forward_comes_from_the_curve_with_a_warning() -> None:
     share = (50 - 2) / (141 - 2)
     wanted = INDEX["BTC"] * np.exp(np.log(near) * (1 - share) + np.log(far) * share)
     assert found.warnings == (f"{OPTION.symbol}: no forward_price; {wanted:,.2f} from the forward curve",)
-    resolved = resolve(Book.from_accounts([Account(id="a", positions=(position(bare, 1),))]), snapshot_of([bare, *curve]), RULEBOOK)
+    resolved = resolve(
+        Book.from_accounts([Account(id="a", positions=(position(bare, 1),))]), snapshot_of([bare, *curve]), RULEBOOK
+    )
     assert resolved.contracts.forward[0] == pytest.approx(wanted, rel=1e-9)
 
 

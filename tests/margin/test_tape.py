@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 F = TRACED_FUNCTIONS
 REFERENCE = next(spec for spec in LATEST if spec.startswith("reference@"))
-TIERS = TierColumn((Tiers((1.0, 3.0, np.inf), (0.1, 0.4, 0.2)), Tiers((2.0, np.inf), (0.3, 0.5))), np.asarray([0, 1, 0]))
+TIERS = TierColumn(
+    (Tiers((1.0, 3.0, np.inf), (0.1, 0.4, 0.2)), Tiers((2.0, np.inf), (0.3, 0.5))), np.asarray([0, 1, 0])
+)
 POINTS = TierColumn((Tiers((0.5, 2.0, np.inf), (0.1, 0.7, 0.7)),))
 X = np.asarray([0.7, 1.6, 4.2])
 Y = np.asarray([1.3, 0.4, 2.5])
@@ -48,9 +50,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "max": lambda x: F["max"](Y, x, 1.0),
     "max of two traced": lambda x: F["max"](x * x, 2.0 * x + 0.1),
     "abs": lambda x: F["abs"](x - 1.0),
-    "sqrt": lambda x: F["sqrt"](x),
-    "exp": lambda x: F["exp"](x),
-    "log": lambda x: F["log"](x),
+    "sqrt": F["sqrt"],
+    "exp": F["exp"],
+    "log": F["log"],
     "clip": lambda x: F["clip"](x, 1.0, 2.0),
     "clip between traced": lambda x: F["clip"](x, 0.5 * x, 0.9 * x),
     "when": lambda x: F["when"](F["greater"](x, 1.0), x * x, 3.0 * x),
@@ -74,7 +76,8 @@ def test_the_derivative_of_every_function(name: str) -> None:
     np.testing.assert_array_equal(plain(out), plain(function(X)))  # tracing changes no figure
     step = 1e-6
     wanted = [
-        (plain(function(X + step * row)).sum() - plain(function(X - step * row)).sum()) / (2 * step) for row in np.eye(3)
+        (plain(function(X + step * row)).sum() - plain(function(X - step * row)).sum()) / (2 * step)
+        for row in np.eye(3)
     ]
     np.testing.assert_allclose(gradient(out, traced), wanted, rtol=1e-6, atol=1e-8)
 
@@ -98,7 +101,7 @@ def test_ties_are_shared_evenly(name: str) -> None:
     picked = {"min": ([0.5, 1.0], [0.5, 0.0]), "max": ([0.5, 0.0], [0.5, 1.0])}[name]
     np.testing.assert_array_equal(gradient(out, x), picked[0])
     np.testing.assert_array_equal(gradient(out, y), picked[1])
-    np.testing.assert_allclose(gradient(F[name](x, 1.0, y), x), [1 / 3, 0.0] if name == "max" else [1 / 3, 0.0])
+    np.testing.assert_allclose(gradient(F[name](x, 1.0, y), x), [1 / 3, 0.0])
 
 
 def test_a_column_that_is_not_behind_the_result_has_no_weight() -> None:
@@ -125,7 +128,7 @@ def resolved_one(account: Account, rulebook: Rulebook) -> Resolved:
 
 
 def check_gradient(resolved: Resolved, rulebook: Rulebook, requirement: str) -> tuple[int, int]:
-    """Compare with differences; how many legs, and at how many of them a kink is too near for a difference to mean it."""
+    """Compare with differences; how many legs, and at how many of them the two sides of a kink differ."""
     held = resolved.legs.quantity
     traced = Traced(held)
     out = Evaluation(resolved, rulebook, traced, TRACED_FUNCTIONS).requirement(requirement)
@@ -178,7 +181,10 @@ _SCAN = """
 vol.up = "iv * (1 + lift)"
 lift = 0.4
 [scenarios]
-moves = [ { spot = [-0.3, -0.1, 0.1, 0.2], vol = ["up", "same"] }, { spot = [-0.5, 2], weight = [0.3, 0.2], fold.expiry = { gain = -0.5, loss = 1 } } ]
+moves = [
+  { spot = [-0.3, -0.1, 0.1, 0.2], vol = ["up", "same"] },
+  { spot = [-0.5, 2], weight = [0.3, 0.2], fold.expiry = { gain = -0.5, loss = 1 } },
+]
 [charges.charge]
 kind = "scan"
 level = "bucket"
@@ -204,7 +210,10 @@ level = "account"
 of = ["perpetual", "future", "option"]
 between = "asset"
 exposure = "delta_value"
-pairs = [ { of = ["USDT", "USDC"], rate = [[1e5, 0.01], ["inf", 0.05]] }, { of = ["USDC", "BTC"], rate = 0.03, ratio = 2 } ]
+pairs = [
+  { of = ["USDT", "USDC"], rate = [[1e5, 0.01], ["inf", 0.05]] },
+  { of = ["USDC", "BTC"], rate = 0.03, ratio = 2 },
+]
 """,
     "largest and root": """
 [charges.each]

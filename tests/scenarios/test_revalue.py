@@ -32,10 +32,10 @@ def contracts_of(*listings: Listing, balances: dict[str, float] | None = None) -
     return resolve(Book.from_accounts([account]), snapshot_of(listings), RULEBOOK).contracts
 
 
-def shifts(contracts: Contracts, **changes: Any) -> Shifts:
+def shifts(contracts: Contracts, **changes: object) -> Shifts:
     iv = contracts.iv[contracts.kind == 3]
     zeros = np.zeros(SPOT.shape)
-    still = {"spot": zeros, "rate": zeros, "basis": zeros, "time": zeros, "peg": zeros}
+    still: dict[str, Any] = {"spot": zeros, "rate": zeros, "basis": zeros, "time": zeros, "peg": zeros}
     still |= {"vols": iv[:, None], "vol_of": np.zeros(SPOT.shape, dtype=np.int64)}
     return Shifts(**{**still, **changes})
 
@@ -117,7 +117,9 @@ def test_the_known_part_of_a_settlement_average_does_not_move() -> None:
     listing = option("BTC", "USDC", 2, 60_000.0, call=True, fixed_forward=20_000.0, forward_price=60_000.0)
     c = contracts_of(listing)
     coin, _ = both(c, shifts(c, spot=SPOT))
-    wanted = [black(20_000 + 40_000 * (1 + s), 60_000, listing.mark_iv or 0.0, 2 / 365, call=True) for s in SPOT.tolist()]
+    wanted = [
+        black(20_000 + 40_000 * (1 + s), 60_000, listing.mark_iv or 0.0, 2 / 365, call=True) for s in SPOT.tolist()
+    ]
     np.testing.assert_allclose(coin.shocked[0], wanted, rtol=1e-9, atol=1e-9)
 
 

@@ -104,7 +104,10 @@ def linear(symbol: str) -> str:
 
 def _listings(chain: Chain) -> Iterator[Listing]:
     coin, inverse, straight = chain.currency, ContractKind.INVERSE, ContractKind.LINEAR
-    for name, contract, settlement in ((f"{coin}-PERPETUAL", inverse, coin), (f"{coin}_USDC-PERPETUAL", straight, "USDC")):
+    for name, contract, settlement in (
+        (f"{coin}-PERPETUAL", inverse, coin),
+        (f"{coin}_USDC-PERPETUAL", straight, "USDC"),
+    ):
         yield Listing(
             symbol=name,
             kind=InstrumentKind.PERPETUAL,

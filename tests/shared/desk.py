@@ -74,9 +74,7 @@ def hold(chains: Sequence[Chain]) -> list[Holding]:
     """The desk at each chain of one currency: options of the first chain, the hedge of each."""
     first = chains[0]
     options = _chosen(first)
-    start = Holding(
-        first.as_of, first.currency, first.index, options, 0.0, COINS[first.currency], DOLLARS, DOLLARS
-    )
+    start = Holding(first.as_of, first.currency, first.index, options, 0.0, COINS[first.currency], DOLLARS, DOLLARS)
     held: list[Holding] = []
     for chain in chains:
         before = held[-1] if held else start

@@ -1,6 +1,6 @@
 """Hyperliquid's recorded positions as accounts and snapshots of the interchange.
 
-Collateral is not recorded. It is inferred from one liquidation price: the cash with which the rulebook's own trigger
+Collateral is not recorded. It is inferred from one liquidation price: the balance with which the rulebook's own trigger
 just holds there. Marks of one moment differ a little from account to account (they were polled one after another), so
 every account has its own listings; the underlying, by which the rulebook knows its tiers, is the coin's.
 """
@@ -83,11 +83,11 @@ class Recorded:
     def others(self) -> tuple[Held, ...]:
         return tuple(held for held in self.checked if held is not self.reference)
 
-    def as_account(self, cash: float) -> Account:
+    def as_account(self, collateral: float) -> Account:
         return Account(
             id=str(self.account),
             margin_mode=MarginMode.CROSS,
-            balances={"USDC": Decimal(repr(cash))},
+            balances={"USDC": Decimal(repr(collateral))},
             positions=tuple(self._position(held) for held in self.positions),
         )
 
@@ -135,7 +135,9 @@ class Market:
     resolved: Resolved = field(init=False)
 
     def __post_init__(self) -> None:
-        listings = (_listing(recorded.symbol(held.coin), held) for recorded in self.accounts for held in recorded.positions)
+        listings = (
+            _listing(recorded.symbol(held.coin), held) for recorded in self.accounts for held in recorded.positions
+        )
         self.snapshot = Snapshot(
             as_of=self.as_of,
             reporting_asset="USD",
@@ -144,8 +146,8 @@ class Market:
         )
         self._hold(np.zeros(len(self.accounts)))
 
-    def _hold(self, cash: Floats) -> None:
-        amounts = zip(self.accounts, cash.tolist(), strict=True)
+    def _hold(self, collateral: Floats) -> None:
+        amounts = zip(self.accounts, collateral.tolist(), strict=True)
         book = Book.from_accounts([recorded.as_account(amount) for recorded, amount in amounts])
         self.resolved = resolve(book, self.snapshot, self.rulebook)
 
@@ -163,11 +165,10 @@ class Market:
         assert np.array_equal(units.account[cross], np.arange(len(self.accounts)))
         return np.asarray((report.unit_adjusted_maintenance - report.unit_maintenance)[cross])
 
-    def infer_cash(self) -> None:
-        """Give every account the cash with which the trigger just holds at its reference's liquidation price."""
+    def infer_collateral(self) -> None:
+        """Give every account the balance with which the trigger just holds at its reference's liquidation price."""
         at = {
-            recorded.symbol(recorded.reference.coin): recorded.reference.liquidation_price
-            for recorded in self.accounts
+            recorded.symbol(recorded.reference.coin): recorded.reference.liquidation_price for recorded in self.accounts
         }
         self._hold(-self.headroom({symbol: price for symbol, price in at.items() if price is not None}))
 

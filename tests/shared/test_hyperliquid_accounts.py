@@ -1,9 +1,8 @@
 """Real accounts of February 2026 under `hyperliquid-cross`.
 
-Collateral is not on record, liquidation prices are: the cash inferred from one coin's must predict the others'.
+Collateral is not on record, liquidation prices are: the collateral inferred from one coin's must predict the others'.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,20 +40,23 @@ def moments(shared: Path) -> dict[datetime, list[Recorded]]:
     return read(shared)
 
 
-@pytest.fixture(scope="module")
-def predictions(moments: dict[datetime, list[Recorded]], rulebook: Rulebook) -> list[Prediction]:
-    """Every account and moment with two or more cross positions of BTC, ETH and SOL."""
+def predictions(
+    moments: dict[datetime, list[Recorded]], rulebook: Rulebook, of: frozenset[int] | None = None
+) -> list[Prediction]:
+    """Every account (or those of some numbers) and moment with two or more cross positions of BTC, ETH and SOL."""
     found = []
     for moment, recorded in moments.items():
-        accounts = [account for account in map(without_isolated, recorded) if len(account.checked) > 1]
-        errors = worst_errors(moment, accounts, rulebook)
-        found += [Prediction(moment, a.account, e) for a, e in zip(accounts, errors.tolist(), strict=True)]
+        chosen = (account for account in recorded if of is None or account.account in of)
+        accounts = [account for account in map(without_isolated, chosen) if len(account.checked) > 1]
+        if accounts:
+            errors = worst_errors(moment, accounts, rulebook).tolist()
+            found += [Prediction(moment, a.account, error) for a, error in zip(accounts, errors, strict=True)]
     return found
 
 
 def worst_errors(moment: datetime, accounts: list[Recorded], rulebook: Rulebook) -> Floats:
     market = Market(moment, accounts, rulebook)
-    market.infer_cash()
+    market.infer_collateral()
     worst = np.zeros(len(accounts))
     for which in range(len(COINS) - 1):
         others = [account.others[which] if which < len(account.others) else None for account in accounts]
@@ -70,26 +72,24 @@ def errors_of(market: Market, held: list[Held | None]) -> Floats:
     return np.asarray(np.abs(found / np.asarray(recorded) - 1))
 
 
-def test_one_liquidation_price_predicts_the_others(
-    predictions: list[Prediction], moments: dict[datetime, list[Recorded]]
-) -> None:
-    predicted = sum(prediction.error <= WITHIN for prediction in predictions)
+def test_one_liquidation_price_predicts_the_others(moments: dict[datetime, list[Recorded]], rulebook: Rulebook) -> None:
+    made = predictions(moments, rulebook)
+    good = sum(prediction.error <= WITHIN for prediction in made)
     held_two = sum(len(account.checked) > 1 for accounts in moments.values() for account in accounts)
     # 93 account-times are set aside: but for isolated positions they hold fewer than two
-    assert (held_two, len(predictions)) == (5505, 5412)
-    assert predicted / len(predictions) >= 0.96  # 5,222 of 5,412
-    assert predicted / held_two >= 0.948  # were all of those failures
+    assert (held_two, len(made)) == (5505, 5412)
+    assert good / len(made) >= 0.96  # 5,222 of 5,412
+    assert good / held_two >= 0.948  # were all of those failures
     # what is left: positions isolated with margin added by hand, and one account with terms of its own
-    missed = Counter(prediction.account for prediction in predictions if prediction.error > WITHIN)
-    assert len(missed) <= 11
-    assert len({prediction.account for prediction in predictions}) == 350
+    assert len({prediction.account for prediction in made if prediction.error > WITHIN}) <= 11
+    assert len({prediction.account for prediction in made}) == 350
 
 
-def test_large_positions_prove_the_tiers(predictions: list[Prediction]) -> None:
+def test_large_positions_prove_the_tiers(moments: dict[datetime, list[Recorded]], rulebook: Rulebook) -> None:
     """Three accounts cross 70 million of SOL or 100 million of ETH: with one rate alone they miss by 4e-4 to 3e-3."""
-    errors = [prediction.error for prediction in predictions if prediction.account in {354, 942, 1571}]
-    assert len(errors) == 90
-    assert max(errors) <= WITHIN
+    made = predictions(moments, rulebook, frozenset({354, 942, 1571}))
+    assert len(made) == 90
+    assert max(prediction.error for prediction in made) <= WITHIN
 
 
 def test_the_engines_own_liquidation_prices_are_the_venues(
@@ -99,7 +99,7 @@ def test_the_engines_own_liquidation_prices_are_the_venues(
     two = (account for account in map(without_isolated, moments[CRASH]) if len(account.checked) > 1)
     accounts = [account for account in two if len(account.positions) <= 5]  # every coin held is a path to scan
     market = Market(CRASH, accounts, rulebook)
-    market.infer_cash()
+    market.infer_collateral()
     errors = []
     for row, account in enumerate(accounts):
         found = {
@@ -116,21 +116,21 @@ def test_the_engines_own_liquidation_prices_are_the_venues(
     assert np.mean(np.asarray(errors) <= WITHIN) >= 0.95
 
 
-def test_other_coins_prove_their_maximum_leverages(
-    moments: dict[datetime, list[Recorded]], rulebook: Rulebook
-) -> None:
-    """Through the crash: the cash inferred from BTC, ETH or SOL predicts every other coin's liquidation price."""
+def test_other_coins_prove_their_maximum_leverages(moments: dict[datetime, list[Recorded]], rulebook: Rulebook) -> None:
+    """Through the crash: the collateral inferred from BTC, ETH or SOL predicts every other coin's liquidation price."""
     accounts = [account for account in map(without_isolated, moments[CRASH]) if account.checked]
     market = Market(CRASH, accounts, rulebook)
-    market.infer_cash()
+    market.infer_collateral()
     rest = [
         [held for held in account.positions if held.coin not in COINS and held.liquidation_price is not None]
         for account in accounts
     ]
-    errors = np.concatenate([
-        errors_of(market, [positions[which] if which < len(positions) else None for positions in rest])
-        for which in range(max(map(len, rest)))
-    ])
+    errors = np.concatenate(
+        [
+            errors_of(market, [positions[which] if which < len(positions) else None for positions in rest])
+            for which in range(max(map(len, rest)))
+        ]
+    )
     errors = errors[~np.isnan(errors)]
     assert errors.size > 500
     assert np.mean(errors <= WITHIN) >= 0.85

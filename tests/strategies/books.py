@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec.structs import replace
 
-from crossmargin.account import Account, MarginMode, Order, Position
+from crossmargin.account import Account, Order, Position
 from crossmargin.instruments import ContractKind, InstrumentKind, OptionType
 from crossmargin.market import AssetQuote, Listing, Snapshot
 from crossmargin.sources import list_rulebooks, load_rulebook
@@ -57,7 +57,7 @@ def rules(spec: str) -> Rulebook:
     return load_rulebook(spec)
 
 
-def perpetual(base: str, settle: str, **changes: Any) -> Listing:
+def perpetual(base: str, settle: str, **changes: object) -> Listing:
     """A perpetual: inverse where it settles in its own coin."""
     inverse = settle == base
     terms: dict[str, Any] = {
@@ -72,10 +72,11 @@ def perpetual(base: str, settle: str, **changes: Any) -> Listing:
         "index_price": INDEX[base],
         "funding_rate": 1e-4,
     }
-    return Listing(**{**terms, **changes})
+    whole: dict[str, Any] = {**terms, **changes}
+    return Listing(**whole)
 
 
-def future(base: str, settle: str, days: int = 50, **changes: Any) -> Listing:
+def future(base: str, settle: str, days: int = 50, **changes: object) -> Listing:
     """A dated future on the forward curve that options use."""
     listing = perpetual(base, settle)
     expiry = AS_OF + timedelta(days=days)
@@ -90,7 +91,7 @@ def future(base: str, settle: str, days: int = 50, **changes: Any) -> Listing:
     return replace(listing, **dated)
 
 
-def option(base: str, settle: str, days: int, strike: float, *, call: bool, **changes: Any) -> Listing:
+def option(base: str, settle: str, days: int, strike: float, *, call: bool, **changes: object) -> Listing:
     """A European option: coin-settled where it settles in its own coin."""
     inverse = settle == base
     forward = INDEX[base] * forward_ratio(base, days)
@@ -113,10 +114,11 @@ def option(base: str, settle: str, days: int, strike: float, *, call: bool, **ch
         "mark_iv": vol,
         "rate": 0.03,
     }
-    return Listing(**{**terms, **changes})
+    whole: dict[str, Any] = {**terms, **changes}
+    return Listing(**whole)
 
 
-def snapshot_of(listings: Iterable[Listing], **changes: Any) -> Snapshot:
+def snapshot_of(listings: Iterable[Listing], **changes: object) -> Snapshot:
     """A market of these instruments and all assets."""
     made = Snapshot(as_of=AS_OF, reporting_asset="USD", assets=ASSETS, listings={one.symbol: one for one in listings})
     return replace(made, **changes)
@@ -163,23 +165,26 @@ def decimal(value: float) -> Decimal:
     return Decimal(repr(float(value)))
 
 
-def position(listing: Listing, coins: float, entry: float | None = None, **changes: Any) -> Position:
+def position(listing: Listing, coins: float, entry: float | None = None, **changes: object) -> Position:
     """A position of so many coins, entered at the mark unless said otherwise."""
     price = entry if entry is not None else listing.mark_price
     amount = decimal(units(listing, coins))
-    return Position(instrument=listing.symbol, quantity=amount, entry_price=decimal(price or 0.0), **changes)
+    made = Position(instrument=listing.symbol, quantity=amount, entry_price=decimal(price or 0.0))
+    return replace(made, **changes)
 
 
 def coins_of(rng: np.random.Generator, listing: Listing) -> float:
     """A signed quantity in coins: a few thousand dollars to a few million."""
-    dollars = 10 ** rng.uniform(3.5, 6.5) * rng.choice([-1, 1])
+    dollars = float(10 ** rng.uniform(3.5, 6.5) * rng.choice([-1, 1]))
     return max(abs(round(dollars / INDEX[listing.underlying], 3)), 0.001) * float(np.sign(dollars))
 
 
 def random_account(rng: np.random.Generator, rulebook: Rulebook, name: str, *, orders: bool = True) -> Account:
     """An account with one to five instruments of the venue, some balances, sometimes a debt, sometimes orders."""
     listings = in_scope(rulebook)
-    chosen = [listings[i] for i in rng.choice(len(listings), size=min(int(rng.integers(1, 6)), len(listings)), replace=False)]
+    chosen = [
+        listings[i] for i in rng.choice(len(listings), size=min(int(rng.integers(1, 6)), len(listings)), replace=False)
+    ]
     held = []
     for listing in chosen:
         entry = (listing.mark_price or 0.0) * rng.uniform(0.9, 1.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erf, exp, log, sqrt
+from math import erf, log, sqrt
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -98,13 +98,11 @@ def expected_shortfall(row: Sequence[float], confidence: float) -> float:
     return max(0.0, total / tail)
 
 
-def worst_payoff(legs: Sequence[tuple[float, float, bool]], steps: int = 4_000) -> float:
+def worst_payoff(legs: Sequence[tuple[float, float, bool]], steps: int = 500) -> float:
     """The largest loss at expiry of (quantity, strike, call) legs: prices from 0 to the last strike, in small steps."""
     top = max(strike for _, strike, _ in legs)
     prices = [top * i / steps for i in range(steps + 1)] + [strike for _, strike, _ in legs]
-    payoffs = [
-        sum(q * max(0.0, price - k if call else k - price) for q, k, call in legs) for price in prices
-    ]
+    payoffs = [sum(q * max(0.0, price - k if call else k - price) for q, k, call in legs) for price in prices]
     return max(0.0, -min(payoffs))
 
 

@@ -22,15 +22,16 @@ def normal(x: float) -> float:
 
 
 def shocked_vol(kind: str, o: dict[str, Any], forward: float, p: dict[str, Any]) -> float:
+    iv = float(o["vol"])
     v, k, years = p["vol_shock"], p["skew_shock"], o["expiry_secs"] / YEAR
     power = v["short_term_power"] if o["expiry_secs"] <= MONTH else v["long_term_power"]
-    tenor = (MONTH / max(o["expiry_secs"], v["dte_floor_days"] * 86400)) ** power
+    tenor: float = (MONTH / max(o["expiry_secs"], v["dte_floor_days"] * 86400)) ** power
     if kind == "Up":
-        return max(v["min_vol_up_shock"], o["vol"] * (1 + v["vol_range_up"] * tenor))
+        return max(float(v["min_vol_up_shock"]), iv * (1 + float(v["vol_range_up"]) * tenor))
     if kind == "Down":
-        return o["vol"] * max(0.0, 1 - v["vol_range_down"] * tenor)
+        return iv * max(0.0, 1 - float(v["vol_range_down"]) * tenor)
     if kind == "None":
-        return o["vol"]
+        return iv
     name = "linear" if kind == "Linear" else "abs"
     cap = k[f"{name}_cbase"] * sqrt(years) + k[f"{name}_base_cap"]
     kink = sqrt(years) * k["width_scale"] * (k["vol_param_static"] + sqrt(years) * k["vol_param_scale"])
@@ -40,7 +41,7 @@ def shocked_vol(kind: str, o: dict[str, Any], forward: float, p: dict[str, Any])
         share = max(away * cap / kink, -cap) if away < 0 else min(away * cap / kink, cap)
     else:
         share = min(abs(away) * cap / kink, cap)
-    return o["vol"] * max(0.0, 1 + share)
+    return iv * max(0.0, 1 + float(share))
 
 
 def book_value(options: list[dict[str, Any]], e: dict[str, Any], move: float, kind: str, p: dict[str, Any]) -> float:
@@ -56,16 +57,19 @@ def book_value(options: list[dict[str, Any]], e: dict[str, Any], move: float, ki
 def closed_out(value: float, e: dict[str, Any], m: dict[str, Any]) -> float:
     years, rate = e["expiry_secs"] / YEAR, max(e["rate"], 0.0)
     if value >= 0:
-        return value * m["long_base_static_discount"] * exp(-years * (rate * m["long_rate_mult"] + m["long_rate_add"]))
+        speed = rate * m["long_rate_mult"] + m["long_rate_add"]
+        return value * float(m["long_base_static_discount"]) * exp(-years * speed)
     worse = m["short_base_static_discount"] * exp(years * (rate * m["short_rate_mult"] + m["short_rate_add"]))
-    return value * min(exp(rate * years), worse)
+    return value * min(exp(rate * years), float(worse))
 
 
 def expected(portfolio: dict[str, Any], market: dict[str, Any], p: dict[str, Any]) -> dict[str, Any]:
     """Every figure that a case file of this format states."""
     m, c, b = p["margin"], p["other_contingency"], p["basis_contingency"]
     perp, spot = portfolio["perp_position"], market["spot"]
-    expiries = [(e, [o for o in portfolio["options"] if o["expiry_secs"] == e["expiry_secs"]]) for e in market["expiries"]]
+    expiries = [
+        (e, [o for o in portfolio["options"] if o["expiry_secs"] == e["expiry_secs"]]) for e in market["expiries"]
+    ]
     coins = [(x, x["amount"] * x["price"] / market["stable_price"]) for x in portfolio["collaterals"]]
     pnl = []
     for s in p["scenarios"]:
@@ -113,6 +117,4 @@ def expected(portfolio: dict[str, Any], market: dict[str, Any], p: dict[str, Any
 
 
 def charged(confidence: float, notional: float, c: dict[str, Any]) -> float:
-    return (1 - confidence) * c["conf_margin"] * notional if confidence < c["conf_threshold"] else 0.0
-
-
+    return (1 - confidence) * float(c["conf_margin"]) * notional if confidence < c["conf_threshold"] else 0.0

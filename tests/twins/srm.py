@@ -13,15 +13,15 @@ def option_value(o: Found, expiry: Found) -> float:
 
 def isolated(o: Found, spot: float, value: float, p: Found, initial: bool) -> float:
     """What one option is worth in margin: nothing where it is long."""
-    amount = o["amount"]
+    amount = float(o["amount"])
     if amount >= 0:
         return 0.0
     away = max(0.0, o["strike"] - spot if o["is_call"] else spot - o["strike"])
-    base = max(p["max_spot"] * spot - away, p["min_spot"] * spot)
+    base: float = max(p["max_spot"] * spot - away, p["min_spot"] * spot)
     if o["is_call"]:
-        return amount * ((base if initial else p["mm_call_spot"] * spot) + value)
-    least = amount * (max(p["mm_put_spot"] * spot, p["mm_put_mtm"] * value) + value)
-    return min(amount * (base + value), p["mm_offset_scale"] * least) if initial else least
+        return amount * ((base if initial else float(p["mm_call_spot"]) * spot) + value)
+    least: float = amount * (max(p["mm_put_spot"] * spot, p["mm_put_mtm"] * value) + value)
+    return min(amount * (base + value), float(p["mm_offset_scale"]) * least) if initial else least
 
 
 def worst_payoff(options: list[Found], forward: float, scale: float) -> float:
@@ -29,10 +29,11 @@ def worst_payoff(options: list[Found], forward: float, scale: float) -> float:
 
     def payoff(price: float) -> float:
         sides = [(o["amount"], price - o["strike"] if o["is_call"] else o["strike"] - price) for o in options]
-        return sum(amount * max(0.0, inside) for amount, inside in sides)
+        return float(sum(amount * max(0.0, inside) for amount, inside in sides))
 
-    calls = sum(o["amount"] for o in options if o["is_call"])
-    return min(0.0, *(payoff(price) for price in [0.0, *(o["strike"] for o in options)])) + min(0.0, calls) * scale * forward
+    calls = float(sum(o["amount"] for o in options if o["is_call"]))
+    least = min(0.0, *(payoff(price) for price in [0.0, *(o["strike"] for o in options)]))
+    return least + min(0.0, calls) * scale * forward
 
 
 def doubt(confidence: float, threshold: float, factor: float, notional: float) -> float:
@@ -67,7 +68,7 @@ def left(portfolio: Found, market: Found, parameters: Found, initial: bool) -> f
             least = min(trust, expiry["forward_confidence"], expiry["vol_confidence"])
             if initial:
                 total -= doubt(least, oracle["option_threshold"], oracle["factor"], short * spot)
-    return total
+    return float(total)
 
 
 def expected(portfolio: Found, market: Found, parameters: Found) -> dict[str, float]:

@@ -208,13 +208,13 @@ def _with_cash(resolved: Resolved) -> tuple[Resolved, Ints]:
     legs, c, units = resolved.legs, resolved.contracts, resolved.units
     every = np.arange(len(units))
     asset_row = {int(c.own_asset[i]): int(i) for i in np.flatnonzero(c.kind == ASSET)}
-    cash = np.asarray([asset_row.get(int(code), -1) for code in units.reporting], dtype=np.int64)
-    assert (cash >= 0).all()  # the purse holds every reporting asset
+    own = np.asarray([asset_row.get(int(code), -1) for code in units.reporting], dtype=np.int64)
+    assert (own >= 0).all()  # the purse holds every reporting asset
     held = np.zeros(len(units), dtype=bool)
-    held[legs.unit[legs.contract == cash[legs.unit]]] = True
+    held[legs.unit[legs.contract == own[legs.unit]]] = True
     new = every[~held]
     added = {
-        "contract": cash[new], "unit": new, "leverage": np.full(new.size, np.nan),
+        "contract": own[new], "unit": new, "leverage": np.full(new.size, np.nan),
         "muted": np.zeros(new.size, dtype=bool),
     }  # fmt: skip
     columns = {
@@ -225,7 +225,7 @@ def _with_cash(resolved: Resolved) -> tuple[Resolved, Ints]:
     columns = {name: column[order] for name, column in columns.items()}
     contract, unit = columns["contract"], columns["unit"]
     place = np.zeros(len(units), dtype=np.int64)
-    mine = np.flatnonzero(contract == cash[unit])
+    mine = np.flatnonzero(contract == own[unit])
     place[unit[mine]] = mine
     levels = make_levels(contract, unit, c, len(units))
     return replace(resolved, legs=Legs(**columns), levels=levels), place

@@ -125,12 +125,12 @@ def _keys(resolved: Resolved, *, by_side: bool) -> list[tuple[Any, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where a trade in an instrument lands: its legs by side (equal where sides net), and the cash that pays."""
+    """Where a trade in an instrument lands: its legs by side (equal where sides net), and the balance that pays."""
 
     contract: int
     long: int
     short: int
-    cash: int
+    wallet: int
 
 
 class Prepared:
@@ -142,7 +142,7 @@ class Prepared:
         self._shared: dict[Any, Any] = {}
         self._targets: dict[str, _Target] = {}
 
-    def now(self) -> TradeCheck:
+    def today(self) -> TradeCheck:
         """Return where the account stands without a trade."""
         return self._checks(self.resolved)[0]
 
@@ -200,15 +200,15 @@ class Prepared:
         multiplier = float(c.multiplier[target.contract])
         opposite, same = (target.short, target.long) if amount > 0 else (target.long, target.short)
         if c.kind[target.contract] == OPTION:
-            held.close(opposite, _closing(held.quantity[opposite], amount), target.cash)
-            held.quantity[target.cash] -= amount * multiplier * level
+            held.close(opposite, _closing(held.quantity[opposite], amount), target.wallet)
+            held.quantity[target.wallet] -= amount * multiplier * level
             held.quantity[same] += amount - (held.quantity[opposite] - legs.quantity[opposite])
         else:
             inverse = bool(c.inverse[target.contract])
             price_of_one = 1.0 / level if inverse else level
             closing = _closing(held.quantity[opposite], amount)
-            gained = held.close(opposite, closing, target.cash) - closing * price_of_one
-            held.quantity[target.cash] += gained * multiplier * (-1.0 if inverse else 1.0)
+            gained = held.close(opposite, closing, target.wallet) - closing * price_of_one
+            held.quantity[target.wallet] += gained * multiplier * (-1.0 if inverse else 1.0)
             held.quantity[same] += amount - closing
             held.cost[same] += (amount - closing) * price_of_one
         return replace(
@@ -237,8 +237,8 @@ class _Held:
     cost: Floats
     accrued: Floats
 
-    def close(self, leg: int, closing: float, cash: int) -> float:
-        """Take `closing` contracts (signed as the trade) off a leg, its funding to cash; return its change of cost."""
+    def close(self, leg: int, closing: float, wallet: int) -> float:
+        """Take `closing` contracts (signed as the trade) off a leg, its funding to the wallet; return its change of cost."""
         if not closing:
             return 0.0
         share = -closing / self.quantity[leg]
@@ -247,7 +247,7 @@ class _Held:
         self.quantity[leg] = 0.0 if whole else self.quantity[leg] + closing
         self.cost[leg] = 0.0 if whole else self.cost[leg] - cost
         self.accrued[leg] = 0.0 if whole else self.accrued[leg] - funding
-        self.quantity[cash] += funding
+        self.quantity[wallet] += funding
         return float(-cost)
 
 
@@ -265,9 +265,9 @@ def _find_target(resolved: Resolved, rulebook: Rulebook, instrument: str) -> _Ta
     pool = names.assets[settle] if rulebook.pool_by == "settlement_asset" else "cross"
     shared = np.asarray([label == pool for label in resolved.units.label])[legs.unit]
     found = np.flatnonzero((legs.contract == row) & shared)
-    cash = np.flatnonzero((c.kind[legs.contract] == ASSET) & (c.own_asset[legs.contract] == settle) & shared)
+    wallet = np.flatnonzero((c.kind[legs.contract] == ASSET) & (c.own_asset[legs.contract] == settle) & shared)
     # where sides are kept apart the short one stands first
-    return _Target(row, int(found[-1]), int(found[0]), int(cash[0]))
+    return _Target(row, int(found[-1]), int(found[0]), int(wallet[0]))
 
 
 def _repeated(resolved: Resolved, count: int) -> Resolved:

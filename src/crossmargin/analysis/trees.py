@@ -6,6 +6,7 @@ that is a line, a formula or a requirement has a child for each row behind it, a
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 
 from crossmargin.analysis.explanation import FormulaNode, PoolTree
-from crossmargin.margin.expression import AGGREGATIONS, Call, Name, evaluate, inactive, to_text, walk
+from crossmargin.margin.expression import AGGREGATIONS, Call, Name, evaluate, inactive, parse_expression, to_text, walk
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
 from crossmargin.margin.model import INITIAL, MAINTENANCE, Constant, Formula, Keyed, Tiers, Variants
 from crossmargin.margin.reporting import unit_reporting
@@ -22,7 +23,7 @@ from crossmargin.margin.tables import keyed_codes
 from crossmargin.margin.vocabulary import COARSER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
@@ -61,9 +62,15 @@ class Reading:
     unverified: bool = False
 
 
-def pool_trees(book: BookReport, account: int) -> tuple[PoolTree, ...]:
-    """Return the expressions of each pool of an account: both adjusted equities and every requirement."""
-    grower = Grower(book.evaluation)
+def pool_trees(book: BookReport, account: int, grower: Grower | None = None) -> tuple[PoolTree, ...]:
+    """Return the expressions of each pool of an account: both adjusted equities and every requirement.
+
+    Parameters
+    ----------
+    grower
+        What several accounts of one book may share.
+    """
+    grower = Grower(book.evaluation) if grower is None else grower
     units = np.flatnonzero(book.resolved.units.account == account).tolist()
     return tuple(
         PoolTree(
@@ -158,7 +165,7 @@ class Grower:
 
         return self._made(
             name, kind, place, expression=formula.text, value=value, figures=figures,
-            inactive=tuple(dict.fromkeys(inactive(formula.tree, figure_of))),
+            inactive=_undeciding(formula.tree, figure_of),
             children=tuple(child for reading in readings.values() for child in reading.children),
             unverified=any(reading.unverified for reading in readings.values()),
         )  # fmt: skip
@@ -268,6 +275,14 @@ def rows_behind(evaluation: Evaluation, level: str, at: str, row: int) -> list[i
         return [int(i) for i in np.flatnonzero(levels[at].row_of_leg[first] == row)]
     leg = row if at == "leg" else int(levels[at].first_leg[row])
     return [int(levels[level].row_of_leg[leg])]
+
+
+def _undeciding(tree: Expression, figure_of: Callable[[Expression], float]) -> tuple[str, ...]:
+    """Return the arguments of min, max and when that do not decide; not a name that counts elsewhere in the formula."""
+    dead = inactive(tree, figure_of)
+    read = Counter(to_text(part) for part in walk(tree) if isinstance(part, Name))
+    unread = Counter(to_text(part) for text in dead for part in walk(parse_expression(text)) if isinstance(part, Name))
+    return tuple(text for text in dict.fromkeys(dead) if text not in read or read[text] == unread[text])
 
 
 def _unverified(entry: Constant | Tiers) -> bool:

@@ -62,8 +62,8 @@ def underlyings(resolved: Resolved) -> tuple[str, ...]:
     held[resolved.legs.contract] = True
     own_name = np.asarray([names.assets[a] == names.buckets[b] for a, b in zip(c.own_asset, c.bucket, strict=True)])
     reporting = np.asarray([names.assets[a] == resolved.reporting_asset for a in c.own_asset], dtype=bool)
-    cash = (c.kind == ASSET) & own_name.astype(bool) & (c.linked | reporting | ~c.coin_settled)
-    found = np.unique(c.bucket[held & ~cash])
+    money = (c.kind == ASSET) & own_name.astype(bool) & (c.linked | reporting | ~c.coin_settled)
+    found = np.unique(c.bucket[held & ~money])
     return tuple(names.buckets[b] for b in found.tolist())
 
 

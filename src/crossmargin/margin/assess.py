@@ -118,7 +118,8 @@ def assess_book(
     max_quote_age_seconds
         Quotes observed longer before `snapshot.as_of` are refused; None accepts any age.
     """
-    return assess_resolved(resolve(book, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds), rulebook)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes out infinite or NaN is refused below, not warned of
+        return assess_resolved(resolve(book, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds), rulebook)
 
 
 def assess_resolved(resolved: Resolved, rulebook: Rulebook) -> BookReport:

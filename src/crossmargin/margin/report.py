@@ -52,12 +52,16 @@ class ScenarioRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScenarioTable(msgspec.Struct, frozen=True, kw_only=True):
-    """All scenarios of one scan line on one row (a bucket such as BTC, or the whole pool)."""
+    """All scenarios of one scan line on one row (a bucket such as BTC, or the whole pool).
+
+    `counts` is the derivative of the requirement by the loss: 1 where it enters in full, 0 where another line decides.
+    """
 
     line: str
     row: str
     requirement: str
     loss: float
+    counts: float
     worst_scenario: str | None
     scenarios: tuple[ScenarioRow, ...]
 
@@ -79,7 +83,10 @@ class CollateralRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One pool - the part of an account that is assessed and liquidated alone. Amounts in `reporting_asset`."""
+    """One pool - the part of an account that is assessed and liquidated alone. Amounts in `reporting_asset`.
+
+    `scan_loss` is what the scans that decide bring into the initial margin, `worst_scenario` the one that brings most.
+    """
 
     pool: str
     reporting_asset: str

@@ -8,7 +8,6 @@ import numpy as np
 
 from crossmargin._version import __version__
 from crossmargin.margin.expression import summands, to_text
-from crossmargin.margin.kinds.scan import ScanDetail
 from crossmargin.margin.model import INITIAL, MAINTENANCE, Constant, Formula, Variants
 from crossmargin.margin.report import (
     CollateralRow,
@@ -16,11 +15,10 @@ from crossmargin.margin.report import (
     MarginReport,
     PoolReport,
     RulebookId,
-    ScenarioRow,
     ScenarioTable,
     Term,
 )
-from crossmargin.margin.rows import row_name
+from crossmargin.margin.scenario_tables import scenario_tables
 from crossmargin.margin.trigger import STATES, band_of
 from crossmargin.scenarios import ASSET
 from crossmargin.units import SCHEMA_VERSION
@@ -42,7 +40,11 @@ _EMPTY: dict[str, Any] = {}
 def make_report(book: BookReport, account: int, withdrawable: Mapping[int, Mapping[str, float]] | None) -> MarginReport:
     """Return the report of one account of an assessed book."""
     units = np.flatnonzero(book.resolved.units.account == account).tolist()
-    pools = tuple(_pool(book, unit, None if withdrawable is None else withdrawable.get(unit, {})) for unit in units)
+    tables = scenario_tables(book.evaluation, account)
+    pools = tuple(
+        _pool(book, unit, None if withdrawable is None else withdrawable.get(unit, {}), tables.get(unit, ()))
+        for unit in units
+    )
     worst = book.worst_unit(account)
     names = ("equity", "adjusted_initial", "adjusted_maintenance", "initial", "maintenance")
     sums = {name: float(book.account_sum(getattr(book, f"unit_{name}"))[account]) for name in names}
@@ -89,10 +91,11 @@ def _summed_lines(units: list[int], pools: tuple[PoolReport, ...], rate: Mapping
     }
 
 
-def _pool(book: BookReport, unit: int, withdrawable: Mapping[str, float] | None) -> PoolReport:
+def _pool(
+    book: BookReport, unit: int, withdrawable: Mapping[str, float] | None, tables: tuple[ScenarioTable, ...]
+) -> PoolReport:
     evaluation, rulebook = book.evaluation, book.rulebook
-    tables = scenario_tables(evaluation, unit)
-    scan_loss, worst = _largest_scan(tables)
+    worst = max(tables, key=lambda table: table.loss * table.counts, default=None)
     initial, maintenance = float(book.unit_initial[unit]), float(book.unit_maintenance[unit])
     adjusted_initial = float(book.unit_adjusted_initial[unit])
     adjusted_maintenance = float(book.unit_adjusted_maintenance[unit])
@@ -110,8 +113,10 @@ def _pool(book: BookReport, unit: int, withdrawable: Mapping[str, float] | None)
         coverage_ratio=ratio,
         available_margin=adjusted_initial - initial,
         maintenance_headroom=adjusted_maintenance - maintenance,
-        scan_loss=scan_loss,
-        worst_scenario=None if worst is None or worst.loss <= 0 else f"{worst.row}: {worst.worst_scenario}",
+        scan_loss=sum(table.loss * table.counts for table in tables),
+        worst_scenario=None
+        if worst is None or worst.loss * worst.counts <= 0
+        else f"{worst.row}: {worst.worst_scenario}",
         requirements={name: float(evaluation.requirement(name)[unit]) for name in rulebook.requirements},
         lines=_lines(evaluation, unit),
         initial_terms=terms_of(evaluation, rulebook.requirements[INITIAL], INITIAL, unit),
@@ -120,20 +125,6 @@ def _pool(book: BookReport, unit: int, withdrawable: Mapping[str, float] | None)
         scenario_tables=tables,
         withdrawable=None if withdrawable is None else dict(withdrawable),
     )
-
-
-def _largest_scan(tables: tuple[ScenarioTable, ...]) -> tuple[float, ScenarioTable | None]:
-    """Return the largest scan line's loss over its rows, and the row of it that loses most.
-
-    Scans of one rulebook overlap (with and without collateral, matrix and tails), so they are not added.
-    """
-    totals: dict[str, float] = {}
-    for table in tables:
-        totals[table.line] = totals.get(table.line, 0.0) + table.loss
-    if not totals:
-        return 0.0, None
-    line = max(totals, key=lambda name: totals[name])
-    return totals[line], max((table for table in tables if table.line == line), key=lambda table: table.loss)
 
 
 def unit_reporting(book: BookReport, unit: int) -> str:
@@ -211,31 +202,3 @@ def _counted(evaluation: Evaluation, requirement: str) -> Floats:
             sign = 1.0 if line.section == "values" else -1.0
             total += sign * np.asarray(evaluation.line(line.name, requirement))
     return total
-
-
-def scenario_tables(evaluation: Evaluation, unit: int, requirement: str = INITIAL) -> tuple[ScenarioTable, ...]:
-    """Return the scenarios of every scan line on every row of one unit."""
-    out = []
-    for line in evaluation.rulebook.charges.values():
-        if line.kind != "scan":
-            continue
-        detail: ScanDetail = evaluation.detail(line.name, requirement)
-        unit_of = evaluation.unit_of_row(line.level)[detail.frame.rows]
-        for row in np.flatnonzero(unit_of == unit).tolist():
-            worst = int(detail.worst[row])
-            pnl = detail.pnl[row] * detail.weight[row]
-            rows = tuple(
-                ScenarioRow(name=name, pnl=float(pnl[s]), worst=s == worst and bool(detail.loss[row] > 0))
-                for s, name in enumerate(detail.cells.names)
-            )
-            out.append(
-                ScenarioTable(
-                    line=line.name,
-                    row=row_name(evaluation.resolved, line.level, int(detail.frame.rows[row])),
-                    requirement=requirement,
-                    loss=float(detail.loss[row]),
-                    worst_scenario=detail.cells.names[worst] if detail.loss[row] > 0 else None,
-                    scenarios=rows,
-                )
-            )
-    return tuple(out)

@@ -34,5 +34,4 @@ def row_name(resolved: Resolved, level: str, row: int) -> str:
 def leg_name(resolved: Resolved, leg: int) -> str:
     """Return a leg's symbol."""
     legs = resolved.legs
-    name = resolved.names.symbols[int(resolved.contracts.symbol[legs.contract[leg]])]
-    return name
+    return resolved.names.symbols[int(resolved.contracts.symbol[legs.contract[leg]])]

@@ -65,7 +65,14 @@ class Desk:
             copy += 1
             symbol = f"{listing.symbol}-{copy}"  # one contract at two vols: two quotes
         self.listings[symbol] = listing if symbol == listing.symbol else _renamed(listing, symbol)
-        self.positions.append(Position(instrument=symbol, quantity=exact(quantity)))
+        self._add(symbol, exact(quantity))
+
+    def _add(self, symbol: str, quantity: Decimal) -> None:
+        """Add contracts of an option; entries of one contract are one position."""
+        held = next((p.quantity for p in self.positions if p.instrument == symbol), Decimal())
+        self.positions = [p for p in self.positions if p.instrument != symbol]
+        if held + quantity:
+            self.positions.append(Position(instrument=symbol, quantity=held + quantity))
 
     def perpetual(self, quote: PerpetualQuote, quantity: float, gain: float, funding: float) -> None:
         """Add a perpetual whose unrealised profit is stated; without contracts what is left is owed in cash."""

@@ -96,7 +96,7 @@ def pose(document: Fields, index: int, rulebooks: Rulebooks) -> Case:
         account=desk.account(name),
         snapshot=desk.snapshot(),
         rulebook=_rulebook(rulebooks, changes, case),
-        figures=tuple(_figures(case, coins.underlying)),
+        figures=tuple(_figures(document, case, coins.underlying)),
         changes=changes,
     )
 
@@ -245,12 +245,16 @@ def _block(row: Fields) -> dict[str, Any]:
     return block
 
 
-def _figures(case: Fields, underlying: str) -> list[Figure]:
+def _figures(document: Fields, case: Fields, underlying: str) -> list[Figure]:
     expected, tolerance = case.needed("expected"), case.object("tolerance")
     within = tolerance.number("IM_MM_mtm_rel", _MARGIN_TOLERANCE)
     out = [Figure(name, expected.number(name), read, within) for name, read in _READ.items() if name in expected]
     each = tolerance.number("scenario_pnl_rel", _SCENARIO_TOLERANCE)
-    for index, pnl in enumerate(expected.numbers("scenario_pnl")):
+    gains = expected.numbers("scenario_pnl")
+    holder, name, _ = _component(document, case, "scenarios")
+    if gains and len(gains) != len(holder.items(name)):
+        refuse(f"{len(holder.items(name))} numbers, one for each scenario", len(gains), expected.at("scenario_pnl"))
+    for index, pnl in enumerate(gains):
         out.append(Figure(f"scenario_pnl[{index}]", pnl, partial(_scenario, underlying, index), each))
     if not out:
         refuse("a figure to compare", expected.value, expected.place)

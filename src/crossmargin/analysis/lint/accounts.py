@@ -74,13 +74,13 @@ def _flat(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
 def _debts(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
     for asset, dollars in product(snapshot.assets, _BALANCES[:2]):
         owed = _balance(asset, -dollars)
-        cash = {} if asset == cash_asset(rulebook) else _balance(cash_asset(rulebook), 2 * dollars)
-        yield Case(Account(id=f"{dollars:,.0f} USD of {asset} owed", balances={**cash, **owed}), "debt")
+        funds = {} if asset == cash_asset(rulebook) else _balance(cash_asset(rulebook), 2 * dollars)
+        yield Case(Account(id=f"{dollars:,.0f} USD of {asset} owed", balances={**funds, **owed}), "debt")
 
 
 def _outrights(rulebook: Rulebook, snapshot: Snapshot, *, quick: bool) -> Iterator[Case]:
     tables = list(_tier_tables(rulebook.document))
-    cash = _balance(cash_asset(rulebook), _DEPOSIT)
+    funds = _balance(cash_asset(rulebook), _DEPOSIT)
     for listing in snapshot.listings.values():
         near_bounds = not quick or listing.kind == InstrumentKind.PERPETUAL
         bounds = _bounds(tables, listing) if near_bounds else set()
@@ -91,7 +91,7 @@ def _outrights(rulebook: Rulebook, snapshot: Snapshot, *, quick: bool) -> Iterat
             word = "long" if side > 0 else "short"
             name = f"{word} {dollars:,.9g} USD of {listing.symbol}"
             held = (_position(listing, side * dollars),)
-            yield Case(Account(id=name, balances=cash, positions=held), "outright", f"{word} {listing.symbol}")
+            yield Case(Account(id=name, balances=funds, positions=held), "outright", f"{word} {listing.symbol}")
 
 
 def _tier_tables(value: Any) -> Iterator[Mapping[str, list[list[Any]]]]:  # noqa: ANN401 - whatever TOML holds
@@ -175,7 +175,7 @@ def _mixtures(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
 
 def structures(rulebook: Rulebook, snapshot: Snapshot) -> list[Case]:
     """Return what offsets: a coin against its future, straddles, verticals, calendars of synthetic forwards."""
-    cash = _balance(cash_asset(rulebook), _DEPOSIT)
+    funds = _balance(cash_asset(rulebook), _DEPOSIT)
     cases = []
     for (base, settle), options in _option_grids(snapshot).items():
         (first, *_, last), strikes = sorted({one[0] for one in options}), sorted({one[1] for one in options})
@@ -193,7 +193,7 @@ def structures(rulebook: Rulebook, snapshot: Snapshot) -> list[Case]:
         for name, held in legs.items():
             at = {key: options[key] for key in held if key in options}
             positions = tuple(_position(listing, held[key] * 1e6) for key, listing in at.items())
-            case = Account(id=f"{name} of {base} in {settle}", balances=cash, positions=positions)
+            case = Account(id=f"{name} of {base} in {settle}", balances=funds, positions=positions)
             cases.append(Case(case, "mixed"))
     for listing in snapshot.listings.values():
         if listing.kind == InstrumentKind.PERPETUAL:
@@ -243,7 +243,7 @@ def _order_of(symbol: str, quantity: Decimal) -> Order:
     return Order(instrument=symbol, quantity=quantity, limit_price=Decimal(1))
 
 
-def _deposits(cases: Sequence[Case], cash: str) -> Iterator[Case]:
+def _deposits(cases: Sequence[Case], funds: str) -> Iterator[Case]:
     """Yield every mixture, debt and first rung once more with more cash."""
     seen = set()
     for place, case in enumerate(cases):
@@ -252,6 +252,6 @@ def _deposits(cases: Sequence[Case], cash: str) -> Iterator[Case]:
         if case.role not in {"mixed", "debt"} and not rung:
             continue
         balances = dict(case.account.balances)
-        balances[cash] = balances.get(cash, Decimal(0)) + _amount(_DEPOSIT / asset_price(cash))
+        balances[funds] = balances.get(funds, Decimal(0)) + _amount(_DEPOSIT / asset_price(funds))
         account = replace(case.account, id=f"{case.account.id}, and a deposit", balances=balances)
         yield Case(account, "deposit", before=place)

@@ -94,7 +94,7 @@ def make_snapshot(rulebook: Rulebook, mood: Mood) -> Snapshot:
         reporting_asset="USD",
         assets={name: AssetQuote(price=asset_price(name, mood), confidence=mood.confidence) for name in sorted(assets)},
         listings=listings,
-        calibration=_calibration(rulebook, sorted(assets - {"USD"})),
+        calibration=_calibration(rulebook, sorted(assets)),
     )
 
 
@@ -109,10 +109,10 @@ class _Maker:
     """Makes the listings of one market."""
 
     def __init__(self, rulebook: Rulebook, mood: Mood) -> None:
-        cash = cash_asset(rulebook)
+        funds = cash_asset(rulebook)
         self.mood = mood
         self.discounted = rulebook.discount
-        self.stable = "USDC" if cash == "USD" or cash not in STABLE else cash
+        self.stable = "USDC" if funds == "USD" or funds not in STABLE else funds
 
     def listings(self, buckets: list[str], keys: Mapping[str, set[str]]) -> Iterator[Listing]:
         """Yield every instrument; the three large coins have all kinds, the others a perpetual."""

@@ -49,7 +49,9 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
         contract, owner = legs.contract[order], int(legs.unit[order])
         rows = [place.get((owner, int(a))) for a in (c.own_asset[contract], c.quote_asset[contract])]
         if rows[0] is None or rows[1] is None:
-            message = "an open spot order needs a balance in both of its assets: the table has weights for balances only"
+            message = (
+                "an open spot order needs a balance in both of its assets: the table has weights for balances only"
+            )
             evaluation.fail(np.asarray([owner]), FailureReason.UNKNOWN_PARAMETER, message)
             continue
         base, quote = _added(columns, rows[0], amount), _added(columns, rows[1], amount)

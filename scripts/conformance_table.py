@@ -1,0 +1,147 @@
+"""Writes docs/conformance.md and docs/conformance-uncovered.md from a directory of published cases.
+
+python scripts/conformance_table.py ../shared/cases
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from math import ceil, log10
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from crossmargin.analysis.conformance import run_conformance, sweep
+from crossmargin.sources import load_rulebook
+from crossmargin.sources.cases import load_cases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from crossmargin.analysis.conformance import ConformanceReport, FamilyResult, Moved
+
+TABLE: Final = "conformance.md"
+UNCOVERED: Final = "conformance-uncovered.md"
+DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+_LEAST_POWER: Final = -12  # below it a residual is the last bits of a float, another on every machine
+
+NAMES: Final[Mapping[str, str]] = {
+    "binance_usdm": "Binance USD-M: notional brackets",
+    "deribit_pme": "Deribit portfolio margin: documented response of a simulated portfolio",
+    "deribit_standard": "Deribit standard margin: linear perpetuals",
+    "derive_pmrm2": "Derive portfolio margin (PM2), every scenario's profit and loss",
+    "derive_srm": "Derive standard margin (SRM)",
+    "okx_portfolio": "OKX portfolio margin: documented response of the position builder",
+}
+REASONS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("deribit_pme", "btc.haircut", "no rulebook line reads it: no coin is held, each currency is a pool of its own"),
+    ("deribit_pme", "vol", "shocks of vol: the portfolio holds no option"),
+    ("deribit_pme", "vega", "shocks of vol: the portfolio holds no option"),
+    ("deribit_pme", "min_vol_up", "shocks of vol: the portfolio holds no option"),
+    ("deribit_pme", "delta", "the net delta is far below the threshold"),
+    ("deribit_pme", "m_inc", "the net delta is far below the threshold"),
+    ("deribit_pme", "ext", "the extended losses lie below the dampener"),
+    ("deribit_pme", "pnl", "one per cent of no gain that offsets is none: the two numbers only bind together"),
+    ("deribit_pme", "annualised_move_risk", "the least move binds"),
+    ("", "threshold", "one per cent of the threshold crosses no confidence that a case states"),
+    ("", "unpaired", "no case has calls short of their count in this market where that rule binds"),
+    ("", "bound", "the last row has no bound in the rulebook"),
+    ("", "min_k_star", "a floor that binds in no case"),
+)
+
+
+def table_page(report: ConformanceReport) -> str:
+    """Return the page of what is reproduced, venue by venue."""
+    known = [family for family in report.families if family.status != "not yet"]
+    waiting = [family for family in report.families if family.status == "not yet"]
+    return "\n".join(
+        [
+            "# Conformance",
+            "",
+            "Numbers that venues and protocols publish - documentation examples, API responses, test vectors - run",
+            "through `assess`, each as an account, a snapshot and a rulebook of the interchange. Written by",
+            "`scripts/conformance_table.py`; run it yourself with `crossmargin conformance DIR`.",
+            "",
+            "The worst residual is relative to the larger of 1 and the published number, and rounded up to a power of",
+            "ten. A case counts when every figure that its file states is met to the file's tolerance.",
+            "",
+            "| family | kind | reproduced | worst residual |",
+            "| --- | --- | --- | --- |",
+            *(_row(family) for family in known),
+            "",
+            f"Which parameters these cases hold, and which none of them notices: [uncovered]({UNCOVERED}).",
+            "",
+            "## Not yet",
+            "",
+            "Families and kinds that nothing here reads yet: listed, not failed.",
+            "",
+            "| family | cases |",
+            "| --- | --- |",
+            *(f"| {family} | {count} |" for family, count in _counted(waiting).items()),
+            "",
+        ]
+    )
+
+
+def _row(family: FamilyResult) -> str:
+    name = NAMES.get(family.family, family.family)
+    return f"| {name} | `{family.kind}` | {family.reproduced} of {family.total} | {bound(family.worst_residual)} |"
+
+
+def bound(residual: float | None) -> str:
+    """Return a residual rounded up to a power of ten."""
+    if residual is None:
+        return "-"
+    power = _LEAST_POWER if residual == 0 else max(_LEAST_POWER, ceil(log10(residual)))
+    return f"<= 1e{power}"
+
+
+def _counted(families: Iterable[FamilyResult]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for family in families:
+        out[family.family] = out.get(family.family, 0) + family.total
+    return out
+
+
+def uncovered_page(moved: Iterable[Moved]) -> str:
+    """Return the page of parameters that no case notices."""
+    swept = list(moved)
+    silent = [row for row in swept if row.case is None]
+    return "\n".join(
+        [
+            "# Parameters that no case notices",
+            "",
+            "Each parameter of each published case is changed by one per cent. Most make a case of their family fail,",
+            "and the sweep names the line. Those below change no published figure by more than its tolerance: such a",
+            "number rests on its source alone. Written by `scripts/conformance_table.py`.",
+            "",
+            f"{len(swept) - len(silent)} of {len(swept)} parameters are noticed.",
+            "",
+            "| family | parameter | stated by | why |",
+            "| --- | --- | --- | --- |",
+            *(f"| {r.family} | `{r.parameter}` | {_cases(r.tried)} | {reason(r)} |" for r in silent),
+            "",
+        ]
+    )
+
+
+def _cases(count: int) -> str:
+    return "1 case" if count == 1 else f"{count} cases"
+
+
+def reason(row: Moved) -> str:
+    """Return why a parameter is not noticed; empty where nobody has said."""
+    found = (why for family, part, why in REASONS if row.family.startswith(family) and part in row.parameter)
+    return next(found, "")
+
+
+def main() -> None:
+    """Write both pages from the directory given."""
+    documents = load_cases(sys.argv[1])
+    rulebooks = cache(load_rulebook)
+    (DOCS / TABLE).write_text(table_page(run_conformance(documents, rulebooks)), encoding="utf-8")
+    (DOCS / UNCOVERED).write_text(uncovered_page(sweep(documents, rulebooks)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
