@@ -57,9 +57,7 @@ def install(wheel: Path, into: Path) -> Path:
     environment = into / "venv"
     run(UV, "venv", "--quiet", "--python", sys.executable, str(environment))
     python = environment / "bin" / "python"
-    run(
-        UV, "pip", "install", "--quiet", "--python", str(python), "--constraint", str(constraints), str(wheel)
-    )
+    run(UV, "pip", "install", "--quiet", "--python", str(python), "--constraint", str(constraints), str(wheel))
     return python.parent
 
 
@@ -75,9 +73,7 @@ def main() -> None:
         demo = run(command, "demo", cwd=place)
         if not demo.strip():
             sys.exit("the demo of the installed wheel printed nothing")
-        print(
-            f"{wheel.name}: {files} files, installed alone; {version}; demo: {len(demo.splitlines())} lines"
-        )
+        print(f"{wheel.name}: {files} files, installed alone; {version}; demo: {len(demo.splitlines())} lines")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "src" / "crossmargin" / "cli" / "demo"
 PRINTS = "prints"
 _FENCE = re.compile(r'^```(?P<language>[\w-]*)(?: title="(?P<title>[^"]+)")?$')
+_DIGEST = re.compile(r"\([0-9a-f]{8}\)|─+")  # frames are as long as what stands in them
 _LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -73,8 +74,8 @@ def pages() -> list[Path]:
 
 
 def same(shown: str, printed: str) -> bool:
-    """Whether a page shows what is printed; `...` stands for anything, and blanks do not count."""
-    wanted, found = (f"{' '.join(text.split())}\n" for text in (shown, printed))
+    """Whether a page shows what is printed; `...` stands for anything, blanks and rulebooks' digests do not count."""
+    wanted, found = (f"{' '.join(_DIGEST.sub('', text).split())}\n" for text in (shown, printed))
     return doctest.OutputChecker().check_output(wanted, found, _LOOSE)
 
 
@@ -156,11 +157,17 @@ def _called(words: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def rewritten(text: str, results: list[Result]) -> str:
-    """The page with what was printed; an output that is shown in part (`...`) stays as it is."""
+    """The page with what was printed; an output with `...` within stays, one that ends in it keeps its length."""
     lines = text.splitlines()
     for result in reversed(results):
-        if result.shown is not None and "..." not in result.shown:
-            lines[result.at] = [line.rstrip() for line in result.printed.strip("\n").splitlines()]
+        if result.shown is None or result.holds:
+            continue
+        printed = [line.rstrip() for line in result.printed.strip("\n").splitlines()]
+        shown = result.shown.splitlines()
+        if "..." not in result.shown:
+            lines[result.at] = printed
+        elif shown[-1] == "..." and "..." not in "".join(shown[:-1]):
+            lines[result.at] = [*printed[: len(shown) - 1], "..."]
     return "\n".join(lines) + "\n"
 
 
@@ -176,7 +183,7 @@ def main() -> int:
             page.write_text(new, encoding="utf-8")
             print(f"written: {page.relative_to(ROOT)}")
         for result in results:
-            partly = result.shown is not None and "..." in result.shown and not result.holds
+            partly = result.shown is not None and "..." in result.shown.rstrip(".\n") and not result.holds
             if result.code != result.announced or partly:
                 wrong = 1
                 print(f"{page.relative_to(ROOT)}:{result.line}: {result.what}\n{result.printed}")

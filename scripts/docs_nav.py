@@ -18,7 +18,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
         "concepts/*",
     ),
     "How to": ("how-to/*",),
-    "Venues": ("venues/index.md", "venues/reference.md", "venues/*", "conformance.md"),
+    "Venues": ("venues/index.md", "venues/reference.md", "venues/*", "conformance.md", "conformance-*"),
     "Use": ("cli.md", "interchange.md", "glossary.md"),
     "Reference": ("reference/index.md", "reference/*"),
     "Decisions": ("decisions/index.md", "decisions/*"),

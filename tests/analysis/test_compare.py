@@ -15,9 +15,7 @@ from tests.strategies.books import ASSETS, LATEST, market, perpetual, position, 
 
 BTC, ETH = (perpetual(base, "USDC", quote_asset="USDC") for base in ("BTC", "ETH"))
 MARKET = snapshot_of([BTC, ETH])
-ACCOUNT = Account(
-    id="a", balances={"USDC": Decimal(60_000)}, positions=(position(BTC, 2.0), position(ETH, -30.0))
-)
+ACCOUNT = Account(id="a", balances={"USDC": Decimal(60_000)}, positions=(position(BTC, 2.0), position(ETH, -30.0)))
 
 
 def test_rows_are_the_reports_in_the_snapshots_asset_least_capital_first() -> None:

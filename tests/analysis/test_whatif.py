@@ -275,5 +275,3 @@ def test_refusals_name_the_account() -> None:
     with pytest.raises(InputError) as caught:
         what_if(desk(USDC=1), stale, rules(REFERENCE), Changes())
     assert caught.value.account == "desk"
-
-

@@ -51,6 +51,7 @@ def scenario_table(row: str, bend: float) -> ScenarioTable:
         row=row,
         requirement="maintenance",
         loss=max(0.0, -values[worst]),
+        counts=1.0,
         worst_scenario=worst,
         scenarios=rows,
     )
@@ -64,6 +65,7 @@ def stress_table() -> ScenarioTable:
         row="pool",
         requirement="maintenance",
         loss=412_000.0,
+        counts=0.0,
         worst_scenario="2020-03-12",
         scenarios=rows,
     )

@@ -29,7 +29,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the commands asked for, the analysis replaced by results made by hand."""
     asked: dict[str, Any] = {}
 
-    def what_if(_account: object, _snapshot: object, _rules: object, wanted: Wanted) -> object:
+    def what_if(_account: object, _snapshot: object, _rules: object, wanted: Wanted, _age: float = 0.0) -> object:
         asked["wanted"] = wanted
         none = dict.fromkeys(calls.DIFFERENCES, 0.0)
         both = {"before": fakes.report(), "after": fakes.report()}

@@ -22,9 +22,7 @@ def test_marks_come_back_exactly() -> None:
 
 
 @given(st.lists(st.floats(0.01, 5.0), min_size=1, max_size=9), st.floats(1e-4, 3.0))
-def test_any_marks_come_back_exactly_and_values_stay_between_neighbours(
-    vols: list[float], years: float
-) -> None:
+def test_any_marks_come_back_exactly_and_values_stay_between_neighbours(vols: list[float], years: float) -> None:
     nodes = np.linspace(-1.0, 1.0, len(vols))
     built = VolSurface.build([years], [nodes], [vols])
     assert built.vol(nodes, years).tolist() == vols
@@ -75,9 +73,7 @@ def test_calendar_arbitrage_is_named() -> None:
 
 def test_butterfly_and_monotonicity_are_named() -> None:
     bent = VolSurface.build([0.1], [[-0.1, 0.0, 0.1]], [[0.5, 0.9, 0.5]])
-    assert {(f.kind, f.log_moneyness) for f in bent.arbitrage_violations()} == {
-        (ArbitrageKind.BUTTERFLY, 0.0)
-    }
+    assert {(f.kind, f.log_moneyness) for f in bent.arbitrage_violations()} == {(ArbitrageKind.BUTTERFLY, 0.0)}
     assert bent.arbitrage_violations()[0].strike is None
     steep = VolSurface.build([0.1], [[0.0, 0.05]], [[0.5, 0.9]])
     assert {f.kind for f in steep.arbitrage_violations()} == {ArbitrageKind.MONOTONICITY}

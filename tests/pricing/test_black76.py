@@ -77,9 +77,7 @@ def test_a_call_falls_and_a_put_rises_with_the_strike(option: Option, factor: fl
 def test_price_scales_with_the_currency(option: Option, factor: float) -> None:
     f, k, v, t, call = option
     scaled = price(f * factor, k * factor, v, t, call)
-    assert scaled == pytest.approx(
-        factor * price(f, k, v, t, call), abs=1e-13 * factor * min(f, k), rel=1e-13
-    )
+    assert scaled == pytest.approx(factor * price(f, k, v, t, call), abs=1e-13 * factor * min(f, k), rel=1e-13)
 
 
 @given(options(), st.sampled_from(["vol", "years"]))

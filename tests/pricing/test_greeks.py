@@ -82,9 +82,7 @@ def test_signs_of_theta_and_charm() -> None:
     np.testing.assert_allclose(found.charm, (later.delta - found.delta) / 1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "bad", [(np.nan, 0.5, 1.0), (-1.0, 0.5, 1.0), (100.0, np.inf, 1.0), (100.0, 0.5, np.nan)]
-)
+@pytest.mark.parametrize("bad", [(np.nan, 0.5, 1.0), (-1.0, 0.5, 1.0), (100.0, np.inf, 1.0), (100.0, 0.5, np.nan)])
 def test_nonsense_is_nan_in_every_greek(bad: tuple[float, float, float]) -> None:
     forward, vol, years = bad
     assert np.isnan(np.array(greeks(np.array([forward]), 100.0, vol, years, call=True))).all()
@@ -132,9 +130,7 @@ def check_derivatives(found: Greeks, again: object, level: np.ndarray, unit: flo
             atol=1e-7 * np.max(unit),
         )
     up, down = again(*bumped("vol", h)), again(*bumped("vol", -h))
-    np.testing.assert_allclose(
-        (up.vega - down.vega) / (2 * h * VOL), found.volga, rtol=1e-5, atol=1e-7 * np.max(unit)
-    )
+    np.testing.assert_allclose((up.vega - down.vega) / (2 * h * VOL), found.volga, rtol=1e-5, atol=1e-7 * np.max(unit))
 
 
 def test_coin_values() -> None:

@@ -81,10 +81,7 @@ def test_invalid_inputs(place: int, bad: float) -> None:
     inputs = [100.0, 100.0, 0.5, 1.0]
     inputs[place] = bad
     forward, strike, years, discount = inputs
-    assert (
-        implied_vol(5.0, forward, strike, years, call=True, discount=discount).status
-        == ImpliedVolStatus.INVALID
-    )
+    assert implied_vol(5.0, forward, strike, years, call=True, discount=discount).status == ImpliedVolStatus.INVALID
 
 
 def test_bounds() -> None:
@@ -94,10 +91,7 @@ def test_bounds() -> None:
         (19.9, ImpliedVolStatus.OK),
         (20.1, ImpliedVolStatus.ABOVE_MAXIMUM),
     ):
-        assert (
-            implied_vol(price(100.0, 100.0, vol, 0.01, call=True), 100.0, 100.0, 0.01, call=True).status
-            == status
-        )
+        assert implied_vol(price(100.0, 100.0, vol, 0.01, call=True), 100.0, 100.0, 0.01, call=True).status == status
 
 
 def test_running_out_of_iterations_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,7 @@ def price(
     return exp(-mpf(rate) * t) * sign * (f * cdf(sign * d1) - k * cdf(sign * (d1 - s)))
 
 
-def greeks(
-    forward: float, strike: float, vol: float, years: float, *, call: bool, rate: float
-) -> dict[str, mpf]:
+def greeks(forward: float, strike: float, vol: float, years: float, *, call: bool, rate: float) -> dict[str, mpf]:
     """Every Greek as the numerical derivative of the price, so that no formula is shared."""
     point = (mpf(forward), mpf(vol), mpf(years), mpf(rate))
 
@@ -52,9 +50,7 @@ def greeks(
     }
 
 
-def implied_vol(
-    target: float, forward: float, strike: float, years: float, guess: float, *, call: bool
-) -> mpf:
+def implied_vol(target: float, forward: float, strike: float, years: float, guess: float, *, call: bool) -> mpf:
     return findroot(
         lambda v: log(price(forward, strike, v, years, call=call) / mpf(target)),
         (guess, guess * 1.0001),

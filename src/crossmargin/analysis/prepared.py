@@ -238,7 +238,7 @@ class _Held:
     accrued: Floats
 
     def close(self, leg: int, closing: float, wallet: int) -> float:
-        """Take `closing` contracts (signed as the trade) off a leg, its funding to the wallet; return its change of cost."""
+        """Take `closing` contracts (signed as the trade) off a leg; return its change of cost. Its funding is paid."""
         if not closing:
             return 0.0
         share = -closing / self.quantity[leg]

@@ -156,9 +156,7 @@ def _compared(
 ) -> WhatIf:
     names = ("equity", "initial_margin", "maintenance_margin", "available_margin", "maintenance_headroom")
     ratios = (before.coverage_ratio, after.coverage_ratio)
-    lines = {
-        name: _line(after, name) - _line(before, name) for name in dict.fromkeys((*before.lines, *after.lines))
-    }
+    lines = {name: _line(after, name) - _line(before, name) for name in dict.fromkeys((*before.lines, *after.lines))}
     return WhatIf(
         before=before,
         after=after,

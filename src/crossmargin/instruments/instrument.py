@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 (msgspec reads the annotation at run time)
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -65,23 +65,26 @@ def check_terms(instrument: Instrument) -> None:
 
 
 def _problem(instrument: Instrument) -> str | None:
-    is_option = instrument.kind == InstrumentKind.OPTION
     if not (0 < instrument.multiplier < float("inf")):
         return f"multiplier must be a positive number, found {instrument.multiplier}"
+    return _expiry_problem(instrument) or _option_problem(instrument) or _settlement_problem(instrument)
+
+
+def _expiry_problem(instrument: Instrument) -> str | None:
     if instrument.kind in {InstrumentKind.OPTION, InstrumentKind.FUTURE}:
         if instrument.expiry is None:
             return f"a {instrument.kind} needs an expiry"
-        if instrument.expiry.tzinfo is None:
-            return "expiry needs a zone (end it with Z for UTC)"
-    elif instrument.expiry is not None:
-        return f"a {instrument.kind} has no expiry"
-    if is_option and not (instrument.strike and 0 < instrument.strike < float("inf")):
+        return None if instrument.expiry.tzinfo else "expiry needs a zone (end it with Z for UTC)"
+    return None if instrument.expiry is None else f"a {instrument.kind} has no expiry"
+
+
+def _option_problem(instrument: Instrument) -> str | None:
+    if instrument.kind != InstrumentKind.OPTION:
+        bare = instrument.strike is None and instrument.option_type is None
+        return None if bare else f"a {instrument.kind} has neither strike nor option_type"
+    if not (instrument.strike and 0 < instrument.strike < float("inf")):
         return f"an option needs a positive strike, found {instrument.strike}"
-    if is_option and instrument.option_type is None:
-        return 'an option needs option_type "call" or "put"'
-    if not is_option and (instrument.strike is not None or instrument.option_type is not None):
-        return f"a {instrument.kind} has neither strike nor option_type"
-    return _settlement_problem(instrument)
+    return None if instrument.option_type else 'an option needs option_type "call" or "put"'
 
 
 def _settlement_problem(instrument: Instrument) -> str | None:
