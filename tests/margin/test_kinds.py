@@ -319,3 +319,42 @@ def test_a_result_that_is_no_number_is_refused(formula: str) -> None:
     with pytest.raises(InputError, match="no finite number"):
         book.report(0)
     assert book.report(1).initial_margin == 0
+
+
+def test_a_table_read_where_a_row_holds_several_keys_is_refused() -> None:
+    body = '[charges.charge]\nof = "perpetual"\nlevel = "account"\nis = "rate * abs(delta_value)"\n'
+    body += 'rate = { by = "bucket", BTC = 0.1, default = 0.2 }'
+    rulebook = made(body)
+    bitcoin, ether = position(perpetual("BTC", "USDC"), 1), position(perpetual("ETH", "USDC"), 1)
+    assert charge(Account(id="a", positions=(bitcoin,)), rulebook) == pytest.approx(0.1 * 60_000 * 0.9995)
+    with pytest.raises(InputError, match="a table by bucket is read at account level") as refused:
+        charge(Account(id="a", positions=(bitcoin, ether)), rulebook)
+    assert refused.value.reason == FailureReason.INCONSISTENT_ROW
+
+
+def test_the_lowest_leverage_of_merged_fills_counts() -> None:
+    rulebook = made('[charges.charge]\nof = "perpetual"\nis = "notional / leverage"')
+    listing = perpetual("BTC", "USDC")
+    fills = (position(listing, 1, leverage=decimal(5)), position(listing, 1, leverage=decimal(20)))
+    for held in (fills, fills[::-1], (*fills, position(listing, 2))):
+        notional = sum(float(one.quantity) for one in held) * 60_060 * 0.9995
+        assert charge(Account(id="a", positions=held), rulebook) == pytest.approx(notional / 5)
+
+
+def test_each_requirement_reads_its_own_variant() -> None:
+    body = """
+[charges.charge]
+of = "perpetual"
+is = "rate * notional"
+rate = { maintenance = 0.1, initial = 0.2, transfer = 0.25, middle = 0.05 }
+[requirement]
+maintenance = "charge"
+initial = "charge"
+transfer = "2 * charge"
+middle = "charge.maintenance + charge"
+"""
+    account = Account(id="a", positions=(position(perpetual("BTC", "USDC"), 1),))
+    (pool,) = assess(account, market(), made(body, requirement=""), withdrawable=False).pools
+    notional = 60_060 * 0.9995
+    wanted = {"maintenance": 0.1, "initial": 0.2, "transfer": 0.5, "middle": 0.15}
+    assert pool.requirements == pytest.approx({name: rate * notional for name, rate in wanted.items()})

@@ -45,6 +45,8 @@ def _accounts(title: str, rows: Sequence[BookRow]) -> parts.Sheet:
     if len(rows) > SHOWN:
         note += f"; the first {SHOWN} of {len(rows)}: --format json and parquet hold all"
     made = parts.table(title, ("account", "state"), right, note=note)
+    for column in made.columns[:2]:
+        column.no_wrap = True
     for row in rows[:SHOWN]:
         figures = (row.equity, row.initial_margin, row.maintenance_margin, row.maintenance_headroom)
         cells = (parts.money(value) for value in figures)

@@ -26,6 +26,9 @@ STATE_STYLE = {
 }
 
 
+_ROOMY = 100  # columns; below it the gaps between columns shrink before any text is folded
+
+
 class Sheet(Table):
     """A table under its heading, with a note below and room after it.
 
@@ -41,6 +44,8 @@ class Sheet(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield heading, table, note and an empty line."""
+        if options.max_width < _ROOMY:
+            self.padding = 0
         if self.heading:
             yield Text(self.heading, style="bold")
         yield from super().__rich_console__(console, options)
