@@ -17,7 +17,7 @@ from crossmargin.margin.levels import correlated_root, largest, on_level
 from crossmargin.margin.measures import Measures
 from crossmargin.margin.model import Constant, Formula, Keyed, Tiers, Variants
 from crossmargin.margin.tables import keyed_codes, keyed_value
-from crossmargin.margin.tape import Traced, scatter, segment_sum, take
+from crossmargin.margin.tape import as_column, scatter, segment_sum, take
 from crossmargin.margin.vocabulary import MEASURES
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Evaluation:
         self.frames = Frames(resolved, rulebook, self.measures, self.shared)
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._varies: dict[str, bool] = self.shared.setdefault("varies", {})
+        self.lines = rulebook.lines
+        self._inside = False
 
     # --- results
 
@@ -83,11 +85,10 @@ class Evaluation:
 
     def line_total(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
         """Return a line summed to the account level [units]."""
-        return on_level(self.resolved, self.line(name, requirement), self.rulebook.line(name).level, "account")
+        return on_level(self.resolved, self.line(name, requirement), self.lines[name].level, "account")
 
     def _account_formula(self, parameter: Parameter, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
-        value = self.parameter(parameter, self.account_frame(), requirement, _EMPTY)
-        return value if isinstance(value, Traced) else np.broadcast_to(value, len(self.resolved.units))
+        return as_column(self.parameter(parameter, self.account_frame(), requirement, _EMPTY), len(self.resolved.units))
 
     # --- lines
 
@@ -95,7 +96,7 @@ class Evaluation:
         """Return one line [rows of its level]; rows without a selected leg hold 0."""
         key = (name, requirement if self._line_varies(name) else "")
         if key not in self._lines:
-            line = self.rulebook.line(name)
+            line = self.lines[name]
             if line.kind == "is":
                 self._lines[key] = self._formula_line(line, requirement)
             else:
@@ -109,16 +110,14 @@ class Evaluation:
 
     def _formula_line(self, line: Line, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
         frame = self.frame(line.level, line.of, charged=line.section == "charges")
-        value = self.parameter(line.spec, frame, requirement, line.parameters)
-        if not isinstance(value, Traced):
-            value = np.broadcast_to(value, frame.rows.shape)
+        value = as_column(self.parameter(line.spec, frame, requirement, line.parameters), frame.rows.shape[0])
         return scatter(value, frame.rows, self.row_count(line.level))
 
     def _line_varies(self, name: str) -> bool:
         """Return whether a line may differ between requirements (else it is computed once)."""
         if name not in self._varies:
             self._varies[name] = True  # the graph is acyclic; this only guards the recursion
-            line = self.rulebook.line(name)
+            line = self.lines[name]
             parts = [line.spec, *line.parameters.values()]
             if line.kind != "is":
                 parts += list(KINDS[line.kind].parameters(self.rulebook, line))
@@ -137,7 +136,7 @@ class Evaluation:
                 if name.name in self.rulebook.parameters:
                     if self._part_varies(self.rulebook.parameters[name.name], line):
                         return True
-                elif name.name in self.rulebook.lines and self._line_varies(name.name):
+                elif name.name in self.lines and self._line_varies(name.name):
                     return True
         return False
 
@@ -187,15 +186,45 @@ class Evaluation:
             return keyed_value(parameter, codes, lambda entry: self.parameter(entry, frame, requirement, own))
         key = (id(parameter), frame.key, requirement)
         if key not in self._kept:
-            self._kept[key] = self.formula(parameter, frame, requirement, own)
+            if self._fixed(parameter, own):
+                make = partial(self.formula, parameter, frame, requirement, own)
+                self._kept[key] = self.same("formula", *key, make=make)
+            else:
+                self._kept[key] = self.formula(parameter, frame, requirement, own)
         return self._kept[key]
+
+    def _fixed(self, parameter: Any, own: Mapping[str, Parameter]) -> bool:  # noqa: ANN401 - any parameter form
+        """Return whether no quantity enters a parameter: only numbers, tables, and what contracts are."""
+        if isinstance(parameter, Variants):
+            return all(self._fixed(part, own) for part in parameter.by_requirement.values())
+        if isinstance(parameter, Keyed):
+            return all(self._fixed(part, own) for part in (*parameter.entries.values(), parameter.default))
+        if not isinstance(parameter, Formula):
+            return True
+        known: dict[int, bool] = self.shared.setdefault("fixed", {})
+        if id(parameter) not in known:
+            known[id(parameter)] = all(self._fixed_name(name.name, own) for name in names(parameter.tree))
+        return known[id(parameter)]
+
+    def _fixed_name(self, name: str, own: Mapping[str, Parameter]) -> bool:
+        for table in (own, self.rulebook.parameters):
+            if name in table:
+                return self._fixed(table[name], own)
+        measure = MEASURES.get(name)
+        return measure is not None and not measure.extensive and name != "entry_price"
 
     def formula(self, formula: Formula, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - as above
         """Return a formula on a frame's rows."""
         lookup = partial(self.name, frame=frame, requirement=requirement, own=own)
         aggregate = partial(self._aggregate, frame=frame, requirement=requirement)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if self._inside:  # entering np.errstate costs as much as a small formula
             return evaluate(formula.tree, lookup, self.functions, aggregate)
+        self._inside = True
+        try:
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                return evaluate(formula.tree, lookup, self.functions, aggregate)
+        finally:
+            self._inside = False
 
     def name(self, name: Name, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - as above
         """Return what a name means on a frame's rows: own, shared, a line, a requirement, an input, a measure."""
@@ -203,7 +232,7 @@ class Evaluation:
         for table in (own, self.rulebook.parameters):
             if name.name in table:
                 return self.parameter(table[name.name], frame, wanted, own)
-        if name.name in self.rulebook.lines:
+        if name.name in self.lines:
             return self._line_on(name.name, frame, wanted)
         if name.name in self.rulebook.requirements:
             return self._account_formula(self.rulebook.requirements[name.name], name.name)
@@ -214,7 +243,7 @@ class Evaluation:
     def _line_on(self, name: str, frame: Frame, requirement: str) -> Any:  # noqa: ANN401 - as above
         key = (name, frame.key, requirement)
         if key not in self._kept:
-            level = self.rulebook.line(name).level
+            level = self.lines[name].level
             value = self.line(name, requirement)
             self._kept[key] = take(on_level(self.resolved, value, level, frame.level), frame.rows)
         return self._kept[key]
@@ -281,8 +310,8 @@ class Evaluation:
 
     def _aggregate(self, function: str, name: Name, *args: Any, frame: Frame, requirement: str) -> Any:  # noqa: ANN401 - as above
         """Return `largest` or `root` of a finer column on a frame's rows."""
-        if name.name in self.rulebook.lines:
-            level = self.rulebook.line(name.name).level
+        if name.name in self.lines:
+            level = self.lines[name.name].level
             column = self.line(name.name, name.variant or requirement)
             legs = np.arange(self.row_count("leg")) if level == "leg" else self.resolved.levels[level].first_leg
         else:

@@ -100,6 +100,13 @@ def _fit(adjoint: Floats, shape: tuple[int, ...]) -> Floats:
     return adjoint if adjoint.shape == shape else np.asarray(adjoint.sum()).reshape(shape)
 
 
+def as_column(x: Any, rows: int) -> Any:  # noqa: ANN401 - as above
+    """Return a number as a column of `rows`; a column as it is. (np.broadcast_to costs more than the formula.)"""
+    if isinstance(x, Traced) or (isinstance(x, np.ndarray) and x.shape == (rows,)):
+        return x
+    return np.full(rows, x)
+
+
 def take(x: Any, rows: Ints) -> Any:  # noqa: ANN401 - as above
     """Return the selected rows of a column."""
     if not isinstance(x, Traced):

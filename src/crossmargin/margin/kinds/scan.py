@@ -15,7 +15,7 @@ from crossmargin.kernels import group_rows
 from crossmargin.margin.kinds.kind import Kind
 from crossmargin.margin.kinds.measures_of_row import loss_of_rows, scenario_shares
 from crossmargin.margin.shocks import Cells, scenario_cells
-from crossmargin.margin.tape import Traced, plain, scatter, take
+from crossmargin.margin.tape import Traced, as_column, plain, scatter, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +60,7 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     cells = _cells(evaluation, spec.scenarios)
     frame = evaluation.frame(line.level, line.of, charged=line.section == "charges")
     scale = take(evaluation.quantity, frame.legs) * _rate(evaluation, frame)
-    climb = _Climb(evaluation, line, requirement, cells)
+    climb = _Climb(evaluation, line, requirement, cells, traced=isinstance(scale, Traced))
     pnl = climb.rows(plain(scale), frame)
     confidence = _number(evaluation, spec.confidence, frame, requirement, line)
     loss, worst = loss_of_rows(pnl, spec.measure, confidence)
@@ -86,10 +86,9 @@ def _cells(evaluation: Evaluation, name: str) -> Cells:
 
 def _rate(evaluation: Evaluation, frame: Frame) -> Floats:
     """Return what turns a contract's gain into the pool's reporting asset, [legs of the frame]."""
-    numeraire = np.asarray(evaluation.measures["numeraire"])[frame.legs]
-    if not evaluation.resolved.in_settlement:
-        return 1.0 / numeraire
-    return np.asarray(evaluation.measures.of_contract("settle_rate")[frame.legs] / numeraire)
+    if evaluation.resolved.in_settlement:
+        return np.asarray(evaluation.measures["settle_rate"][frame.legs])
+    return 1.0 / np.asarray(evaluation.measures["numeraire"])[frame.legs]
 
 
 def _number(
@@ -104,7 +103,8 @@ def _number(
 class _Climb:
     """Takes leg rows up to the line's level, level by level, and remembers the slopes it met."""
 
-    def __init__(self, evaluation: Evaluation, line: Line, requirement: str, cells: Cells) -> None:
+    def __init__(self, evaluation: Evaluation, line: Line, requirement: str, cells: Cells, *, traced: bool) -> None:
+        self.traced = traced
         self.evaluation = evaluation
         self.line = line
         self.spec: Scan = line.spec
@@ -166,29 +166,37 @@ class _Climb:
         folds += [(where, block.fold[level]) for where, block in self.cells.blocks if level in block.fold]
         if not folds:
             return pnl, None
-        pnl, slope = pnl.copy(), np.ones_like(pnl)
+        pnl = pnl.copy()
+        slope = np.ones_like(pnl) if self.traced else None
         for where, slopes in folds:
-            pnl[:, where], step = self._fold(slopes, frame, pnl[:, where])
-            slope[:, where] *= step
+            if slope is not None:
+                slope[:, where] *= self._fold_slope(slopes, frame, pnl[:, where])
+            pnl[:, where] = self._fold(slopes, frame, pnl[:, where])
         return pnl, slope
 
-    def _fold(self, slopes: Slopes, frame: Frame, x: Floats) -> tuple[Floats, Floats]:
-        """Return min(gain max(x, 0), gain_cap) + min(loss min(x, 0) + deductible, 0) and its slope."""
-        gain, loss = self._column(slopes.gain, frame), self._column(slopes.loss, frame)
-        up = gain * np.maximum(x, 0.0)
-        down = loss * np.minimum(x, 0.0)
-        up_slope, down_slope = np.where(x > 0, gain, 0.0), np.where(x < 0, loss, 0.0)
+    def _fold(self, slopes: Slopes, frame: Frame, x: Floats) -> Floats:
+        """Return min(gain max(x, 0), gain_cap) + min(loss min(x, 0) + deductible, 0)."""
+        up = self._column(slopes.gain, frame) * np.maximum(x, 0.0)
+        down = self._column(slopes.loss, frame) * np.minimum(x, 0.0)
         if slopes.gain_cap is not None:
-            cap = self._column(slopes.gain_cap, frame)
-            up_slope, up = np.where(up > cap, 0.0, up_slope), np.minimum(up, cap)
+            up = np.minimum(up, self._column(slopes.gain_cap, frame))
         if slopes.deductible is not None:
-            down = down + self._column(slopes.deductible, frame)
-            down_slope, down = np.where(down >= 0, 0.0, down_slope), np.minimum(down, 0.0)
-        return up + down, up_slope + down_slope
+            down = np.minimum(down + self._column(slopes.deductible, frame), 0.0)
+        return np.asarray(up + down)
+
+    def _fold_slope(self, slopes: Slopes, frame: Frame, x: Floats) -> Floats:
+        """Return the derivative of :meth:`_fold` by x."""
+        gain, loss = self._column(slopes.gain, frame), self._column(slopes.loss, frame)
+        up, down = np.where(x > 0, gain, 0.0), np.where(x < 0, loss, 0.0)
+        if slopes.gain_cap is not None:
+            up = np.where(gain * x > self._column(slopes.gain_cap, frame), 0.0, up)
+        if slopes.deductible is not None:
+            down = np.where(loss * x + self._column(slopes.deductible, frame) >= 0, 0.0, down)
+        return np.asarray(up + down)
 
     def _column(self, parameter: Parameter, frame: Frame) -> Floats:
         value = plain(self.evaluation.parameter(parameter, frame, self.requirement, self.line.parameters))
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), frame.rows.shape)[:, None]
+        return np.asarray(as_column(value, frame.rows.shape[0]), dtype=np.float64)[:, None]
 
     def leg_slopes(self, by_pnl: Floats, top: Frame) -> Floats:
         """Return the derivative of each row's result by each leg's scale [legs], given it by the row's P&L."""
