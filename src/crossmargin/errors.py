@@ -36,8 +36,6 @@ class FailureReason(StrEnum):
     NOT_EFFECTIVE = "not_effective"
     UNKNOWN_RULEBOOK = "unknown_rulebook"
     INVALID_RULEBOOK = "invalid_rulebook"
-    ARBITRAGE_VIOLATION = "arbitrage_violation"
-    UNATTAINABLE_PRICE = "unattainable_price"
     NOT_CONVERGED = "not_converged"
     INCONSISTENT_ROW = "inconsistent_row"
     UNDEFINED_RESULT = "undefined_result"

@@ -29,6 +29,6 @@ def as_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def is_finite(value: Decimal) -> bool:
-    """Return whether a decimal is an ordinary number, also as a float64 (1e400 is not)."""
-    return value.is_finite() and isfinite(float(value))
+def is_finite(value: Decimal | float) -> bool:
+    """Return whether a number is an ordinary one, also as a float64 (the decimal 1e400 is not)."""
+    return not (isinstance(value, Decimal) and value.is_snan()) and isfinite(float(value))

@@ -143,13 +143,27 @@ CASES = {
     ),
 }
 _RULEBOOK_REASONS = {R.UNKNOWN_RULEBOOK, R.NOT_EFFECTIVE, R.INVALID_RULEBOOK}
-_ELSEWHERE = {R.MALFORMED_INPUT, R.UNKNOWN_ACCOUNT, R.MISSING_CALIBRATION, R.INVALID_RULEBOOK, R.UNDEFINED_RESULT}
-# Nothing raises these yet: an option's vol is never solved from its price, a surface with arbitrage is only flagged.
-UNREACHABLE = {R("arbitrage_violation"), R("unattainable_price"), R("not_converged")}
+_ELSEWHERE = {
+    R.MALFORMED_INPUT, R.UNKNOWN_ACCOUNT, R.MISSING_CALIBRATION, R.INVALID_RULEBOOK, R.UNDEFINED_RESULT,
+    R.NOT_CONVERGED,
+}  # fmt: skip
 
 
 def test_every_reason_has_a_case() -> None:
-    assert {case.reason for case in CASES.values()} | _ELSEWHERE | UNREACHABLE == set(R)
+    assert {case.reason for case in CASES.values()} | _ELSEWHERE == set(R)
+
+
+def test_compare_says_that_no_cash_is_enough(tmp_path: Path) -> None:
+    counts = 'coins = { of = "asset", is = "value" }'
+    not_at_all = 'coins = { of = "asset", is = "min(value * nothing, value)", nothing = 0, source = "S1" }'
+    text = changed(PLAIN, (counts, not_at_all))
+    rules = write(tmp_path / "blind.toml", text)
+    held = accounts()
+    _account(held)["positions"] = _account(held)["positions"][:1]
+    paths = write(tmp_path / "accounts.json", held), write(tmp_path / "snapshot.json", snapshot())
+    done = run("compare", *map(str, paths), "--rulebook", str(rules), "--format", "json")
+    assert done.exit_code == ExitCode.INPUT_REFUSED, done.output
+    assert json.loads(done.stdout)["rows"][0]["failure"]["reason"] == R.NOT_CONVERGED
 
 
 def _files(tmp_path: Path, case: Case) -> tuple[str, str]:

@@ -36,6 +36,7 @@ name = "small"
 effective_from = 2026-01-01
 reporting = "{reporting}"
 scope = [{kinds}]
+contracts = ["linear", "inverse", "quanto"]
 [sources]
 S = {{ title = "a test", status = "exact" }}
 [pools]

@@ -15,6 +15,7 @@ from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.margin import MarginReport, assess, resolve
 from crossmargin.market import AssetQuote, Confidence, Listing
+from crossmargin.sources import load_rulebook
 from tests.margin.rules import made
 from tests.strategies.books import AS_OF, ASSETS, INDEX, future, option, perpetual, position, snapshot_of
 from tests.strategies.domain import forward_ratio
@@ -257,9 +258,27 @@ def test_an_option_may_be_marked_at_nothing(listing: Listing) -> None:
     assert found.initial_margin > 0
 
 
-def test_a_quanto_contract_pays_at_its_fixed_rate() -> None:
+def _quanto() -> Listing:
     terms = {"contract": ContractKind.QUANTO, "settlement_asset": "BTC", "multiplier": 1e-6}
-    quanto = perpetual("ETH", "USDC", symbol="Q", kind=InstrumentKind.PERPETUAL, mark_price=2_400.0, **terms)
+    return perpetual("ETH", "USDC", symbol="Q", kind=InstrumentKind.PERPETUAL, mark_price=2_400.0, **terms)
+
+
+@pytest.mark.parametrize(
+    ("rulebook", "contract", "said"),
+    [
+        ("deribit-standard", _quanto(), "covers inverse, linear; this is of form quanto"),
+        ("binance-usdm", perpetual("BTC", "BTC"), "covers linear; this is of form inverse"),
+    ],
+)
+def test_a_form_that_no_line_charges_is_refused_by_name(rulebook: str, contract: Listing, said: str) -> None:
+    held = Position(instrument=contract.symbol, quantity=Decimal(1), entry_price=Decimal(2_000))
+    with pytest.raises(InputError, match=said) as refused:
+        assess(Account(id="a", positions=(held,)), snapshot_of([contract]), load_rulebook(rulebook))
+    assert (refused.value.reason, refused.value.instrument) == (R.OUT_OF_SCOPE, contract.symbol)
+
+
+def test_a_quanto_contract_pays_at_its_fixed_rate() -> None:
+    quanto = _quanto()
     held = Position(instrument="Q", quantity=Decimal(100), entry_price=Decimal(2_000))
     found = report(quanto, account=Account(id="a", positions=(held,)))
     assert found.equity == pytest.approx(100 * 1e-6 * 400 * 60_000)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _MEASURES: Final = {
     "worst": "max(0, -min(pnl))",
-    "row": "max(0, -min(pnl))",
     "mean": "-mean(pnl)",
     "value_at_risk": "max(0, -quantile(pnl, confidence))",
     "expected_shortfall": "max(0, -tail_mean(pnl, confidence))",

@@ -41,9 +41,7 @@ HINTS: Final[Mapping[FailureReason, str]] = {
     _R.NOT_EFFECTIVE: "choose a date from which the rulebook holds (`crossmargin rulebooks list`)",
     _R.UNKNOWN_RULEBOOK: "`crossmargin rulebooks list` names the rulebooks; or give the path of a TOML file",
     _R.INVALID_RULEBOOK: "correct the rulebook; `crossmargin rulebooks lint FILE` checks it",
-    _R.ARBITRAGE_VIOLATION: "correct the quotes named above",
-    _R.UNATTAINABLE_PRICE: "correct the option's price, or give mark_iv",
-    _R.NOT_CONVERGED: "please report the input: a search ended without an answer",
+    _R.NOT_CONVERGED: "the rulebook counts no reporting cash; check its [equity]",
     _R.INCONSISTENT_ROW: "quotes of one row must agree; correct the snapshot",
     _R.UNDEFINED_RESULT: "the formula has no value here; check the figures that it reads",
 }

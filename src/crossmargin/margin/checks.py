@@ -164,37 +164,36 @@ def _is_table(parameter: Parameter) -> bool:
 
 
 def _scan(inference: Inference, spec: Scan, at: Path, scope: Scope) -> Dimension:
-    """Losses of the legs under scenarios: money, or units where deltas are scanned."""
-    result = MONEY if spec.exposure == "pnl" else QUANTITY
+    """Losses of the legs under scenarios: money."""
     for key, parameter in (("confidence", spec.confidence), ("weight", spec.weight)):
         if parameter is not None:
             inference.expect(inference.parameter(parameter, (*at, key), scope), (*at, key), RATIO)
     for key, table in (("close_out", spec.close_out), ("fold", spec.fold)):
-        _slopes(inference, table, (*at, key), scope, result)
+        _slopes(inference, table, (*at, key), scope)
     inference.used.add(("scenarios", spec.scenarios))
     for number, block in enumerate(inference.rulebook.scenarios[spec.scenarios]):
-        _block(inference, block, ("scenarios", spec.scenarios, str(number)), scope.variant, result)
-    return result
+        _block(inference, block, ("scenarios", spec.scenarios, str(number)), scope.variant)
+    return MONEY
 
 
-def _slopes(inference: Inference, table: Mapping[str, Slopes], at: Path, scope: Scope, result: Dimension) -> None:
+def _slopes(inference: Inference, table: Mapping[str, Slopes], at: Path, scope: Scope) -> None:
     """Slopes are plain numbers, the cap and the deductible of what they fold."""
     for level, slopes in table.items():
         there = replace(scope, level=level)
-        for key, wanted in (("gain", RATIO), ("loss", RATIO), ("gain_cap", result), ("deductible", result)):
+        for key, wanted in (("gain", RATIO), ("loss", RATIO), ("gain_cap", MONEY), ("deductible", MONEY)):
             parameter: Parameter | None = getattr(slopes, key)
             path = (*at, level, key)
             if parameter is not None:
                 inference.expect(inference.parameter(parameter, path, there), path, wanted)
 
 
-def _block(inference: Inference, block: Block, at: Path, variant: str, result: Dimension) -> None:
+def _block(inference: Inference, block: Block, at: Path, variant: str) -> None:
     """Scale and weight are plain numbers; shocked vols are vols."""
     axes = Scope(variant, columns=_AXIS_COLUMNS, lines=False)
     for key, parameter in (("scale", block.scale), ("weight", block.weight)):
         if parameter is not None and not isinstance(parameter, tuple):
             inference.expect(inference.parameter(parameter, (*at, key), axes), (*at, key), RATIO)
-    _slopes(inference, block.fold, (*at, "fold"), Scope(variant, lines=False), result)
+    _slopes(inference, block.fold, (*at, "fold"), Scope(variant, lines=False))
     shocks = inference.rulebook.shocks
     scope = Scope(variant, ("shocks",), shocks.parameters, "leg", _SHOCK_COLUMNS, lines=False)
     for vol in block.vol:

@@ -29,7 +29,7 @@ Kinds: TypeAlias = Mapping[str, Callable[[Mapping[str, Any]], Any]]
 """Kinds from outside: what makes a line's parameters of its table."""
 
 _LINE: Final = frozenset({"level", "of", "is", "kind", "where", "reported_only", *PROVENANCE})
-_MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
+_MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean")
 
 
 def read_lines(reader: Reader, section: Literal["values", "charges"], extra: Kinds) -> dict[str, Line]:
@@ -124,7 +124,6 @@ def _scan(reader: Reader, at: Path) -> Scan:
         weight=optional(reader, (*at, "weight")),
         close_out=slopes(reader, (*at, "close_out")),
         fold=slopes(reader, (*at, "fold")),
-        exposure=reader.choice((*at, "exposure"), ("pnl", "delta"), "pnl"),
     )
 
 
@@ -162,7 +161,7 @@ def _max_loss(_reader: Reader, _at: Path) -> MaxLoss:
 _KINDS: Final[Mapping[str, tuple[Callable[[Reader, Path], Any], frozenset[str], tuple[str, ...]]]] = {
     "scan": (
         _scan,
-        frozenset({"scenarios", "measure", "confidence", "weight", "close_out", "fold", "exposure"}),
+        frozenset({"scenarios", "measure", "confidence", "weight", "close_out", "fold"}),
         ("expiry", "bucket", "account"),
     ),
     "max_loss": (_max_loss, frozenset(), ("expiry",)),

@@ -107,7 +107,6 @@ class Scan:
     weight: Parameter | None = None
     close_out: Mapping[str, Slopes] = field(default_factory=dict)
     fold: Mapping[str, Slopes] = field(default_factory=dict)
-    exposure: str = "pnl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,8 @@ class KnownDefect:
 class Rulebook:
     """A venue's methodology as of a date. See docs/concepts/rulebooks.md for the grammar.
 
-    `reporting` is an asset, or ``settlement`` (each pool in its own settlement asset).
+    `reporting` is an asset, or ``settlement`` (each pool in its own settlement asset). `scope` are the instrument
+    kinds it margins, `contracts` the forms of settlement (linear, inverse, quanto); anything else is refused by name.
     `document` is the merged TOML it was read from, `digest` its SHA-256.
     """
 
@@ -264,6 +264,7 @@ class Rulebook:
     title: str
     reporting: str
     scope: frozenset[str]
+    contracts: frozenset[str]
     sources: Mapping[str, Source]
     parameters: Mapping[str, Parameter]
     valuation: Mapping[str, Formula]

@@ -157,7 +157,7 @@ def merge_document(reader: Reader, bases: Bases | None) -> dict[str, Any]:
 def _read(reader: Reader, extra: Kinds) -> Rulebook:
     """The rulebook of a merged document, checked."""
     reader.closed((), (*sections.SECTIONS, "source", "sources", "unverified"))
-    reader.closed(("rulebook",), ("name", "effective_from", "title", "reporting", "scope", "extends"))
+    reader.closed(("rulebook",), ("name", "effective_from", "title", "reporting", "scope", "contracts", "extends"))
     check_remarks(reader)
     rulebook = _build(reader, extra)
     check_provenance(reader)
@@ -177,6 +177,7 @@ def _build(reader: Reader, extra: Kinds) -> Rulebook:
         title=reader.text(("rulebook", "title"), name),
         reporting=reader.text(("rulebook", "reporting")),
         scope=sections.scope(reader),
+        contracts=sections.contracts(reader),
         sources=sections.sources(reader),
         parameters=parameters(reader, ("parameters",)),
         valuation=sections.valuation(reader),

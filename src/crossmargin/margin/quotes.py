@@ -15,6 +15,8 @@ from crossmargin.units import years_between
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from crossmargin.margin.model import Rulebook
+
 _KINDS = {
     InstrumentKind.SPOT: SPOT,
     InstrumentKind.PERPETUAL: PERPETUAL,
@@ -68,10 +70,9 @@ class QuoteGuard:
 class QuoteReader:
     """Reads what one book needs from one snapshot, each name once."""
 
-    def __init__(self, snapshot: Snapshot, guard: QuoteGuard, scope: frozenset[str], rulebook: str) -> None:
+    def __init__(self, snapshot: Snapshot, guard: QuoteGuard, rulebook: Rulebook) -> None:
         self.snapshot = snapshot
         self.guard = guard
-        self.scope = scope
         self.rulebook = rulebook
         self.warnings: dict[str, str] = {}
 
@@ -124,9 +125,14 @@ class QuoteReader:
             message = "the snapshot does not list it; add it to snapshot.instruments or check the symbol"
             raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=symbol)
         check_terms(listing)
-        if listing.kind not in self.scope:
-            message = f"rulebook {self.rulebook} covers {', '.join(sorted(self.scope))}; this is of kind {listing.kind}"
-            raise InputError(FailureReason.OUT_OF_SCOPE, message, instrument=symbol)
+        rules = self.rulebook
+        for covered, what, found in (
+            (rules.scope, "kind", listing.kind),
+            (rules.contracts, "form", listing.contract),
+        ):
+            if found not in covered:
+                message = f"rulebook {rules.name} covers {', '.join(sorted(covered))}; this is of {what} {found}"
+                raise InputError(FailureReason.OUT_OF_SCOPE, message, instrument=symbol)
         check_quote(listing)
         years = self._years(listing)
         self._check_age("its quote", listing.observed_at, symbol)

@@ -46,7 +46,7 @@ def resolve(
     max_quote_age_seconds
         Quotes with an `observed_at` older than this at `snapshot.as_of` are refused; None accepts any age.
     """
-    reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook.scope, rulebook.name)
+    reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook)
     failures = dict(book.failures)
     quotes, columns = _read_quotes(book, reader, failures)
     _check_inputs(book, rulebook, failures)
@@ -200,7 +200,7 @@ def _units(
     if rulebook.reporting == SETTLEMENT:
         reporting = _settlement_assets(unit_of, held, names, len(key), snapshot.reporting_asset)
     table = {name: code for code, name in enumerate(names.assets)}
-    reader = QuoteReader(snapshot, QuoteGuard(None), rulebook.scope, rulebook.name)
+    reader = QuoteReader(snapshot, QuoteGuard(None), rulebook)
     prices = {name: reader.asset_price(name) for name in set(reporting)}
     return Units(
         account=account,

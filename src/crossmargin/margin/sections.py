@@ -21,11 +21,12 @@ from crossmargin.margin.model import (
 )
 from crossmargin.margin.parameters import optional, parameter, parameters, slopes
 from crossmargin.margin.reading import PROVENANCE, Reader, suggestion
-from crossmargin.margin.vocabulary import KINDS
+from crossmargin.margin.vocabulary import CONTRACTS, KINDS
 
 __all__ = [
     "SECTIONS",
     "bands",
+    "contracts",
     "effective_from",
     "inputs",
     "known_defects",
@@ -82,6 +83,19 @@ def scope(reader: Reader) -> frozenset[str]:
             raise reader.error(f"unknown kind {word!r}{suggestion(word, KINDS)}; there are {listed}", at)
     if not words:
         raise reader.error(f"name the instrument kinds that the rulebook margins: {', '.join(KINDS)}", at)
+    return frozenset(words)
+
+
+def contracts(reader: Reader) -> frozenset[str]:
+    """The forms of settlement that the document margins; linear and inverse where it does not say."""
+    at = ("rulebook", "contracts")
+    if reader.get(at) is None:
+        return frozenset({"linear", "inverse"})
+    words = reader.words(at)
+    for word in words:
+        if word not in CONTRACTS:
+            listed = ", ".join(CONTRACTS)
+            raise reader.error(f"unknown form {word!r}{suggestion(word, CONTRACTS)}; there are {listed}", at)
     return frozenset(words)
 
 

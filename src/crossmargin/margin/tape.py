@@ -101,7 +101,7 @@ def _fit(adjoint: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def as_column(x: Any, rows: int) -> Any:  # noqa: ANN401 - as above
-    """Return a number as a column of `rows`; a column as it is. (np.broadcast_to costs more than the formula.)"""
+    """Return a number as a column of `rows`; a column as it is; np.broadcast_to would cost more than the formula."""
     if isinstance(x, Traced) or (isinstance(x, np.ndarray) and x.shape == (rows,)):
         return x
     return np.full(rows, x)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AXES",
     "COARSER",
+    "CONTRACTS",
     "FUNCTIONS",
     "KEYS",
     "KINDS",
@@ -135,7 +136,10 @@ AXES: Final = ("spot", "rate", "basis", "time", "peg")
 KINDS: Final = ("option", "perpetual", "future", "spot", "asset")
 """Instrument kinds; a balance is a leg of kind `asset`."""
 
-WORDS: Final = (*KINDS, "call", "put", "long", "short", "linear", "inverse", "quanto", "cash", "coin", "debt")
+CONTRACTS: Final = ("linear", "inverse", "quanto")
+"""Forms of settlement."""
+
+WORDS: Final = (*KINDS, "call", "put", "long", "short", *CONTRACTS, "cash", "coin", "debt")
 """Words of `of`, beside the rulebook's own tags. Of balances, `cash` are those in the pool's reporting asset,
 `coin` all others, `debt` the negative ones."""
 

@@ -28,7 +28,7 @@ def loss_of_rows(pnl: Floats, measure: str, confidence: float | None) -> tuple[F
     value at risk the smallest loss that at least `confidence` of the scenarios do not exceed.
     """
     worst = np.argmin(pnl, axis=1) if pnl.shape[1] else np.zeros(pnl.shape[0], dtype=np.int64)
-    if measure in {"worst", "row"}:
+    if measure == "worst":
         return np.maximum(0.0, -np.take_along_axis(pnl, worst[:, None], axis=1)[:, 0]), worst
     if measure == "mean":
         return -pnl.mean(axis=1), worst
