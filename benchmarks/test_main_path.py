@@ -14,6 +14,8 @@ import pytest
 
 from benchmarks.market import make_accounts, make_snapshot
 from crossmargin.account import Book
+from crossmargin.analysis.explain import explain
+from crossmargin.analysis.prepared import prepare
 from crossmargin.margin import assess, assess_resolved, resolve, with_values
 from crossmargin.sources import load_rulebook
 
@@ -46,7 +48,8 @@ def shipped() -> Rulebook:
 @pytest.fixture(scope="module")
 def of_64_scenarios(shipped: Rulebook) -> Rulebook:
     """The shipped rulebook with a finer price axis: 28 x 2 scenarios in the matrix and 8 in the tails."""
-    block = {"spot": [i / 14 - 1 for i in range(28)], "vol": ["down", "up"], "scale": "price_range"}
+    spot = [4 * (i / 14 - 1) for i in range(28)]
+    block = {"spot": spot, "vol": ["down", "up"], "scale": "price_range / axis_steps"}
     return with_values(shipped, {"scenarios.matrix": [block]})
 
 
@@ -96,6 +99,27 @@ def test_assess_book(
     report = benchmark.pedantic(lambda: assess_resolved(resolved, rulebook), rounds=7, warmup_rounds=1)
     assert not report.failures
     assert len(report) == ACCOUNTS
+
+
+@pytest.mark.parametrize("name", ["deribit-portfolio@2024-04-01", "deribit-standard", "reference"])
+def test_what_if_warm(benchmark: BenchmarkFixture, snapshot: Snapshot, name: str) -> None:
+    """One pre-trade check on an account of 20 positions, prepared once."""
+    prepared = prepare(make_accounts(snapshot, 1)[0], snapshot, load_rulebook(name), ["BTC-PERPETUAL"])
+    checked = benchmark(lambda: prepared.what_if("BTC-PERPETUAL", 3.0))
+    assert checked.initial_margin > 0
+
+
+def test_what_if_batched(benchmark: BenchmarkFixture, snapshot: Snapshot, shipped: Rulebook) -> None:
+    """1,000 pre-trade checks on the same account in one evaluation."""
+    prepared = prepare(make_accounts(snapshot, 1)[0], snapshot, shipped, ["BTC-PERPETUAL"])
+    trades = [("BTC-PERPETUAL", float(i % 50 + 1), None) for i in range(1_000)]
+    assert len(benchmark(lambda: prepared.what_ifs(trades))) == len(trades)
+
+
+def test_explain(benchmark: BenchmarkFixture, snapshot: Snapshot, shipped: Rulebook) -> None:
+    """`explain` of an account of 20 positions: trees, contributions, liquidation prices, capital efficiency."""
+    account = make_accounts(snapshot, 1)[0]
+    assert benchmark.pedantic(lambda: explain(account, snapshot, shipped), rounds=5).contributions
 
 
 def test_book_from_accounts(benchmark: BenchmarkFixture, snapshot: Snapshot) -> None:

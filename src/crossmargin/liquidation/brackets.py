@@ -23,6 +23,9 @@ LOWEST, HIGHEST = 0.05, 10.0
 TOLERANCE = 1e-12
 _ROUNDS = 40  # thirds alone would close any bracket in fewer
 _GRID = np.unique(np.append(np.geomspace(LOWEST, HIGHEST, 97), [1.0, *np.linspace(0.9, 1.1, 21)]))
+# The work of a scan grows with paths x legs: an account of two hundred coins is scanned in bigger steps.
+_COARSE_GRID = np.unique(np.append(np.geomspace(LOWEST, HIGHEST, 25), [0.95, 1.0, 1.05]))
+MANY_PATHS = 24
 _AROUND_KINK = (1 - 2e-3, 1.0, 1 + 2e-3)
 _MOST_KINKS = 40
 _INSERTED = np.linspace(0, 1, 10)[1:-1]
@@ -58,16 +61,17 @@ class Scan:
     distance: Floats
 
 
-def grid_of(kinks: Sequence[float]) -> Floats:
+def grid_of(kinks: Sequence[float], *, coarse: bool = False) -> Floats:
     """Return the multiples at which a path is scanned: a log grid, finer near 1, and around the kinks nearest to 1."""
     near = sorted(kinks, key=lambda kink: abs(np.log(kink)))[:_MOST_KINKS]
     extra = np.asarray([kink * x for kink in near for x in _AROUND_KINK])
-    return np.unique(np.concatenate([_GRID, extra[(extra > LOWEST) & (extra < HIGHEST)]]))
+    return np.unique(np.concatenate([_COARSE_GRID if coarse else _GRID, extra[(extra > LOWEST) & (extra < HIGHEST)]]))
 
 
 def scan_paths(probe: Probe) -> list[Scan]:
     """Return every path on its grid, and on more levels where a state may flip twice between two of the grid."""
-    grids = [grid_of(path.kinks) for path in probe.paths]
+    coarse = len(probe.paths) > MANY_PATHS
+    grids = [grid_of(path.kinks, coarse=coarse) for path in probe.paths]
     scans = _evaluate(probe, grids)
     closer = [_suspects(scan) for scan in scans]
     if not any(extra.size for extra in closer):

@@ -90,6 +90,8 @@ def _kinks(resolved: Resolved, name: str) -> tuple[float, ...]:
 
 def path_moves(paths: Sequence[Path], which: Ints, multiple: Floats) -> Moves:
     """Return the moves of one copy for each (path, multiple)."""
-    names = {name for path in paths for name in path.betas}
-    beta = {name: np.asarray([path.betas.get(name, 0.0) for path in paths]) for name in sorted(names)}
-    return Moves(prices={name: multiple ** table[which] for name, table in beta.items()})
+    used, place = np.unique(which, return_inverse=True)
+    betas = [paths[i].betas for i in used.tolist()]
+    names = sorted({name for beta in betas for name in beta})
+    table = np.asarray([[beta.get(name, 0.0) for beta in betas] for name in names]).reshape(len(names), -1)
+    return Moves(prices=dict(zip(names, multiple ** table[:, place], strict=True)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossmargin.liquidation.brackets import HIGHEST, LOWEST, Bracket, Scan, close_in, find_brackets, scan_paths
+from crossmargin.liquidation.brackets import HIGHEST, LOWEST, MANY_PATHS, Bracket, Scan, close_in, find_brackets, scan_paths
 from crossmargin.liquidation.paths import ALL, Path, paths_of
 from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint
 from crossmargin.liquidation.probe import BANKRUPTCY, FLIPPED, SAFE, TRIGGER, Levels, Probe, alone
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from crossmargin.margin.model import Rulebook
     from crossmargin.margin.resolved import Resolved
 
-_PROFILE = 81
+_PROFILE = 81  # points
+_PROFILE_OF_MANY = 27
 
 
 def liquidation_prices(
@@ -30,7 +31,8 @@ def liquidation_prices(
     """Return where each pool's trigger flips, for each underlying alone and for all together.
 
     All positions and all shared collateral count at every level: the account is assessed there by the engine itself.
-    Implied vols, rates and the prices of other assets stay; option marks follow the model.
+    Implied vols, rates and the prices of other assets stay; option marks follow the model. An account of more than
+    24 underlyings is scanned in steps of a quarter: two flips within one step, without a strike there, may be missed.
 
     Parameters
     ----------
@@ -137,7 +139,8 @@ def profiles(
     if not paths:
         return ()
     # evenly spaced in logs over what happens in practice; 1 is among them
-    multiple = np.unique(np.append(np.geomspace(0.2, 3.0, _PROFILE - 1), 1.0))
+    points = _PROFILE if len(paths) <= MANY_PATHS else _PROFILE_OF_MANY
+    multiple = np.unique(np.append(np.geomspace(0.2, 3.0, points - 1), 1.0))
     which = np.repeat(np.arange(len(paths)), multiple.size)
     levels = Probe(mine, rulebook, paths).at(which, np.tile(multiple, len(paths)))
     return tuple(

@@ -113,8 +113,7 @@ class _Factors:
         self, names: tuple[str, ...], values: Mapping[str, Floats | float], codes: Ints, other: Floats | float = 1.0
     ) -> Floats:
         """Return the factor of the name that each code points to."""
-        table = self._table([values.get(name, other) for name in names])
-        return self._read(table, codes)
+        return self._read(self._table(names, values, other), codes)
 
     def asset_root(self, codes: Ints) -> Floats:
         """Return the factor by which each asset's root moves."""
@@ -127,8 +126,7 @@ class _Factors:
     def root_price(self, resolved: Resolved, buckets: Ints) -> Floats:
         """Return the factor by which the price of each bucket's own asset moves."""
         names = resolved.names.buckets
-        table = self._table([self.moves.prices.get(name, 1.0) for name in names]) * self._peg_table(names)
-        return self._read(table, buckets)
+        return self._read(self._table(names, self.moves.prices) * self._peg_table(names), buckets)
 
     def reporting_price(self, resolved: Resolved) -> Floats:
         """Return the factor by which each pool's reporting asset moves [units]."""
@@ -147,17 +145,21 @@ class _Factors:
 
     def _root_table(self) -> Floats:
         if "root" not in self._assets:
-            self._assets["root"] = self._table([self.moves.prices.get(name, 1.0) for name in self.names.roots])
+            self._assets["root"] = self._table(self.names.roots, self.moves.prices)
         return self._assets["root"]
 
     def _peg_table(self, names: tuple[str, ...]) -> Floats:
-        return self._table([self.moves.pegs.get(name, 1.0) for name in names])
+        return self._table(names, self.moves.pegs)
 
-    def _table(self, values: list[Floats | float]) -> Floats:
-        """Return values as [names, copies]."""
-        if not values:
-            return np.ones((0, self.copies))
-        return np.stack([np.broadcast_to(np.asarray(v, dtype=np.float64), self.copies) for v in values])
+    def _table(
+        self, names: tuple[str, ...], values: Mapping[str, Floats | float], other: Floats | float = 1.0
+    ) -> Floats:
+        """Return the value of each name, `other` where it has none, as [names, copies]."""
+        table = np.full((len(names), self.copies), other, dtype=np.float64)
+        for row, name in enumerate(names):
+            if name in values:
+                table[row] = values[name]
+        return table
 
     def _read(self, table: Floats, codes: Ints) -> Floats:
         if not codes.shape[0]:
