@@ -40,10 +40,12 @@ $(BOOT):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: 'uv==$(UV_VERSION)'
 	@touch $@
 
-# --inexact: the tools of a developer who runs the demo stay.
+# --inexact: the tools of a developer who runs the demo stay. Compiled, because a first start that compiles takes twice
+# as long, and where PYTHONDONTWRITEBYTECODE is set every start would be a first one.
 .venv/.core: $(BOOT) pyproject.toml uv.lock
 	@echo "installing crossmargin and what it needs, as uv.lock says"
-	@$(UV) sync --quiet --locked --inexact --no-default-groups
+	@$(UV) sync --quiet --locked --inexact --no-default-groups --compile-bytecode
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 .venv/.dev: .venv/.core

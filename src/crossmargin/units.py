@@ -32,3 +32,8 @@ def as_utc(moment: datetime) -> datetime:
 def is_finite(value: Decimal | float) -> bool:
     """Return whether a number is an ordinary one, also as a float64 (the decimal 1e400 is not)."""
     return not (isinstance(value, Decimal) and value.is_snan()) and isfinite(float(value))
+
+
+def exact(value: float) -> Decimal:
+    """Return the decimal that a float is written as: 0.1 is one tenth, not its nearest float64."""
+    return Decimal(repr(float(value)))

@@ -18,6 +18,7 @@ from crossmargin.margin.resolve import SETTLEMENT, resolve
 from crossmargin.margin.resolved import Legs, expiry_key, make_levels, strike_key
 from crossmargin.margin.roots import bisect
 from crossmargin.scenarios import ASSET
+from crossmargin.units import exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,16 +90,15 @@ def _parts(account: Account, snapshot: Snapshot, rulebook: Rulebook) -> dict[str
     for number, position in enumerate(account.positions):
         name = position.instrument
         if counted[name] > 1:  # hedge mode, or several pools
-            tail = (
-                " ".join(filter(None, (position.side, position.pool))) or "long" if position.quantity > 0 else "short"
-            )
-            name = f"{name} {tail}"
+            side = "long" if position.quantity > 0 else "short"
+            name = " ".join(filter(None, (name, side, position.pool)))
             name = f"{name} ({number + 1})" if name in found else name
         found[name] = _alone(account, len(found), positions=(_at_mark(position, snapshot),))
     own = set() if rulebook.reporting == SETTLEMENT else {rulebook.reporting}
     for asset, amount in account.balances.items():
         if asset not in own and amount:
-            found[asset] = _alone(account, len(found), balances={asset: amount})
+            name = f"{asset} balance" if asset in found else asset  # a contract may bear its coin's name
+            found[name] = _alone(account, len(found), balances={asset: amount})
     return found
 
 
@@ -114,7 +114,7 @@ def _alone(
 def _at_mark(position: Position, snapshot: Snapshot) -> Position:
     """Return a position as if it were entered now: no P&L, no funding, no collateral of its own."""
     listing = snapshot.listings.get(position.instrument)
-    mark = None if listing is None or not listing.mark_price else Decimal(repr(listing.mark_price))
+    mark = None if listing is None or not listing.mark_price else exact(listing.mark_price)
     return Position(
         instrument=position.instrument, quantity=position.quantity, entry_price=mark or position.entry_price,
         side=position.side, pool=position.pool, margin_mode=position.margin_mode, leverage=position.leverage,

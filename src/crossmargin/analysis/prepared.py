@@ -21,6 +21,7 @@ from crossmargin.margin.legs import muted_legs
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.resolve import resolve
 from crossmargin.scenarios import ASSET, OPTION, SPOT
+from crossmargin.units import exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def _padded(account: Account, snapshot: Snapshot, instruments: Sequence[str]) ->
         if listing is None:
             message = "the snapshot does not list it; add it to snapshot.instruments or check the symbol"
             raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, account=account.id, instrument=symbol)
-        entry = Decimal(repr(listing.mark_price)) if listing.mark_price else None
+        entry = exact(listing.mark_price) if listing.mark_price else None
         pads = [Position(instrument=symbol, quantity=Decimal(side), entry_price=entry) for side in (1, -1)]
         positions += [] if listing.kind == "spot" else pads
         assets = (listing.settlement_asset, listing.quote_asset, listing.underlying)

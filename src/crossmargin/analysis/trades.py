@@ -12,6 +12,7 @@ from crossmargin.account import Account, MarginMode, Order, Position
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.market import Listing, Snapshot
+from crossmargin.units import exact
 
 __all__ = ["Changes", "Leg", "Shock", "changed_account"]
 
@@ -72,7 +73,7 @@ def changed_account(account: Account, snapshot: Snapshot, changes: Changes) -> t
     for asset, amount in changes.deposits.items():
         desk.credit(asset, amount)
     for leg in changes.add:
-        desk.trade(leg, Decimal(repr(changes.fee_rate)))
+        desk.trade(leg, exact(changes.fee_rate))
     orders = tuple(
         Order(instrument=listing.symbol, quantity=quantity, limit_price=price)
         for listing, quantity, price in (desk.priced(leg) for leg in changes.orders)
@@ -119,12 +120,12 @@ class _Desk:
             message = "it has no mark_price to trade at; name a price"
             where = {"account": self.account.id, "instrument": listing.symbol}
             raise InputError(FailureReason.MISSING_QUOTE, message, **where)
-        return Decimal(repr(listing.mark_price))
+        return exact(listing.mark_price)
 
     def trade(self, leg: Leg, fee_rate: Decimal) -> None:
         """Trade at a price: pay premium or cash, merge the position, realise what closes, pay the fee."""
         listing, quantity, price = self.priced(leg)
-        multiplier = Decimal(repr(listing.multiplier))
+        multiplier = exact(listing.multiplier)
         if listing.kind == InstrumentKind.SPOT:
             self.credit(listing.underlying, quantity * multiplier)
             self.credit(listing.quote_asset, -quantity * multiplier * price)
@@ -136,7 +137,7 @@ class _Desk:
 
     def _pay_fee(self, listing: Listing, quantity: Decimal, price: Decimal, fee_rate: Decimal) -> None:
         asset = listing.quote_asset if listing.kind == InstrumentKind.SPOT else listing.settlement_asset
-        fee = fee_rate * abs(quantity) * _notional_each(listing, price, self.snapshot)
+        fee = fee_rate and fee_rate * abs(quantity) * _notional_each(listing, price, self.snapshot)
         if fee:
             self.credit(asset, -fee)
             self.fees[asset] = self.fees.get(asset, _ZERO) + fee
@@ -145,26 +146,24 @@ class _Desk:
         """Merge into the account's shared positions; in hedge mode what is opposite closes first, the rest opens."""
         rows = [i for i, held in enumerate(self.positions) if self._is_shared(held, listing.symbol)]
         opposite = [i for i in rows if (self.positions[i].quantity > 0) != (quantity > 0)]
-        emptied = []
         for i in opposite:
             closing = min(abs(self.positions[i].quantity), abs(quantity))
             self._close(i, listing, closing, price)
             quantity -= closing if quantity > 0 else -closing
-            emptied += [i] * (self.positions[i].quantity == 0)
         if quantity:
             same = [i for i in rows if i not in opposite]
             self._open(same[0] if same else None, listing, quantity, price)
-        self.positions = [held for i, held in enumerate(self.positions) if i not in emptied]
+        self.positions = [held for held in self.positions if held.quantity]
 
     def _is_shared(self, held: Position, symbol: str) -> bool:
         mode = held.margin_mode or self.account.margin_mode
-        return held.instrument == symbol and held.pool is None and mode != MarginMode.ISOLATED
+        return held.instrument == symbol and not held.pool and mode != MarginMode.ISOLATED
 
     def _close(self, row: int, listing: Listing, closing: Decimal, price: Decimal) -> None:
         held = self.positions[row]
         closed = closing if held.quantity > 0 else -closing
         margined = listing.kind != InstrumentKind.OPTION
-        if margined and held.entry_price is not None:
+        if margined and held.entry_price:  # without one, or with 0, the account is refused
             self.credit(listing.settlement_asset, closed * _gain_each(listing, held.entry_price, price))
         share = closed / held.quantity
         accrued = held.accrued_funding * share
@@ -181,7 +180,7 @@ class _Desk:
             return
         held = self.positions[row]
         whole = held.quantity + quantity
-        if held.entry_price is not None:
+        if held.entry_price:
             entry = _average(listing, (held.quantity, held.entry_price), (quantity, price))
         self.positions[row] = msgspec.structs.replace(held, quantity=whole, entry_price=entry)
 
@@ -195,7 +194,7 @@ def _average(listing: Listing, first: tuple[Decimal, Decimal], second: tuple[Dec
 
 def _gain_each(listing: Listing, entry: Decimal, price: Decimal) -> Decimal:
     """Return what one long contract gains from entry to price, settlement asset."""
-    multiplier = Decimal(repr(listing.multiplier))
+    multiplier = exact(listing.multiplier)
     if listing.contract == ContractKind.INVERSE:
         return multiplier * (1 / entry - 1 / price)
     return multiplier * (price - entry)
@@ -203,8 +202,19 @@ def _gain_each(listing: Listing, entry: Decimal, price: Decimal) -> Decimal:
 
 def _notional_each(listing: Listing, price: Decimal, snapshot: Snapshot) -> Decimal:
     """Return the notional of one contract in the asset that pays its fee; an option's is of its underlying."""
-    multiplier = Decimal(repr(listing.multiplier))
+    multiplier = exact(listing.multiplier)
     if listing.kind == InstrumentKind.OPTION:
-        index = listing.index_price or listing.forward_price or snapshot.assets[listing.underlying].price
-        return multiplier if listing.contract == ContractKind.INVERSE else multiplier * Decimal(repr(index))
+        return multiplier if listing.contract == ContractKind.INVERSE else multiplier * _index(listing, snapshot)
     return multiplier / price if listing.contract == ContractKind.INVERSE else multiplier * price
+
+
+def _index(listing: Listing, snapshot: Snapshot) -> Decimal:
+    """Return the price of an option's underlying in its quote asset."""
+    price = listing.index_price or listing.forward_price
+    underlying, quote = snapshot.assets.get(listing.underlying), snapshot.assets.get(listing.quote_asset)
+    if price is None and underlying and quote:
+        price = underlying.price / quote.price
+    if price is None:
+        message = f"a fee needs the price of {listing.underlying}: give the option an index_price"
+        raise InputError(FailureReason.MISSING_QUOTE, message, instrument=listing.symbol)
+    return exact(price)

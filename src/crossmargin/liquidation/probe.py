@@ -32,7 +32,7 @@ FLIPPED = 0
 SAFE = 1
 TRIGGER, BANKRUPTCY = 0, 1
 _ROUNDING = 1e-13  # of the gross value held today
-_LEGS_AT_ONCE = 40_000  # keeps a tiled book in tens of megabytes
+_LEGS_AT_ONCE = 10_000  # keeps a tiled book in megabytes; quicker than larger parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crossmargin.account import Account, Position
 from crossmargin.analysis.conformance.case import Case, Family, Figure, Read, Rulebooks, Steps, any_case, has_keys
-from crossmargin.analysis.conformance.derive_market import AS_OF, exact
+from crossmargin.analysis.conformance.derive_market import AS_OF
 from crossmargin.analysis.conformance.fields import Fields, refuse
 from crossmargin.instruments import InstrumentKind
 from crossmargin.margin import with_values
 from crossmargin.market import AssetQuote, Listing, Snapshot
+from crossmargin.units import exact
 
 if TYPE_CHECKING:
     from crossmargin.analysis.conformance.case import Outcome

@@ -16,13 +16,12 @@ import numpy as np
 
 from crossmargin.account import Account, Position
 from crossmargin.analysis.conformance.case import Case, Family, Figure, Read, Rulebooks, Steps, has_keys
-from crossmargin.analysis.conformance.derive_market import exact
 from crossmargin.analysis.conformance.fields import Fields, refuse
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.margin import with_values
 from crossmargin.market import AssetQuote, Listing, Snapshot
 from crossmargin.scenarios import PERPETUAL
-from crossmargin.units import DAYS_PER_YEAR
+from crossmargin.units import DAYS_PER_YEAR, exact
 
 if TYPE_CHECKING:
     from crossmargin.analysis.conformance.case import Outcome

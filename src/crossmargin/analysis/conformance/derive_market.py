@@ -14,7 +14,7 @@ from crossmargin.analysis.conformance.fields import Fields, refuse
 from crossmargin.instruments import InstrumentKind, OptionType
 from crossmargin.market import AssetQuote, Confidence, Listing, Snapshot
 from crossmargin.pricing.black76 import price as black76
-from crossmargin.units import SECONDS_PER_YEAR
+from crossmargin.units import SECONDS_PER_YEAR, exact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +26,6 @@ AS_OF: Final = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLEMENT_SECONDS: Final = 1800.0
 """The settlement price is an average over the last half hour."""
 _LONGEST_SECONDS: Final = 100 * SECONDS_PER_YEAR
-
-
-def exact(number: float) -> Decimal:
-    """Return the decimal that a float is written as."""
-    return Decimal(repr(number))
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from crossmargin.account import Account, Order, Position, PositionSide
 from crossmargin.analysis.lint.market import asset_price, cash_asset, named_keys
 from crossmargin.instruments import ContractKind, InstrumentKind
+from crossmargin.units import exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,12 +54,8 @@ def make_cases(rulebook: Rulebook, snapshot: Snapshot, *, quick: bool) -> list[C
     return [*cases, *_deposits(cases, cash_asset(rulebook))]
 
 
-def _amount(value: float) -> Decimal:
-    return Decimal(repr(float(value)))
-
-
 def _balance(asset: str, dollars: float) -> dict[str, Decimal]:
-    return {asset: _amount(dollars / asset_price(asset))}
+    return {asset: exact(dollars / asset_price(asset))}
 
 
 def _flat(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Case]:
@@ -125,8 +122,8 @@ def _position(listing: Listing, dollars: float, entry: float = 1.0, **changes: A
     price = (listing.mark_price or 0.0) * entry
     return Position(
         instrument=listing.symbol,
-        quantity=_amount(_contracts(listing, dollars)),
-        entry_price=_amount(price) if price > 0 else None,
+        quantity=exact(_contracts(listing, dollars)),
+        entry_price=exact(price) if price > 0 else None,
         **changes,
     )
 
@@ -236,7 +233,7 @@ def _opposite(positions: list[Position]) -> list[Position]:
 
 def _order(listing: Listing, draw: Iterator[float]) -> Order:
     quantity = _contracts(listing, 10 ** (3 + 5 * next(draw)) * (1 if next(draw) < 0.5 else -1))  # noqa: PLR2004 - as above
-    return _order_of(listing.symbol, _amount(quantity))
+    return _order_of(listing.symbol, exact(quantity))
 
 
 def _order_of(symbol: str, quantity: Decimal) -> Order:
@@ -252,6 +249,6 @@ def _deposits(cases: Sequence[Case], funds: str) -> Iterator[Case]:
         if case.role not in {"mixed", "debt"} and not rung:
             continue
         balances = dict(case.account.balances)
-        balances[funds] = balances.get(funds, Decimal(0)) + _amount(_DEPOSIT / asset_price(funds))
+        balances[funds] = balances.get(funds, Decimal(0)) + exact(_DEPOSIT / asset_price(funds))
         account = replace(case.account, id=f"{case.account.id}, and a deposit", balances=balances)
         yield Case(account, "deposit", before=place)
