@@ -76,6 +76,25 @@ def test_coins_are_parts_and_cash_is_not() -> None:
     assert found.positions == pytest.approx({"BTC-PERP": 5_000, "BTC": 10_000})
 
 
+def test_a_coin_and_a_contract_of_its_name_are_two_parts() -> None:
+    listing = msgspec.structs.replace(snapshot().listings["BTC-PERP"], symbol="BTC")
+    market = msgspec.structs.replace(snapshot(), listings={"BTC": listing})
+    held = account({"BTC-PERP": "1"}, balances={"BTC": Decimal(1), "ETH": Decimal(1)})
+    named = msgspec.structs.replace(held, positions=(msgspec.structs.replace(held.positions[0], instrument="BTC"),))
+    found = capital_efficiency(named, market, rules("scan"))
+    assert found.positions["BTC"] == pytest.approx(5_000)
+    assert found.positions["BTC balance"] == pytest.approx(10_000)
+    assert len(found.positions) == 3
+
+
+def test_parts_of_one_contract_say_their_side_and_pool() -> None:
+    one = account({"BTC-PERP": "-1"}).positions[0]
+    positions = tuple(msgspec.structs.replace(one, pool=pool) for pool in ("a", "b"))
+    held = msgspec.structs.replace(account({}), positions=positions)
+    found = capital_efficiency(held, snapshot(), rules("scan"))
+    assert set(found.positions) == {"BTC-PERP short a", "BTC-PERP short b"}
+
+
 def test_nothing_at_stake_has_no_efficiency() -> None:
     assert capital_efficiency(account({}), snapshot(), rules("scan")).efficiency is None
 

@@ -148,6 +148,25 @@ def test_a_trade_at_the_mark_needs_one() -> None:
         changed_account(desk(), snapshot, Changes(add=((LINEAR.symbol, d(1), None),)))
 
 
+@pytest.mark.parametrize("quantity", [5, -5])
+def test_a_fill_on_an_entry_price_of_nothing_is_refused(quantity: int) -> None:
+    account = desk(held(INVERSE.symbol, 10, 0), BTC=1)
+    with pytest.raises(InputError, match="entry_price above 0"):
+        what_if(account, MARKET, rules(REFERENCE), Changes(add=((INVERSE.symbol, d(quantity), None),)))
+
+
+def test_the_fee_of_an_option_needs_the_price_of_its_underlying() -> None:
+    bare = replace(CALL, index_price=None, forward_price=None)
+    changes = Changes(add=((CALL.symbol, d(1), d(4_000)),), fee_rate=0.001)
+    priced = snapshot_of([bare])
+    index = priced.assets["BTC"].price / priced.assets[bare.quote_asset].price
+    assert float(changed_account(desk(), priced, changes)[1]["USDC"]) == pytest.approx(0.001 * index)
+    unpriced = replace(priced, assets={"USDC": priced.assets["USDC"]})
+    with pytest.raises(InputError, match="index_price"):
+        changed_account(desk(), unpriced, changes)
+    assert changed_account(desk(), unpriced, replace(changes, fee_rate=0.0))[1] == {}
+
+
 # --- the figures
 
 

@@ -58,7 +58,7 @@ def test_a_shock_is_read() -> None:
     assert found == Moves(found.prices, vol=0.3, time_days=1.0, funding=0.0001)
 
 
-@pytest.mark.parametrize(("text", "days"), [("6h", 0.25), ("+2w", 14.0), ("1d", 1.0)])
+@pytest.mark.parametrize(("text", "days"), [("6h", 0.25), ("+2w", 14.0), ("1d", 1.0), ("1D", 1.0)])
 def test_times_have_units(text: str, days: float) -> None:
     assert changes.parse_shock((f"time={text}",)).time_days == days
 
@@ -71,6 +71,8 @@ def test_a_wrong_shock_is_refused(text: str) -> None:
         changes.parse_shock((text,))
 
 
-@pytest.mark.parametrize(("text", "rate"), [("0.05%", 0.0005), ("5bp", 0.0005), ("0.0005", 0.0005), ("0", 0.0)])
+@pytest.mark.parametrize(
+    ("text", "rate"), [("0.05%", 0.0005), ("5bp", 0.0005), ("5BP", 0.0005), ("0.0005", 0.0005), ("0", 0.0)]
+)
 def test_fees_are_fractions(text: str, rate: float) -> None:
     assert changes.parse_fee(text) == rate

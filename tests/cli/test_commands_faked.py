@@ -94,6 +94,19 @@ def test_reconcile_shows_the_residual(demo: tuple[str, str]) -> None:
     assert rows["initial_margin"]["reported"] is None
 
 
+def test_reconcile_sets_positions_beside_ours(demo: tuple[str, str], tmp_path: Path) -> None:
+    content = json.loads(Path(demo[0]).read_text(encoding="utf-8"))
+    account = next(one for one in content["accounts"] if one["id"] == "one-perp")
+    symbol = account["positions"][0]["instrument"]
+    account["reported"] = {"positions": [{"instrument": symbol, "maintenance_margin": 1, "liquidation_price": 1}]}
+    file = tmp_path / "accounts.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    words = ("reconcile", str(file), demo[1], "-a", "one-perp", "-r", "binance-usdm", "-f", "json")
+    rows = [row for row in json.loads(run(*words).stdout)["rows"] if row["instrument"] == symbol]
+    assert {row["name"] for row in rows} == {"maintenance_margin", "liquidation_price"}
+    assert all(row["computed"] is not None for row in rows)
+
+
 @pytest.mark.parametrize(("failures", "code"), [([], ExitCode.OK), ([{"case": "1"}], ExitCode.DIFFERENCES)])
 def test_conformance_ends_with_what_it_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failures: list[Any], code: int

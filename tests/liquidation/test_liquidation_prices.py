@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from crossmargin.account import Account, Book, MarginMode, Position
 from crossmargin.errors import InputError
 from crossmargin.instruments import ContractKind, InstrumentKind
-from crossmargin.liquidation import LiquidationPrice, Profile, liquidation_prices, profiles
+from crossmargin.liquidation import LiquidationPrice, Profile, brackets, liquidation_prices, profiles
 from crossmargin.liquidation.paths import path_moves, paths_of
 from crossmargin.liquidation.probe import Probe
 from crossmargin.margin import Resolved, Rulebook, assess, assess_resolved, resolve
 from crossmargin.margin.states import moved
-from crossmargin.market import Listing, Snapshot
+from crossmargin.market import AssetQuote, Listing, Snapshot
 from tests.margin.rules import made
 from tests.strategies.books import (
     ASSETS,
@@ -297,3 +297,28 @@ def test_profiles_say_what_assess_says() -> None:
             unit = mine.units.label.index(profile.pool)
             assert point.maintenance_margin == pytest.approx(today.unit_maintenance[unit], rel=1e-12)
             assert point.adjusted_equity == pytest.approx(today.unit_adjusted_maintenance[unit], rel=1e-12)
+
+
+def test_an_account_of_many_coins_has_the_same_prices_on_the_coarser_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    coins = [f"C{i}" for i in range(brackets.MANY_PATHS + 1)]
+    listings = [
+        Listing(
+            symbol=f"{coin}-PERP", kind=InstrumentKind.PERPETUAL, underlying=coin, quote_asset="USDC",
+            settlement_asset="USDC", mark_price=10.0, index_price=10.0,
+        )
+        for coin in coins
+    ]  # fmt: skip
+    snapshot = snapshot_of([])
+    assets = {**snapshot.assets, **{coin: AssetQuote(price=10.0) for coin in coins}}
+    market_of_coins = replace(snapshot, assets=assets, listings={one.symbol: one for one in listings})
+    positions = tuple(held(one, 40.0 + i if i % 3 else -25.0 - i, 10.0) for i, one in enumerate(listings))
+    account = Account(id="many", balances={"USDC": Decimal(4_000)}, positions=positions)
+    resolved = resolved_of(account, market_of_coins, rules(spec_of("hyperliquid-cross")))
+    coarse = liquidation_prices(resolved, rules(spec_of("hyperliquid-cross")))
+    monkeypatch.setattr(brackets, "MANY_PATHS", 1_000)
+    fine = liquidation_prices(resolved, rules(spec_of("hyperliquid-cross")))
+    assert len(coarse) == len(fine) == len(coins) + 1
+    assert any(row.above is not None for row in fine)
+    for one, other in zip(coarse, fine, strict=True):
+        for name in ("below", "above", "bankruptcy_below", "bankruptcy_above"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-9)

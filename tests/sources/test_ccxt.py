@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from crossmargin.market import Listing
 from crossmargin.sources import (
     account_from_ccxt,
     balances_from_ccxt,
+    instruments_from_ccxt,
     listings_from_ccxt,
     load_accounts,
     load_snapshot,
@@ -168,6 +170,15 @@ def test_reported_figures_stay_apart() -> None:
             {"instrument": PERPETUAL, "side": "short", "notional": 0.83, "maintenance_margin": 0.009},
         ],
     }
+
+
+def test_reported_figures_name_the_instrument_as_the_position_does() -> None:
+    native = {**DERIBIT_PERPETUAL, "info": {**DERIBIT_PERPETUAL["info"], "instrument_name": "BTC-PERPETUAL"}}
+    known = instruments_from_ccxt(DERIBIT_MARKETS)
+    listings = {"BTC-PERPETUAL": msgspec.structs.replace(known[PERPETUAL], symbol="BTC-PERPETUAL")}
+    account = account_from_ccxt("a", balance={}, positions=[native], exchange="deribit", instruments=listings)
+    assert account.reported is not None
+    assert account.reported["positions"][0]["instrument"] == account.positions[0].instrument == "BTC-PERPETUAL"
 
 
 @pytest.mark.parametrize(

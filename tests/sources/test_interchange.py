@@ -5,14 +5,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmargin.account import Account, Position
 from crossmargin.errors import Failure, FailureReason, InputError
-from crossmargin.instruments import check_terms
-from crossmargin.market import AssetQuote, Confidence, Snapshot, check_quote
+from crossmargin.instruments import InstrumentKind, check_terms
+from crossmargin.market import AssetQuote, Confidence, Listing, Snapshot, check_quote
 from crossmargin.sources import (
     LoadedAccounts,
     decode_accounts,
@@ -193,9 +194,14 @@ def test_a_price_without_json_is_not_written() -> None:
         assets={"BTC": AssetQuote(price=float("nan"))},
         listings={},
     )
-    with pytest.raises(InputError) as caught:
-        encode_snapshot(snapshot)
-    assert caught.value.reason is FailureReason.INVALID_PRICE
+    listing = Listing(
+        symbol="BTC", kind=InstrumentKind.PERPETUAL, underlying="BTC", quote_asset="USD", settlement_asset="USD"
+    )
+    # a contract that bears its coin's name hides nothing
+    for written in (snapshot, msgspec.structs.replace(snapshot, listings={"BTC": listing})):
+        with pytest.raises(InputError) as caught:
+            encode_snapshot(written)
+        assert caught.value.reason is FailureReason.INVALID_PRICE
 
 
 def test_a_missing_file_is_refused() -> None:

@@ -9,7 +9,7 @@ import msgspec
 from crossmargin.account import Account, Book
 from crossmargin.analysis.capital import required_capital
 from crossmargin.errors import Failure, InputError
-from crossmargin.liquidation import LiquidationPrice, liquidation_prices
+from crossmargin.liquidation import ALL, LiquidationPrice, liquidation_prices
 from crossmargin.margin.assess import assess_resolved
 from crossmargin.margin.model import Rulebook
 from crossmargin.margin.report import AccountState, MarginReport, PoolReport, RulebookId, Term
@@ -109,6 +109,6 @@ def _nearest(prices: Sequence[LiquidationPrice], *, above: bool) -> LiquidationP
         level = row.above if above else row.below
         return float("inf") if level is None else abs(level / row.spot - 1.0)
 
-    alone = [row for row in prices if row.marks or not row.path.startswith("all ")]
+    alone = [row for row in prices if row.underlying != ALL]
     found = min(alone, key=distance, default=None)
     return found if found is not None and distance(found) < float("inf") else None

@@ -76,7 +76,8 @@ def reconcile(
     reported = account.reported or {}
     if not reported:
         return ()
-    whole = (_row(name, reported.get(name), getattr(report, name), _amounts(account, report)) for name in _FIGURES)
+    amounts = _amounts(account, report)
+    whole = (_row(name, reported.get(name), getattr(report, name), amounts) for name in _FIGURES)
     pools = _pool_rows(account, report, reported)
     positions = _position_rows(reported, liquidation, contributions)
     return tuple(chain(whole, pools, positions))

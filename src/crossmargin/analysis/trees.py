@@ -216,8 +216,7 @@ class Grower:
     def entry(self, parameter: Parameter, place: Place) -> Constant | Tiers | Formula:
         """Return which number, table or formula stands for a parameter at a place."""
         if isinstance(parameter, Variants):
-            chosen = parameter.by_requirement.get(place.requirement)
-            return self.entry(parameter.by_requirement[INITIAL] if chosen is None else chosen, place)
+            return self.entry(parameter.of(place.requirement), place)
         if isinstance(parameter, Keyed):
             codes = self._column(("keys", id(parameter), place.frame.key), lambda: keyed_codes(
                 self.evaluation, parameter, place.frame))  # fmt: skip

@@ -17,6 +17,7 @@ _ADD = re.compile(rf"(?P<name>\S+):(?P<quantity>{_NUMBER})(?:@(?P<price>{_NUMBER
 _DEPOSIT = re.compile(rf"(?P<name>[^\s:]+):(?P<quantity>{_NUMBER})", re.IGNORECASE)
 _MOVE = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<unit>%|bp|d|h|w)?", re.IGNORECASE)
 _DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0}
+_DIVISORS = {"%": 100, "bp": 10_000, "": 1}
 
 ADD_FORM = "SYMBOL:QUANTITY or SYMBOL:QUANTITY@PRICE, as in 'BTC-PERPETUAL:+10' or 'BTCUSDT:-0.5@71000'"
 ORDER_FORM = "SYMBOL:QUANTITY@LIMIT, as in 'BTCUSDT:-5@70000'"
@@ -99,7 +100,7 @@ def parse_shock(texts: Sequence[str]) -> Moves:
 def parse_fee(text: str) -> float:
     """Return the fee as a fraction of notional."""
     found = _MOVE.fullmatch(text.strip())
-    if found is None or found["unit"] in set(_DAYS):
+    if found is None or _unit(found) in _DAYS:
         _wrong("--fee", text, FEE_FORM)
     return _fraction(found)
 
@@ -114,18 +115,21 @@ def _relative(piece: str, move: str) -> float:
 
 def _move(piece: str, move: str, *, time: bool) -> float:
     found = _MOVE.fullmatch(move)
-    if found is None or (found["unit"] in _DAYS) is not time:
+    if found is None or (_unit(found) in _DAYS) is not time:
         wanted = "a time such as +1d, +6h or +2w" if time else "a move such as -20% or +0.05"
         raise click.BadParameter(f"{piece.strip()!r} needs {wanted}; write {SHOCK_FORM}", param_hint="--shock")
     if time:
-        return float(found["number"]) * _DAYS[found["unit"]]
+        return float(found["number"]) * _DAYS[_unit(found)]
     return _fraction(found)
 
 
 def _fraction(found: re.Match[str]) -> float:
     number = Decimal(found["number"].replace(",", "").replace("_", ""))
-    divisor = {"%": 100, "bp": 10_000, None: 1}[found["unit"]]
-    return float(number / divisor)
+    return float(number / _DIVISORS[_unit(found)])
+
+
+def _unit(found: re.Match[str]) -> str:
+    return (found["unit"] or "").lower()
 
 
 def _checked(option: str, text: str, name: str, quantity: str, price: str | None, form: str) -> Trade:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossmargin.liquidation.brackets import HIGHEST, LOWEST, MANY_PATHS, Bracket, Scan, close_in, find_brackets, scan_paths
+from crossmargin.liquidation.brackets import (
+    HIGHEST,
+    LOWEST,
+    MANY_PATHS,
+    Bracket,
+    Scan,
+    close_in,
+    find_brackets,
+    scan_paths,
+)
 from crossmargin.liquidation.paths import ALL, Path, paths_of
 from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint
 from crossmargin.liquidation.probe import BANKRUPTCY, FLIPPED, SAFE, TRIGGER, Levels, Probe, alone

@@ -121,24 +121,22 @@ class Evaluation:
             parts = [line.spec, *line.parameters.values()]
             if line.kind != "is":
                 parts += list(KINDS[line.kind].parameters(self.rulebook, line))
-            self._varies[name] = any(self._part_varies(part, line) for part in parts)
+            self._varies[name] = any(self._part_varies(part, line.parameters) for part in parts)
         return self._varies[name]
 
-    def _part_varies(self, part: Any, line: Line) -> bool:  # noqa: ANN401 - any parameter form
+    def _part_varies(self, part: Any, own: Mapping[str, Parameter]) -> bool:  # noqa: ANN401 - any parameter form
         if isinstance(part, Variants):
             return True
         if isinstance(part, Keyed):
-            return any(self._part_varies(entry, line) for entry in (*part.entries.values(), part.default))
-        if not isinstance(part, Formula):
+            return any(self._part_varies(entry, own) for entry in (*part.entries.values(), part.default))
+        return isinstance(part, Formula) and any(self._name_varies(name, own) for name in names(part.tree))
+
+    def _name_varies(self, name: Name, own: Mapping[str, Parameter]) -> bool:
+        if name.variant is not None or name.name in own:  # own parameters are parts of the line themselves
             return False
-        for name in names(part.tree):
-            if name.variant is None and name.name not in line.parameters:
-                if name.name in self.rulebook.parameters:
-                    if self._part_varies(self.rulebook.parameters[name.name], line):
-                        return True
-                elif name.name in self.lines and self._line_varies(name.name):
-                    return True
-        return False
+        if name.name in self.rulebook.parameters:
+            return self._part_varies(self.rulebook.parameters[name.name], _EMPTY)
+        return name.name in self.lines and self._line_varies(name.name)
 
     # --- rows
 
@@ -178,9 +176,7 @@ class Evaluation:
         if isinstance(parameter, Tiers):
             return TierColumn((parameter,))
         if isinstance(parameter, Variants):
-            chosen = parameter.by_requirement.get(requirement)
-            chosen = parameter.by_requirement["initial"] if chosen is None else chosen
-            return self.parameter(chosen, frame, requirement, own)
+            return self.parameter(parameter.of(requirement), frame, requirement, own)
         if isinstance(parameter, Keyed):
             codes = self.same("codes", id(parameter), frame.key, make=lambda: keyed_codes(self, parameter, frame))
             return keyed_value(parameter, codes, lambda entry: self.parameter(entry, frame, requirement, own))
@@ -207,9 +203,10 @@ class Evaluation:
         return known[id(parameter)]
 
     def _fixed_name(self, name: str, own: Mapping[str, Parameter]) -> bool:
-        for table in (own, self.rulebook.parameters):
-            if name in table:
-                return self._fixed(table[name], own)
+        if name in own:
+            return self._fixed(own[name], own)
+        if name in self.rulebook.parameters:
+            return self._fixed(self.rulebook.parameters[name], _EMPTY)
         measure = MEASURES.get(name)
         return measure is not None and not measure.extensive and name != "entry_price"
 
@@ -229,9 +226,10 @@ class Evaluation:
     def name(self, name: Name, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - as above
         """Return what a name means on a frame's rows: own, shared, a line, a requirement, an input, a measure."""
         wanted = name.variant or requirement
-        for table in (own, self.rulebook.parameters):
-            if name.name in table:
-                return self.parameter(table[name.name], frame, wanted, own)
+        if name.name in own:
+            return self.parameter(own[name.name], frame, wanted, own)
+        if name.name in self.rulebook.parameters:  # a shared formula reads shared names only, whoever asks
+            return self.parameter(self.rulebook.parameters[name.name], frame, wanted, _EMPTY)
         if name.name in self.lines:
             return self._line_on(name.name, frame, wanted)
         if name.name in self.rulebook.requirements:

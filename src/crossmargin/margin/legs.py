@@ -68,13 +68,13 @@ def gather(
 
 
 def _check_entries(book: Book, c: Contracts, symbol_row: Ints, failures: dict[int, Failure]) -> None:
-    """Refuse accounts that hold a margined contract without an entry price: its P&L would be made up."""
+    """Refuse accounts that hold a margined contract without an entry price, or with 0: its P&L would be made up."""
     p = book.positions
     row = symbol_row[p.symbol]
-    without = np.flatnonzero((row >= 0) & np.isnan(p.entry_price))
+    without = np.flatnonzero((row >= 0) & ~(p.entry_price > 0))
     for i in without[np.isin(c.kind[row[without]], [PERPETUAL, FUTURE])].tolist():
         account = int(p.account[i])
-        message = "a perpetual or future needs entry_price (the mark, if its P&L is settled daily)"
+        message = "a perpetual or future needs an entry_price above 0 (the mark, if its P&L is settled daily)"
         name = book.symbols[int(p.symbol[i])]
         failures.setdefault(
             account, Failure(FailureReason.MISSING_ENTRY_PRICE, message, book.account_ids[account], name)

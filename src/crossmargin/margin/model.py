@@ -80,6 +80,11 @@ class Variants:
 
     by_requirement: Mapping[str, Constant | Tiers | Formula | Keyed]
 
+    def of(self, requirement: str) -> Constant | Tiers | Formula | Keyed:
+        """Return a requirement's entry. One that the table leaves out never reads it: shown, it is as for initial."""
+        stated = self.by_requirement
+        return stated.get(requirement) or stated.get(INITIAL) or next(iter(stated.values()))
+
 
 Parameter: TypeAlias = "Constant | Tiers | Formula | Keyed | Variants"
 

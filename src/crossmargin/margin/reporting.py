@@ -146,7 +146,7 @@ def _lines(evaluation: Evaluation, unit: int) -> dict[str, LineAmount]:
 def chosen_formula(parameter: Parameter, requirement: str) -> Formula | None:
     """Return the formula that stands for a requirement; None where it is a bare number."""
     if isinstance(parameter, Variants):
-        found = parameter.by_requirement.get(requirement, parameter.by_requirement.get(INITIAL))
+        found = parameter.of(requirement)
         return found if isinstance(found, Formula) else None
     return parameter if isinstance(parameter, Formula) else None
 

@@ -25,8 +25,6 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
-
 from crossmargin.account import Account, MarginMode, Position, PositionSide
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.instruments import Instrument, InstrumentKind
@@ -40,6 +38,7 @@ from crossmargin.sources.ccxt_shapes import (
     real,
     records,
     text,
+    top_keys,
 )
 from crossmargin.sources.interchange import LoadedAccounts, check_structure
 
@@ -60,20 +59,10 @@ _REPORTED: Final = {
 }
 
 
-class _Door(msgspec.Struct):
-    accounts: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    balance: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    positions: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 def is_ccxt_account(content: bytes) -> bool:
     """Return whether a JSON document has the shape above and not that of an accounts.json."""
-    try:
-        door = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=_Door)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    shapes = (door.balance, door.positions)
-    return door.accounts is msgspec.UNSET and any(shape is not msgspec.UNSET for shape in shapes)
+    keys = top_keys(content)
+    return "accounts" not in keys and bool(keys & {"balance", "positions"})
 
 
 def decode_ccxt_account(
@@ -137,7 +126,7 @@ def account_from_ccxt(
         reported={
             "source": "ccxt",
             "exchange": exchange,
-            "positions": [_reported(shape) for shape in shapes],
+            "positions": [_reported(shape, one.instrument) for shape, one in zip(shapes, held, strict=True)],
         },
     )
     check_structure(account, account_id)
@@ -304,7 +293,7 @@ def _isolated_collateral(shape: Shape, symbol: str) -> dict[str, Decimal]:
     return {parse_symbol(symbol).settle: collateral - (number(shape, "unrealizedPnl") or _ZERO)}
 
 
-def _reported(shape: Shape) -> dict[str, Any]:
+def _reported(shape: Shape, instrument: str) -> dict[str, Any]:
     figures = {ours: real(shape, theirs) for theirs, ours in _REPORTED.items()}
     present = {key: value for key, value in figures.items() if value is not None}
-    return {"instrument": _symbol(shape), "side": text(shape, "side"), **present}
+    return {"instrument": instrument, "side": text(shape, "side"), **present}

@@ -36,6 +36,7 @@ from crossmargin.sources.ccxt_shapes import (
     real,
     records,
     text,
+    top_keys,
 )
 from crossmargin.sources.interchange import zoned
 from crossmargin.sources.messages import refuse
@@ -52,22 +53,10 @@ _PARTS: Final = ("markets", *_QUOTE_PARTS)
 _PERCENT: Final = 100.0
 
 
-class _Door(msgspec.Struct):
-    instruments: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    markets: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    tickers: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    option_chain: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    greeks: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 def is_ccxt_snapshot(content: bytes) -> bool:
     """Return whether a JSON document has the shape above and not that of a snapshot.json."""
-    try:
-        door = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=_Door)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    shapes = (door.markets, door.tickers, door.option_chain, door.greeks)
-    return door.instruments is msgspec.UNSET and any(shape is not msgspec.UNSET for shape in shapes)
+    keys = top_keys(content)
+    return "instruments" not in keys and bool(keys & {"markets", "tickers", "option_chain", "greeks"})
 
 
 def decode_ccxt_snapshot(content: bytes, name: str) -> Snapshot:

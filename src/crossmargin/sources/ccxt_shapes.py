@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind, OptionType
 from crossmargin.sources.messages import as_text, refuse, refuse_syntax
@@ -139,6 +141,14 @@ def records(value: object) -> list[Shape]:
     """Return the objects in what ccxt returns as a list or as a map by symbol."""
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     return [item for item in items if isinstance(item, Mapping)]
+
+
+def top_keys(content: bytes) -> frozenset[str]:
+    """Return the keys of a JSON object without reading what stands under them; none where it is no such object."""
+    try:
+        return frozenset(msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return frozenset()
 
 
 def decode_shape(content: bytes, name: str) -> Shape:

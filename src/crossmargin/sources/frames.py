@@ -180,8 +180,7 @@ def _unpacked(row: _Row, folder: Path) -> _Row:
 
 def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
     """Write the two tables and meta.json of this snapshot into `folder`, which is made when absent."""
-    for owner, quote in {**snapshot.assets, **snapshot.listings}.items():
-        check_finite(owner, quote)
+    check_finite(snapshot)
     folder.mkdir(parents=True, exist_ok=True)
     assets = [{"asset": name, **_flat(quote)} for name, quote in snapshot.assets.items()]
     _write([_flat(listing) for listing in snapshot.listings.values()], _INSTRUMENTS, folder / SNAPSHOT_TABLES[0])

@@ -268,8 +268,7 @@ def encode_accounts(accounts: Iterable[Account], *, indent: int = 2) -> bytes:
 
 def encode_snapshot(snapshot: Snapshot, *, indent: int = 2) -> bytes:
     """Return the snapshot.json of this snapshot; a price that is not finite has no JSON and is refused."""
-    for owner, quote in {**snapshot.assets, **snapshot.listings}.items():
-        check_finite(owner, quote)
+    check_finite(snapshot)
     document = SnapshotDocument(
         as_of=snapshot.as_of,
         reporting_asset=snapshot.reporting_asset,
@@ -281,12 +280,17 @@ def encode_snapshot(snapshot: Snapshot, *, indent: int = 2) -> bytes:
     return _laid_out(document, indent)
 
 
-def check_finite(owner: str, quote: msgspec.Struct) -> None:
+def check_finite(snapshot: Snapshot) -> None:
     """Raise :class:`InputError` where a number of a quote is NaN or infinite: JSON would write null."""
+    for owner, quote in (*snapshot.assets.items(), *snapshot.listings.items()):
+        _check_finite(owner, quote)
+
+
+def _check_finite(owner: str, quote: msgspec.Struct) -> None:
     for field in quote.__struct_fields__:
         value = getattr(quote, field)
         if isinstance(value, msgspec.Struct):
-            check_finite(owner, value)
+            _check_finite(owner, value)
         elif isinstance(value, float) and not isfinite(value):
             message = f"{field} must be a finite number to be written, found {value}"
             raise InputError(FailureReason.INVALID_PRICE, message, instrument=owner)

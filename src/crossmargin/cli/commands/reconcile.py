@@ -31,8 +31,8 @@ def command(
     """
     loaded = calls.load(accounts, snapshot)
     chosen = calls.choose_one(loaded, account)
-    computed = calls.report(chosen, loaded.snapshot, calls.rulebook(rulebook, loaded.snapshot), max_quote_age)
-    rows = calls.reconciliation(chosen, computed)
+    rules = calls.rulebook(rulebook, loaded.snapshot)
+    computed, rows = calls.reconciliation(chosen, loaded.snapshot, rules, max_quote_age)
     if form == "json":
         document = calls.stamped(rulebook=computed.rulebook, as_of=computed.as_of, account=chosen.id, rows=rows)
         output_of.emit(output_of.to_json(document), output)

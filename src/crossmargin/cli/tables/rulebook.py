@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from rich.panel import Panel
@@ -129,6 +128,6 @@ def lint_table(name: str, findings: Sequence[Mapping[str, str]]) -> parts.Sheet:
     note = None if findings else "nothing found"
     made = parts.table(f"{name}: {len(findings)} findings", ("severity", "where", "what"), note=note)
     for finding in findings:
-        style = "red" if re.match("error", finding["severity"]) else "yellow"
+        style = "red" if finding["severity"] == "error" else "yellow"
         made.add_row(Text(finding["severity"], style=style), finding["where"], finding["what"])
     return made
