@@ -9,7 +9,7 @@ import pytest
 from crossmargin.account import Account, Position
 from crossmargin.margin import assess
 from tests.margin.rules import made
-from tests.strategies.books import perpetual, snapshot_of
+from tests.strategies.books import ASSETS, perpetual, snapshot_of
 
 _BODY = """
 [parameters]
@@ -30,7 +30,7 @@ def test_a_shared_formula_does_not_see_the_own_number_of_the_line_that_reads_it(
     contract = perpetual("BTC", "USDC")
     held = Position(instrument=contract.symbol, quantity=Decimal(2), entry_price=Decimal(50_000))
     found = assess(Account(id="a", positions=(held,)), snapshot_of([contract]), made(_BODY), withdrawable=False)
-    notional = 2 * (contract.mark_price or 0.0) * contract.multiplier
+    notional = 2 * (contract.mark_price or 0.0) * contract.multiplier * ASSETS["USDC"].price
     lines = found.lines
     assert lines["plain"].initial == pytest.approx(0.2 * notional, rel=1e-12)
     assert lines["own"].initial == pytest.approx((0.2 + 0.5) * notional, rel=1e-12)

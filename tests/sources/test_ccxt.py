@@ -173,7 +173,7 @@ def test_reported_figures_stay_apart() -> None:
 
 
 def test_reported_figures_name_the_instrument_as_the_position_does() -> None:
-    native = {**DERIBIT_PERPETUAL, "info": {**DERIBIT_PERPETUAL["info"], "instrument_name": "BTC-PERPETUAL"}}
+    native = {**DERIBIT_PERPETUAL, "info": {"instrument_name": "BTC-PERPETUAL", "direction": "sell"}}
     known = instruments_from_ccxt(DERIBIT_MARKETS)
     listings = {"BTC-PERPETUAL": msgspec.structs.replace(known[PERPETUAL], symbol="BTC-PERPETUAL")}
     account = account_from_ccxt("a", balance={}, positions=[native], exchange="deribit", instruments=listings)

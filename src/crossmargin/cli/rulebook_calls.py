@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crossmargin.cli.provenance import rulebook_numbers
-
 if TYPE_CHECKING:
     from crossmargin.margin.model import Rulebook
     from crossmargin.sources import ShippedRulebook
@@ -13,14 +11,11 @@ if TYPE_CHECKING:
 
 def sourced_numbers(rules: Rulebook) -> list[dict[str, Any]]:
     """Return every number of a rulebook with its source."""
+    from crossmargin.analysis.lint import provenance
+
     return [
-        {
-            "number": row.place,
-            "value": row.value,
-            "source": row.provenance.source if row.provenance else None,
-            "unverified": bool(row.provenance and row.provenance.unverified),
-        }
-        for row in rulebook_numbers(rules)
+        {"number": row.path, "value": row.value, "source": row.source or None, "unverified": row.unverified}
+        for row in provenance(rules)
     ]
 
 

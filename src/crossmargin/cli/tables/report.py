@@ -67,8 +67,8 @@ def head(report: MarginReport) -> Panel:
 
 def _head_parts(report: MarginReport, figures: Table) -> Iterator[RenderableType]:
     yield figures
-    share = 1 / report.coverage_ratio if report.coverage_ratio > 0 else 1.0
-    if isfinite(report.coverage_ratio):
+    if isfinite(report.coverage_ratio) and report.coverage_ratio > 0:
+        share = 1 / report.coverage_ratio
         whose = "the worst pool's" if len(report.pools) > 1 else "the"
         words = f"  maintenance takes {numbers.percent(share, 1)} of {whose} adjusted equity"
         yield Text("\n") + parts.meter(share) + Text(words, style="dim")

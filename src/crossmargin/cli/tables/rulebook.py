@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.panel import Panel
 from rich.text import Text
 
-from crossmargin.cli.provenance import rulebook_numbers
+from crossmargin.analysis.lint import provenance
+from crossmargin.cli import numbers
 from crossmargin.cli.tables import parts
 from crossmargin.margin.model import Formula, Keyed, Variants
 
@@ -16,11 +17,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from crossmargin.cli.provenance import SourcedNumber
+    from crossmargin.analysis.lint import ProvenanceRow
     from crossmargin.margin.model import Line, Rulebook
     from crossmargin.sources import ShippedRulebook
-
-_LONGEST_VALUE = 160
 
 
 def list_table(rows: Sequence[tuple[ShippedRulebook, Rulebook | None]]) -> parts.Sheet:
@@ -45,7 +44,7 @@ def show_tables(rules: Rulebook) -> Iterator[RenderableType]:
     )
     yield _lines(rules)
     yield _requirements(rules)
-    yield _numbers(list(rulebook_numbers(rules)))
+    yield _numbers(provenance(rules))
     yield _sources(rules)
     for defect in rules.known_defects:
         yield Text.assemble(("known defect, kept on purpose: ", "yellow"), f"{defect.what} ({defect.source})")
@@ -89,15 +88,14 @@ def _requirements(rules: Rulebook) -> parts.Sheet:
     return made
 
 
-def _numbers(rows: Sequence[SourcedNumber]) -> parts.Sheet:
+def _numbers(rows: Sequence[ProvenanceRow]) -> parts.Sheet:
     note = f"{parts.UNVERIFIED_MARK} no public source confirms it"
     made = parts.table(f"Numbers: {len(rows)}", ("number", "value", "source"), note=note)
     for row in rows:
-        value = row.value if len(row.value) <= _LONGEST_VALUE else f"{row.value[:_LONGEST_VALUE]} ..."
-        source = Text(row.provenance.source if row.provenance else "-")
-        if row.provenance and row.provenance.unverified:
+        source = Text(row.source or "-")
+        if row.unverified:
             source.append(f" {parts.UNVERIFIED_MARK}", style="yellow")
-        made.add_row(row.place, value, source)
+        made.add_row(row.path, numbers.figure(row.value), source)
     return made
 
 
