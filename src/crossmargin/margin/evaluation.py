@@ -173,33 +173,36 @@ class Evaluation:
         """Return a parameter on a frame's rows."""
         if isinstance(parameter, Constant):
             return parameter.value
-        if isinstance(parameter, Tiers):
-            return TierColumn((parameter,))
         if isinstance(parameter, Variants):
             return self.parameter(parameter.of(requirement), frame, requirement, own)
-        if isinstance(parameter, Keyed):
-            codes = self.same("codes", id(parameter), frame.key, make=lambda: keyed_codes(self, parameter, frame))
-            return keyed_value(parameter, codes, lambda entry: self.parameter(entry, frame, requirement, own))
         key = (id(parameter), frame.key, requirement)
         if key not in self._kept:
-            if self._fixed(parameter, own):
-                make = partial(self.formula, parameter, frame, requirement, own)
-                self._kept[key] = self.same("formula", *key, make=make)
-            else:
-                self._kept[key] = self.formula(parameter, frame, requirement, own)
+            make = partial(self._made, parameter, frame, requirement, own)
+            self._kept[key] = self.same("made", *key, make=make) if self._fixed(parameter, own) else make()
         return self._kept[key]
+
+    def _made(
+        self, parameter: Tiers | Keyed | Formula, frame: Frame, requirement: str, own: Mapping[str, Parameter]
+    ) -> Any:  # noqa: ANN401 - as above
+        if isinstance(parameter, Tiers):
+            return TierColumn((parameter,))
+        if isinstance(parameter, Keyed):
+            codes = keyed_codes(self, parameter, frame)
+            return keyed_value(parameter, codes, lambda entry: self.parameter(entry, frame, requirement, own))
+        return self.formula(parameter, frame, requirement, own)
 
     def _fixed(self, parameter: Any, own: Mapping[str, Parameter]) -> bool:  # noqa: ANN401 - any parameter form
         """Return whether no quantity enters a parameter: only numbers, tables, and what contracts are."""
-        if isinstance(parameter, Variants):
-            return all(self._fixed(part, own) for part in parameter.by_requirement.values())
-        if isinstance(parameter, Keyed):
-            return all(self._fixed(part, own) for part in (*parameter.entries.values(), parameter.default))
-        if not isinstance(parameter, Formula):
-            return True
         known: dict[int, bool] = self.shared.setdefault("fixed", {})
         if id(parameter) not in known:
-            known[id(parameter)] = all(self._fixed_name(name.name, own) for name in names(parameter.tree))
+            if isinstance(parameter, Keyed):
+                fixed = all(self._fixed(part, own) for part in (*parameter.entries.values(), parameter.default))
+            elif isinstance(parameter, Variants):
+                fixed = all(self._fixed(part, own) for part in parameter.by_requirement.values())
+            else:
+                formula = isinstance(parameter, Formula)
+                fixed = not formula or all(self._fixed_name(name.name, own) for name in names(parameter.tree))
+            known[id(parameter)] = fixed
         return known[id(parameter)]
 
     def _fixed_name(self, name: str, own: Mapping[str, Parameter]) -> bool:
