@@ -19,12 +19,10 @@ PIPED_WIDTH = 100  # columns of a table that no terminal bounds
 
 def to_json(value: object) -> str:
     """Return `value` as indented JSON text; infinities are the strings ``"inf"`` and ``"-inf"``, NaN is null."""
-    import json
-
     import msgspec
 
     plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain_extra)
-    return json.dumps(finite(plain), indent=2, allow_nan=False, ensure_ascii=False)
+    return msgspec.json.format(msgspec.json.encode(finite(plain)), indent=2).decode()
 
 
 def finite(value: Any) -> Any:  # noqa: ANN401

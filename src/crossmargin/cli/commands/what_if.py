@@ -11,7 +11,21 @@ from crossmargin.cli import changes as language
 from crossmargin.cli import output as output_of
 
 
-@click.command()
+_HELP = """One account before and after trades, orders, deposits and a shock of the market.
+
+\b
+--add     'BTC-PERPETUAL:+10'  or  'BTCUSDT:-0.5@71000'
+--order   'BTCUSDT:-5@70000'
+--deposit 'USDC:+1000'
+--shock   'BTC=-20%,vol=+30%,time=+1d,USDT=-2%,funding=+0.01%'
+--fee     '0.05%'  or  '5bp'
+
+Price and vol moves are relative; time moves forward, past an expiry too (an option is then worth its intrinsic value);
+an asset that is pegged or wraps another moves against it.
+"""
+
+
+@click.command(help=_HELP)
 @options.inputs
 @options.rulebook
 @options.one_account
@@ -36,17 +50,7 @@ def command(  # noqa: PLR0917  # click passes them by keyword
     form: str,
     output: Path | None,
 ) -> None:
-    r"""One account before and after trades, orders, deposits and a shock of the market.
-
-    \b
-    --add     'BTC-PERPETUAL:+10'  or  'BTCUSDT:-0.5@71000'
-    --order   'BTCUSDT:-5@70000'
-    --deposit 'USDC:+1000'
-    --shock   'BTC=-20%,vol=+30%,time=+1d,USDT=-2%,funding=+0.01%'
-    --fee     '0.05%'  or  '5bp'
-
-    Price and vol moves are relative; time moves forward; an asset that is pegged or wraps another moves against it.
-    """
+    """One account before and after trades, orders, deposits and a shock of the market."""
     wanted = calls.Wanted(
         trades=tuple(language.parse_trade(text) for text in adds),
         orders=tuple(language.parse_order(text) for text in orders),

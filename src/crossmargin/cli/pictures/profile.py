@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 920.0, 270.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 908.0, 22.0, 232.0
 _LOW, _HIGH = 0.25, 4.0  # multiples of today's price that are drawn; flips beyond them widen the view
-_CEILING = 4.0  # coverage above this is drawn at the top
+_CEILINGS = (2.0, 12.0)  # coverage above the top is drawn at the top, which lies above today's, between these
 _FLOOR = -0.5
 
 
@@ -29,7 +29,8 @@ def profile_picture(name: str, profile: Profile, flips: LiquidationPrice | None)
         words = "Nothing to draw: no requirement along this path."
         return svg.picture(name, title, words, WIDTH, 30, svg.text(words, 0, 18, "axis"))
     low, high = log(points[0].multiple), log(points[-1].multiple)
-    top = min(_CEILING, max(2.0, *(point.coverage_ratio for point in points)))
+    today = min(points, key=lambda point: abs(log(point.multiple))).coverage_ratio
+    top = min(max(1.5 * today, _CEILINGS[0]), _CEILINGS[1])
     frame = _Frame(low, high, top)
     marks = [_regions(points, frame), _axes(frame, flips), _curve(points, frame), _flips(flips, frame)]
     return svg.picture(name, title, _said(flips), WIDTH, HEIGHT, "".join(marks))

@@ -31,6 +31,8 @@ def book_tables(rows: Sequence[BookRow], rules: Rulebook, snapshot: Snapshot) ->
         yield _accounts(title, good)
     if bad:
         yield _refused(bad)
+    if not rows:
+        yield Text("the file holds no accounts", style="dim")
 
 
 def _standing(row: BookRow) -> tuple[int, float]:

@@ -38,10 +38,10 @@ def comparison_tables(account: str, rows: Sequence[ComparisonRow]) -> Iterator[p
 
 def _verdicts(account: str, rows: Sequence[ComparisonRow], names: Counter[str]) -> parts.Sheet:
     asset = rows[0].reporting_asset or "USD"
-    note = "required capital compares rulebooks; their coverage ratios do not compare"
-    columns = ("required capital", "initial", "maintenance", "headroom", "coverage")
+    note = "required capital compares rulebooks; coverage ratios, each of the worst pool, do not compare"
+    columns = ("required\ncapital", "initial", "maint.", "headroom", "coverage")
     made = parts.table(f"{account} under {len(rows)} rulebooks, {asset}", ("rulebook", "state"), columns, note=note)
-    made.columns[0].no_wrap = made.columns[1].no_wrap = True
+    made.columns[1].no_wrap = True  # a long name of a rulebook is folded before any figure is cut
     for row in rows:
         figures = (row.required_capital, row.initial_margin, row.maintenance_margin, row.maintenance_headroom)
         cells = (_whole(value) for value in figures)

@@ -219,6 +219,8 @@ def efficiency_table(found: CapitalEfficiency, asset: str) -> parts.Sheet:
     made.add_row("relief by netting", parts.money(found.cross - found.standalone, asset))
     made.add_row("together", parts.money(found.cross, asset), style="bold")
     if found.efficiency is not None:
-        word = "less" if found.efficiency >= 0 else "more"
-        made.note = f"{numbers.percent(abs(found.efficiency), 1)} {word} capital than the positions alone"
+        share = numbers.percent(abs(found.efficiency), 1)
+        word = f"{share} less" if found.efficiency >= 0 else f"{share} more"
+        word = "as much" if share == numbers.percent(0.0, 1) else word
+        made.note = f"{word} capital {'as' if word == 'as much' else 'than'} the positions alone"
     return made
