@@ -54,9 +54,7 @@ def of_64_scenarios(shipped: Rulebook) -> Rulebook:
 
 
 def _command(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "crossmargin", *arguments], capture_output=True, check=False, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-m", "crossmargin", *arguments], capture_output=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr.decode()
 
 

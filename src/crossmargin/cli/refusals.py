@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -51,9 +52,9 @@ def tell(error: Exception, words: Sequence[str]) -> int:
     """Tell of an error that a command raised; exit code."""
     if isinstance(error, InputError):
         return tell_refusal(error, words)
-    if isinstance(error, OSError) and error.filename:
-        refused = InputError(_R.MALFORMED_INPUT, str(error.strerror), path=str(error.filename))
-        return tell_refusal(refused, words, "check the path and its permissions")
+    if isinstance(error, OSError) and error.strerror:  # no such path, no permission, a full disk
+        refused = InputError(_R.MALFORMED_INPUT, error.strerror, path=str(error.filename) if error.filename else None)
+        return tell_refusal(refused, words, "check the path, its permissions, and that there is room")
     if isinstance(error, ImportError) and error.name in {"polars", "pyarrow"}:
         return _tell_block("usage", {}, "Parquet needs an extra", "pip install 'crossmargin[frames]'", words)
     return _tell_internal(error, words)
@@ -111,4 +112,5 @@ def _tell_internal(error: Exception, words: Sequence[str]) -> int:
 def _tell_json(error: Mapping[str, str | None]) -> None:
     from crossmargin.cli.output import to_json
 
-    click.echo(to_json({"schema_version": SCHEMA_VERSION, "engine_version": __version__, "error": error}))
+    with suppress(OSError):  # stdout itself may be what failed
+        click.echo(to_json({"schema_version": SCHEMA_VERSION, "engine_version": __version__, "error": error}))

@@ -72,7 +72,9 @@ def _book(loaded: Loaded, rules: Rulebook, age: float, form: str, file: Path | N
     with output_of.working(f"assessing {len(loaded.accounts)} accounts"):
         book = calls.book_report(loaded, rules, age)
     if form == "json":
-        output_of.emit(output_of.to_json(book.document()), file)
+        with output_of.working(f"reporting {len(loaded.accounts)} accounts"):
+            text = output_of.to_json(book.document())
+        output_of.emit(text, file)
     elif form == "parquet" and file is not None:
         calls.write_parquet(book.rows, file)
     else:

@@ -10,7 +10,6 @@ from crossmargin.cli import calls, options
 from crossmargin.cli import changes as language
 from crossmargin.cli import output as output_of
 
-
 _HELP = """One account before and after trades, orders, deposits and a shock of the market.
 
 \b
