@@ -336,3 +336,16 @@ def test_accrued_funding_and_interest_are_equity() -> None:
     )
     report = charged(account, made('[charges.charge]\nis = "0 * notional"'))
     assert report.equity == pytest.approx((100 + 7 - 3) * 0.9995 + 0.5 * 2_400)
+
+
+@pytest.mark.parametrize("spec", [REFERENCE, "deribit-portfolio@2024-04-01"])
+def test_open_orders_do_not_hide_which_scan_decides(spec: str) -> None:
+    for account in random_accounts(spec, 30, 8, orders=True):
+        with_orders = assess(account, market(), rules(spec), withdrawable=False)
+        bare = assess(replace(account, orders=()), market(), rules(spec), withdrawable=False)
+        if not bare.scan_loss:
+            continue
+        assert with_orders.scan_loss == pytest.approx(bare.scan_loss, rel=1e-9)
+        assert with_orders.worst_scenario == bare.worst_scenario
+        tables = [table for pool in bare.pools for table in pool.scenario_tables]
+        assert any(table.counts > 0 and table.loss > 0 for table in tables)

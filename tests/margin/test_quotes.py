@@ -208,10 +208,24 @@ def test_a_missing_vol_comes_from_the_surface_with_a_warning() -> None:
     below, above = (option("BTC", "USDC", 50, k, call=True, mark_iv=v) for k, v in ((48_000.0, 0.6), (75_000.0, 0.8)))
     found = report(bare, below, above)
     (warning,) = found.warnings
-    assert warning.startswith(f"{OPTION.symbol}: no mark_iv; interpolated 0.")
-    vol = float(warning.split("interpolated ")[1].split(" ")[0])
+    assert warning.startswith(f"{OPTION.symbol}: no mark_iv; 0.")
+    vol = float(warning.split("no mark_iv; ")[1].split(" ")[0])
     assert 0.6 < vol < 0.8
+    assert warning.endswith(f"its mark implies {OPTION.mark_iv:.4f})")
+    (warning,) = report(replace(bare, mark_price=1e9), below, above).warnings
+    assert "admits no vol" in warning
     assert refusal(bare, option("ETH", "USDC", 50, 2_400.0, call=True)).reason == R.MISSING_VOL
+
+
+def test_a_vol_that_looks_like_a_percentage_is_pointed_at() -> None:
+    (warning,) = report(replace(OPTION, mark_iv=55.0)).warnings
+    assert "0.5 is 50 %" in warning
+
+
+@pytest.mark.parametrize("late", [timedelta(hours=2), timedelta(hours=-2)])
+def test_a_quote_from_another_hour_is_refused_on_both_sides(late: timedelta) -> None:
+    error = refusal(replace(PERPETUAL, observed_at=AS_OF + late))
+    assert (error.reason, "after" in error.message) == (R.STALE_QUOTE, late > timedelta(0))
 
 
 def test_a_stand_in_is_told_only_to_those_who_hold_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from crossmargin.account import Account
-from crossmargin.margin import AccountState, MarginReport, assess
+from crossmargin.margin import AccountState, MarginReport, PoolReport, assess
 from tests.margin.rules import made
 from tests.strategies.books import SPECS, decimal, market, option, perpetual, position, random_accounts, rules
 from tests.twins.kinds import black
@@ -94,7 +94,7 @@ def test_what_is_withdrawable_can_leave_and_no_more(spec: str) -> None:
                 worth = 1e-6 * (abs(pool.equity) + pool.initial_margin)
                 if amount > 0:
                     assert kept >= -worth
-                if amount < float(held) * (1 - 1e-9) and pool.available_margin > 0:
+                if amount < float(held) * (1 - 1e-9) and _spare(pool) > 0:
                     more = 0.5 * (float(held) - amount)
                     assert _headroom(account, spec, asset, float(held) - amount - more, pool.pool) < worth
 
@@ -102,7 +102,13 @@ def test_what_is_withdrawable_can_leave_and_no_more(spec: str) -> None:
 def _headroom(account: Account, spec: str, asset: str, left: float, pool: str) -> float:
     changed = replace(account, balances={**account.balances, asset: decimal(max(left, 0.0))})
     report = assess(changed, market(), rules(spec), withdrawable=False)
-    return next((one.available_margin for one in report.pools if one.pool == pool), 0.0)
+    return next((_spare(one) for one in report.pools if one.pool == pool), 0.0)
+
+
+def _spare(pool: PoolReport) -> float:
+    """The headroom that withdrawals ask for: initial, and transfer where the rulebook has it."""
+    required = max(pool.initial_margin, pool.requirements.get("transfer", pool.initial_margin))
+    return pool.adjusted_equity_initial - required
 
 
 # --- measures of options against differences of their value

@@ -15,6 +15,7 @@ Level: TypeAlias = Literal["leg", "strike", "expiry", "bucket", "asset", "accoun
 LEVELS: Final = ("leg", "strike", "expiry", "bucket", "asset", "account")
 MAINTENANCE: Final = "maintenance"
 INITIAL: Final = "initial"
+TRANSFER: Final = "transfer"  # what must stay when funds leave, where a rulebook asks for more than initial
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from crossmargin.margin.model import Rulebook
 
+_UNUSUAL_VOL = 10.0  # 1,000 %: more likely a percentage than a fraction
 _KINDS = {
     InstrumentKind.SPOT: SPOT,
     InstrumentKind.PERPETUAL: PERPETUAL,
@@ -147,6 +148,7 @@ class QuoteReader:
         quote_rate = self.asset_price(listing.quote_asset, instrument=symbol)
         option = listing.kind == InstrumentKind.OPTION
         index = self._index(listing, quote_rate)
+        forward = self._forward(listing, index) if option else listing.mark_price
         settle = listing.settlement_asset
         return QuoteRow(
             kind=_KINDS[listing.kind],
@@ -159,9 +161,9 @@ class QuoteReader:
             expiry=0 if listing.expiry is None else int(listing.expiry.timestamp()),
             mark=listing.mark_price,
             index=index,
-            forward=self._forward(listing, index) if option else listing.mark_price,
+            forward=forward,
             fixed_forward=listing.fixed_forward,
-            iv=self._vol(listing, years) if option else nan,
+            iv=self._vol(listing, forward, years) if option else nan,
             rate=listing.rate or 0.0,
             quote_rate=quote_rate,
             settle_rate=self.asset_price(settle, instrument=symbol),
@@ -211,11 +213,15 @@ class QuoteReader:
         self.warnings[listing.symbol] = message
         return forward
 
-    def _vol(self, listing: Listing, years: float) -> float:
+    def _vol(self, listing: Listing, forward: float, years: float) -> float:
         if listing.mark_iv is not None:
+            if listing.mark_iv > _UNUSUAL_VOL:
+                said = f"{listing.symbol}: mark_iv {listing.mark_iv:g} is taken as a fraction, so 0.5 is 50 %"
+                self.warnings[listing.symbol] = said
             return listing.mark_iv
         vol = interpolated_vol(self.snapshot, listing, years)
-        self.warnings[listing.symbol] = f"{listing.symbol}: no mark_iv; interpolated {vol:.4f} from the surface"
+        beside = _vol_of_mark(listing, forward, years)
+        self.warnings[listing.symbol] = f"{listing.symbol}: no mark_iv; {vol:.4f} from the surface ({beside})"
         return vol
 
     def _check_age(self, what: str, observed_at: datetime | None, instrument: str | None) -> None:
@@ -223,8 +229,9 @@ class QuoteReader:
         if limit is None or observed_at is None:
             return
         age = (self.snapshot.as_of - observed_at).total_seconds()
-        if age > limit:
-            message = f"{what} was observed {age:,.0f} s before as_of; at most {limit:,.0f} s is accepted"
+        if abs(age) > limit:
+            side = "before" if age > 0 else "after"
+            message = f"{what} was observed {abs(age):,.0f} s {side} as_of; at most {limit:,.0f} s is accepted"
             raise InputError(FailureReason.STALE_QUOTE, message, instrument=instrument)
 
 
@@ -251,6 +258,17 @@ def implied_forward(snapshot: Snapshot, listing: Listing, index: float) -> tuple
     curve = ForwardCurve.build([p[0] for p in points], [p[1] for p in points], index=index)
     forward = float(curve.forward(years_between(snapshot.as_of, listing.expiry)))
     return forward, f"{listing.symbol}: no forward_price; {forward:,.2f} from the forward curve"
+
+
+def _vol_of_mark(listing: Listing, forward: float, years: float) -> str:
+    """Return what the option's own mark says of its vol, in words: a check on what was interpolated."""
+    from crossmargin.pricing.implied import implied_vol  # noqa: PLC0415 (rarely needed; keeps start-up light)
+
+    inverse = listing.contract == ContractKind.INVERSE
+    price = (listing.mark_price or 0.0) * (forward if inverse else 1.0)
+    call = listing.option_type == OptionType.CALL
+    own = float(implied_vol(price, forward, listing.strike or nan, years, call).vol)
+    return f"its mark implies {own:.4f}" if isfinite(own) else "its mark admits no vol: check it"
 
 
 def interpolated_vol(snapshot: Snapshot, listing: Listing, years: float) -> float:

@@ -85,7 +85,8 @@ class CollateralRow(msgspec.Struct, frozen=True, kw_only=True):
 class PoolReport(msgspec.Struct, frozen=True, kw_only=True):
     """One pool - the part of an account that is assessed and liquidated alone. Amounts in `reporting_asset`.
 
-    `scan_loss` is what the scans that decide bring into the initial margin, `worst_scenario` the one that brings most.
+    `scan_loss` is what the scans that decide bring into the initial margin of what is held (open orders add theirs in
+    lines of their own), `worst_scenario` the one that brings most.
     """
 
     pool: str

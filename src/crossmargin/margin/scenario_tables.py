@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,24 +15,27 @@ from crossmargin.margin.tape import TRACED_FUNCTIONS, Traced, gradient
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
     from crossmargin.margin.evaluation import Evaluation
     from crossmargin.margin.kinds.scan import ScanDetail
 
+    Floats = npt.NDArray[np.float64]
+
 
 def scenario_tables(evaluation: Evaluation, account: int) -> dict[int, tuple[ScenarioTable, ...]]:
-    """Return the tables of each pool of an account, for the initial requirement."""
+    """Return the tables of each pool of an account, for the initial requirement of what is held."""
     scans = [line for line in evaluation.rulebook.charges.values() if line.kind == "scan"]
     units = np.flatnonzero(evaluation.resolved.units.account == account)
     out: dict[int, list[ScenarioTable]] = {int(unit): [] for unit in units.tolist()}
-    counts = _counts(evaluation, account, [line.name for line in scans]) if scans else {}
     for line in scans:
         detail: ScanDetail = evaluation.detail(line.name, INITIAL)
+        counts = _counts(evaluation)[line.name]
         unit_of = evaluation.unit_of_row(line.level)[detail.frame.rows]
         for row in np.flatnonzero(np.isin(unit_of, units)).tolist():
             full = int(detail.frame.rows[row])
             name = row_name(evaluation.resolved, line.level, full)
-            table = _table(line.name, name, detail, row, counts.get((line.name, full), 0.0))
-            out[int(unit_of[row])].append(table)
+            out[int(unit_of[row])].append(_table(line.name, name, detail, row, float(counts[full])))
     return {unit: tuple(tables) for unit, tables in out.items()}
 
 
@@ -52,29 +56,30 @@ def _table(line: str, name: str, detail: ScanDetail, row: int, counts: float) ->
     )
 
 
-def _counts(evaluation: Evaluation, account: int, names: list[str]) -> Mapping[tuple[str, int], float]:
-    """Return the derivative of the initial requirement by each scan's rows: the same lines, traced, one account."""
-    one = evaluation.resolved.only(account)
-    traced: Any = type(evaluation)(one, evaluation.rulebook, Traced(one.legs.quantity), TRACED_FUNCTIONS)
-    required = traced.requirement(INITIAL)
-    if not isinstance(required, Traced):
-        return {}
-    out: dict[tuple[str, int], float] = {}
-    for name in names:
-        scan = traced.line(name, INITIAL)
-        if isinstance(scan, Traced):
-            slopes = gradient(required, scan)
-            rows = _rows_in_book(evaluation, account, evaluation.rulebook.line(name).level)
-            out |= {(name, full): float(slope) for full, slope in zip(rows, slopes.tolist(), strict=True)}
-    return out
+def _counts(evaluation: Evaluation) -> Mapping[str, Floats]:
+    """Return the derivative of the initial requirement by each row of each scan, for the whole book at once.
+
+    The same lines, traced, without open orders: what orders add stands in lines of its own.
+    """
+    key = ("counts", INITIAL)
+    if key not in evaluation.details:
+        legs = evaluation.resolved.legs
+        none = np.zeros_like(legs.bids)
+        held = replace(evaluation.resolved, legs=replace(legs, bids=none, asks=none))
+        traced: Any = type(evaluation)(
+            held, evaluation.rulebook, Traced(legs.quantity), TRACED_FUNCTIONS, evaluation.shared
+        )
+        required = traced.requirement(INITIAL)
+        scans = [line for line in evaluation.rulebook.charges.values() if line.kind == "scan"]
+        evaluation.details[key] = {
+            line.name: _slopes(required, traced.line(line.name, INITIAL), evaluation.row_count(line.level))
+            for line in scans
+        }
+    found: Mapping[str, Floats] = evaluation.details[key]
+    return found
 
 
-def _rows_in_book(evaluation: Evaluation, account: int, level: str) -> list[int]:
-    """Return, for each row of an account taken alone, its row in the whole book: `only` keeps the order of legs."""
-    resolved = evaluation.resolved
-    units = np.flatnonzero(resolved.units.account == account)
-    if level == "account":
-        return [int(unit) for unit in units.tolist()]
-    legs = np.flatnonzero(np.isin(resolved.legs.unit, units))
-    full = resolved.levels[level].row_of_leg[legs]
-    return [int(row) for row in full[np.flatnonzero(np.diff(full, prepend=-1))].tolist()]
+def _slopes(required: Any, scan: Any, rows: int) -> Floats:  # noqa: ANN401 - traced where any quantity enters
+    if isinstance(required, Traced) and isinstance(scan, Traced):
+        return gradient(required, scan)
+    return np.zeros(rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossmargin.margin.evaluation import Evaluation
-from crossmargin.margin.model import INITIAL
+from crossmargin.margin.model import INITIAL, TRANSFER
 from crossmargin.margin.roots import last_nonnegative
 from crossmargin.scenarios import ASSET
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 def withdrawable_amounts(resolved: Resolved, rulebook: Rulebook, account: int) -> dict[int, dict[str, float]]:
     """Return, by pool and asset, the most that can leave with initial headroom still at least 0.
 
-    Each asset on its own, never more than the balance; 0 where headroom is negative already.
+    Each asset on its own, never more than the balance; 0 where headroom is negative already. A rulebook that names a
+    requirement `transfer` asks for that headroom too.
     """
+    asked = [name for name in (INITIAL, TRANSFER) if name in rulebook.requirements]
     mine = resolved.only(account)
     legs, c = mine.legs, mine.contracts
     rows = np.flatnonzero((c.kind[legs.contract] == ASSET) & (legs.quantity > 0))
@@ -41,7 +43,8 @@ def withdrawable_amounts(resolved: Resolved, rulebook: Rulebook, account: int) -
         quantity = tiled.legs.quantity.copy()
         quantity[place] -= amount
         evaluation = Evaluation(tiled, rulebook, quantity, shared=shared)
-        return np.asarray((evaluation.adjusted(INITIAL) - evaluation.requirement(INITIAL))[unit])
+        left = [evaluation.adjusted(name) - evaluation.requirement(name) for name in asked]
+        return np.asarray(np.minimum.reduce(left)[unit])
 
     amounts = last_nonnegative(headroom, legs.quantity[rows])
     original = np.flatnonzero(resolved.units.account == account)

@@ -124,7 +124,11 @@ def _entry(value: Any) -> str:  # noqa: ANN401  # a TOML value
 def lint_table(name: str, findings: Sequence[Mapping[str, str]]) -> parts.Sheet:
     """Return what a check of a rulebook found."""
     note = None if findings else "nothing found"
-    made = parts.table(f"{name}: {len(findings)} findings", ("severity", "where", "what"), note=note)
+    made = parts.table(
+        f"{name}: {len(findings)} {'finding' if len(findings) == 1 else 'findings'}",
+        ("severity", "where", "what"),
+        note=note,
+    )
     for finding in findings:
         style = "red" if finding["severity"] == "error" else "yellow"
         made.add_row(Text(finding["severity"], style=style), finding["where"], finding["what"])
