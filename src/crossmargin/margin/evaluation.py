@@ -85,7 +85,10 @@ class Evaluation:
 
     def line_total(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
         """Return a line summed to the account level [units]."""
-        return on_level(self.resolved, self.line(name, requirement), self.lines[name].level, "account")
+        key = ("total", name, requirement)
+        if key not in self._kept:
+            self._kept[key] = on_level(self.resolved, self.line(name, requirement), self.lines[name].level, "account")
+        return self._kept[key]
 
     def _account_formula(self, parameter: Parameter, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
         return as_column(self.parameter(parameter, self.account_frame(), requirement, _EMPTY), len(self.resolved.units))

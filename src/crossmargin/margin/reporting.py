@@ -137,7 +137,7 @@ def unit_reporting(book: BookReport, unit: int) -> str:
 
 def _lines(evaluation: Evaluation, unit: int) -> dict[str, LineAmount]:
     out = {}
-    for name, line in evaluation.rulebook.lines.items():
+    for name, line in evaluation.lines.items():
         amounts = [float(evaluation.line_total(name, requirement)[unit]) for requirement in (INITIAL, MAINTENANCE)]
         out[name] = LineAmount(section=line.section, initial=amounts[0], maintenance=amounts[1])
     return out
@@ -196,9 +196,13 @@ def _collateral(evaluation: Evaluation, unit: int) -> tuple[CollateralRow, ...]:
 
 def _counted(evaluation: Evaluation, requirement: str) -> Floats:
     """Return what each balance counts [legs]: what leg values say of it, less leg charges marked as haircuts."""
-    total = np.zeros(evaluation.row_count("leg"))
-    for line in evaluation.rulebook.lines.values():
-        if line.level == "leg" and (line.section == "values" or line.haircut):
-            sign = 1.0 if line.section == "values" else -1.0
-            total += sign * np.asarray(evaluation.line(line.name, requirement))
-    return total
+    key = ("counted", requirement)
+    if key not in evaluation.details:
+        total = np.zeros(evaluation.row_count("leg"))
+        for line in evaluation.lines.values():
+            if line.level == "leg" and (line.section == "values" or line.haircut):
+                sign = 1.0 if line.section == "values" else -1.0
+                total += sign * np.asarray(evaluation.line(line.name, requirement))
+        evaluation.details[key] = total
+    found: Floats = evaluation.details[key]
+    return found

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.kinds.scan import ScanDetail
 
     Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
 
 
 def scenario_tables(evaluation: Evaluation, account: int) -> dict[int, tuple[ScenarioTable, ...]]:
@@ -31,12 +32,25 @@ def scenario_tables(evaluation: Evaluation, account: int) -> dict[int, tuple[Sce
     for line in scans:
         detail: ScanDetail = evaluation.detail(line.name, INITIAL)
         counts = _counts(evaluation)[line.name]
-        unit_of = evaluation.unit_of_row(line.level)[detail.frame.rows]
-        for row in np.flatnonzero(np.isin(unit_of, units)).tolist():
-            full = int(detail.frame.rows[row])
-            name = row_name(evaluation.resolved, line.level, full)
-            out[int(unit_of[row])].append(_table(line.name, name, detail, row, float(counts[full])))
-    return {unit: tuple(tables) for unit, tables in out.items()}
+        order, unit_of = _by_unit(evaluation, line.level, detail)
+        for unit, tables in out.items():
+            first, last = np.searchsorted(unit_of, [unit, unit + 1])
+            for row in order[first:last].tolist():
+                full = int(detail.frame.rows[row])
+                name = row_name(evaluation.resolved, line.level, full)
+                tables.append(_table(line.name, name, detail, row, float(counts[full])))
+    return {unit: tuple(found) for unit, found in out.items()}
+
+
+def _by_unit(evaluation: Evaluation, level: str, detail: ScanDetail) -> tuple[Ints, Ints]:
+    """Return a scan's rows in the order of their units, and those units: a book's rows are not searched per account."""
+    key = ("rows by unit", str(detail.frame.key))
+    if key not in evaluation.details:
+        unit_of = evaluation.unit_of_row(level)[detail.frame.rows]
+        order = np.argsort(unit_of, kind="stable")
+        evaluation.details[key] = order, unit_of[order]
+    found: tuple[Ints, Ints] = evaluation.details[key]
+    return found
 
 
 def _table(line: str, name: str, detail: ScanDetail, row: int, counts: float) -> ScenarioTable:
