@@ -67,6 +67,10 @@ def group_rows(scale: Floats, index: Ints, matrix: Floats, starts: Ints) -> Floa
         [groups] first leg of each group, ascending; groups are contiguous and none is empty.
     """
     groups, scenarios = starts.shape[0], matrix.shape[1]
+    if scale.shape[0] * scenarios <= _CELLS and groups:  # one block, as for a single account
+        rows = matrix[index]
+        rows *= scale[:, None]
+        return np.add.reduceat(rows, starts, axis=0)
     out = np.empty((groups, scenarios))
     bounds = np.append(starts, scale.shape[0])
     step = max(1, _CELLS // max(scenarios, 1))

@@ -53,6 +53,7 @@ class Frames:
         self.rulebook = rulebook
         self.measures = measures
         legs, quantity = resolved.legs, plain(measures.contracts_held)
+        self._any_muted = bool(legs.muted.any())
         self._active = (quantity != 0) | (legs.cost != 0) | (plain(legs.accrued) != 0)
         # which legs hold anything, and on which side: all that frames depend on
         self.sides = (self._active.tobytes(), np.sign(quantity).tobytes(), np.sign(legs.quantity).tobytes())
@@ -74,7 +75,7 @@ class Frames:
 
     def of(self, level: str, of: tuple[frozenset[str], ...], *, charged: bool) -> Frame:
         """Return the rows of `level` that hold a selected leg. `charged` leaves out muted opposite positions."""
-        muted = charged and bool(self.resolved.legs.muted.any())
+        muted = charged and self._any_muted
         key = (level, (*of, _NOT_MUTED) if muted else of)
         if key not in self._kept:
             chosen = self.selected(of)

@@ -29,7 +29,7 @@ def loss_of_rows(pnl: Floats, measure: str, confidence: float | None) -> tuple[F
     """
     worst = np.argmin(pnl, axis=1) if pnl.shape[1] else np.zeros(pnl.shape[0], dtype=np.int64)
     if measure == "worst":
-        return np.maximum(0.0, -np.take_along_axis(pnl, worst[:, None], axis=1)[:, 0]), worst
+        return np.maximum(0.0, -pnl[np.arange(pnl.shape[0]), worst]), worst
     if measure == "mean":
         return -pnl.mean(axis=1), worst
     if confidence is None:

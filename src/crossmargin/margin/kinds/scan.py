@@ -7,6 +7,7 @@ up, then measure, then the line's own weight.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +130,7 @@ class _Climb:
             if pnl is None or before is None:
                 pnl = self._grouped(scale, frame, self.cells.valuation.gain)
             else:
-                pnl = _summed_rows(pnl, before, frame)
+                pnl = self._summed(pnl, before, frame)
             close_out = None
             if level in self.spec.close_out:
                 shocked = self._grouped(scale, frame, self.cells.valuation.shocked)
@@ -147,13 +148,17 @@ class _Climb:
     def _grouped(self, scale: Floats, frame: Frame, matrix: Floats) -> Floats:
         """Return legs times matrix summed by the frame's rows."""
         contract = self.evaluation.resolved.legs.contract[frame.legs]
-        if frame.level == "account":  # the only level whose legs lie apart
-            order = np.argsort(frame.row_of, kind="stable")
-            scale, contract, row_of = scale[order], contract[order], frame.row_of[order]
-        else:
-            row_of = frame.row_of
-        starts = np.flatnonzero(np.diff(row_of, prepend=-1))
+        make = partial(_order, frame.row_of, apart=frame.level == "account")  # the only level whose legs lie apart
+        order, starts = self.evaluation.same("scan order", frame.key, make=make)
+        if order is not None:
+            scale, contract = scale[order], contract[order]
         return group_rows(scale, contract, matrix, starts)
+
+    def _summed(self, pnl: Floats, fine: Frame, coarse: Frame) -> Floats:
+        """Return finer rows summed by the coarser frame's."""
+        make = partial(_row_order, fine, coarse)
+        order, starts = self.evaluation.same("row order", fine.key, coarse.key, make=make)
+        return group_rows(np.ones(order.shape[0]), order, pnl, starts)
 
     def _value_slope(self, slopes: Slopes, frame: Frame, shocked: Floats) -> Floats:
         gain, loss = (self._column(p, frame) for p in (slopes.gain, slopes.loss))
@@ -232,11 +237,15 @@ def _parent(fine: Frame, coarse: Frame) -> Ints:
     return first
 
 
-def _summed_rows(pnl: Floats, fine: Frame, coarse: Frame) -> Floats:
-    parent = _parent(fine, coarse)
-    order = np.argsort(parent, kind="stable")
-    starts = np.flatnonzero(np.diff(parent[order], prepend=-1))
-    return group_rows(np.ones(order.shape[0]), order, pnl, starts)
+def _order(row_of: Ints, *, apart: bool) -> tuple[Ints | None, Ints]:
+    """Return the order in which a row's legs lie side by side (None: they do), and where each row starts."""
+    order = np.argsort(row_of, kind="stable") if apart else None
+    side_by_side = row_of if order is None else row_of[order]
+    return order, np.flatnonzero(np.diff(side_by_side, prepend=-1))
+
+
+def _row_order(fine: Frame, coarse: Frame) -> tuple[Ints | None, Ints]:
+    return _order(_parent(fine, coarse), apart=True)
 
 
 def _parameters(rulebook: Rulebook, line: Line) -> Iterable[Parameter]:
