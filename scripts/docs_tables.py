@@ -41,6 +41,7 @@ _WORDS = (
     ("`long` `short`", "the sign of the holding"),
     ("`linear` `inverse` `quanto`", "how a contract settles; no balances"),
     ("`cash` `coin`", "balances in the pool's reporting asset, and all other balances"),
+    ("`isolated`", "legs in the pool of one position, its collateral included"),
     ("`debt`", "negative balances"),
     ("your own", "words declared in `[tags]`"),
 )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FIGURES: Final = ("initial", "maintenance", "adjusted_initial", "adjusted_maintenance")
 
+_ORDERED: Final = ("bids", "asks", "bid_cost", "ask_cost")
 _NEAR: Final = 1e-9  # how close to a bound, relative, a jump is looked for
 
 
@@ -65,7 +66,7 @@ class Ray:
         # a leg's value at t, its derivative the whole leg: not 1/t of it, so that t = 0 is no exception
         full = _scaled(self.resolved, np.ones_like(t)).legs
         traced: dict[str, Any] = {
-            name: chain(share, getattr(legs, name), getattr(full, name)) for name in ("bids", "asks", "accrued")
+            name: chain(share, getattr(legs, name), getattr(full, name)) for name in (*_ORDERED, "accrued")
         }
         functions = {**TRACED_FUNCTIONS, "step": _steep_step} if across_jumps else TRACED_FUNCTIONS
         evaluation = Evaluation(
@@ -106,16 +107,17 @@ def _scaled(resolved: Resolved, t: Floats) -> Resolved:
     def offset(column: Ints, by: int) -> Ints:
         return np.asarray((np.arange(copies)[:, None] * by + column[None, :]).ravel(), dtype=np.int64)
 
-    kept: dict[str, Any] = {name: np.tile(getattr(legs, name), copies) for name in ("contract", "leverage", "muted")}
-    moved: dict[str, Any] = {
-        name: scaled(getattr(legs, name)) for name in ("quantity", "cost", "accrued", "bids", "asks")
+    kept: dict[str, Any] = {
+        name: np.tile(getattr(legs, name), copies) for name in ("contract", "leverage", "orders", "muted")
     }
+    moved: dict[str, Any] = {name: scaled(getattr(legs, name)) for name in ("quantity", "cost", "accrued", *_ORDERED)}
     return replace(
         resolved,
         legs=Legs(unit=offset(legs.unit, len(units)), **kept, **moved),
         units=Units(
             np.tile(units.account, copies), units.label * copies, np.tile(units.reporting, copies),
             np.tile(units.numeraire, copies), np.tile(units.account_class, copies),
+            np.tile(units.isolated, copies),
         ),
         levels={
             name: Rows(offset(r.row_of_leg, len(r)), offset(r.first_leg, count), offset(r.unit, len(units)))

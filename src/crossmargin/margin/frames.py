@@ -55,6 +55,7 @@ class Frames:
         legs, quantity = resolved.legs, plain(measures.contracts_held)
         self._any_muted = bool(legs.muted.any())
         self._active = (quantity != 0) | (legs.cost != 0) | (plain(legs.accrued) != 0)
+        self._active |= (plain(legs.bids) != 0) | (plain(legs.asks) != 0)  # an order's leg is looked up before it fills
         # which legs hold anything, and on which side: all that frames depend on
         self.sides = (self._active.tobytes(), np.sign(quantity).tobytes(), np.sign(legs.quantity).tobytes())
         self._kept: dict[tuple[str, tuple[frozenset[str], ...]], Frame] = (

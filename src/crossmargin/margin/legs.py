@@ -39,6 +39,7 @@ class Held:
     accrued: Floats
     leverage: Floats
     fill: Floats
+    fill_price: Floats
     side: Ints
     position: Ints
     isolated: Ints
@@ -94,8 +95,9 @@ def _positions(
     side = np.sign(quantity).astype(np.int64) if opposite != "net" else np.zeros(keep.size, dtype=np.int64)
     return {
         "account": p.account[keep], "contract": contract, "quantity": quantity, "cost": cost,
-        "accrued": p.accrued_funding[keep], "leverage": p.leverage[keep], "fill": np.zeros(keep.size), "side": side,
-        "position": keep, "isolated": np.where(p.isolated[keep], keep, -1), "pool": p.pool[keep],
+        "accrued": p.accrued_funding[keep], "leverage": p.leverage[keep], "fill": np.zeros(keep.size),
+        "fill_price": np.ones(keep.size), "side": side, "position": keep,
+        "isolated": np.where(p.isolated[keep], keep, -1), "pool": p.pool[keep],
     }  # fmt: skip
 
 
@@ -106,8 +108,8 @@ def _balances(book: Book, asset_row: Ints, stands: npt.NDArray[np.bool_]) -> dic
     zeros = np.zeros(keep.size)
     return {
         "account": b.account[keep], "contract": asset_row[b.asset[keep]], "quantity": b.amount[keep] + b.accrued[keep],
-        "cost": zeros, "accrued": zeros, "leverage": np.full(keep.size, np.nan), "fill": zeros, "side": none + 1,
-        "position": none, "isolated": b.position[keep], "pool": none + 1,
+        "cost": zeros, "accrued": zeros, "leverage": np.full(keep.size, np.nan), "fill": zeros,
+        "fill_price": zeros + 1.0, "side": none + 1, "position": none, "isolated": b.position[keep], "pool": none + 1,
     }  # fmt: skip
 
 
@@ -121,6 +123,7 @@ def _orders(
     return {
         "account": o.account[keep], "contract": symbol_row[o.symbol[keep]], "quantity": zeros, "cost": zeros,
         "accrued": zeros, "leverage": np.full(keep.size, np.nan), "fill": o.quantity[keep],
+        "fill_price": o.limit_price[keep],
         "side": np.sign(o.quantity[keep]).astype(np.int64) if opposite != "net" else none + 1,
         "position": none, "isolated": none, "pool": none + 1,
     }  # fmt: skip
@@ -134,18 +137,25 @@ def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
     leverage = np.full(count, np.inf)
     np.fmin.at(leverage, row, held.leverage)
     bids, asks = np.maximum(held.fill, 0.0), np.minimum(held.fill, 0.0)
-    summed = (held.quantity, held.cost, held.accrued, bids, asks)
-    quantity, cost, accrued, bids, asks = (segment_sum(column, row, count) for column in summed)
+    # an order's cost is stated as a position's: quantity x price, for inverse margined contracts quantity / price
+    priced = np.where(
+        c.inverse[held.contract] & (c.kind[held.contract] != OPTION), 1.0 / held.fill_price, held.fill_price
+    )
+    orders = (held.fill != 0).astype(np.float64)
+    summed = (held.quantity, held.cost, held.accrued, bids, asks, bids * priced, asks * priced, orders)
     unit, contract = unit[first], held.contract[first]
     # contracts in the order of (expiry, strike, contract) once, so that legs sort by small integers
     place = np.empty(len(c), dtype=np.int64)
     place[np.lexsort([np.arange(len(c)), strike_key(c), expiry_key(c)])] = np.arange(len(c))
     rank = np.argsort(packed_key([c.bucket[contract], unit, place[contract]]), kind="stable")
-    contract, unit, quantity = contract[rank], unit[rank], quantity[rank]
+    contract, unit = contract[rank], unit[rank]
+    quantity, cost, accrued, bids, asks, bid_cost, ask_cost, orders = (
+        segment_sum(column, row, count)[rank] for column in summed
+    )
     muted = muted_legs(contract, unit, quantity, c) if opposite == "larger" else np.zeros(count, dtype=bool)
     leverage = np.where(np.isinf(leverage), np.nan, leverage)
     return Legs(
-        contract, unit, quantity, cost[rank], accrued[rank], leverage[rank], bids[rank], asks[rank], muted
+        contract, unit, quantity, cost, accrued, leverage[rank], bids, asks, bid_cost, ask_cost, orders, muted
     )  # fmt: skip
 
 

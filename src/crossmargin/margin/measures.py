@@ -32,6 +32,7 @@ _OF_CONTRACTS = frozenset(
     {
         *("own_coin", "money_rate", "settle_rate", "numeraire", "stable_price", "price", "index", "forward"),
         *("strike", "otm", "years", "days", "iv", "rate", "funding_rate", "open_interest", "skew", "twap_ratio"),
+        *("stable_ratio", "volume", "max_price", "deposits", "borrows"),
         *("quote_confidence", "unit_delta", "margined"),
     }
 )
@@ -122,6 +123,7 @@ class Measures:
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = legs.cost / legs.quantity
             entry = np.where(self.of_contract("inverse"), 1.0 / mean, mean)
+        entry = np.where(legs.quantity == 0, self.of_contract("mark"), entry)  # an order fills at the mark
         return np.where(self["margined"], entry * self["money_rate"], np.nan)
 
     def _leverage(self) -> Floats:
@@ -153,6 +155,21 @@ class Measures:
 
     def _twap_ratio(self) -> Floats:
         return self._column("twap_ratio")
+
+    def _stable_ratio(self) -> Floats:
+        return self._column("stable_ratio")
+
+    def _volume(self) -> Floats:
+        return self._column("volume")
+
+    def _max_price(self) -> Floats:
+        return np.asarray(self.of_contract("max_price") * self["money_rate"])
+
+    def _deposits(self) -> Floats:
+        return self._column("deposits")
+
+    def _borrows(self) -> Floats:
+        return self._column("borrows")
 
     def _quote_confidence(self) -> Floats:
         return self._column("confidence")
@@ -195,6 +212,32 @@ class Measures:
 
     def _mark_value(self) -> Any:  # noqa: ANN401 - plain or traced
         return self["quantity"] * np.where(self["margined"], 0.0, self["price"])
+
+    def _bids(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self.resolved.legs.bids * self.of_contract("units_per_contract")
+
+    def _asks(self) -> Any:  # noqa: ANN401 - plain or traced
+        return -self.resolved.legs.asks * self.of_contract("units_per_contract")
+
+    def _bid_value(self) -> Any:  # noqa: ANN401 - plain or traced
+        legs = self.resolved.legs
+        return self._at_limits(legs.bids, legs.bid_cost)
+
+    def _ask_value(self) -> Any:  # noqa: ANN401 - plain or traced
+        legs = self.resolved.legs
+        return -self._at_limits(legs.asks, legs.ask_cost)
+
+    def _at_limits(self, contracts: Any, cost: Any) -> Any:  # noqa: ANN401 - plain or traced
+        """Return orders at their limit prices; an inverse contract is worth its quote units, in coins by the price."""
+        margined_inverse = self.of_contract("inverse") & self["margined"]
+        counted = margined_inverse & ~self["own_coin"]
+        rate = np.where(self["own_coin"], 1.0, self["money_rate"])
+        option = self.of_contract("inverse") & ~self["margined"]
+        rate = np.where(option, self["settle_rate"], rate) * self.of_contract("multiplier")
+        return (contracts * np.where(counted, 1.0, 0.0) + cost * np.where(counted, 0.0, 1.0)) * rate
+
+    def _order_count(self) -> Any:  # noqa: ANN401 - plain or traced
+        return self.resolved.legs.orders
 
     def _equity(self) -> Any:  # noqa: ANN401 - plain or traced
         """Return the standard equity by leg: balances, mark value of options and spot, P&L of margined contracts."""
@@ -300,6 +343,9 @@ class Measures:
 
     def _is_coin(self, kind: Ints) -> Flags:
         return np.asarray((kind == ASSET) & ~self._is_cash(kind))
+
+    def _is_isolated(self, _kind: Ints) -> Flags:
+        return np.asarray(self.of_unit(self.resolved.units.isolated))
 
     def _is_debt(self, kind: Ints) -> Flags:
         return np.asarray((kind == ASSET) & (plain(self.contracts_held) < 0))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from crossmargin.margin.model import Rulebook
+    from crossmargin.market import AssetQuote
 
 _UNUSUAL_VOL = 10.0  # 1,000 %: more likely a percentage than a fraction
 _KINDS = {
@@ -59,6 +60,10 @@ class QuoteRow:
     funding_rate: float
     open_interest: float
     skew: float
+    volume: float
+    max_price: float
+    deposits: float
+    borrows: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ class QuoteReader:
         if not 0 <= quote.confidence <= 1:
             message = f"the confidence of asset {name} must be between 0 and 1, found {quote.confidence}"
             raise InputError(FailureReason.INVALID_PRICE, message, instrument=instrument)
+        _check_slow(name, quote, instrument)
         self._check_age(f"asset {name}", quote.observed_at, instrument)
         return quote.price
 
@@ -110,13 +116,15 @@ class QuoteReader:
         linked = quote is not None and bool(quote.wraps or quote.pegged_to)
         stable = price if quote is None or quote.stable_price is None else quote.stable_price
         twap = price if quote is None or quote.twap is None else quote.twap
+        totals = (None, None) if quote is None else (quote.deposits, quote.borrows)
         return QuoteRow(
             kind=ASSET, inverse=False, quanto=False, call=False, multiplier=1.0, strike=nan, years=nan, expiry=0,
             mark=price, index=root_price, forward=price, fixed_forward=0.0, iv=nan, rate=0.0, quote_rate=1.0,
             settle_rate=price, root_rate=root_price, bucket=root, settle_asset=name, quote_asset=name, own_asset=name,
             coin_settled=name != self.snapshot.reporting_asset, linked=linked,
             confidence=1.0 if quote is None else quote.confidence, stable_ratio=stable / price,
-            twap_ratio=twap / price, funding_rate=0.0, open_interest=nan, skew=nan,
+            twap_ratio=twap / price, funding_rate=0.0, open_interest=nan, skew=nan, volume=nan, max_price=nan,
+            deposits=_stated(totals[0]), borrows=_stated(totals[1]),
         )  # fmt: skip
 
     def instrument(self, symbol: str) -> QuoteRow:
@@ -156,7 +164,7 @@ class QuoteReader:
             quanto=listing.contract == ContractKind.QUANTO,
             call=listing.option_type == OptionType.CALL,
             multiplier=listing.multiplier,
-            strike=nan if listing.strike is None else listing.strike,
+            strike=_stated(listing.strike),
             years=years,
             expiry=0 if listing.expiry is None else int(listing.expiry.timestamp()),
             mark=listing.mark_price,
@@ -175,11 +183,15 @@ class QuoteReader:
             coin_settled=asset_root(settle, self.snapshot.assets) == bucket,
             linked=False,
             confidence=listing.least_confidence(),
-            stable_ratio=1.0,
-            twap_ratio=1.0,
+            stable_ratio=_ratio(listing.stable_price, listing.mark_price),
+            twap_ratio=_ratio(listing.twap, listing.mark_price),
             funding_rate=listing.funding_rate or 0.0,
-            open_interest=nan if listing.open_interest is None else listing.open_interest,
-            skew=nan if listing.skew is None else listing.skew,
+            open_interest=_stated(listing.open_interest),
+            skew=_stated(listing.skew),
+            volume=_stated(listing.volume),
+            max_price=_stated(listing.max_price),
+            deposits=nan,
+            borrows=nan,
         )
 
     def _years(self, listing: Listing) -> float:
@@ -296,3 +308,23 @@ def interpolated_vol(snapshot: Snapshot, listing: Listing, years: float) -> floa
     )
     forward = listing.forward_price or implied_forward(snapshot, listing, listing.index_price or nan)[0]
     return float(surface.vol(log(listing.strike / forward), years))
+
+
+def _stated(value: float | None) -> float:
+    return nan if value is None else value
+
+
+def _ratio(slow: float | None, price: float) -> float:
+    """Return a slow price over the price; 1 where none is stated. An option may be marked at 0."""
+    return 1.0 if slow is None or not price else slow / price
+
+
+def _check_slow(name: str, quote: AssetQuote, instrument: str | None) -> None:
+    """Refuse slow prices and totals of an asset that cannot be any."""
+    prices = {"stable_price": quote.stable_price, "twap": quote.twap}
+    for field, value in (prices | {"deposits": quote.deposits, "borrows": quote.borrows}).items():
+        if value is None or (isfinite(value) and (value > 0 or (value == 0 and field not in prices))):
+            continue
+        wanted = "above 0" if field in prices else "at least 0"
+        message = f"{field} of asset {name} must be {wanted}, found {value}"
+        raise InputError(FailureReason.INVALID_PRICE, message, instrument=instrument)

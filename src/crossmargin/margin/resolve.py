@@ -208,6 +208,7 @@ def _units(
         reporting=np.asarray([table.get(name, -1) for name in reporting], dtype=np.int64),
         numeraire=np.asarray([prices[name] for name in reporting], dtype=np.float64),
         account_class=book.account_class[account],
+        isolated=key >= _ISOLATED,
     ), unit_of.astype(np.int64)
 
 

@@ -40,7 +40,8 @@ class Legs:
 
     `quantity` is signed contracts (a balance: its amount); `cost` is sum(q entry), for inverse margined contracts
     sum(q / entry); `accrued` is funding in the settlement asset. `bids` (>= 0) and `asks` (<= 0) are what open orders
-    would add to `quantity`. `muted` marks the smaller of two opposite positions where only the larger is charged.
+    would add to `quantity`, `bid_cost` and `ask_cost` to `cost` at their limit prices, `orders` how many they are.
+    `muted` marks the smaller of two opposite positions where only the larger is charged.
     """
 
     contract: Ints
@@ -51,6 +52,9 @@ class Legs:
     leverage: Floats
     bids: Floats
     asks: Floats
+    bid_cost: Floats
+    ask_cost: Floats
+    orders: Floats
     muted: Flags
 
 
@@ -72,7 +76,7 @@ class Units:
     """Pools: the parts of accounts that are assessed alone. Shapes: all [units].
 
     `numeraire` is the price of the unit's reporting asset in the snapshot's reporting asset; `reporting` points into
-    `Names.assets`, `account` into the book.
+    `Names.assets`, `account` into the book. `isolated` marks the pools of one position.
     """
 
     account: Ints
@@ -80,6 +84,7 @@ class Units:
     reporting: Ints
     numeraire: Floats
     account_class: Ints
+    isolated: Flags
 
     def __len__(self) -> int:
         """Return the number of units."""
@@ -127,12 +132,12 @@ class Resolved:
             legs=Legs(
                 offset(legs.contract, len(one.contracts)), offset(legs.unit, len(units)), again(legs.quantity),
                 again(legs.cost), again(legs.accrued), again(legs.leverage), again(legs.bids),
-                again(legs.asks),
+                again(legs.asks), again(legs.bid_cost), again(legs.ask_cost), again(legs.orders),
                 np.tile(legs.muted, copies),
             ),
             units=Units(
                 np.tile(units.account, copies), units.label * copies, np.tile(units.reporting, copies),
-                again(units.numeraire), np.tile(units.account_class, copies),
+                again(units.numeraire), np.tile(units.account_class, copies), np.tile(units.isolated, copies),
             ),
             levels={
                 name: Rows(offset(r.row_of_leg, len(r)), offset(r.first_leg, count), offset(r.unit, len(units)))
@@ -159,7 +164,7 @@ class Resolved:
             legs=Legs(**columns),
             units=Units(
                 np.zeros(units.shape[0], dtype=np.int64), tuple(u.label[i] for i in units.tolist()),
-                u.reporting[units], u.numeraire[units], u.account_class[units],
+                u.reporting[units], u.numeraire[units], u.account_class[units], u.isolated[units],
             ),
             levels=make_levels(columns["contract"], unit, contracts, units.shape[0]),
             inputs={name: values[units] for name, values in self.inputs.items()},

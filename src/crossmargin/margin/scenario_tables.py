@@ -79,7 +79,9 @@ def _counts(evaluation: Evaluation) -> Mapping[str, Floats]:
     if key not in evaluation.details:
         legs = evaluation.resolved.legs
         none = np.zeros_like(legs.bids)
-        held = replace(evaluation.resolved, legs=replace(legs, bids=none, asks=none))
+        held = replace(
+            evaluation.resolved, legs=replace(legs, bids=none, asks=none, bid_cost=none, ask_cost=none, orders=none)
+        )
         traced: Any = type(evaluation)(
             held, evaluation.rulebook, Traced(legs.quantity), TRACED_FUNCTIONS, evaluation.shared
         )

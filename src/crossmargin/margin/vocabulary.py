@@ -75,6 +75,11 @@ gamma       | quantity**2/money | change of delta per unit of price
 vega        | money            | change of value per 1.00 of implied vol
 theta       | money            | change of value per year
 rho         | money            | change of value per 1.00 of interest rate
+bids        | quantity         | units that open buy orders would add, >= 0
+asks        | quantity         | units that open sell orders would take away, >= 0
+bid_value   | money            | open buy orders at their limit prices, >= 0
+ask_value   | money            | open sell orders at their limit prices, >= 0
+order_count | ratio            | number of open orders
 """
 
 _INTENSIVE = """
@@ -90,11 +95,16 @@ funding_rate     | ratio          | funding per funding interval
 leverage         | ratio          | the leverage chosen for the position
 stable_price     | ratio          | USD price of the reporting stablecoin
 twap_ratio       | ratio          | time-weighted average price over the price
+stable_ratio     | ratio          | slow ("stable") price over the price
 quote_confidence | ratio          | confidence of the quotes that price the leg, in [0, 1]
 skew             | ratio          | the market's open-interest skew
 years            | years          | time to expiry, ACT/365
 days             | ratio          | time to expiry in days
 open_interest    | quantity       | open interest of the instrument
+volume           | quantity       | what is traded of the instrument in a day
+max_price        | money/quantity | the most that a capped contract can settle at
+deposits         | quantity       | what all users of the venue hold of the asset
+borrows          | quantity       | what all users of the venue owe of the asset
 numeraire        | usd/money      | USD per unit of the pool's reporting asset
 """
 
@@ -139,9 +149,9 @@ KINDS: Final = ("option", "perpetual", "future", "spot", "asset")
 CONTRACTS: Final = ("linear", "inverse", "quanto")
 """Forms of settlement."""
 
-WORDS: Final = (*KINDS, "call", "put", "long", "short", *CONTRACTS, "cash", "coin", "debt")
+WORDS: Final = (*KINDS, "call", "put", "long", "short", *CONTRACTS, "cash", "coin", "debt", "isolated")
 """Words of `of`, beside the rulebook's own tags. Of balances, `cash` are those in the pool's reporting asset,
-`coin` all others, `debt` the negative ones."""
+`coin` all others, `debt` the negative ones. `isolated` legs stand in the pool of one position, its collateral too."""
 
 KEYS: Final = ("bucket", "instrument", "asset", "class", "settlement_asset", "kind", "quote_asset")
 """What a keyed table may be looked up by."""

@@ -32,7 +32,8 @@ class AssetQuote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The price of one asset in the snapshot's reporting asset.
 
     `wraps` (staked ETH wraps ETH) and `pegged_to` (USDC is pegged to USD) name the asset whose price risk it
-    carries; `stable_price` is a slow price, `twap` an average, for rulebooks that read them.
+    carries; `stable_price` is a slow price, `twap` an average, for rulebooks that read them. `deposits` and `borrows`
+    are what all users of the venue hold of it and owe, in units of the asset.
     """
 
     price: float
@@ -40,12 +41,18 @@ class AssetQuote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     twap: float | None = None
     pegged_to: str | None = None
     wraps: str | None = None
+    deposits: float | None = None
+    borrows: float | None = None
     observed_at: datetime | None = None
     confidence: float = 1.0
 
 
 class Listing(Instrument, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An instrument and its quote. Prices are in the quote asset; an inverse option's mark is in coin."""
+    """An instrument and its quote. Prices are in the quote asset; an inverse option's mark is in coin.
+
+    `stable_price` is a slow mark, `twap` an average one; `volume` is traded in a day, in contracts' units as
+    `open_interest`; `max_price` is the most that a capped contract can settle at.
+    """
 
     mark_price: float | None = None
     index_price: float | None = None
@@ -58,6 +65,10 @@ class Listing(Instrument, frozen=True, kw_only=True, forbid_unknown_fields=True,
     funding_rate: float | None = None
     open_interest: float | None = None
     skew: float | None = None
+    volume: float | None = None
+    stable_price: float | None = None
+    twap: float | None = None
+    max_price: float | None = None
     delivery_price: float | None = None
     observed_at: datetime | None = None
     confidence: float | Confidence = 1.0
@@ -120,12 +131,16 @@ def check_quote(listing: Listing) -> None:
         "mark_iv": listing.mark_iv,
         "fixed_forward": listing.fixed_forward,
         "open_interest": listing.open_interest,
+        "volume": listing.volume,
         "delivery_price": listing.delivery_price,
     }
     positive = {
         "mark_price": None if option else listing.mark_price,
         "index_price": listing.index_price,
         "forward_price": listing.forward_price,
+        "stable_price": listing.stable_price,
+        "twap": listing.twap,
+        "max_price": listing.max_price,
     }
     for name, value in signed.items():
         _require(listing, name, value, finite_only=True)

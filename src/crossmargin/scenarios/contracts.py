@@ -62,6 +62,10 @@ class Contracts:
     funding_rate: Floats
     open_interest: Floats
     skew: Floats
+    volume: Floats
+    max_price: Floats
+    deposits: Floats
+    borrows: Floats
 
     def __len__(self) -> int:
         """Return the number of contracts."""

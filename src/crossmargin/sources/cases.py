@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from crossmargin.analysis.conformance import Case, Fields, family_of
+from crossmargin.analysis.conformance import Case, Fields, families_of
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.sources.interchange import encode_accounts, encode_snapshot
 from crossmargin.sources.load import read_bytes
@@ -67,9 +67,7 @@ def interchange_cases(document: object) -> Iterator[InterchangeCase]:
     InputError
         For a case of the wrong shape.
     """
-    family = family_of(document)
-    if family is None:
-        return
     fields = Fields(document, "")
-    for index in range(len(family.names(fields))):
-        yield to_interchange(family.pose(fields, index, load_rulebook))
+    for family in families_of(document):
+        for index in family.indices(fields):
+            yield to_interchange(family.pose(fields, index, load_rulebook))

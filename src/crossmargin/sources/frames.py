@@ -60,6 +60,8 @@ _ASSETS: Final = {
     "twap": "number",
     "pegged_to": "text",
     "wraps": "text",
+    "deposits": "number",
+    "borrows": "number",
     "observed_at": "text",
     "confidence": "number",
 }
@@ -71,6 +73,7 @@ _INSTRUMENTS: Final = {
     "option_type": "text",
     **dict.fromkeys(("mark_price", "index_price", "forward_price", "fixed_forward", "rate", "mark_iv"), "number"),
     **dict.fromkeys(("bid", "ask", "funding_rate", "open_interest", "skew", "delivery_price"), "number"),
+    **dict.fromkeys(("volume", "stable_price", "twap", "max_price"), "number"),
     "observed_at": "text",
     "confidence": "number",
     **_CONFIDENCE,

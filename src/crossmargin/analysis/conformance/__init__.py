@@ -6,7 +6,7 @@ from crossmargin.analysis.conformance.judge import (
     CaseFailure,
     ConformanceReport,
     FamilyResult,
-    family_of,
+    families_of,
     run_conformance,
 )
 from crossmargin.analysis.conformance.sweep import Moved, sweep
@@ -20,7 +20,7 @@ __all__ = [
     "Fields",
     "Moved",
     "Outcome",
-    "family_of",
+    "families_of",
     "run_conformance",
     "sweep",
 ]

@@ -123,7 +123,7 @@ Steps: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One format of published cases.
+    """One format of published cases: a kind of them, in documents of one shape.
 
     Parameters
     ----------
@@ -135,6 +135,8 @@ class Family:
         The case of an index.
     parameters
         The venue's parameters of that case: where each stands in the document, by a name that cases share.
+    takes
+        Which of a document's `cases` are of this kind; None: all that `names` names.
     """
 
     family: str
@@ -143,6 +145,28 @@ class Family:
     names: Callable[[Fields], list[str]]
     pose: Callable[[Fields, int, Rulebooks], Case]
     parameters: Callable[[Fields, int], Mapping[str, Steps]]
+    takes: Callable[[Mapping[str, object]], bool] | None = None
+
+    def indices(self, document: Fields) -> list[int]:
+        """Return which of a document's cases are this family's."""
+        if self.takes is None:
+            return list(range(len(self.names(document))))
+        cases = document.items("cases")
+        return [index for index, case in enumerate(cases) if isinstance(case, Mapping) and self.takes(case)]
+
+
+def of_kind(*kinds: str) -> Callable[[Mapping[str, object]], bool]:
+    """Return what takes the cases that state one of these kinds."""
+    return lambda case: case.get("kind") in kinds
+
+
+def holds_kind(*kinds: str, keys: tuple[str, ...] = ()) -> Callable[[Mapping[str, object]], bool]:
+    """Return what recognises a document with a case of one of these kinds whose `input` (or itself) has the keys."""
+
+    def fits(case: Mapping[str, object]) -> bool:
+        return case.get("kind") in kinds and (has_keys(case.get("input"), *keys) or has_keys(case, *keys))
+
+    return lambda document: any_case(document, fits)
 
 
 def case_names(document: Fields) -> list[str]:

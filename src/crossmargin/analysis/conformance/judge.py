@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from crossmargin.analysis.conformance.families import FAMILIES
+from crossmargin.analysis.conformance.families import FAMILIES, protocol_of
 from crossmargin.analysis.conformance.fields import Fields
 from crossmargin.errors import CrossmarginError
 
@@ -82,34 +82,38 @@ def run_conformance(documents: Mapping[str, object], rulebooks: Rulebooks) -> Co
     verdicts: dict[tuple[str, str], list[Verdict]] = {}
     waiting: dict[tuple[str, str], int] = {}
     for name, document in documents.items():
-        family = family_of(document)
-        if family is None:
-            for key, count in unknown_kinds(name, document).items():
-                waiting[key] = waiting.get(key, 0) + count
-        else:
+        known = families_of(document)
+        for family in known:
             verdicts.setdefault((family.family, family.kind), []).extend(_judged(family, document, rulebooks))
-    known = [_result(family, kind, found) for (family, kind), found in sorted(verdicts.items())]
-    unknown = [FamilyResult(*key, 0, count, NOT_YET, None, ()) for key, count in sorted(waiting.items())]
-    return ConformanceReport((*known, *unknown))
+        for key, count in kinds_left(name, document, known).items():
+            waiting[key] = waiting.get(key, 0) + count
+    posed = [_result(family, kind, found) for (family, kind), found in sorted(verdicts.items())]
+    left = [FamilyResult(*key, 0, count, NOT_YET, None, ()) for key, count in sorted(waiting.items())]
+    return ConformanceReport((*posed, *left))
 
 
-def family_of(document: object) -> Family | None:
-    """Return the family whose format a document has, from its content."""
+def families_of(document: object) -> tuple[Family, ...]:
+    """Return the families whose formats a document holds, from its content."""
     if not isinstance(document, Mapping):
-        return None
-    return next((family for family in FAMILIES if family.recognises(document)), None)
+        return ()
+    return tuple(family for family in FAMILIES if family.recognises(document))
 
 
-def unknown_kinds(name: str, document: object) -> dict[tuple[str, str], int]:
-    """Return the kinds of a document in no known format, with how many cases each has."""
-    family = name.rsplit("/", 1)[-1].removesuffix(".json").removeprefix("venue_")
+def kinds_left(name: str, document: object, known: tuple[Family, ...]) -> dict[tuple[str, str], int]:
+    """Return the kinds of a document's cases that no family poses, with how many cases each has."""
+    if any(family.takes is None for family in known):
+        return {}
+    family = known[0].family if known else name.rsplit("/", 1)[-1].removesuffix(".json").removeprefix("venue_")
     cases = document.get("cases") if isinstance(document, Mapping) else None
     if not isinstance(cases, list):
         return {(family, "document"): 1}
     counts: dict[tuple[str, str], int] = {}
     for case in cases:
-        kind = case.get("kind") if isinstance(case, Mapping) else None
-        key = (family, kind if isinstance(kind, str) else "case")
+        stated = case if isinstance(case, Mapping) else {}
+        if any(one.takes is not None and one.takes(stated) for one in known):
+            continue
+        kind = stated.get("kind")
+        key = (protocol_of(kind, family), kind if isinstance(kind, str) else "case")
         counts[key] = counts.get(key, 0) + 1
     return counts
 
@@ -117,10 +121,10 @@ def unknown_kinds(name: str, document: object) -> dict[tuple[str, str], int]:
 def _judged(family: Family, document: object, rulebooks: Rulebooks) -> list[Verdict]:
     try:
         fields = Fields(document, "")
-        names = family.names(fields)
+        names, indices = family.names(fields), family.indices(fields)
     except CrossmarginError as error:
         return [_unusable(family.family, error)]
-    return [judge(family, fields, index, name, rulebooks) for index, name in enumerate(names)]
+    return [judge(family, fields, index, names[index], rulebooks) for index in indices]
 
 
 def judge(family: Family, document: Fields, index: int, name: str, rulebooks: Rulebooks) -> Verdict:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crossmargin.analysis.conformance.case import Steps
 from crossmargin.analysis.conformance.fields import Fields
-from crossmargin.analysis.conformance.judge import compare, family_of
+from crossmargin.analysis.conformance.judge import compare, families_of
 from crossmargin.errors import CrossmarginError, InputError
 
 if TYPE_CHECKING:
@@ -96,14 +96,12 @@ class _Posed:
 def _places(documents: Mapping[str, Any]) -> dict[Family, dict[str, list[_Place]]]:
     out: dict[Family, dict[str, list[_Place]]] = {}
     for document in documents.values():
-        family = family_of(document)
-        if family is None:
-            continue
         fields = Fields(document, "")
-        for index in range(len(family.names(fields))):
-            for parameter, steps in _parameters(family, fields, index):
-                place = _Place(document, index, steps)
-                out.setdefault(family, {}).setdefault(parameter, []).append(place)
+        for family in families_of(document):
+            for index in family.indices(fields):
+                for parameter, steps in _parameters(family, fields, index):
+                    place = _Place(document, index, steps)
+                    out.setdefault(family, {}).setdefault(parameter, []).append(place)
     return out
 
 
