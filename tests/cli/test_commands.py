@@ -155,6 +155,23 @@ def test_two_dates_are_compared() -> None:
     assert run("rulebooks", "diff", dates[0], dates[0]).exit_code == ExitCode.OK
 
 
+def test_a_change_of_rulebook_is_previewed_on_a_book(demo: tuple[str, str]) -> None:
+    dates = ("derive-portfolio@2026-02-03", "derive-portfolio@2026-08-20")
+    done = run("rulebooks", "diff", *dates, "--on", *demo, "-f", "json")
+    assert done.exit_code == ExitCode.DIFFERENCES
+    found = {row["account"]: row for row in json.loads(done.stdout)["accounts"]}
+    perpetual = found["one-perp"]
+    assert perpetual["initial_after"] < perpetual["initial_before"]
+    assert {line["line"] for line in perpetual["lines"]} >= {"scan", "risk"}
+    assert found["desk"]["failure_after"]["reason"] == "out_of_scope"
+    table = run("rulebooks", "diff", *dates, "--on", *demo).stdout
+    assert "of 2 accounts 2 move: 0 require more initial margin, 1 less" in table
+    assert "Refused: 3" in table
+    same = run("rulebooks", "diff", dates[0], dates[0], "--on", *demo)
+    assert same.exit_code == ExitCode.OK
+    assert "of 2 accounts 0 move" in same.stdout
+
+
 def test_shipped_rulebooks_pass_lint() -> None:
     for entry in json.loads(run("rulebooks", "list", "-f", "json").stdout)["rulebooks"]:
         done = run("rulebooks", "lint", f"{entry['name']}@{entry['effective_from']}")

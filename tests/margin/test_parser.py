@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import date
 
+import numpy as np
 import pytest
 
 from crossmargin.errors import FailureReason, RulebookError
@@ -12,7 +13,7 @@ from crossmargin.margin.diff import diff_documents
 from crossmargin.margin.expression import to_text
 from crossmargin.margin.locate import dotted, locate, undotted
 from crossmargin.margin.merge import leaves, replaced
-from crossmargin.margin.model import Formula, Keyed, Scan, Slopes, Tiers, Variants
+from crossmargin.margin.model import CustomKind, Formula, Keyed, Scan, Slopes, Tiers, Variants
 from crossmargin.margin.parser import numbers, parse_document, parse_rulebook, with_values
 from tests.margin.rulebook_texts import PLAIN, SCAN, changed, line_with
 
@@ -264,8 +265,9 @@ def test_a_kind_from_outside_makes_its_own_parameters() -> None:
         PLAIN, ("coins = {", 'reserve = { kind = "ours", level = "account", depth = 2, source = "S1" }\ncoins = {')
     )
     text = changed(text, ('adjusted = "coins"', 'adjusted = "coins + reserve"'))
-    rulebook = parse_rulebook(text, extra_kinds={"ours": dict})
-    assert rulebook.line("reserve").spec == {"depth": 2}
+    ours = CustomKind(read=dict, compute=lambda evaluation, *_: np.zeros(evaluation.row_count("account")))
+    rulebook = parse_rulebook(text, extra_kinds={"ours": ours})
+    assert rulebook.line("reserve").spec.parameters == {"depth": 2}
     assert rulebook.line("reserve").kind == "ours"
 
 

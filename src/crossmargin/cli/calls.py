@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crossmargin.account import Account, Position
     from crossmargin.analysis.compare import ComparisonRow
     from crossmargin.analysis.explanation import Explanation
+    from crossmargin.analysis.preview import PreviewRow
     from crossmargin.analysis.reconcile import ReconciliationRow
     from crossmargin.analysis.whatif import WhatIf
     from crossmargin.cli.changes import Trade
@@ -193,6 +194,16 @@ def book_report(loaded: Loaded, rules: Rulebook, age: float | None = 3600.0) -> 
     good = iter(book.rows())
     rows = (BookRow(account=_id_of(r), failure=r) if isinstance(r, Failure) else next(good) for r in loaded.rows)
     return Assessed(tuple(rows), book, rules, loaded.snapshot.as_of)
+
+
+def preview(loaded: Loaded, before: Rulebook, after: Rulebook, age: float | None) -> tuple[PreviewRow, ...]:
+    """Return what another rulebook does to each account of a file; what could not be read is refused by both."""
+    from crossmargin.analysis.preview import PreviewRow
+    from crossmargin.analysis.preview import preview as rows_of
+
+    unread = [row for row in loaded.rows if isinstance(row, Failure)]
+    refused = (PreviewRow(account=row.account or "", failure_before=row, failure_after=row) for row in unread)
+    return (*rows_of(loaded.accounts, loaded.snapshot, before, after, max_quote_age_seconds=age), *refused)
 
 
 def explanation(account: Account, snapshot: Snapshot, rules: Rulebook, age: float | None = 3600.0) -> Explanation:

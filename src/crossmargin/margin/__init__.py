@@ -1,7 +1,7 @@
 """Rulebooks and the engine: resolve names once, then evaluate lines on arrays, then report."""
 
 from crossmargin.margin.assess import BookReport, assess, assess_book, assess_resolved
-from crossmargin.margin.model import Rulebook
+from crossmargin.margin.model import CustomKind, Rulebook
 from crossmargin.margin.parser import numbers, parse_rulebook, with_values
 from crossmargin.margin.report import AccountState, BookRow, MarginReport, PoolReport
 from crossmargin.margin.resolve import resolve
@@ -11,6 +11,7 @@ __all__ = [
     "AccountState",
     "BookReport",
     "BookRow",
+    "CustomKind",
     "MarginReport",
     "PoolReport",
     "Resolved",

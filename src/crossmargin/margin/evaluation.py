@@ -12,10 +12,10 @@ from crossmargin.kernels import codes_in_use
 from crossmargin.margin.expression import Name, evaluate, names
 from crossmargin.margin.frames import Frame, Frames
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
-from crossmargin.margin.kinds import KINDS
-from crossmargin.margin.levels import correlated_root, largest, on_level
+from crossmargin.margin.kinds import KINDS, compute_of
+from crossmargin.margin.levels import alike, correlated_root, largest, on_level
 from crossmargin.margin.measures import Measures
-from crossmargin.margin.model import Constant, Formula, Keyed, Tiers, Variants
+from crossmargin.margin.model import Constant, Custom, Formula, Keyed, Tiers, Variants
 from crossmargin.margin.tables import keyed_codes, keyed_value
 from crossmargin.margin.tape import as_column, scatter, segment_sum, take
 from crossmargin.margin.vocabulary import MEASURES
@@ -57,6 +57,7 @@ class Evaluation:
         self.resolved = resolved
         self.rulebook = rulebook
         self.functions = functions
+        self._number = functions["number"]
         self.quantity = resolved.legs.quantity if quantity is None else quantity
         self.shared: dict[Any, Any] = {} if shared is None else shared
         self.measures = Measures(resolved, self.quantity, functions, self.shared)
@@ -103,7 +104,7 @@ class Evaluation:
             if line.kind == "is":
                 self._lines[key] = self._formula_line(line, requirement)
             else:
-                self._lines[key] = KINDS[line.kind].compute(self, line, requirement, key)
+                self._lines[key] = compute_of(line)(self, line, requirement, key)
         return self._lines[key]
 
     def detail(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - each kind keeps its own
@@ -122,9 +123,10 @@ class Evaluation:
             self._varies[name] = True  # the graph is acyclic; this only guards the recursion
             line = self.lines[name]
             parts = [line.spec, *line.parameters.values()]
-            if line.kind != "is":
+            if line.kind in KINDS:
                 parts += list(KINDS[line.kind].parameters(self.rulebook, line))
-            self._varies[name] = any(self._part_varies(part, line.parameters) for part in parts)
+            varies = isinstance(line.spec, Custom)  # what a kind from outside reads is not known here
+            self._varies[name] = varies or any(self._part_varies(part, line.parameters) for part in parts)
         return self._varies[name]
 
     def _part_varies(self, part: Any, own: Mapping[str, Parameter]) -> bool:  # noqa: ANN401 - any parameter form
@@ -175,7 +177,7 @@ class Evaluation:
     def parameter(self, parameter: Parameter, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - a number, a column, a tier table
         """Return a parameter on a frame's rows."""
         if isinstance(parameter, Constant):
-            return parameter.value
+            return self._number(parameter.value)
         if isinstance(parameter, Variants):
             return self.parameter(parameter.of(requirement), frame, requirement, own)
         key = (id(parameter), frame.key, requirement)
@@ -221,11 +223,11 @@ class Evaluation:
         lookup = partial(self.name, frame=frame, requirement=requirement, own=own)
         aggregate = partial(self._aggregate, frame=frame, requirement=requirement)
         if self._inside:  # entering np.errstate costs as much as a small formula
-            return evaluate(formula.tree, lookup, self.functions, aggregate)
+            return evaluate(formula.tree, lookup, self.functions, aggregate, self._number)
         self._inside = True
         try:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                return evaluate(formula.tree, lookup, self.functions, aggregate)
+                return evaluate(formula.tree, lookup, self.functions, aggregate, self._number)
         finally:
             self._inside = False
 
@@ -282,9 +284,9 @@ class Evaluation:
             return column
         if name == "index" and frame.level == "bucket":
             return self._bucket_index(frame, column)
-        value = np.full(frame.rows.shape[0], np.nan)
+        value = np.full(frame.rows.shape[0], np.nan, dtype=column.dtype)
         value[frame.row_of[::-1]] = column[::-1]
-        differs = ~np.isclose(column, value[frame.row_of], rtol=1e-9, atol=0.0, equal_nan=True)
+        differs = ~alike(column, value[frame.row_of])
         if differs.any():
             units = self.resolved.legs.unit[frame.legs[differs]]
             message = f"{name} differs between legs of one {frame.level}; the rulebook reads it there as one number"
@@ -293,12 +295,12 @@ class Evaluation:
 
     def _bucket_index(self, frame: Frame, column: Floats) -> Floats:
         """Return the index of a bucket: the price of its own asset; where that has none, its first leg's index."""
-        first = np.full(frame.rows.shape[0], np.nan)
+        first = np.full(frame.rows.shape[0], np.nan, dtype=column.dtype)
         first[frame.row_of[::-1]] = column[::-1]
         legs = self.resolved.levels["bucket"].first_leg[frame.rows]
         contract, unit = self.resolved.legs.contract[legs], self.resolved.legs.unit[legs]
         own = self.resolved.contracts.root_rate[contract] / self.resolved.units.numeraire[unit]
-        return np.where(np.isnan(own), first, own)
+        return np.where(own != own, first, own)  # noqa: PLR0124 - NaN
 
     def _values(self) -> Any:  # noqa: ANN401 - as above
         """Return what [valuation] says each leg is worth; kinds it does not name take the standard worth."""

@@ -8,6 +8,8 @@ from typing import Any, Final, Literal, TypeAlias
 from crossmargin.margin.locate import Path
 from crossmargin.margin.model import (
     LEVELS,
+    Custom,
+    CustomKind,
     Either,
     Formula,
     Line,
@@ -25,8 +27,8 @@ from crossmargin.margin.vocabulary import WORDS
 
 __all__ = ["Kinds", "read_lines"]
 
-Kinds: TypeAlias = Mapping[str, Callable[[Mapping[str, Any]], Any]]
-"""Kinds from outside: what makes a line's parameters of its table."""
+Kinds: TypeAlias = Mapping[str, CustomKind]
+"""Kinds from outside, by name. Only asked for a name that is none of ours: looking them up costs time."""
 
 _LINE: Final = frozenset({"level", "of", "is", "kind", "where", "reported_only", *PROVENANCE})
 _MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean")
@@ -54,9 +56,11 @@ def _line(reader: Reader, section: Literal["values", "charges"], name: str, extr
     if "is" in table:
         kind, spec, own = "is", _formula(reader, (*at, "is")), parameters(reader, at, besides=taken)
     else:
-        kind = reader.choice((*at, "kind"), [*_KINDS, *extra])
+        kind = reader.text((*at, "kind"))
+        if kind not in _KINDS:
+            kind = reader.choice((*at, "kind"), [*_KINDS, *extra])
         spec, own = _kind(reader, at, kind, taken, extra)
-        _check_level(reader, at, kind, level)
+        _check_level(reader, at, kind, level, _KINDS[kind][2] if kind in _KINDS else extra[kind].levels)
     return Line(
         name=name,
         section=section,
@@ -94,14 +98,17 @@ def _conjunction(reader: Reader, at: Path, text: str) -> frozenset[str]:
 def _kind(reader: Reader, at: Path, kind: str, taken: frozenset[str], extra: Kinds) -> tuple[Any, dict[str, Parameter]]:
     """What a kind is told, and the line's own numbers beside it."""
     if kind not in _KINDS:
-        return extra[kind]({key: value for key, value in reader.table(at).items() if key not in taken}), {}
+        table = {key: value for key, value in reader.table(at).items() if key not in taken}
+        try:
+            return Custom(extra[kind], extra[kind].read(table)), {}
+        except ValueError as error:
+            raise reader.error(f"`{kind}`: {error}", at) from None
     read, keys, _ = _KINDS[kind]
     return read(reader, at), parameters(reader, at, besides=taken | keys)
 
 
-def _check_level(reader: Reader, at: Path, kind: str, level: str) -> None:
-    """A kind of ours stands only at levels where it means something."""
-    levels = _KINDS[kind][2] if kind in _KINDS else LEVELS
+def _check_level(reader: Reader, at: Path, kind: str, level: str, levels: tuple[str, ...]) -> None:
+    """A kind stands only at levels where it means something."""
     if level not in levels:
         raise reader.error(f"`{kind}` stands at {' or '.join(levels)}, not at {level}: set `level`", at)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import date
 
     from crossmargin.margin.expression import Expression
@@ -158,6 +158,35 @@ class MaxLoss:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomKind:
+    """A kind from outside the package, under the entry point group ``crossmargin.kinds``.
+
+    Parameters
+    ----------
+    read
+        What makes the line's parameters of its table (keys of every line, such as `of` and `level`, left out).
+        It raises ValueError for a table that makes no sense.
+    compute
+        ``compute(evaluation, line, requirement, key)`` returns the line [rows of its level]; what it read stands in
+        ``line.spec.parameters``. It may keep what `explain` should know in ``evaluation.details[key]``.
+    levels
+        Where such a line may stand.
+    """
+
+    read: Callable[[Mapping[str, Any]], Any]
+    compute: Callable[[Any, Line, str, tuple[str, str]], Any]
+    levels: tuple[str, ...] = LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A line of a kind from outside: the kind, and what it read of the line's table."""
+
+    kind: CustomKind
+    parameters: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One named line: a value (builds equity, may be negative) or a charge (builds requirements, >= 0).
 
@@ -262,7 +291,7 @@ class Rulebook:
 
     `reporting` is an asset, or ``settlement`` (each pool in its own settlement asset). `scope` are the instrument
     kinds it margins, `contracts` the forms of settlement (linear, inverse, quanto); anything else is refused by name.
-    `document` is the merged TOML it was read from, `digest` its SHA-256.
+    `document` is the merged TOML it was read from, `digest` its SHA-256. `kinds` are those from outside it may use.
     """
 
     name: str
@@ -291,6 +320,7 @@ class Rulebook:
     document: Mapping[str, Any]
     digest: str
     path: str | None = None
+    kinds: Mapping[str, CustomKind] = field(default_factory=dict)
 
     def line(self, name: str) -> Line:
         """Return a value or a charge by name."""

@@ -114,7 +114,7 @@ def with_values(
             near = suggestion(key, numbers(rulebook))
             raise RulebookError(f"no entry {key!r} in {rulebook.name}{near}", path=source) from None
         document = replaced(document, path, value)
-    return parse_document(document, source, extra_kinds=extra_kinds)
+    return parse_document(document, source, extra_kinds=extra_kinds or rulebook.kinds)
 
 
 def _toml(text: str, path: str | None) -> dict[str, Any]:
@@ -198,4 +198,5 @@ def _build(reader: Reader, extra: Kinds) -> Rulebook:
         document=reader.document,
         digest=digest(reader.document),
         path=reader.path,
+        kinds=extra,
     )

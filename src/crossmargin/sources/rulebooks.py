@@ -71,6 +71,7 @@ def _load(spec: str, as_of: date | None, asked_by: tuple[str, ...]) -> Rulebook:
     from crossmargin.margin.locate import locate
     from crossmargin.margin.parser import parse_rulebook
     from crossmargin.sources.keyed_tables import inlined
+    from crossmargin.sources.kinds import InstalledKinds
 
     if spec in asked_by or len(asked_by) > _DEEPEST_EXTENDS:
         raise RulebookError(f"`extends` runs in a circle: {' -> '.join((*asked_by, spec))}", path=asked_by[0])
@@ -80,7 +81,8 @@ def _load(spec: str, as_of: date | None, asked_by: tuple[str, ...]) -> Rulebook:
     def inline(document: Mapping[str, Any]) -> dict[str, Any]:
         return inlined(document, folder or files("crossmargin.rulebooks"), path, lines)
 
-    return parse_rulebook(text, path, _bases((*asked_by, spec), path, folder), inline=inline)
+    bases = _bases((*asked_by, spec), path, folder)
+    return parse_rulebook(text, path, bases, extra_kinds=InstalledKinds(), inline=inline)
 
 
 def _bases(asked_by: tuple[str, ...], path: str, folder: Path | None) -> Callable[[str], Mapping[str, Any]]:

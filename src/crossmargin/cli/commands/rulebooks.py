@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from crossmargin.cli import calls, rulebook_calls
+from crossmargin.cli import calls, options, rulebook_calls
 from crossmargin.cli import output as output_of
 from crossmargin.cli.exit_codes import ExitCode
 from crossmargin.errors import InputError
@@ -66,21 +67,36 @@ def show(name: str, form: str) -> None:
 @command.command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
+@click.option(
+    "--on",
+    type=(click.Path(path_type=Path), click.Path(path_type=Path)),
+    metavar="ACCOUNTS SNAPSHOT",
+    help="Also show what the difference does to these accounts.",
+)
+@options.age
 @_FORM
-def diff(first: str, second: str, form: str) -> int:
-    """What B says otherwise than A, entry by entry; ends with 5 where they differ."""
+def diff(first: str, second: str, on: tuple[Path, Path] | None, max_quote_age: float, form: str) -> int:
+    """What B says otherwise than A, entry by entry; ends with 5 where they differ.
+
+    With --on: whose requirement moves, by how much, and through which lines.
+    """
     from crossmargin.margin.diff import diff_documents
 
-    before, after = calls.rulebook(first), calls.rulebook(second)
+    loaded = calls.load(*on) if on else None
+    market = loaded.snapshot if loaded else None
+    before, after = calls.rulebook(first, market), calls.rulebook(second, market)
     rows = diff_documents(before.document, after.document)
+    moved = calls.preview(loaded, before, after, max_quote_age) if loaded else None
     if form == "json":
         ids = [calls.rulebook_id(before), calls.rulebook_id(after)]
         entries = [{"entry": place, "before": old, "after": new} for place, old, new in rows]
-        output_of.emit(output_of.to_json(calls.stamped(rulebooks=ids, differences=entries)), None)
+        effect = {} if moved is None else {"accounts": moved}
+        output_of.emit(output_of.to_json(calls.stamped(rulebooks=ids, differences=entries, **effect)), None)
     else:
+        from crossmargin.cli.tables.preview import preview_tables
         from crossmargin.cli.tables.rulebook import diff_table
 
-        output_of.show([diff_table(before, after, rows)])
+        output_of.show([diff_table(before, after, rows), *(preview_tables(moved) if moved is not None else ())])
     return ExitCode.DIFFERENCES if rows else ExitCode.OK
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossmargin.margin.kinds.either import EITHER
 from crossmargin.margin.kinds.max_loss import MAX_LOSS
 from crossmargin.margin.kinds.pairing import PAIRING
 from crossmargin.margin.kinds.scan import SCAN
 from crossmargin.margin.kinds.worst_side import WORST_SIDE
+from crossmargin.margin.model import Custom
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crossmargin.margin.kinds.kind import Kind
+    from crossmargin.margin.model import Line
 
 KINDS: dict[str, Kind] = {
     "scan": SCAN,
@@ -21,4 +25,9 @@ KINDS: dict[str, Kind] = {
     "worst_side": WORST_SIDE,
 }
 
-__all__ = ["KINDS"]
+__all__ = ["KINDS", "compute_of"]
+
+
+def compute_of(line: Line) -> Callable[..., Any]:
+    """Return what computes a line of a kind, one of ours or one from outside."""
+    return line.spec.kind.compute if isinstance(line.spec, Custom) else KINDS[line.kind].compute
