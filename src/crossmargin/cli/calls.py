@@ -77,6 +77,11 @@ class Loaded:
         """The accounts that could be read."""
         return tuple(row for row in self.rows if not isinstance(row, Failure))
 
+    @property
+    def unreadable(self) -> tuple[Failure, ...]:
+        """What could not be read."""
+        return tuple(row for row in self.rows if isinstance(row, Failure))
+
 
 def _id_of(row: Account | Failure) -> str:
     return (row.account or "") if isinstance(row, Failure) else row.id
@@ -201,8 +206,9 @@ def preview(loaded: Loaded, before: Rulebook, after: Rulebook, age: float | None
     from crossmargin.analysis.preview import PreviewRow
     from crossmargin.analysis.preview import preview as rows_of
 
-    unread = [row for row in loaded.rows if isinstance(row, Failure)]
-    refused = (PreviewRow(account=row.account or "", failure_before=row, failure_after=row) for row in unread)
+    refused = (
+        PreviewRow(account=row.account or "", failure_before=row, failure_after=row) for row in loaded.unreadable
+    )
     return (*rows_of(loaded.accounts, loaded.snapshot, before, after, max_quote_age_seconds=age), *refused)
 
 

@@ -18,6 +18,8 @@ COMMANDS = {
     "assess": ("assess", "Equity, requirements and named lines of accounts under a rulebook."),
     "explain": ("explain", "Why one account's numbers are what they are, down to each figure."),
     "what-if": ("what_if", "One account before and after trades, deposits and shocks."),
+    "basket": ("basket", "Trades that belong together: as one, leg by leg, and in which order."),
+    "overview": ("overview", "Accounts at several venues in one view."),
     "compare": ("compare", "One account under several rulebooks."),
     "reconcile": ("reconcile", "Computed figures against those that the venue reported."),
     "conformance": ("conformance", "Reproduce published cases, family by family."),
