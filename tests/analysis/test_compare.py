@@ -34,6 +34,9 @@ def test_rows_are_the_reports_in_the_snapshots_asset_least_capital_first() -> No
         assert row.maintenance_headroom == pytest.approx(report.maintenance_headroom * rate, rel=1e-12)
         assert row.required_capital == pytest.approx(required_capital(ACCOUNT, MARKET, rulebook) * rate, rel=1e-9)
         assert row.coverage_ratio == report.coverage_ratio
+        if not row.initial_margin:  # weights may stand in the adjusted equity alone
+            assert row.largest_term is None
+            continue
         assert row.largest_term is not None
         prices = {"USD": 1.0, **{name: quote.price for name, quote in ASSETS.items()}}
         terms = [t.amount * prices[pool.reporting_asset] for pool in report.pools for t in pool.initial_terms]

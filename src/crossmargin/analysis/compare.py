@@ -8,6 +8,7 @@ import msgspec
 
 from crossmargin.account import Account, Book
 from crossmargin.analysis.capital import required_capital
+from crossmargin.analysis.drivers import Driver, drivers
 from crossmargin.errors import Failure, InputError
 from crossmargin.liquidation import ALL, LiquidationPrice, liquidation_prices
 from crossmargin.margin.assess import assess_resolved
@@ -25,7 +26,8 @@ class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `required_capital` compares rulebooks; coverage ratios of different rulebooks do not compare. `largest_term` is
     the summand of the initial requirement that weighs most, `nearest_below` and `nearest_above` the liquidation
-    prices least far from today's, of one underlying that moves alone.
+    prices least far from today's, of one underlying that moves alone. `drivers` are what positions and balances tie up,
+    to tell differences by.
     """
 
     rulebook: RulebookId
@@ -42,6 +44,7 @@ class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
     largest_term: Term | None = None
     nearest_below: LiquidationPrice | None = None
     nearest_above: LiquidationPrice | None = None
+    drivers: tuple[Driver, ...] = ()
     failure: Failure | None = None
 
 
@@ -63,6 +66,7 @@ def _row(account: Account, snapshot: Snapshot, rulebook: Rulebook, age: float | 
         report = assess_resolved(resolved, rulebook).report(0)
         prices = liquidation_prices(resolved, rulebook, 0)
         capital = required_capital(account, snapshot, rulebook, max_quote_age_seconds=age)
+        parts = drivers(resolved, rulebook)
     except InputError as error:
         return ComparisonRow(rulebook=rulebook_id(rulebook), failure=error.failure())
     rate = asset_rate(report.reporting_asset, snapshot)
@@ -81,7 +85,12 @@ def _row(account: Account, snapshot: Snapshot, rulebook: Rulebook, age: float | 
         largest_term=_largest_term(report, snapshot),
         nearest_below=_nearest(prices, above=False),
         nearest_above=_nearest(prices, above=True),
+        drivers=tuple(_in(part, rate) for part in parts),
     )
+
+
+def _in(part: Driver, rate: float) -> Driver:
+    return Driver(name=part.name, initial_margin=part.initial_margin * rate, not_credited=part.not_credited * rate)
 
 
 def asset_rate(asset: str, snapshot: Snapshot) -> float:

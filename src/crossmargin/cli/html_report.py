@@ -24,16 +24,21 @@ _DIGEST = 12
 def html_report(found: Explanation, unverified: Collection[str] = ()) -> str:
     """Return the page of one explanation."""
     report = found.report
-    title = f"{report.account} under {report.rulebook.name}"
-    css = files("crossmargin.cli").joinpath("report.css").read_text(encoding="utf-8")
     body = "\n".join(_sections(found, unverified))
+    title = f"{report.account} under {report.rulebook.name}"
+    return page(title, f"{_header(report)}{_figures(report)}\n{body}\n{_footer(report)}")
+
+
+def page(title: str, body: str) -> str:
+    """Return a whole page around markup."""
+    css = files("crossmargin.cli").joinpath("report.css").read_text(encoding="utf-8")
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         # Forbids what the page never does, so that a text which slipped through could do nothing either.
         "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>{escape(title)}</title><style>{css}</style></head>\n"
-        f"<body><main>{_header(report)}{_figures(report)}\n{body}\n{_footer(report)}</main></body></html>"
+        f"<body><main>{body}</main></body></html>"
     )
 
 
@@ -42,18 +47,18 @@ def _sections(found: Explanation, unverified: Collection[str]) -> Iterator[str]:
     asset = report.reporting_asset
     if found.capital_efficiency is not None and found.capital_efficiency.positions:
         text = "Required capital of each position alone, then all together under the same rulebook."
-        yield _section("From gross to net", text, waterfall_picture("waterfall", found.capital_efficiency, asset))
+        yield section("From gross to net", text, waterfall_picture("waterfall", found.capital_efficiency, asset))
     if found.profiles:
         text = "Coverage ratio as prices move; at and below the rulebook's trigger the account is liquidated (shaded)."
         pictures = "".join(_profile(found, i) for i in range(len(found.profiles)))
-        yield _section("Distance to liquidation", text, pictures + html_tables.liquidation(found))
+        yield section("Distance to liquidation", text, pictures + html_tables.liquidation(found))
     if len(report.pools) > 1:
-        yield _section("Pools", "", html_tables.pools(report.pools))
+        yield section("Pools", "", html_tables.pools(report.pools))
     for i, pool in enumerate(report.pools):
         if pool.collateral or pool.maintenance_margin or pool.initial_margin:
             yield from _pool_sections(found, pool, i, unverified)
     if found.greeks:
-        yield _section("Greeks", "", html_tables.greeks(found))
+        yield section("Greeks", "", html_tables.greeks(found))
 
 
 def _pool_sections(found: Explanation, pool: PoolReport, i: int, unverified: Collection[str]) -> Iterator[str]:
@@ -66,15 +71,15 @@ def _pool_sections(found: Explanation, pool: PoolReport, i: int, unverified: Col
     ]
     if pictures:
         text = f"Profit and loss in {pool.reporting_asset}; the worst scenario is framed."
-        yield _section(f"Scenarios{place}", text, "".join(pictures))
+        yield section(f"Scenarios{place}", text, "".join(pictures))
     tables = (html_tables.terms(pool), html_tables.lines(pool, unverified), html_tables.collateral(pool))
-    yield _section(f"Requirement and collateral{place}", "", "".join(f"<p></p>{table}" for table in tables))
+    yield section(f"Requirement and collateral{place}", "", "".join(f"<p></p>{table}" for table in tables))
     if any(item.pool == pool.pool for item in found.contributions):
-        yield _section(f"Contributions{place}", "", html_tables.contributions(found, pool))
+        yield section(f"Contributions{place}", "", html_tables.contributions(found, pool))
     for tree in found.trees:
         if tree.pool == pool.pool:
             text = "The rulebook's expressions with figures in place of names; what does not decide is struck out."
-            yield _section(f"Why{place}", text, trees(tree))
+            yield section(f"Why{place}", text, trees(tree))
 
 
 def _profile(found: Explanation, i: int) -> str:
@@ -88,7 +93,8 @@ def _flips(found: Explanation, profile: Profile) -> LiquidationPrice | None:
     return next((p for p in found.liquidation_prices if (p.pool, p.underlying, p.path) == keys), None)
 
 
-def _section(title: str, text: str, content: str) -> str:
+def section(title: str, text: str, content: str) -> str:
+    """Return a section with its heading and what is said of it."""
     said = f"<p class='soft'>{escape(text)}</p>" if text else ""
     return f"<section><h2>{escape(title)}</h2>{said}{content}</section>"
 

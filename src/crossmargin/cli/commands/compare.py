@@ -23,7 +23,7 @@ from crossmargin.cli.exit_codes import ExitCode
 )
 @options.one_account
 @options.age
-@options.output("table", "json")
+@options.output("table", "json", "html")
 def command(
     accounts: Path,
     snapshot: Path,
@@ -33,7 +33,7 @@ def command(
     form: str,
     output: Path | None,
 ) -> int:
-    """One account under several rulebooks: required capital, requirements and headroom side by side.
+    """One account under several rulebooks: required capital, requirements, headroom, and what drives the differences.
 
     A rulebook that refuses the account is a row with its reason.
     """
@@ -46,6 +46,10 @@ def command(
     if form == "json":
         document = calls.stamped(account=chosen.id, as_of=market.as_of, rows=rows)
         output_of.emit(output_of.to_json(document), output)
+    elif form == "html":
+        from crossmargin.cli.html_compare import html_compare
+
+        output_of.emit(html_compare(chosen.id, market.as_of, rows), output)
     else:
         from crossmargin.cli.tables.compare import comparison_tables
 

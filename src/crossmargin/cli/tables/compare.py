@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from crossmargin.analysis.drivers import shifts
 from crossmargin.cli import numbers
 from crossmargin.cli.tables import parts
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from crossmargin.analysis.reconcile import ReconciliationRow
     from crossmargin.margin.report import MarginReport
 
+_SHOWN_SHIFTS = 3
+_NOTABLE = 0.5  # of the reporting asset: less is not told
+
 
 def comparison_tables(account: str, rows: Sequence[ComparisonRow]) -> Iterator[parts.Sheet]:
     """Yield one row per rulebook, least required capital first, then the refusals with their reason."""
@@ -25,6 +29,8 @@ def comparison_tables(account: str, rows: Sequence[ComparisonRow]) -> Iterator[p
     names = Counter(row.rulebook.name for row in rows)
     if good:
         yield _verdicts(account, good, names)
+        if len(good) > 1:
+            yield _drivers(good, names)
     if bad:
         made = parts.table(f"{account} is refused by", ("rulebook", "reason", "what"))
         made.columns[0].no_wrap = made.columns[1].no_wrap = True
@@ -46,6 +52,21 @@ def _verdicts(account: str, rows: Sequence[ComparisonRow], names: Counter[str]) 
         figures = (row.required_capital, row.initial_margin, row.maintenance_margin, row.maintenance_headroom)
         cells = (_whole(value) for value in figures)
         made.add_row(_name(row, names), parts.state(row.state), *cells, parts.coverage(row.coverage_ratio))
+    return made
+
+
+def _drivers(rows: Sequence[ComparisonRow], names: Counter[str]) -> parts.Sheet:
+    """Return the positions by which each rulebook differs most from the one that requires least."""
+    least = rows[0]
+    note = "tied up: a position's part of initial margin and of its value what does not count"
+    title = f"What drives the differences from {least.rulebook.name}"
+    made = parts.table(title, ("rulebook",), ("capital",), note=note)
+    made.add_column("capital tied up by")
+    for row in rows[1:]:
+        changes = [one for one in shifts(least.drivers, row.drivers)[:_SHOWN_SHIFTS] if abs(one.change) >= _NOTABLE]
+        told = ", ".join(f"{one.name} {one.change:+,.0f}" for one in changes)
+        change = (row.required_capital or 0.0) - (least.required_capital or 0.0)
+        made.add_row(_name(row, names), Text(f"{change:+,.0f}"), Text(told, style="dim"))
     return made
 
 
