@@ -73,6 +73,12 @@ WRONG: tuple[tuple[LintRule, str, str, str], ...] = (
         '"marginal(tiers, notional)"',
         '"ramp(tiers, notional) * notional"',
     ),
+    (
+        LintRule.STEP_DECLARED,
+        "charges.base.tiers",
+        '"marginal(tiers, notional)"',
+        '"step(tiers, notional) * notional"',
+    ),
     (LintRule.WEIGHT_WITHIN_ONE, "scenarios.grid.0.weight", "spot = [-0.2", "weight = [1, 2, 1], spot = [-0.2"),
     (LintRule.WEIGHT_WITHIN_ONE, "scenarios.grid.0.weight", "spot = [-0.2", "weight = -1, spot = [-0.2"),
     (LintRule.PRICE_STAYS_POSITIVE, "scenarios.grid.0.spot", "spot = [-0.2", "scale = 6, spot = [-0.2"),
@@ -93,6 +99,22 @@ WRONG: tuple[tuple[LintRule, str, str, str], ...] = (
 )
 
 
+_MARGINAL = 'is = "marginal(tiers, notional)"'
+SWEPT: tuple[tuple[LintRule, str, str], ...] = (
+    (
+        LintRule.PARAMETER_MONOTONE,
+        "warning",
+        'is = "marginal(tiers, notional) + odd * (1 - odd) * notional"\nodd = 0.5',
+    ),
+    (
+        LintRule.PARAMETER_ONE_WAY,
+        "note",
+        'is = "marginal(tiers, notional) + (odd * long + (1 - odd) * short) * price"\nodd = 0.5',
+    ),
+    (LintRule.PARAMETER_MATTERS, "note", 'is = "marginal(tiers, notional) + max(0, odd - 1) * notional"\nodd = 0.1'),
+)
+
+
 def rulebook(old: str = "", new: str = "") -> Rulebook:
     """The sound rulebook, one text in it replaced."""
     assert old in SOUND
@@ -104,7 +126,23 @@ def known(*whats: str) -> str:
     return "".join(f'[[known_defects]]\nwhat = "{what}"\nsource = "S1"\n' for what in whats)
 
 
+@pytest.mark.parametrize(("rule", "severity", "formula"), SWEPT)
+def test_a_parameter_that_does_not_move_as_it_should_is_told(rule: LintRule, severity: str, formula: str) -> None:
+    changed = rulebook(_MARGINAL, formula)
+    found = {finding.path: finding for finding in lint(changed, sweep=True) if finding.rule == rule}
+    assert found["charges.base.odd"].severity == severity
+    assert not [finding for finding in lint(changed) if finding.rule == rule]
+
+
+def test_a_step_that_the_rulebook_declares_is_its_rule() -> None:
+    stepped = 'stepwise = ["tiers"]\nis = "step(tiers, notional) * notional"'
+    assert lint(rulebook(_MARGINAL, stepped)) == ()
+    with pytest.raises(RulebookError, match="names `tears`"):
+        rulebook(_MARGINAL, stepped.replace('["tiers"]', '["tears"]'))
+
+
 def test_in_a_sound_rulebook_nothing_is_found() -> None:
+    assert lint(rulebook(), sweep=True) == ()
     assert lint(rulebook()) == ()
     check_semantics(rulebook())
 
@@ -119,7 +157,7 @@ def test_what_is_wrong_is_found_where_it_stands(rule: LintRule, path: str, old: 
 
 
 def test_every_rule_has_a_wrong_rulebook() -> None:
-    assert {rule for rule, *_ in WRONG} | {LintRule.DEFECT_FOUND} == set(LintRule)
+    assert {rule for rule, *_ in (*WRONG, *SWEPT)} | {LintRule.DEFECT_FOUND} == set(LintRule)
 
 
 @pytest.mark.parametrize(("path", "old", "new"), [row[1:] for row in WRONG if row[0] not in {

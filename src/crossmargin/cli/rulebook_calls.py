@@ -28,11 +28,11 @@ def rulebook_entry(shipped: ShippedRulebook, rules: Rulebook | None) -> dict[str
     return {**head, **more, "scope": sorted(rules.scope)}
 
 
-def lint(rules: Rulebook) -> list[dict[str, str]]:
+def lint(rules: Rulebook, *, sweep: bool = False) -> list[dict[str, str]]:
     """Return what a check of a rulebook finds; what stops it from loading was raised before."""
     from crossmargin.analysis.lint import lint as findings_of
 
-    found = findings_of(rules)
+    found = findings_of(rules, sweep=sweep)
     return [
         *({"severity": f.severity, "where": f.path, "what": f"{f.message} ({f.rule})"} for f in found),
         *({"severity": "note", "where": d.source, "what": f"known defect: {d.what}"} for d in rules.known_defects),

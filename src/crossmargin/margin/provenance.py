@@ -112,11 +112,11 @@ def _check_remarks(reader: Reader, at: Path, value: object) -> None:
 
 
 def _check_named(reader: Reader, at: Path, table: Mapping[str, Any], here: set[str]) -> None:
-    """What `unverified`, `sources` and `unit` name must stand in the table."""
-    for remark in ("unverified", "sources", "unit"):
+    """What `unverified`, `stepwise`, `sources` and `unit` name must stand in the table."""
+    for remark in ("unverified", "stepwise", "sources", "unit"):
         if remark not in table or (remark == "sources" and not at) or is_line(table[remark]):
             continue
-        named = reader.words((*at, remark)) if remark == "unverified" else reader.get((*at, remark))
+        named = reader.words((*at, remark)) if remark in {"unverified", "stepwise"} else reader.get((*at, remark))
         if isinstance(named, str):
             continue  # the unit of an input
         if not isinstance(named, tuple | Mapping):

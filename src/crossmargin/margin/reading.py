@@ -18,7 +18,7 @@ from crossmargin.margin.vocabulary import FUNCTIONS
 
 __all__ = ["PROVENANCE", "Reader", "is_line", "suggestion"]
 
-PROVENANCE = frozenset({"source", "sources", "unverified", "unit", "note"})
+PROVENANCE = frozenset({"source", "sources", "unverified", "unit", "note", "stepwise"})
 """Keys that say something about the numbers beside them, in any table."""
 
 

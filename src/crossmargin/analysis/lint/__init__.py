@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from crossmargin.analysis.lint.branches import Branches
 from crossmargin.analysis.lint.by_account import account_findings
 from crossmargin.analysis.lint.by_line import line_findings
+from crossmargin.analysis.lint.by_parameter import parameter_findings
 from crossmargin.analysis.lint.documents import ProvenanceRow, document_findings, provenance, unverified_entries
 from crossmargin.analysis.lint.finding import Finding, LintRule, declared
 from crossmargin.analysis.lint.market import CALM, STRESSED, Mood
@@ -23,16 +24,22 @@ __all__ = ["Finding", "LintRule", "ProvenanceRow", "check_semantics", "lint", "p
 _RANK: Final = {"error": 0, "warning": 1, "note": 2}
 
 
-def lint(rulebook: Rulebook) -> tuple[Finding, ...]:
+def lint(rulebook: Rulebook, *, sweep: bool = False) -> tuple[Finding, ...]:
     """Return everything that a rulebook should not say, errors first; the same on every run.
 
     Some thousand generated accounts are assessed in two markets, one calm and one in which pegs slip and quotes are
     hardly trusted. What the rulebook declares in `known_defects` comes back as a note: see
     :func:`crossmargin.analysis.lint.finding.declared` for how a defect names what it covers.
+
+    Parameters
+    ----------
+    sweep
+        Whether to try every parameter at half and at twice its value too: slower.
     """
     branches = Branches()
     found = [finding for mood in (CALM, STRESSED) for finding in _tried(rulebook, mood, branches)]
     found += [*branches.findings(), *document_findings(rulebook)]
+    found += parameter_findings(rulebook) if sweep else ()
     return tuple(sorted(declared(_first_each(found), rulebook), key=lambda finding: _RANK[finding.severity]))
 
 

@@ -58,7 +58,8 @@ def _balances(trial: Trial) -> Iterator[Finding]:
     )
     for role, rule, told in cases:
         for name in (MAINTENANCE, INITIAL):
-            adjusted = trial.adjusted(name)
+            # what is owed may stand in the requirement instead of the equity
+            adjusted = trial.adjusted(name) - (trial.required(name) if role == "debt" else 0.0)
             account = worst(trial.of_role(role), adjusted - equity, trial.tolerance)
             if account is not None:
                 figures = f"adjusted equity {money(adjusted[account])}, equity {money(equity[account])} {trial.unit}"

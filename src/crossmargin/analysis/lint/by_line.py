@@ -43,6 +43,7 @@ def line_findings(trial: Trial) -> Iterator[Finding]:
     for name in trial.rulebook.scenarios:
         yield from _scenarios(trial, name)
     yield from _ramps(trial.rulebook)
+    yield from _steps(trial.rulebook)
 
 
 def _negative(trial: Trial, line: Line) -> Iterator[Finding]:
@@ -186,6 +187,27 @@ def _ramps(rulebook: Rulebook) -> Iterator[Finding]:
                 home = at[:2] if word in own else ("parameters",)
                 parameter = own.get(word) or rulebook.parameters.get(word)
                 yield from _ramp(parameter, (*home, word))
+
+
+def _steps(rulebook: Rulebook) -> Iterator[Finding]:
+    """A table read by `step` jumps at its bounds: the rulebook says that this is meant."""
+    for at, formula, own in _formulas(rulebook):
+        for node in walk(formula.tree):
+            if isinstance(node, Call) and node.function == "step" and isinstance(node.args[0], Name):
+                word = node.args[0].name
+                home = at[:2] if word in own else ("parameters",)
+                if not declared_stepwise(rulebook.document, (*home, word)):
+                    advice = f'if that is the rule, say stepwise = ["{word}"] beside it, else read `marginal` or `ramp`'
+                    message = f"`step` jumps at the bounds of `{word}`; {advice}"
+                    yield Finding(rule=LintRule.STEP_DECLARED, path=dotted((*home, word)), message=message)
+
+
+def declared_stepwise(document: Mapping[str, Any], at: Path) -> bool:
+    """Return whether the table around an entry, or one around that, names it in `stepwise`."""
+    tables: list[Any] = [document]
+    for step in at[:-1]:
+        tables.append(tables[-1].get(step, {}) if isinstance(tables[-1], dict) else {})
+    return any(isinstance(table, dict) and at[-1] in table.get("stepwise", ()) for table in tables)
 
 
 def _ramp(parameter: Parameter | None, at: Path) -> Iterator[Finding]:

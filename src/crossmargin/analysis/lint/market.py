@@ -94,15 +94,23 @@ def make_snapshot(rulebook: Rulebook, mood: Mood) -> Snapshot:
         reporting_asset="USD",
         assets={name: AssetQuote(price=asset_price(name, mood), confidence=mood.confidence) for name in sorted(assets)},
         listings=listings,
-        calibration=_calibration(rulebook, sorted(assets)),
+        calibration=_calibration(rulebook, sorted(assets), sorted(listings)),
     )
 
 
-def _calibration(rulebook: Rulebook, buckets: list[str]) -> dict[str, Any]:
-    """Return returns for every supplied scenario set: +-10 %, the same on every run."""
-    rows = {name: [0.1 * sin(1.0 + number * (i + 2.0)) for i in range(_RETURNS)] for number, name in enumerate(buckets)}
-    sets = {block.supplied for blocks in rulebook.scenarios.values() for block in blocks}
-    return {name: rows for name in sets if name is not None}
+def _calibration(rulebook: Rulebook, buckets: list[str], symbols: list[str]) -> dict[str, Any]:
+    """Return moves for every supplied scenario set (+-10 %), and rows for those by instrument; always the same."""
+    found: dict[str, Any] = {}
+    for block in (block for blocks in rulebook.scenarios.values() for block in blocks):
+        if block.supplied is not None:
+            found[block.supplied] = (
+                _rows(buckets, _RETURNS, 0.1) if block.rows is None else _rows(symbols, block.rows, 1)
+            )
+    return found
+
+
+def _rows(names: list[str], count: int, height: float) -> dict[str, list[float]]:
+    return {name: [height * sin(1.0 + rank * (i + 2.0)) for i in range(count)] for rank, name in enumerate(names)}
 
 
 class _Maker:

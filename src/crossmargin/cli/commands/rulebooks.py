@@ -102,11 +102,13 @@ def diff(first: str, second: str, on: tuple[Path, Path] | None, max_quote_age: f
 
 @command.command()
 @click.argument("name", metavar="NAME[@DATE]|FILE.toml")
+@click.option("--sweep", is_flag=True, help="Also try every parameter at half and at twice its value: slower.")
 @_FORM
-def lint(name: str, form: str) -> int:
+def lint(name: str, sweep: bool, form: str) -> int:
     """Check one rulebook; ends with 5 where something must be corrected, with 4 where it does not load."""
     rules = calls.rulebook(name)
-    findings = rulebook_calls.lint(rules)
+    with output_of.working("checking on generated accounts"):
+        findings = rulebook_calls.lint(rules, sweep=sweep)
     if form == "json":
         document = calls.stamped(rulebook=calls.rulebook_id(rules), findings=findings)
         output_of.emit(output_of.to_json(document), None)
