@@ -12,10 +12,12 @@ from msgspec.structs import asdict, replace
 from crossmargin.account import Account, Book, Position
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.kernels import segment_sum
-from crossmargin.margin import BookReport, assess, assess_book, assess_resolved
+from crossmargin.margin import AccountState, BookReport, assess, assess_book, assess_resolved
+from crossmargin.margin.trigger import STATES
 from tests.strategies.books import (
     LATEST,
     SPECS,
+    coins_of,
     decimal,
     in_scope,
     market,
@@ -172,6 +174,72 @@ def _must_be_charged(listing: Listing, sign: int) -> bool:
     return listing.kind in {InstrumentKind.PERPETUAL, InstrumentKind.FUTURE} or (
         listing.kind == InstrumentKind.OPTION and sign < 0
     )
+
+
+# Rulebooks that charge more than in proportion, or a fixed amount, and so do not scale.
+_NOT_PROPORTIONAL = {
+    "binance-coinm": "brackets",
+    "binance-portfolio": "tiers of collateral",
+    "binance-usdm": "brackets",
+    "bitcom-unified": "tiers",
+    "bybit-portfolio": "tiers of collateral",
+    "bybit-unified": "tiers",
+    "deribit-portfolio": "a dampener in dollars",
+    "deribit-portfolio-cross": "a dampener in dollars",
+    "deribit-standard": "a slope on the position",
+    "deribit-standard-cross": "a slope on the position",
+    "drift-v2": "square root of the quantity",
+    "dydx-v4": "rounding to a millionth",
+    "gmx-v2": "a least collateral in dollars",
+    "hyperliquid-portfolio": "a least borrow in dollars",
+    "okx-portfolio": "tiers",
+    "reference": "concentration",
+    "synthetix-perps": "skew",
+    "vega": "rounding to the asset's unit",
+}
+
+
+@pytest.mark.parametrize("spec", [spec for spec in LATEST if spec.split("@")[0] not in _NOT_PROPORTIONAL])
+def test_three_times_everything_requires_three_times(spec: str) -> None:
+    accounts = random_accounts(spec, 7, COUNT)
+    tripled = [
+        replace(
+            one,
+            balances={name: amount * 3 for name, amount in one.balances.items()},
+            positions=tuple(replace(held, quantity=held.quantity * 3) for held in one.positions),
+            orders=tuple(replace(order, quantity=order.quantity * 3) for order in one.orders),
+        )
+        for one in accounts
+    ]
+    once, thrice = report_of(accounts, spec), report_of(tripled, spec)
+    assert not once.failures
+    assert (np.abs(figures(thrice) - 3.0 * figures(once)) <= 1e-11 * gross(thrice)).all()
+
+
+# Venues that say: who only bought options for their premium is never liquidated.
+_PREMIUM_IS_THE_MOST = (
+    *("binance-options", "bitcom-unified", "bybit-unified", "deribit-standard", "deribit-standard-cross"),
+    *("derive-standard", "family-rules", "reg-t"),
+)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in LATEST if spec.split("@")[0] in _PREMIUM_IS_THE_MOST])
+def test_bought_options_alone_are_never_liquidatable(spec: str) -> None:
+    rng = np.random.default_rng(5)
+    options = [one for one in in_scope(rules(spec)) if one.kind == InstrumentKind.OPTION]
+    accounts = [
+        Account(
+            id=f"{number}",
+            positions=tuple(
+                position(options[i], abs(coins_of(rng, options[i])))
+                for i in rng.choice(len(options), size=int(rng.integers(1, 5)), replace=False)
+            ),
+        )
+        for number in range(200)
+    ]
+    book = report_of(accounts, spec)
+    assert not book.failures
+    assert not (book.unit_state >= STATES.index(AccountState.LIQUIDATABLE)).any()
 
 
 @every_rulebook
