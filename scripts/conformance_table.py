@@ -5,7 +5,9 @@ python scripts/conformance_table.py ../shared/cases
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import dataclass
 from functools import cache
 from math import ceil, log10
 from pathlib import Path
@@ -21,17 +23,40 @@ if TYPE_CHECKING:
     from crossmargin.analysis.conformance import ConformanceReport, FamilyResult, Moved
 
 TABLE: Final = "conformance.md"
+RESULTS: Final = "conformance.json"
 UNCOVERED: Final = "conformance-uncovered.md"
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 _LEAST_POWER: Final = -12  # below it a residual is the last bits of a float, another on every machine
 
-NAMES: Final[Mapping[str, str]] = {
-    "binance_usdm": "Binance USD-M: notional brackets",
-    "deribit_pme": "Deribit portfolio margin: documented response of a simulated portfolio",
-    "deribit_standard": "Deribit standard margin: linear perpetuals",
-    "derive_pmrm2": "Derive portfolio margin (PM2), every scenario's profit and loss",
-    "derive_srm": "Derive standard margin (SRM)",
-    "okx_portfolio": "OKX portfolio margin: documented response of the position builder",
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How the pages call a family of cases, and the rulebook that it proves."""
+
+    title: str
+    rulebook: str
+
+
+TOLD: Final[Mapping[str, Told]] = {
+    "aave_v3": Told("Aave v3: health factor", "aave-v3"),
+    "binance_options": Told("Binance options: published parameters", "binance-options"),
+    "binance_usdm": Told("Binance USD-M: notional brackets", "binance-usdm"),
+    "bybit": Told("Bybit unified account: collateral tiers and a short option", "bybit-unified"),
+    "deribit_legacy": Told("Deribit portfolio margin of 2017: documented examples", "deribit-portfolio"),
+    "deribit_pme": Told("Deribit portfolio margin: documented response of a simulated portfolio", "deribit-portfolio"),
+    "deribit_standard": Told("Deribit standard margin: linear perpetuals", "deribit-standard"),
+    "derive_pmrm1": Told("Derive portfolio margin (PM1)", "derive-portfolio-1"),
+    "derive_pmrm2": Told("Derive portfolio margin (PM2), every scenario's profit and loss", "derive-portfolio"),
+    "derive_srm": Told("Derive standard margin (SRM)", "derive-standard"),
+    "drift_v2": Told("Drift v2", "drift-v2"),
+    "dydx_v4": Told("dYdX v4, to the unit", "dydx-v4"),
+    "hyperliquid_portfolio": Told("Hyperliquid portfolio margin", "hyperliquid-portfolio"),
+    "mango_v4": Told("Mango v4", "mango-v4"),
+    "okx_portfolio": Told("OKX portfolio margin: position builder and discount tiers", "okx-portfolio"),
+    "paradex_portfolio": Told("Paradex portfolio margin: scenario grid", "paradex-portfolio"),
+    "span": Told("SPAN: scenario grid and composite delta", "span"),
+    "synthetix_v3": Told("Synthetix v3 perps", "synthetix-perps"),
+    "vega": Told("Vega", "vega"),
 }
 REASONS: Final[tuple[tuple[str, str, str], ...]] = (
     ("deribit_pme", "btc.haircut", "no rulebook line reads it: no coin is held, each currency is a pool of its own"),
@@ -83,8 +108,26 @@ def table_page(report: ConformanceReport) -> str:
     )
 
 
+def results(report: ConformanceReport) -> str:
+    """Return what is reproduced by rulebook, for the tables of the README and the venues' index."""
+    rows: dict[str, list[FamilyResult]] = {}
+    for family in report.families:
+        if family.status != "not yet" and family.family in TOLD:
+            rows.setdefault(TOLD[family.family].rulebook, []).append(family)
+    found = {
+        name: {
+            "reproduced": sum(family.reproduced for family in families),
+            "total": sum(family.total for family in families),
+            "worst_residual": bound(max((f.worst_residual or 0.0 for f in families), default=None)),
+        }
+        for name, families in sorted(rows.items())
+    }
+    return json.dumps(found, indent=1) + "\n"
+
+
 def _row(family: FamilyResult) -> str:
-    name = NAMES.get(family.family, family.family)
+    told = TOLD.get(family.family)
+    name = told.title if told else family.family
     return f"| {name} | `{family.kind}` | {family.reproduced} of {family.total} | {bound(family.worst_residual)} |"
 
 
@@ -139,7 +182,9 @@ def main() -> None:
     """Write both pages from the directory given."""
     documents = load_cases(sys.argv[1])
     rulebooks = cache(load_rulebook)
-    (DOCS / TABLE).write_text(table_page(run_conformance(documents, rulebooks)), encoding="utf-8")
+    report = run_conformance(documents, rulebooks)
+    (DOCS / TABLE).write_text(table_page(report), encoding="utf-8")
+    (DOCS / RESULTS).write_text(results(report), encoding="utf-8")
     (DOCS / UNCOVERED).write_text(uncovered_page(sweep(documents, rulebooks)), encoding="utf-8")
 
 

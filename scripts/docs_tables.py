@@ -3,10 +3,12 @@
 Run it after a change of the vocabulary, the rulebooks, the exit codes or the reasons: python scripts/docs_tables.py
 """
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from crossmargin.analysis.lint import provenance
 from crossmargin.cli.exit_codes import MEANINGS
 from crossmargin.cli.refusals import HINTS
 from crossmargin.margin.vocabulary import FUNCTIONS, MEASURES
@@ -31,6 +33,7 @@ _FUNCTIONS = {
     "ramp": ("ramp(t, x)", "piecewise linear through the points (bound, rate), flat outside"),
     "lognormal_es_up": ("lognormal_es_up(p, mean, sd)", "mean of the upper tail of a lognormal"),
     "lognormal_es_down": ("lognormal_es_down(p, mean, sd)", "mean of its lower tail"),
+    "lognormal_quantile": ("lognormal_quantile(p, mean, sd)", "what a lognormal stays below with probability p"),
     "largest": ("largest(x)", "the largest of the finer rows of a line or measure"),
     "root": ("root(x, rho)", "square root of the sum of rho x_i x_j over finer rows, with 1 in place of rho for i = j"),
 }
@@ -47,15 +50,12 @@ _WORDS = (
 )
 
 
-REPRODUCED = {
-    "binance-usdm": ("binance_usdm", 10),
-    "deribit-portfolio": ("deribit_pme", 1),
-    "deribit-standard": ("deribit_standard", 6),
-    "derive-portfolio": ("derive_pmrm2", 47),
-    "derive-standard": ("derive_srm", 24),
-    "okx-portfolio": ("okx_portfolio", 3),
-}
-"""The family of published cases of a rulebook, and how many of it are reproduced: a test with the cases compares."""
+def reproduced() -> dict[str, dict[str, int | str]]:
+    """What is reproduced of the published cases, by rulebook; scripts/conformance_table.py writes it from the cases."""
+    found: dict[str, dict[str, int | str]] = json.loads(
+        (ROOT / "docs" / "conformance.json").read_text(encoding="utf-8")
+    )
+    return found
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -92,17 +92,25 @@ def rulebooks(pages: str) -> str:
     """The shipped rulebooks with their dates; `pages` is where the venues' pages stand."""
     dates: dict[str, list[str]] = {}
     for shipped in list_rulebooks():
-        dates.setdefault(shipped.name, []).append(str(shipped.effective_from))
+        if not shipped.name.startswith("family-"):  # examples of methods: docs/families has them
+            dates.setdefault(shipped.name, []).append(str(shipped.effective_from))
+    proven = reproduced()
     rows = []
     for name, days in dates.items():
         rules = load_rulebook(name)
-        pools = {"account": "account", "settlement_asset": "settlement asset"}
         span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)})"
-        count = REPRODUCED.get(name, ("", 0))[1]
-        cases = "our own" if name == "reference" else f"{count}" if count else "none published"
-        link = f"[`{name}`]({pages}{name}.md)"
-        rows.append((link, rules.title, span, pools.get(rules.pool_by, rules.pool_by), cases))
-    return table(("rulebook", "what it is", "dates", "a pool for each", "published cases reproduced"), rows)
+        found = proven.get(name)
+        cases = f"{found['reproduced']} of {found['total']}" if found else _UNPROVEN.get(name, "none published")
+        numbers = provenance(rules)
+        open_ones = sum(row.unverified for row in numbers)
+        unverified = f"{open_ones} of {len(numbers)}" if open_ones else "0"
+        residual = str(found["worst_residual"]) if found else ""
+        rows.append((f"[`{name}`]({pages}{name}.md)", rules.title, span, cases, residual, unverified))
+    heads = ("rulebook", "what it is", "dates", "published cases", "worst residual", "unverified numbers")
+    return table(heads, rows)
+
+
+_UNPROVEN = {"reference": "our own"}
 
 
 def exit_codes() -> str:

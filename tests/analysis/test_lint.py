@@ -94,6 +94,12 @@ WRONG: tuple[tuple[LintRule, str, str, str], ...] = (
         '"marginal(tiers, notional)"',
         '"max(marginal(tiers, notional), -notional)"',
     ),
+    (
+        LintRule.VALUATION_EXPLAINED,
+        "valuation",
+        "[values.holdings]",
+        '[valuation.value]\nasset = "quantity * price"\n[values.holdings]',
+    ),
     (LintRule.SOURCE_USED, "sources.S2", "[scenarios]", 'S2 = { title = "a reply", status = "retold" }\n[scenarios]'),
     (LintRule.VERIFIED, "charges.base.tiers", "tiers = [[", 'unverified = ["tiers"]\ntiers = [['),
 )

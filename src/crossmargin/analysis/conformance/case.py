@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from crossmargin.account import Book
-from crossmargin.margin import assess_book
+from crossmargin.margin import assess_book, assess_exact
 
 if TYPE_CHECKING:
     from crossmargin.account import Account
     from crossmargin.analysis.conformance.fields import Fields
-    from crossmargin.margin import BookReport, MarginReport, PoolReport, Rulebook
+    from crossmargin.margin import BookReport, ExactReport, MarginReport, PoolReport, Rulebook
     from crossmargin.margin.kinds.scan import ScanDetail
     from crossmargin.margin.report import ScenarioTable
     from crossmargin.market import Snapshot
@@ -26,16 +27,27 @@ Rulebooks: TypeAlias = "Callable[[str], Rulebook]"
 """What gives a shipped rulebook by ``name@date``."""
 
 
-Read: TypeAlias = "Callable[[Outcome], float]"
+Amount: TypeAlias = float | Fraction
+"""A number of a case: where its file states an integer or a decimal to the unit, a fraction."""
+
+
+Read: TypeAlias = "Callable[[Outcome], Amount]"
 """What reads a number from what the engine made of a case."""
 
 
 class Outcome:
     """What `assess` made of one case; every expected figure is read from here."""
 
-    def __init__(self, book: BookReport) -> None:
+    def __init__(self, case: Case, book: BookReport) -> None:
+        self.case = case
         self.book = book
         self.report: MarginReport = book.report(0)
+
+    @cached_property
+    def exact(self) -> ExactReport:
+        """The same in fractions, for figures that a venue rounds; raises where a line has no exact result."""
+        case = self.case
+        return assess_exact(case.account, case.snapshot, case.rulebook, max_quote_age_seconds=None)
 
     @property
     def pool(self) -> PoolReport:
@@ -81,23 +93,23 @@ class Figure:
     """
 
     name: str
-    expected: float
-    read: Callable[[Outcome], float]
+    expected: Amount
+    read: Callable[[Outcome], Amount]
     tolerance: float = FULL_PRECISION
     truncated: bool = False
 
-    def residual(self, computed: float) -> float:
+    def residual(self, computed: Amount) -> Amount:
         """Return how far a number is from the stated one, relative to the larger of 1 and the stated one."""
-        away = abs(computed - self.expected)
+        away = max(computed - self.expected, self.expected - computed)
         if self.truncated:
             away = self._outside(computed)
-        return away / max(1.0, abs(self.expected))
+        return away / max(self.expected, -self.expected, 1)
 
-    def _outside(self, computed: float) -> float:
+    def _outside(self, computed: Amount) -> Amount:
         """Return how far a number lies outside those that are cut to the stated integer."""
-        low = self.expected - (1.0 if self.expected <= 0 else 0.0)
-        high = self.expected + (1.0 if self.expected >= 0 else 0.0)
-        return max(low - computed, computed - high, 0.0) if computed == computed else inf  # noqa: PLR0124 - NaN
+        low = self.expected - (1 if self.expected <= 0 else 0)
+        high = self.expected + (1 if self.expected >= 0 else 0)
+        return max(low - computed, computed - high, 0) if computed == computed else inf  # noqa: PLR0124 - NaN
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +126,7 @@ class Case:
     def assess(self) -> Outcome:
         """Return what the engine makes of it; published cases have no clock, so no quote is stale."""
         book = assess_book(Book.from_accounts([self.account]), self.snapshot, self.rulebook, max_quote_age_seconds=None)
-        return Outcome(book)
+        return Outcome(self, book)
 
 
 Steps: TypeAlias = tuple[str | int, ...]

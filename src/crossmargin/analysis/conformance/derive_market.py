@@ -1,4 +1,4 @@
-"""What the two Derive formats share: options, perpetuals and balances of one case as account and market."""
+"""What the Derive formats share: options, perpetuals and balances of one case as account and market."""
 
 from __future__ import annotations
 
@@ -122,7 +122,10 @@ class PerpetualQuote:
 
 @dataclass(frozen=True, slots=True)
 class OptionQuote:
-    """What the market says of one expiry; `rate` discounts where it is above 0, `fixed` is the forward's known part."""
+    """What the market says of one expiry; `rate` discounts where it is above 0, `fixed` is the forward's known part.
+
+    `discounted` says whether marks are.
+    """
 
     underlying: str
     spot: float
@@ -130,6 +133,26 @@ class OptionQuote:
     fixed: float
     rate: float
     confidence: Confidence
+    discounted: bool = True
+
+
+def option_quotes(market: Fields, underlying: str, *, held: bool, discounted: bool = True) -> dict[float, OptionQuote]:
+    """Return what a market with one underlying says of its expiries; `held`: whether a perpetual is."""
+    quotes = {}
+    for expiry in market.objects("expiries"):
+        seconds = expiry.number("expiry_secs")
+        forward, fixed = read_forward(expiry, seconds)
+        trust = Confidence(
+            spot=market.number("spot_confidence", 1.0),
+            # the perpetual's feed counts only where one is held
+            perpetual=market.number("perp_confidence", 1.0) if held else 1.0,
+            forward=expiry.number("forward_confidence", 1.0),
+            rate=expiry.number("rate_confidence", 1.0),
+            vol=expiry.number("vol_confidence", 1.0),
+        )
+        rate = expiry.number("rate", 0.0)
+        quotes[seconds] = OptionQuote(underlying, market.number("spot"), forward, fixed, rate, trust, discounted)
+    return quotes
 
 
 def read_forward(expiry: Fields, seconds: float) -> tuple[float, float]:
@@ -151,7 +174,7 @@ def _option_listing(option: Fields, quote: OptionQuote) -> Listing:
         refuse("seconds to expiry above 0 and below a century", seconds, option.at("expiry_secs"))
     years = seconds / SECONDS_PER_YEAR
     call = option.flag("is_call")
-    discount = float(np.exp(-max(quote.rate, 0.0) * years))
+    discount = float(np.exp(-max(quote.rate, 0.0) * years)) if quote.discounted else 1.0
     return Listing(
         symbol=f"{quote.underlying}-{seconds:g}-{strike!r}-{'C' if call else 'P'}",
         kind=InstrumentKind.OPTION,

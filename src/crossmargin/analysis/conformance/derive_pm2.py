@@ -27,9 +27,8 @@ from crossmargin.analysis.conformance.case import (
 from crossmargin.analysis.conformance.derive_market import (
     STABLE,
     Desk,
-    OptionQuote,
     PerpetualQuote,
-    read_forward,
+    option_quotes,
 )
 from crossmargin.analysis.conformance.fields import Fields, refuse
 from crossmargin.margin import with_values
@@ -154,7 +153,7 @@ def _desk(portfolio: Fields, market: Fields) -> tuple[Desk, _Coins]:
     trust = Confidence(spot=market.number("spot_confidence", 1.0), perpetual=market.number("perp_confidence", 1.0))
     mark = market.number("perp_price") if held else spot
     desk.perpetual(PerpetualQuote(coins.underlying, mark, spot, trust), held, gain, funding)
-    quotes = _option_quotes(market, coins.underlying, held=bool(held))
+    quotes = option_quotes(market, coins.underlying, held=bool(held))
     for option in portfolio.objects("options"):
         seconds = option.number("expiry_secs")
         if seconds not in quotes:
@@ -182,24 +181,6 @@ def _collaterals(desk: Desk, portfolio: Fields, spot: float, spot_confidence: fl
         desk.hold(name, row.number("amount"))
     desk.assets.setdefault(underlying, AssetQuote(price=spot))
     return _Coins(underlying, tuple(cancelling), tuple(names))
-
-
-def _option_quotes(market: Fields, underlying: str, *, held: bool) -> dict[float, OptionQuote]:
-    quotes = {}
-    for expiry in market.objects("expiries"):
-        seconds = expiry.number("expiry_secs")
-        forward, fixed = read_forward(expiry, seconds)
-        trust = Confidence(
-            spot=market.number("spot_confidence", 1.0),
-            # the perpetual's feed counts only where one is held
-            perpetual=market.number("perp_confidence", 1.0) if held else 1.0,
-            forward=expiry.number("forward_confidence", 1.0),
-            rate=expiry.number("rate_confidence", 1.0),
-            vol=expiry.number("vol_confidence", 1.0),
-        )
-        rate = expiry.number("rate", 0.0)
-        quotes[seconds] = OptionQuote(underlying, market.number("spot"), forward, fixed, rate, trust)
-    return quotes
 
 
 def _changes(document: Fields, case: Fields, portfolio: Fields, coins: _Coins) -> dict[str, object]:

@@ -5,12 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.analysis.conformance import (
+    aave,
     binance_brackets,
+    binance_options,
+    bybit,
+    deribit_legacy,
     deribit_linear,
     deribit_simulate,
+    derive_pm1,
     derive_pm2,
     derive_srm,
+    drift,
+    dydx,
+    hyperliquid_portfolio,
+    mango,
     okx_builder,
+    okx_tiers,
+    paradex,
+    span,
+    synthetix,
+    vega,
+    vega_risk,
 )
 
 if TYPE_CHECKING:
@@ -20,11 +35,26 @@ if TYPE_CHECKING:
 
 FAMILIES: Final[tuple[Family, ...]] = (
     derive_pm2.FAMILY,
+    derive_pm1.FAMILY,
     derive_srm.FAMILY,
-    deribit_simulate.FAMILY,
-    deribit_linear.FAMILY,
-    okx_builder.FAMILY,
+    *aave.FAMILIES,
+    *drift.FAMILIES,
+    *dydx.FAMILIES,
+    mango.FAMILY,
+    *synthetix.FAMILIES,
+    *vega.FAMILIES,
+    *vega_risk.FAMILIES,
     binance_brackets.FAMILY,
+    binance_options.FAMILY,
+    *bybit.FAMILIES,
+    deribit_legacy.FAMILY,
+    deribit_linear.FAMILY,
+    deribit_simulate.FAMILY,
+    hyperliquid_portfolio.FAMILY,
+    okx_builder.FAMILY,
+    okx_tiers.FAMILY,
+    paradex.FAMILY,
+    *span.FAMILIES,
 )
 
 LIQUIDATION: Final[Mapping[str, tuple[str, ...]]] = {
@@ -36,7 +66,6 @@ LIQUIDATION: Final[Mapping[str, tuple[str, ...]]] = {
         "v37_close_factor",
         "v37_close_factor2",
     ),
-    "derive_auction": ("case", "liquidation_simulation"),
     "drift_v2": (
         "base_to_cover_shortage",
         "liability_to_cover_shortage",

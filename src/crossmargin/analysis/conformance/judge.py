@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from crossmargin.analysis.conformance.fields import Fields
 from crossmargin.errors import CrossmarginError
 
 if TYPE_CHECKING:
-    from crossmargin.analysis.conformance.case import Case, Family, Figure, Outcome, Rulebooks
+    from crossmargin.analysis.conformance.case import Amount, Case, Family, Figure, Outcome, Rulebooks
 
 NOT_YET = "not yet"
 REPRODUCED = "reproduced"
@@ -145,14 +146,18 @@ def compare(case: Case, outcome: Outcome) -> Verdict:
         for (figure, computed), residual in zip(judged, residuals, strict=True)
         if not residual <= figure.tolerance  # NaN is no match
     ]
-    finite = [residual for residual in residuals if isfinite(residual)]
+    finite = [float(residual) for residual in residuals if isfinite(residual)]
     return Verdict(max(finite, default=None), tuple(failures))
 
 
-def _failure(case: str, figure: Figure, computed: float, residual: float) -> CaseFailure:
-    shown = residual if isfinite(residual) else None
-    number = computed if isfinite(computed) else str(computed)
-    return CaseFailure(case, figure.name, figure.expected, number, shown, figure.tolerance)
+def _failure(case: str, figure: Figure, computed: Amount, residual: Amount) -> CaseFailure:
+    shown = float(residual) if isfinite(residual) else None
+    return CaseFailure(case, figure.name, _shown(figure.expected), _shown(computed), shown, figure.tolerance)
+
+
+def _shown(amount: Amount) -> float | str:
+    """Return a number for JSON; what it has no number for (a fraction, infinity) as text."""
+    return str(amount) if isinstance(amount, Fraction) or not isfinite(amount) else amount
 
 
 def _unusable(case: str, error: CrossmarginError) -> Verdict:

@@ -47,7 +47,11 @@ def provenance(rulebook: Rulebook) -> tuple[ProvenanceRow, ...]:
 
 
 def document_findings(rulebook: Rulebook) -> Iterator[Finding]:
-    """Yield sources that nothing cites, and which numbers no public source confirms."""
+    """Yield sources that nothing cites, values without a reason, and which numbers no public source confirms."""
+    stated = rulebook.document.get("valuation", {})
+    if "value" in stated and not stated.get("note"):
+        message = 'it sets its own value of a leg; say in `note = "..."` what the venue divides by what, and why'
+        yield Finding(rule=LintRule.VALUATION_EXPLAINED, path="valuation", message=message)
     cited = set(_cited(rulebook.document))
     for key in rulebook.sources:
         if key not in cited:

@@ -40,6 +40,7 @@ class LintRule(StrEnum):
     PARAMETER_MATTERS = "parameter_matters"
     PARAMETER_MONOTONE = "parameter_monotone"
     PARAMETER_ONE_WAY = "parameter_one_way"
+    VALUATION_EXPLAINED = "valuation_explained"
     SOURCE_USED = "source_used"
     DEFECT_FOUND = "defect_found"
     VERIFIED = "verified"
