@@ -312,3 +312,5 @@ def test_lognormal_tails_are_the_published_formulas() -> None:
     high = np.mean([np.exp(mean - deviation * normal.inv_cdf(p)) for p in steps])
     assert NUMPY_FUNCTIONS["lognormal_es_down"](share, mean, deviation) == pytest.approx(low, rel=1e-4)
     assert NUMPY_FUNCTIONS["lognormal_es_up"](share, mean, deviation) == pytest.approx(high, rel=1e-4)
+    quantile = np.exp(mean + deviation * normal.inv_cdf(share))
+    assert NUMPY_FUNCTIONS["lognormal_quantile"](share, mean, deviation) == pytest.approx(quantile, rel=1e-12)

@@ -149,12 +149,63 @@ def test_either_takes_the_worse_asset(usd: int, eth: int, filled: int) -> None:
     assert added == pytest.approx(min(choices), rel=1e-9, abs=1e-9)
 
 
-def test_either_needs_a_weight_for_both_assets() -> None:
-    order = Order(instrument="ETH/USD", quantity=Decimal(1), limit_price=Decimal(2_400))
-    account = Account(id="a", balances={"USD": Decimal(10_000)}, orders=(order,))
-    with pytest.raises(InputError, match="needs a balance in both of its assets") as refused:
-        assess(account, market(), made(_EITHER, values=""))
-    assert refused.value.reason == FailureReason.UNKNOWN_PARAMETER
+def test_either_weighs_an_asset_that_has_no_balance() -> None:
+    """The table's weight counts, held or not: 5 ETH that may become 12,000 USD, and the other way round."""
+    order = Order(instrument="ETH/USD", quantity=Decimal(5), limit_price=Decimal(2_400))
+    rulebook = made(_EITHER, values="")
+    for balances in ({}, {"USD": Decimal(10_000)}, {"ETH": Decimal(3)}):
+        account = Account(id="a", balances=balances, orders=(order,))
+        report = assess(account, market(), rulebook)
+        assert report.adjusted_equity_initial - report.equity == pytest.approx(0.8 * 12_000)
+        assert {row.asset for row in report.pools[0].collateral} == set(balances)
+
+
+@pytest.mark.parametrize(
+    ("orders", "wanted"),
+    [
+        ([(2, 2_400)], 0.8 * 4_800),
+        ([(-2, 2_400)], 0.8 * 4_800),
+        ([(2, 3_000)], 0.8 * 4_800),  # bought above the market: only 2 ETH, whatever was reserved
+        ([(2, 1_200)], 0.8 * 2_400),  # below it: no more than the market gives for what was reserved
+        ([(-2, 1_200)], 2_400),  # sold below the market: as little as the limit pays
+        ([(2, 2_400), (-3, 2_400)], 0.8 * 5 * 2_400),  # both sides of a market: all of it lands in one asset
+        ([(2, 2_000), (-3, 3_000)], 0.8 * (3 * 2_400 + 4_000)),
+    ],
+)
+def test_either_keeps_bids_and_asks_apart(orders: list[tuple[int, int]], wanted: float) -> None:
+    placed = tuple(
+        Order(instrument="ETH/USD", quantity=Decimal(coins), limit_price=Decimal(limit)) for coins, limit in orders
+    )
+    account = Account(id="a", balances={"USD": Decimal(100_000)}, orders=placed)
+    report = assess(account, market(), made(_EITHER, values=""), withdrawable=False)
+    assert report.adjusted_equity_initial - report.equity == pytest.approx(wanted)
+
+
+def test_either_adds_each_market_after_the_others() -> None:
+    """Two markets in one coin: each is worth least when the other has landed there already."""
+    listing = market().listings["ETH/USD"]
+    again = replace(listing, symbol="ETH/USD 2")
+    snapshot = replace(market(), listings={**market().listings, again.symbol: again})
+    placed = tuple(
+        Order(instrument=symbol, quantity=Decimal(-10), limit_price=Decimal(2_400))
+        for symbol in ("ETH/USD", again.symbol)
+    )
+    account = Account(id="a", balances={"ETH": Decimal(-15), "USD": Decimal(1)}, orders=placed)
+    report = assess(account, snapshot, made(_EITHER, values=""), withdrawable=False)
+    # -15 + 20 = 5 ETH: of either market's 10, 5 are held and 5 repay what is owed; as dollars each is worth 24,000
+    each = min((5 * 0.8 + 5 * 1.2) * 2_400, 24_000.0)
+    assert report.adjusted_equity_initial - report.equity == pytest.approx(2 * each)
+
+
+def test_either_takes_the_prices_it_is_told() -> None:
+    """What is given up is priced as held, what is received as owed: less is left either way."""
+    told = _EITHER.replace("asset_worth", 'asset_price = { by = "asset", USD = 1, default = 0.9 }\nasset_worth', 1)
+    told = told.replace("asset_worth", 'liability_price = { by = "asset", USD = 1, default = 1.25 }\nasset_worth', 1)
+    for coins, wanted in ((10, 0.8 * 24_000 / 1.25), (-10, min(0.8 * 24_000, 24_000 * 0.9))):
+        order = Order(instrument="ETH/USD", quantity=Decimal(coins), limit_price=Decimal(2_400))
+        account = Account(id="a", balances={"USD": Decimal(50_000)}, orders=(order,))
+        report = assess(account, market(), made(told, values=""), withdrawable=False)
+        assert report.adjusted_equity_initial - report.equity == pytest.approx(wanted)
 
 
 # --- aggregations

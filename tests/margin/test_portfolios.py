@@ -94,7 +94,11 @@ def test_pools_by_group_and_by_position() -> None:
 def test_an_isolated_position_is_assessed_alone(spec: str) -> None:
     rulebook = rules(spec)
     cash = "USDC" if rulebook.reporting == "settlement" else rulebook.reporting
-    listing = next(one for one in in_scope(rulebook) if one.kind == "perpetual" and one.settlement_asset != "BTC")
+    listing = next(
+        (one for one in in_scope(rulebook) if one.kind == "perpetual" and one.settlement_asset != "BTC"), None
+    )
+    if listing is None:
+        pytest.skip(f"{spec} margins no perpetual")
     for base in random_accounts(spec, 20, 5):
         alone = position(listing, 2.5, 1.05 * (listing.mark_price or 0))
         collateral = {cash: Decimal(5_000)}

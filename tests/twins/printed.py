@@ -213,6 +213,7 @@ FUNCTIONS: Mapping[str, Callable[..., float]] = {
     "ramp": ramp,
     "lognormal_es_up": lambda p, m, s: math.exp(m + s * s / 2) * _NORMAL.cdf(s - _NORMAL.inv_cdf(1 - p)) / p,
     "lognormal_es_down": lambda p, m, s: math.exp(m + s * s / 2) * _NORMAL.cdf(_NORMAL.inv_cdf(p) - s) / p,
+    "lognormal_quantile": lambda p, m, s: math.exp(m + s * _NORMAL.inv_cdf(p)),
     "largest": lambda x: max(flat(x)),
     "root": root,
     "mean": lambda x: sum(x) / len(x),

@@ -13,12 +13,14 @@ import msgspec
 import numpy as np
 
 from crossmargin.analysis.explanation import FormulaNode
-from crossmargin.analysis.scan_nodes import worst_scenario_node
+from crossmargin.analysis.scan_nodes import leg_rows, worst_scenario_node
+from crossmargin.analysis.trees import Place, rows_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from crossmargin.analysis.trees import Figure, Grower, Place
+    from crossmargin.analysis.trees import Figure, Grower
+    from crossmargin.margin.kinds.pairing import Match, Matches
     from crossmargin.margin.kinds.scan import ScanDetail
     from crossmargin.margin.model import Line, MaxLoss, Pairing, Scan, WorstSide
 
@@ -27,6 +29,7 @@ _MEASURES: Final = {
     "mean": "-mean(pnl)",
     "value_at_risk": "max(0, -quantile(pnl, confidence))",
     "expected_shortfall": "max(0, -tail_mean(pnl, confidence))",
+    "row": "leg_row",
 }
 
 
@@ -46,8 +49,10 @@ def scan_node(grower: Grower, line: Line, requirement: str, row: int) -> Formula
     spec: Scan = line.spec
     detail: ScanDetail = grower.evaluation.detail(line.name, requirement)
     expression = _MEASURES[spec.measure]
-    figures: dict[str, Figure] = {"pnl": tuple(detail.pnl[place.position].tolist())}
-    children: tuple[FormulaNode, ...] = ()
+    summed = spec.measure == "row"
+    pnl = detail.pnl[place.position]
+    figures: dict[str, Figure] = {"leg_row": float(pnl.sum())} if summed else {"pnl": tuple(pnl.tolist())}
+    children: tuple[FormulaNode, ...] = leg_rows(grower, line, detail, place) if summed else ()
     unverified = False
     for name, parameter in (("confidence", spec.confidence), ("weight", spec.weight)):
         if parameter is None:
@@ -58,7 +63,8 @@ def scan_node(grower: Grower, line: Line, requirement: str, row: int) -> Formula
         unverified |= reading.unverified
     if spec.weight is not None:
         expression = f"{expression} * weight"
-    children += (worst_scenario_node(grower, line, detail, place),)
+    if not summed:
+        children += (worst_scenario_node(grower, line, detail, place),)
     return _node(grower, line, requirement, row, expression=expression, figures=figures, children=children,
                  unverified=unverified)  # fmt: skip
 
@@ -95,30 +101,67 @@ def pairing_node(grower: Grower, line: Line, requirement: str, row: int) -> Form
     place = grower.place(line, requirement, row)
     if place is None:
         return None
-    _, matches = grower.evaluation.detail(line.name, requirement)
+    matches: Matches = grower.evaluation.detail(line.name, requirement)
     spec: Pairing = line.spec
-    children = tuple(
-        _pair_node(grower, place, spec, i, [float(np.asarray(column)[place.position]) for column in match[1:]])
-        for i, match in enumerate(matches)
+    if matches.frame.level != line.level:  # buckets are matched across their pool
+        unit = int(grower.evaluation.unit_of_row(line.level)[row])
+        place = Place(matches.frame, int(np.searchsorted(matches.frame.rows, unit)), requirement, line.parameters)
+    own = grower.row_name(line.level, row) if place.frame.level != line.level else None
+    pairs = tuple(
+        _pair_node(grower, place, spec, (number, match), own)
+        for number, match in enumerate(matches.pairs)
+        if own is None or own in spec.pairs[number].of
     )
     return _node(
-        grower, line, requirement, row, expression=" + ".join(child.name for child in children),
-        figures={child.name: child.value for child in children}, children=children,
+        grower, line, requirement, row, expression=" + ".join(node.name for node in pairs) or "0",
+        figures={node.name: node.value for node in pairs},
+        children=(*pairs, *_matched_lines(grower, spec, place)),
     )  # fmt: skip
 
 
-def _pair_node(grower: Grower, place: Place, spec: Pairing, number: int, match: list[float]) -> FormulaNode:
+def _matched_lines(grower: Grower, spec: Pairing, place: Place) -> tuple[FormulaNode, ...]:
+    """Return the nodes of the lines that are matched, and of what their units stand for."""
+    found = []
+    for name in (spec.exposure, spec.worth):
+        if name in grower.rulebook.lines:
+            level = grower.rulebook.line(name).level
+            rows = rows_behind(grower.evaluation, level, place.frame.level, place.row)
+            found += [grower.line(name, place.requirement, behind) for behind in rows]
+    return tuple(node for node in found if node is not None)
+
+
+def _pair_node(grower: Grower, place: Place, spec: Pairing, match: tuple[int, Match], own: str | None) -> FormulaNode:
+    """Return one pair's node; `own` is the bucket whose part alone is shown."""
+    number, found = match
     pair = spec.pairs[number]
-    first, second, charge = match
     reading = grower.parameter(pair.rate, "rate", place)
-    matched = "when(first * second < 0, min(abs(first), abs(second) / ratio), 0)"
-    table = isinstance(reading.figure, tuple)
+    figures: dict[str, Figure] = {name: float(column[place.position]) for name, column in found.figures.items()}
+    worth = _worth(spec, None if own is None else pair.of.index(own))
+    matched = _matched(spec, same=pair.of[0] == pair.of[1])
+    charged = f"marginal(rate, {matched})" if isinstance(reading.figure, tuple) else f"{matched} * rate"
+    parts = found.parts if own is None else (found.parts[pair.of.index(own)],)
     return FormulaNode(
         name=f"pair_{number + 1}", level=place.frame.level, row=" against ".join(pair.of), kind="pair",
-        requirement=place.requirement, value=charge, unverified=reading.unverified, children=reading.children,
-        expression=f"marginal(rate, {matched})" if table else f"{matched} * rate",
-        figures={"first": first, "second": second, "ratio": pair.ratio, "rate": reading.figure},
+        requirement=place.requirement, value=float(sum(part[place.position] for part in parts)),
+        unverified=reading.unverified, children=reading.children, expression=f"{charged}{worth}",
+        figures={**figures, "ratio": pair.ratio, "rate": reading.figure},
     )  # fmt: skip
+
+
+def _matched(spec: Pairing, *, same: bool) -> str:
+    """Return the expression of a pair's matched units."""
+    if not spec.tiers:
+        return "when(first * second < 0, min(abs(first), abs(second) / ratio), 0)"
+    if same:
+        return "min(first_long, first_short)"
+    return "(min(first_long, second_short / ratio) + min(first_short, second_long / ratio))"
+
+
+def _worth(spec: Pairing, leg: int | None) -> str:
+    """Return the factor by which matched units are worth something: of both keys together, or of one."""
+    if spec.worth is None:
+        return ""
+    return {None: " * (first_worth + ratio * second_worth)", 0: " * first_worth", 1: " * ratio * second_worth"}[leg]
 
 
 def either_node(grower: Grower, line: Line, requirement: str, row: int) -> FormulaNode | None:

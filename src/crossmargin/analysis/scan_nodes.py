@@ -8,6 +8,7 @@ import numpy as np
 
 from crossmargin.analysis.explanation import FormulaNode
 from crossmargin.analysis.trees import Place, rows_behind
+from crossmargin.margin.kinds.scan import units_at_risk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,13 @@ _ORDER: Final = ("expiry", "bucket", "account")
 def worst_scenario_node(grower: Grower, line: Line, detail: ScanDetail, place: Place) -> FormulaNode:
     """Return the node of a scan row's P&L in its worst scenario, the folds and the legs below it."""
     return _Descent(grower, line, detail, int(detail.worst[place.position]), place).top()
+
+
+def leg_rows(grower: Grower, line: Line, detail: ScanDetail, place: Place) -> tuple[FormulaNode, ...]:
+    """Return what each leg adds to a row that is summed as it is: contracts times one contract's own row."""
+    descent = _Descent(grower, line, detail, 0, place)
+    legs = place.frame.legs[place.frame.row_of == place.position].tolist()
+    return tuple(descent.leg_row(leg) for leg in legs)
 
 
 class _Descent:
@@ -163,6 +171,18 @@ class _Descent:
         legs = place.frame.legs[place.frame.row_of == place.position]
         column = self.cells.valuation.shocked[self.grower.evaluation.resolved.legs.contract, self.scenario]
         return float(sum(self.contracts(leg) * self.rate(leg) * float(column[leg]) for leg in legs.tolist()))
+
+    def leg_row(self, leg: int) -> FormulaNode:
+        """Return one leg's sum over the scenarios, their weights included."""
+        row = self.cells.valuation.gain[int(self.grower.evaluation.resolved.legs.contract[leg])]
+        deltas = self.spec.exposure == "delta"
+        rate = float(units_at_risk(self.grower.evaluation, np.asarray([leg]))[0]) if deltas else self.rate(leg)
+        figures: dict[str, Figure] = {"contracts": self.contracts(leg), "per_contract": tuple((row * rate).tolist())}
+        return FormulaNode(
+            name="leg_row", level="leg", row=self.grower.row_name("leg", leg), kind="scenario",
+            requirement=self.place.requirement, expression="contracts * per_contract", figures=figures,
+            value=self.contracts(leg) * float((row * rate).sum()),
+        )  # fmt: skip
 
     def leg(self, leg: int) -> FormulaNode:
         """Return one leg's gain in this scenario, the scenario's weight included."""

@@ -25,7 +25,7 @@ from crossmargin.margin.model import (
     WorstSide,
 )
 from crossmargin.margin.reading import Reader, suggestion
-from crossmargin.margin.vocabulary import AXES, MEASURES, SHOCK_COLUMNS, TRIGGER_MEASURES
+from crossmargin.margin.vocabulary import AXES, COARSER, MEASURES, SHOCK_COLUMNS, TRIGGER_MEASURES
 
 __all__ = ["check", "line_dimension"]
 
@@ -130,11 +130,12 @@ def _kind(inference: Inference, line: Line, spec: object, scope: Scope) -> Dimen
     if isinstance(spec, Pairing):
         return _pairing(inference, spec, at, scope)
     if isinstance(spec, Either):
-        legs = replace(scope, level="leg")
-        worths = {"balance": spec.balance, "asset_worth": spec.asset_worth}
-        worths["liability_worth"] = spec.liability_worth
-        for key, worth in worths.items():
-            inference.parameter(worth, (*at, key), legs)
+        there = replace(scope, level="asset")
+        inference.expect(inference.parameter(spec.balance, (*at, "balance"), there), (*at, "balance"), MONEY)
+        for key in ("asset_worth", "liability_worth", "asset_price", "liability_price"):
+            ratio = getattr(spec, key)
+            if ratio is not None:
+                inference.expect(inference.parameter(ratio, (*at, key), there), (*at, key), RATIO)
     if isinstance(spec, WorstSide):
         lines = inference.rulebook.lines
         if spec.line not in lines:
@@ -145,16 +146,33 @@ def _kind(inference: Inference, line: Line, spec: object, scope: Scope) -> Dimen
 
 
 def _pairing(inference: Inference, spec: Pairing, at: Path, scope: Scope) -> Dimension:
-    """Matched units times their rate."""
-    if spec.exposure not in MEASURES:
-        near = suggestion(spec.exposure, MEASURES)
-        raise inference.reader.error(f"no measure {spec.exposure!r}{near}", (*at, "exposure"))
-    units = inference.unit(MEASURES[spec.exposure].dimension, at)
+    """Matched units, or what they stand for, times their rate."""
+    if spec.exposure in MEASURES:
+        units = inference.unit(MEASURES[spec.exposure].dimension, at)
+    else:
+        units = _amount_line(inference, spec.exposure, spec.between, (*at, "exposure"), scope)
+    if spec.worth is not None:
+        units = units * _amount_line(inference, spec.worth, "bucket", (*at, "worth"), scope)
+    if spec.between == "bucket":
+        scope = replace(scope, level="account")
     found = units
     for number, pair in enumerate(spec.pairs):
         path = (*at, "pairs", str(number), "rate")
         found = units * inference.parameter(pair.rate, path, scope, table=_is_table(pair.rate))
     return found
+
+
+def _amount_line(inference: Inference, name: str, between: str, at: Path, scope: Scope) -> Dimension:
+    """The dimension of a line whose rows are matched: it is no coarser than what it is matched by."""
+    lines = inference.rulebook.lines
+    if name not in lines:
+        near = suggestion(name, [*lines, *MEASURES])
+        raise inference.reader.error(f"no measure or line {name!r}{near}", at)
+    level = lines[name].level
+    if between not in {"expiry", "bucket"} or not (level == between or between in COARSER[level]):
+        message = f"`{name}` is by {level}, and what is matched is netted by {between}"
+        raise inference.reader.error(f"{message}: a line is matched by expiry or bucket, and is no coarser", at)
+    return inference.line(lines[name], at, scope.variant)
 
 
 def _is_table(parameter: Parameter) -> bool:
@@ -164,7 +182,7 @@ def _is_table(parameter: Parameter) -> bool:
 
 
 def _scan(inference: Inference, spec: Scan, at: Path, scope: Scope) -> Dimension:
-    """Losses of the legs under scenarios: money."""
+    """Losses of the legs under scenarios: money; or units of the underlying."""
     for key, parameter in (("confidence", spec.confidence), ("weight", spec.weight)):
         if parameter is not None:
             inference.expect(inference.parameter(parameter, (*at, key), scope), (*at, key), RATIO)
@@ -173,7 +191,7 @@ def _scan(inference: Inference, spec: Scan, at: Path, scope: Scope) -> Dimension
     inference.used.add(("scenarios", spec.scenarios))
     for number, block in enumerate(inference.rulebook.scenarios[spec.scenarios]):
         _block(inference, block, ("scenarios", spec.scenarios, str(number)), scope.variant)
-    return MONEY
+    return MONEY if spec.exposure == "pnl" else QUANTITY
 
 
 def _slopes(inference: Inference, table: Mapping[str, Slopes], at: Path, scope: Scope) -> None:

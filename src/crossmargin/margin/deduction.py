@@ -26,7 +26,7 @@ __all__ = ["Read", "deduce"]
 Read: TypeAlias = Callable[[Name, bool, bool], Dimension]
 """The dimension of a name; told whether it is read into a sum, and whether as a table."""
 
-_PURE: Final = frozenset({"exp", "log", "lognormal_es_up", "lognormal_es_down"})
+_PURE: Final = frozenset({"exp", "log", "lognormal_es_up", "lognormal_es_down", "lognormal_quantile"})
 _ALIKE: Final = frozenset({"min", "max", "clip", "ceil", "floor"})
 
 

@@ -31,7 +31,8 @@ Kinds: TypeAlias = Mapping[str, CustomKind]
 """Kinds from outside, by name. Only asked for a name that is none of ours: looking them up costs time."""
 
 _LINE: Final = frozenset({"level", "of", "is", "kind", "where", "reported_only", *PROVENANCE})
-_MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean")
+_MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
+_BETWEEN: Final = ("asset", "bucket", "expiry", "instrument", "quote_asset")
 
 
 def read_lines(reader: Reader, section: Literal["values", "charges"], extra: Kinds) -> dict[str, Line]:
@@ -124,9 +125,11 @@ def _scan(reader: Reader, at: Path) -> Scan:
     if scenarios not in sets:
         near = suggestion(scenarios, sets)
         raise reader.error(f"no scenario set {scenarios!r}{near}; add it to [scenarios]", (*at, "scenarios"))
+    _check_row(reader, at, measure)
     return Scan(
         scenarios=scenarios,
         measure=measure,
+        exposure=reader.choice((*at, "exposure"), ("pnl", "delta"), "pnl"),
         confidence=confidence,
         weight=optional(reader, (*at, "weight")),
         close_out=slopes(reader, (*at, "close_out")),
@@ -134,12 +137,57 @@ def _scan(reader: Reader, at: Path) -> Scan:
     )
 
 
+def _check_row(reader: Reader, at: Path, measure: str) -> None:
+    """A row is summed with its sign: nothing bends it on the way, and it is no charge."""
+    if measure != "row":
+        if reader.get((*at, "exposure")) == "delta":
+            raise reader.error('deltas are no losses: `exposure = "delta"` goes with `measure = "row"`', at)
+        return
+    if at[0] != "values":
+        raise reader.error("`row` is signed, and a charge is not: put the line in [values]", (*at, "measure"))
+    blocks = reader.tables(("scenarios", reader.text((*at, "scenarios"))))
+    if {"fold", "close_out"} & set(reader.table(at)) or any("fold" in reader.table(block) for block in blocks):
+        raise reader.error("`row` sums what is there: it takes no fold and no close_out", (*at, "measure"))
+
+
 def _pairing(reader: Reader, at: Path) -> Pairing:
     pairs = tuple(_pair(reader, path) for path in reader.tables((*at, "pairs")))
     if not pairs:
         raise reader.error('`pairs` lists what is matched: [{ of = ["A", "B"], rate = 0.1 }]', at)
-    between = reader.choice((*at, "between"), ("asset", "bucket", "expiry", "instrument", "quote_asset"))
-    return Pairing(between, reader.text((*at, "exposure"), "delta"), pairs)
+    between = reader.choice((*at, "between"), _BETWEEN)
+    worth = reader.text((*at, "worth")) if reader.get((*at, "worth")) is not None else None
+    found = Pairing(between, reader.text((*at, "exposure"), "delta"), pairs, _tiers(reader, at, between), worth)
+    _check_pairs(reader, at, found)
+    return found
+
+
+def _tiers(reader: Reader, at: Path, between: str) -> dict[str, float]:
+    """Ranges of days by name, ascending; the last one is endless."""
+    table = reader.table((*at, "tiers"))
+    if (between == "expiry") != bool(table):
+        advice = '`between = "expiry"` matches tiers, and nothing else does: tiers = { near = 35, far = "inf" }'
+        raise reader.error(advice, (*at, "between"))
+    names = [key for key in table if key not in PROVENANCE]
+    endless = ("inf", float("inf"))
+    days = [float("inf") if table[key] in endless else reader.number((*at, "tiers", key)) for key in names]
+    if days != sorted(set(days)) or (days and days[-1] != float("inf")):
+        raise reader.error('tiers ascend by their last day to expiry, and the last one is "inf"', (*at, "tiers"))
+    return dict(zip(names, days, strict=True))
+
+
+def _check_pairs(reader: Reader, at: Path, spec: Pairing) -> None:
+    """Tiers of pairs are declared, a tier meets itself one to one, and only buckets have a worth."""
+    for number, pair in enumerate(spec.pairs):
+        path = (*at, "pairs", str(number), "of")
+        for name in pair.of:
+            if spec.tiers and name not in spec.tiers:
+                raise reader.error(f"no tier {name!r}{suggestion(name, spec.tiers)}; add it to `tiers`", path)
+        if pair.of[0] == pair.of[1] and (not spec.tiers or pair.ratio != 1):
+            raise reader.error("only a tier of expiries is matched with itself, one to one", path)
+    by_bucket = spec.between == "bucket" and reader.get((*at, "level")) == "bucket"
+    if (by_bucket and spec.worth is None) or (spec.worth is not None and spec.between != "bucket"):
+        advice = '`worth` names a line by bucket, goes with `between = "bucket"`, and is needed there at bucket level'
+        raise reader.error(advice, at)
 
 
 def _pair(reader: Reader, at: Path) -> Pair:
@@ -153,7 +201,8 @@ def _pair(reader: Reader, at: Path) -> Pair:
 def _either(reader: Reader, at: Path) -> Either:
     worths = ("balance", "asset_worth", "liability_worth")
     balance, asset_worth, liability_worth = (parameter(reader, (*at, key)) for key in worths)
-    return Either(balance, asset_worth, liability_worth)
+    asset_price, liability_price = (optional(reader, (*at, f"{side}_price")) for side in ("asset", "liability"))
+    return Either(balance, asset_worth, liability_worth, asset_price, liability_price)
 
 
 def _worst_side(reader: Reader, at: Path) -> WorstSide:
@@ -168,11 +217,15 @@ def _max_loss(_reader: Reader, _at: Path) -> MaxLoss:
 _KINDS: Final[Mapping[str, tuple[Callable[[Reader, Path], Any], frozenset[str], tuple[str, ...]]]] = {
     "scan": (
         _scan,
-        frozenset({"scenarios", "measure", "confidence", "weight", "close_out", "fold"}),
+        frozenset({"scenarios", "measure", "exposure", "confidence", "weight", "close_out", "fold"}),
         ("expiry", "bucket", "account"),
     ),
     "max_loss": (_max_loss, frozenset(), ("expiry",)),
-    "pairing": (_pairing, frozenset({"between", "exposure", "pairs"}), ("bucket", "account")),
-    "either": (_either, frozenset({"balance", "asset_worth", "liability_worth"}), ("account",)),
+    "pairing": (_pairing, frozenset({"between", "exposure", "pairs", "tiers", "worth"}), ("bucket", "account")),
+    "either": (
+        _either,
+        frozenset({"balance", "asset_worth", "liability_worth", "asset_price", "liability_price"}),
+        ("account",),
+    ),
     "worst_side": (_worst_side, frozenset({"line"}), LEVELS),
 }

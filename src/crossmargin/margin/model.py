@@ -105,10 +105,14 @@ class Slopes:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The `scan` kind: P&L rows of the legs, close-out and fold on the way up, then one measure of the row."""
+    """The `scan` kind: P&L rows of the legs, close-out and fold on the way up, then one measure of the row.
+
+    `exposure` says what stands in the rows: `pnl`, or `delta`, units of the underlying at the shocked price and vol.
+    """
 
     scenarios: str
     measure: str = "worst"
+    exposure: str = "pnl"
     confidence: Parameter | None = None
     weight: Parameter | None = None
     close_out: Mapping[str, Slopes] = field(default_factory=dict)
@@ -128,12 +132,16 @@ class Pair:
 class Pairing:
     """The `pairing` kind: opposite amounts matched in listed order.
 
-    `between` names the key (asset, bucket, expiry) whose groups are matched, `exposure` the measure that is.
+    `between` names the key (asset, bucket, expiry) whose groups are matched, `exposure` the measure or line that is.
+    `tiers` name ranges of days to expiry, each with its last day, the last without end. `worth` is a line by bucket:
+    what one matched unit stands for, where the rate is a share of it.
     """
 
     between: str
     exposure: str
     pairs: tuple[Pair, ...]
+    tiers: Mapping[str, float] = field(default_factory=dict)
+    worth: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,8 @@ class Either:
     balance: Parameter
     asset_worth: Parameter
     liability_worth: Parameter
+    asset_price: Parameter | None = None
+    liability_price: Parameter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +228,9 @@ class Block:
     """One block of a scenario set: the product of its axes, or supplied rows.
 
     `spot` in fractions (times `scale`), `vol` names of shocked vols, `rate` absolute, `basis` relative at one
-    year, `time` in years, `peg` relative for pegged and wrapped assets. `supplied` names a table of returns in
-    the snapshot's calibration.
+    year, `time` in years, `peg` relative for pegged and wrapped assets. `supplied` names a table in the snapshot's
+    calibration: moves by bucket, or, where `rows` says how many, rows of figures by instrument (gains of one contract,
+    or its deltas); `take` says which of them, counted from 1.
     """
 
     spot: tuple[float, ...]
@@ -232,6 +243,8 @@ class Block:
     weight: Parameter | tuple[float, ...] | None
     fold: Mapping[str, Slopes]
     supplied: str | None = None
+    rows: int | None = None
+    take: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

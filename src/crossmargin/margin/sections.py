@@ -148,8 +148,9 @@ def scenarios(reader: Reader) -> dict[str, tuple[Block, ...]]:
 
 def _block(reader: Reader, at: Path) -> Block:
     """One block: the product of its axes."""
-    reader.closed(at, (*_AXES, "vol", "scale", "weight", "fold", "supplied"))
+    reader.closed(at, (*_AXES, "vol", "scale", "weight", "fold", "supplied", "rows", "take"))
     table = reader.table(at)
+    rows, take = _rows(reader, at)
     axes = {axis: _axis(reader, (*at, axis)) for axis in _AXES}
     if any(not -1.0 <= move <= 10.0 for move in axes["spot"]) and "scale" not in table:  # noqa: PLR2004
         raise reader.error("spot moves are fractions in [-1, 10], as 0.15 for 15 %", (*at, "spot"))
@@ -165,7 +166,27 @@ def _block(reader: Reader, at: Path) -> Block:
         weight=_weight(reader, (*at, "weight")),
         fold=slopes(reader, (*at, "fold")),
         supplied=reader.text((*at, "supplied")) if "supplied" in table else None,
+        rows=rows,
+        take=take,
     )
+
+
+def _rows(reader: Reader, at: Path) -> tuple[int | None, tuple[int, ...]]:
+    """How many rows are supplied by instrument (None: moves by bucket), and which of them count."""
+    table = reader.table(at)
+    if "rows" not in table:
+        if "take" in table:
+            raise reader.error("`take` chooses among rows that are supplied by instrument: say `rows`", (*at, "take"))
+        return None, ()
+    besides = [key for key in table if key in {*_AXES, "vol", "scale"}]
+    if "supplied" not in table or besides:
+        advice = "`rows` goes with `supplied` and without axes: the rows are what contracts gain, whatever moved them"
+        raise reader.error(advice, (*at, "rows"))
+    rows = reader.number((*at, "rows"))
+    take = _axis(reader, (*at, "take")) if "take" in table else ()
+    if rows < 1 or any(row % 1 or not 1 <= row <= rows for row in (rows, *take)):
+        raise reader.error("`rows` is a whole number above 0, and `take` lists some of 1 to `rows`", (*at, "rows"))
+    return int(rows), tuple(int(row) for row in take)
 
 
 def _axis(reader: Reader, at: Path) -> tuple[float, ...]:

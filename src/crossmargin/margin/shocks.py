@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,20 @@ from crossmargin.margin.expression import Name, evaluate
 from crossmargin.margin.functions import TierColumn
 from crossmargin.margin.model import Block, Constant, Keyed, Tiers, Variants
 from crossmargin.margin.tables import contract_keys, entry_codes, keyed_value
-from crossmargin.scenarios import OPTION, Axes, Shifts, Valuation, axes_product, concatenate_axes, revalue
+from crossmargin.scenarios import (
+    OPTION,
+    Axes,
+    Shifts,
+    Valuation,
+    axes_product,
+    concatenate_axes,
+    revalue,
+    shifted_deltas,
+)
 from crossmargin.scenarios.axes import scenario_name
 from crossmargin.units import DAYS_PER_YEAR
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
 
     from crossmargin.margin.model import Parameter, Rulebook
@@ -26,13 +34,17 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
 
 _SAME = "same"
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """A scenario set on contracts: names [scenarios], `valuation` rows already weighted, where each block stands."""
+    """A scenario set on contracts: names [scenarios], `valuation` rows already weighted, where each block stands.
+
+    `lacking` [contracts] marks those for which rows should be supplied and are not; None where nothing is.
+    """
 
     names: tuple[str, ...]
     axes: Axes
@@ -41,10 +53,14 @@ class Cells:
     valuation: Valuation
     today: Floats
     blocks: tuple[tuple[slice, Block], ...]
+    lacking: Flags | None = None
 
 
-def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str) -> Cells:
-    """Return the gains [contracts, scenarios] of a scenario set, in settlement or snapshot reporting asset."""
+def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str, *, deltas: bool = False) -> Cells:
+    """Return the gains [contracts, scenarios] of a scenario set, in settlement or snapshot reporting asset.
+
+    With `deltas`, deltas in units of the underlying stand in their place.
+    """
     blocks = rulebook.scenarios[name]
     reader = _ContractNames(resolved, rulebook)
     axes, slices, spots, weights = [], [], [], []
@@ -53,7 +69,8 @@ def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str) -> Cells:
         part = _supplied(block, resolved) or axes_product(
             block.spot, block.vol, block.rate, block.basis, block.time, block.peg
         )
-        spot = _supplied_moves(block, resolved) if block.supplied else part.spot[None, :] * reader.scale(block, part)
+        moved = block.supplied is not None and block.rows is None
+        spot = _supplied_moves(block, resolved) if moved else part.spot[None, :] * reader.scale(block, part)
         axes.append(part)
         spots.append(np.broadcast_to(spot, (len(resolved.contracts), len(part))))
         weights.append(np.broadcast_to(reader.weight(block, part, spot), (len(resolved.contracts), len(part))))
@@ -62,15 +79,74 @@ def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str) -> Cells:
     joined = concatenate_axes(axes)
     spot, weight = np.concatenate(spots, axis=1), np.concatenate(weights, axis=1)
     shifts = Shifts(spot, joined.rate, joined.basis, joined.time, joined.peg, *reader.vols(joined))
-    plain = revalue(resolved.contracts, shifts, in_settlement=resolved.in_settlement, discount=rulebook.discount)
+    if deltas:
+        found = shifted_deltas(resolved.contracts, shifts, in_settlement=resolved.in_settlement)
+        plain = Valuation(found, np.zeros_like(found), np.zeros(found.shape[0]))
+    else:
+        plain = revalue(resolved.contracts, shifts, in_settlement=resolved.in_settlement, discount=rulebook.discount)
+    plain, lacking = _with_rows(resolved, plain, slices, deltas=deltas)
     weighted = Valuation(plain.gain * weight, plain.shocked * weight, plain.today)
-    return Cells(_scenario_names(joined, spot), joined, spot, weight, weighted, plain.today, tuple(slices))
+    names = _scenario_names(joined, spot, slices)
+    return Cells(names, joined, spot, weight, weighted, plain.today, tuple(slices), lacking)
 
 
-def _scenario_names(axes: Axes, spot: Floats) -> tuple[str, ...]:
+def _with_rows(
+    resolved: Resolved, plain: Valuation, slices: list[tuple[slice, Block]], *, deltas: bool
+) -> tuple[Valuation, Flags | None]:
+    """Return the valuation with supplied rows in their places, and which contracts have none (theirs are 0)."""
+    lacking: Flags | None = None
+    gain, shocked = plain.gain, plain.shocked
+    for where, block in slices:
+        if block.rows is None:
+            continue
+        rows = _supplied_rows(block, resolved)
+        missing: Flags = np.asarray(np.isnan(rows).any(axis=1))
+        lacking = missing if lacking is None else np.asarray(lacking | missing)
+        money = 1.0 if deltas or resolved.in_settlement else resolved.contracts.settle_rate[:, None]
+        gain, shocked = gain.copy(), shocked.copy()
+        gain[:, where], shocked[:, where] = np.where(missing[:, None], 0.0, rows * money), 0.0
+    return Valuation(gain, shocked, plain.today), lacking
+
+
+def _supplied_rows(block: Block, resolved: Resolved) -> Floats:
+    """Return the rows [contracts, taken] of a calibration table by instrument; NaN where it has none."""
+    table = resolved.calibration.get(block.supplied or "")
+    if not isinstance(table, Mapping):
+        message = f"the rulebook reads rows by instrument {block.supplied!r}; add them to snapshot.calibration"
+        raise InputError(FailureReason.MISSING_CALIBRATION, message)
+    take = np.asarray(block.take or range(1, (block.rows or 0) + 1), dtype=np.int64) - 1
+    out = np.full((len(resolved.contracts), take.shape[0]), np.nan)
+    for contract, symbol in enumerate(resolved.contracts.symbol.tolist()):
+        row = table.get(resolved.names.symbols[symbol])
+        if row is not None:
+            out[contract] = _figures(row, block, resolved.names.symbols[symbol])[take]
+    return out
+
+
+def _figures(row: object, block: Block, symbol: str) -> Floats:
+    try:
+        found = np.asarray(row, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = np.asarray(np.nan)
+    if found.shape != (block.rows,) or not np.isfinite(found).all():
+        message = f"calibration {block.supplied!r} of {symbol} is not a list of {block.rows} numbers"
+        raise InputError(FailureReason.MISSING_CALIBRATION, message)
+    return found
+
+
+def _scenario_names(axes: Axes, spot: Floats, slices: list[tuple[slice, Block]]) -> tuple[str, ...]:
     """Return readable names; a move that differs between contracts (a table by bucket) is named by its share."""
     out = []
+    supplied = {
+        where.start + place: f"{block.supplied} {row}"
+        for where, block in slices
+        if block.rows is not None
+        for place, row in enumerate(block.take or range(1, block.rows + 1))
+    }
     for s in range(len(axes)):
+        if s in supplied:
+            out.append(supplied[s])
+            continue
         moves = spot[:, s]
         same = moves.size == 0 or bool(np.all(moves == moves[0]))
         move = (float(moves[0]) if moves.size else float(axes.spot[s])) if same else None
@@ -82,6 +158,9 @@ def _scenario_names(axes: Axes, spot: Floats) -> tuple[str, ...]:
 def _supplied(block: Block, resolved: Resolved) -> Axes | None:
     if block.supplied is None:
         return None
+    if block.rows is not None:
+        count = len(block.take) or block.rows
+        return Axes(np.zeros(count), (_SAME,) * count, *(np.zeros(count) for _ in range(4)))
     count = next(iter(_returns(block, resolved).values())).shape[0]
     zeros = np.zeros(count)
     return Axes(np.arange(count, dtype=np.float64), (_SAME,) * count, zeros, zeros, zeros, zeros)
@@ -92,11 +171,23 @@ def _returns(block: Block, resolved: Resolved) -> dict[str, Floats]:
     if not isinstance(table, dict) or not table:
         message = f"the rulebook reads supplied moves {block.supplied!r}; add them to snapshot.calibration"
         raise InputError(FailureReason.MISSING_CALIBRATION, message)
-    rows = {bucket: np.asarray(moves, dtype=np.float64) for bucket, moves in table.items()}
+    rows = {bucket: _moves(moves, block, bucket) for bucket, moves in table.items()}
     if len({row.shape[0] for row in rows.values()}) != 1:
         message = f"the moves of calibration {block.supplied!r} differ in length between buckets"
         raise InputError(FailureReason.MISSING_CALIBRATION, message)
     return rows
+
+
+def _moves(moves: object, block: Block, bucket: str) -> Floats:
+    """Return supplied moves as numbers; no price falls to 0 or below."""
+    try:
+        found = np.asarray(moves, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        found = np.asarray(np.nan)
+    if found.ndim != 1 or not found.size or not (np.isfinite(found) & (found > -1.0)).all():
+        message = f"calibration {block.supplied!r} of {bucket} is not a list of moves, each a number above -1"
+        raise InputError(FailureReason.MISSING_CALIBRATION, message)
+    return found
 
 
 def _supplied_moves(block: Block, resolved: Resolved) -> Floats:
@@ -106,7 +197,8 @@ def _supplied_moves(block: Block, resolved: Resolved) -> Floats:
         message = f"calibration {block.supplied!r} has no moves of {', '.join(missing)}"
         raise InputError(FailureReason.MISSING_CALIBRATION, message)
     count = next(iter(rows.values())).shape[0]
-    return np.stack([rows.get(resolved.names.buckets[b], np.zeros(count)) for b in resolved.contracts.bucket.tolist()])
+    found = [rows.get(resolved.names.buckets[b], np.zeros(count)) for b in resolved.contracts.bucket.tolist()]
+    return np.asarray(found).reshape(len(found), count)
 
 
 class _ContractNames:

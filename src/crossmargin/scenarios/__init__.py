@@ -2,7 +2,7 @@
 
 from crossmargin.scenarios.axes import Axes, axes_product, concatenate_axes
 from crossmargin.scenarios.contracts import ASSET, FUTURE, OPTION, PERPETUAL, SPOT, Contracts
-from crossmargin.scenarios.revalue import Shifts, Valuation, model_value, revalue
+from crossmargin.scenarios.revalue import Shifts, Valuation, model_value, revalue, shifted_deltas
 
 __all__ = [
     "ASSET",
@@ -18,4 +18,5 @@ __all__ = [
     "concatenate_axes",
     "model_value",
     "revalue",
+    "shifted_deltas",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossmargin.pricing.black76 import price as black76
+from crossmargin.pricing.greeks import greeks
 from crossmargin.scenarios.contracts import ASSET, FUTURE, OPTION, SPOT, Contracts
 
 if TYPE_CHECKING:
@@ -79,6 +80,25 @@ def revalue(contracts: Contracts, shifts: Shifts, *, in_settlement: bool, discou
     return Valuation(gain * coin_move * rate + shocked - today[:, None] + held, shocked, today)
 
 
+def shifted_deltas(contracts: Contracts, shifts: Shifts, *, in_settlement: bool) -> Floats:
+    """Return the delta of one contract under each scenario, units of the underlying [contracts, scenarios].
+
+    By the shocked forward and undiscounted, as the measure `delta` is today; where the settlement asset is the money,
+    an inverse option's is premium-adjusted. What is no option keeps its delta wherever the price goes.
+    """
+    c = contracts
+    units = c.units_per_contract * np.where(c.kind == ASSET, c.mark / c.root_rate, 1.0)
+    out = np.repeat(np.asarray(units)[:, None], shifts.vol_of.shape[0], axis=1)
+    o = np.flatnonzero(c.kind == OPTION)
+    if o.size:
+        spot = np.broadcast_to(1.0 + shifts.spot, out.shape)[o]
+        forward, vol, left = _shocked_terms(c, o, spot, shifts)
+        found = greeks(forward, c.strike[o, None], vol, left, c.call[o, None])
+        premium = np.where(c.inverse[o, None] & in_settlement, found.value / forward, 0.0)
+        out[o] = c.multiplier[o, None] * (found.delta - premium)
+    return out
+
+
 def model_value(contracts: Contracts, options: Ints, *, discount: bool) -> Floats:
     """Return the model value of one contract of each option today, settlement asset, [options]."""
     c, o = contracts, options
@@ -88,16 +108,20 @@ def model_value(contracts: Contracts, options: Ints, *, discount: bool) -> Float
 
 
 def _shocked_options(c: Contracts, o: Ints, spot: Floats, shifts: Shifts, *, discount: bool) -> Floats:
-    years = c.years[o, None]
-    basis = 1.0 + _rows(shifts.basis, o) * years
-    fixed = c.fixed_forward[o, None]  # the part of the settlement average that is already known does not move
-    forward = (c.forward[o, None] - fixed) * spot * basis + fixed
-    left = np.maximum(years - shifts.time, 0.0)
-    vol = shifts.vols[:, shifts.vol_of]
+    forward, vol, left = _shocked_terms(c, o, spot, shifts)
     rate = np.maximum(c.rate[o, None] + _rows(shifts.rate, o), 0.0)
     factor = np.exp(-rate * left) if discount else np.ones(())
     value = black76(forward, c.strike[o, None], vol, left, c.call[o, None], factor)
     return np.asarray(c.multiplier[o, None] * value / np.where(c.inverse[o, None], forward, 1.0))
+
+
+def _shocked_terms(c: Contracts, o: Ints, spot: Floats, shifts: Shifts) -> tuple[Floats, Floats, Floats]:
+    """Return the forwards, vols and years that options are valued at, [options, scenarios]."""
+    years = c.years[o, None]
+    basis = 1.0 + _rows(shifts.basis, o) * years
+    fixed = c.fixed_forward[o, None]  # the part of the settlement average that is already known does not move
+    forward = (c.forward[o, None] - fixed) * spot * basis + fixed
+    return np.asarray(forward), shifts.vols[:, shifts.vol_of], np.asarray(np.maximum(years - shifts.time, 0.0))
 
 
 def _linear_gain(c: Contracts, spot: Floats, shifts: Shifts) -> Floats:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 class Kind(NamedTuple):
     """`compute(evaluation, line, requirement, key)` returns the line [rows of its level] and keeps its detail.
 
-    `parameters(rulebook, line)` lists everything in the line that might vary between requirements.
+    `parameters(rulebook, line)` lists everything in the line that might vary between requirements. `exact` kinds
+    compute with nothing but what they are given, so they run on exact numbers too.
     """
 
     compute: Callable[[Evaluation, Line, str, tuple[str, str]], Any]
     parameters: Callable[[Rulebook, Line], Iterable[Parameter]]
+    exact: bool = False

@@ -1,4 +1,4 @@
-"""From a row of P&L to one number: worst, expected shortfall, value at risk, mean.
+"""From a row of P&L to one number: worst, expected shortfall, value at risk, mean, or the row's own sum.
 
 Each returns the loss and the scenarios' shares in it: loss = -sum(share * pnl), so attribution needs no second rule.
 """
@@ -24,6 +24,8 @@ _ROUNDING = 1e-9  # 0.975 of 1,000 scenarios is 975, whatever the last bit says
 def loss_of_rows(pnl: Floats, measure: str, confidence: float | None) -> tuple[Floats, Ints]:
     """Return the loss [rows] (>= 0 but for `mean`) and the worst scenario [rows] of P&L rows [rows, scenarios].
 
+    `row` is the sum of the row as it is, with its sign: a gain is positive.
+
     Expected shortfall is the mean over the worst (1 - confidence) share of scenarios, the last one counted in part;
     value at risk the smallest loss that at least `confidence` of the scenarios do not exceed.
     """
@@ -32,6 +34,8 @@ def loss_of_rows(pnl: Floats, measure: str, confidence: float | None) -> tuple[F
         return np.maximum(0.0, -pnl[np.arange(pnl.shape[0]), worst]), worst
     if measure == "mean":
         return -pnl.mean(axis=1), worst
+    if measure == "row":
+        return pnl.sum(axis=1), worst
     if confidence is None:
         message = f"measure {measure} needs a confidence"
         raise InputError(FailureReason.INVALID_RULEBOOK, message)
@@ -63,6 +67,8 @@ def scenario_shares(pnl: Floats, measure: str, confidence: float | None, loss: F
     shares: Floats = np.zeros_like(pnl)
     if measure == "mean":
         return np.full_like(pnl, 1.0 / scenarios)
+    if measure == "row":
+        return np.full_like(pnl, -1.0)
     order = np.argsort(pnl, axis=1, kind="stable")
     if measure == "expected_shortfall" and confidence is not None:
         weights = tail_shares(scenarios, confidence)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossmargin.errors import FailureReason
 from crossmargin.kernels import group_rows
 from crossmargin.margin.kinds.kind import Kind
 from crossmargin.margin.kinds.measures_of_row import loss_of_rows, scenario_shares
 from crossmargin.margin.shocks import Cells, scenario_cells
 from crossmargin.margin.tape import Traced, as_column, plain, scatter, take
+from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,9 +60,11 @@ class _Stage:
 
 def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[str, str]) -> Any:  # noqa: ANN401 - plain or traced
     spec: Scan = line.spec
-    cells = _cells(evaluation, spec.scenarios)
+    cells = _cells(evaluation, spec)
     frame = evaluation.frame(line.level, line.of, charged=line.section == "charges")
-    scale = take(evaluation.quantity, frame.legs) * _rate(evaluation, frame)
+    _refuse_lacking(evaluation, spec, cells, frame)
+    per_contract = _rate(evaluation, frame) if spec.exposure == "pnl" else units_at_risk(evaluation, frame.legs)
+    scale = take(evaluation.quantity, frame.legs) * per_contract
     climb = _Climb(evaluation, line, requirement, cells, traced=isinstance(scale, Traced))
     pnl = climb.rows(plain(scale), frame)
     confidence = _number(evaluation, spec.confidence, frame, requirement, line)
@@ -77,12 +81,25 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     return scatter(result, frame.rows, evaluation.row_count(line.level))
 
 
-def _cells(evaluation: Evaluation, name: str) -> Cells:
-    key = ("cells", name)
+def _cells(evaluation: Evaluation, spec: Scan) -> Cells:
+    key = ("cells", spec.scenarios, spec.exposure)
     if key not in evaluation.shared:
-        evaluation.shared[key] = scenario_cells(evaluation.resolved, evaluation.rulebook, name)
+        evaluation.shared[key] = scenario_cells(
+            evaluation.resolved, evaluation.rulebook, spec.scenarios, deltas=spec.exposure == "delta"
+        )
     cells: Cells = evaluation.shared[key]
     return cells
+
+
+def _refuse_lacking(evaluation: Evaluation, spec: Scan, cells: Cells, frame: Frame) -> None:
+    """Refuse accounts that hold a contract without a supplied row."""
+    if cells.lacking is None:
+        return
+    resolved = evaluation.resolved
+    for leg in frame.legs[cells.lacking[resolved.legs.contract[frame.legs]]].tolist():
+        symbol = resolved.names.symbols[int(resolved.contracts.symbol[resolved.legs.contract[leg]])]
+        message = f"no row is supplied for {symbol}, which scenario set {spec.scenarios!r} needs; add it to calibration"
+        evaluation.fail(resolved.legs.unit[leg : leg + 1], FailureReason.MISSING_CALIBRATION, message)
 
 
 def _rate(evaluation: Evaluation, frame: Frame) -> Floats:
@@ -90,6 +107,13 @@ def _rate(evaluation: Evaluation, frame: Frame) -> Floats:
     if evaluation.resolved.in_settlement:
         return np.asarray(evaluation.measures["settle_rate"][frame.legs])
     return 1.0 / np.asarray(evaluation.measures["numeraire"])[frame.legs]
+
+
+def units_at_risk(evaluation: Evaluation, legs: Ints) -> Floats:
+    """Return 1 for each of the legs, but 0 for balances in the pool's reporting asset: it bears no risk in itself."""
+    measures = evaluation.measures
+    own = measures.of_contract("settle_asset") == measures.of_unit(evaluation.resolved.units.reporting)
+    return np.where((measures.of_contract("kind") == ASSET) & own, 0.0, 1.0)[legs]
 
 
 def _number(
