@@ -131,7 +131,9 @@ def pose_liquidation(document: Fields, index: int, rulebooks: Rulebooks) -> Case
     listing = _listing(given)
     party = Account(id="party", positions=held(listing, decimal_at(given, "position")))
     snapshot = snapshot_of([listing], ASSET)
-    figures = figures_of(case, {"liquidation_price": _closed_at(listing.symbol, given.number("mark_price"))}, FULL_PRECISION)
+    figures = figures_of(
+        case, {"liquidation_price": _closed_at(listing.symbol, given.number("mark_price"))}, FULL_PRECISION
+    )
     bare = make_case(document, index, Posed(party, snapshot), changes, rulebooks, figures)
     return replace(bare, account=_backed(bare, given))
 
