@@ -140,11 +140,12 @@ def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
     np.fmin.at(leverage, row, held.leverage)
     bids, asks = np.maximum(held.fill, 0.0), np.minimum(held.fill, 0.0)
     # an order's cost is stated as a position's: quantity x price, for inverse margined contracts quantity / price
-    priced = np.where(
-        c.inverse[held.contract] & (c.kind[held.contract] != OPTION), 1.0 / held.fill_price, held.fill_price
-    )
+    inverse = c.inverse[held.contract] & (c.kind[held.contract] != OPTION)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # who reads one refuses
+        priced = np.where(inverse, 1.0 / held.fill_price, held.fill_price)
+        ordered = (bids * priced, asks * priced)
     orders = (held.fill != 0).astype(np.float64)
-    summed = (held.quantity, held.cost, held.accrued, bids, asks, bids * priced, asks * priced, orders)
+    summed = (held.quantity, held.cost, held.accrued, bids, asks, *ordered, orders)
     unit, contract = unit[first], held.contract[first]
     # contracts in the order of (expiry, strike, contract) once, so that legs sort by small integers
     place = np.empty(len(c), dtype=np.int64)
