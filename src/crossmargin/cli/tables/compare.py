@@ -1,4 +1,4 @@
-"""Rulebooks side by side; computed beside reported."""
+"""Rulebooks side by side."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from crossmargin.analysis.drivers import shifts
-from crossmargin.cli import numbers
 from crossmargin.cli.tables import parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from crossmargin.analysis.compare import ComparisonRow
-    from crossmargin.analysis.reconcile import ReconciliationRow
-    from crossmargin.margin.report import MarginReport
 
 _SHOWN_SHIFTS = 3
 _NOTABLE = 0.5  # of the reporting asset: less is not told
@@ -81,28 +78,3 @@ def _name(row: ComparisonRow, names: Counter[str]) -> Text:
 def _whole(value: float | None) -> Text:
     """Return an amount without decimals: five figures of one account side by side."""
     return Text("-") if value is None else Text(f"{value + 0.0:,.0f}", style="red" if value < 0 else "")
-
-
-def reconciliation_table(computed: MarginReport, rows: Sequence[ReconciliationRow]) -> parts.Sheet:
-    """Return one row per figure: reported, computed, the difference, and what has its amount."""
-    asset = computed.reporting_asset
-    title = f"{computed.account}  {computed.rulebook.name} {computed.rulebook.effective_from}  reported and computed"
-    note = None if rows else "the account holds no reported figures (its `reported` block)"
-    columns = ("reported", "computed", "residual")
-    made = parts.table(f"{title}, {asset}", ("figure",), columns, note=note)
-    made.add_column("perhaps")
-    asset_of = {pool.pool: pool.reporting_asset for pool in computed.pools}
-    for row in rows:
-        unit = asset_of.get(row.pool, asset) if row.pool else asset
-        place = " ".join(word for word in (row.pool, row.instrument) if word)
-        name = Text(row.name.replace("_", " ")).append(f"  {place}" if place else "", style="dim")
-        figures = (row.reported, row.computed, row.residual)
-        cells = (_figure(value, unit, is_ratio="ratio" in row.name) for value in figures)
-        made.add_row(name, *cells, Text("; ".join(row.suggestions), style="dim"))
-    return made
-
-
-def _figure(value: float | None, asset: str, *, is_ratio: bool) -> Text:
-    if value is None:
-        return Text("-", style="dim")
-    return Text(numbers.ratio(value)) if is_ratio else parts.money(value, asset)
