@@ -120,12 +120,6 @@ def test_in_hedge_mode_a_trade_closes_the_other_side_first() -> None:
     assert one.balances == {"USDC": 1_000}
 
 
-def test_isolated_positions_are_left_alone() -> None:
-    apart = held(LINEAR.symbol, 2, 60_000, margin_mode=MarginMode.ISOLATED, isolated_collateral={"USDC": d(9_000)})
-    one = after(desk(apart, USDC=1), (LINEAR.symbol, d(-1), d(61_000)))
-    assert one.positions == (apart, held(LINEAR.symbol, -1, 61_000))
-
-
 @pytest.mark.parametrize(
     ("leg", "reason"),
     [
@@ -239,10 +233,15 @@ def test_what_is_remembered_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     assert ready.what_if(LINEAR.symbol, 1.0) == first
 
 
-def test_an_account_of_isolated_positions_is_not_prepared() -> None:
+def test_what_trades_into_isolated_positions_is_not_prepared() -> None:
     account = replace(desk(USDC=1), margin_mode=MarginMode.ISOLATED)
     with pytest.raises(InputError, match="use what_if"):
         prepare(account, MARKET, rules(REFERENCE))
+    apart = held(LINEAR.symbol, 2, 60_000, margin_mode=MarginMode.ISOLATED, isolated_collateral={"USDC": d(9_000)})
+    ready = prepare(desk(apart, USDC=50_000), MARKET, rules(REFERENCE), [CALL.symbol])
+    assert ready.what_if(CALL.symbol, 1.0).initial_margin > 0
+    with pytest.raises(InputError, match="use what_if"):
+        ready.what_if(LINEAR.symbol, -1.0)
 
 
 def asked(shock: Shock, account: Account | None = None) -> WhatIf:

@@ -12,7 +12,7 @@ import numpy as np
 
 from crossmargin.account import Account, Book
 from crossmargin.account.book import check_account
-from crossmargin.analysis.trades import Changes, Leg, Shock, changed_account
+from crossmargin.analysis.trades import Changes, Leg, Shock, changed_account, trade_all
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.margin.assess import BookReport, assess_resolved
 from crossmargin.margin.model import Rulebook
@@ -67,7 +67,9 @@ def what_if(
 ) -> WhatIf:
     """Return one account before and after trades, orders, deposits and a shock, in that order.
 
-    After the changes the figures are those of an account that really holds these positions and balances.
+    After the changes the figures are those of an account that really holds these positions and balances. Which position
+    a trade lands on: see :func:`~crossmargin.analysis.trades.changed_account`. An isolated position that opens without
+    collateral is named in `after.warnings`.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ def what_if(
     """
     check_account(account)
     _check_names(changes.shock, snapshot)
-    after, fees = changed_account(account, snapshot, changes)
+    after, fees, unbacked = trade_all(account, snapshot, changes)
     single = (Changes(add=(leg,), fee_rate=changes.fee_rate) for leg in changes.add)
     candidates = [changed_account(account, snapshot, one)[0] for one in single]
     names = [msgspec.structs.replace(one, id=f"{i}") for i, one in enumerate((account, after, *candidates))]
@@ -92,7 +94,12 @@ def what_if(
     book = assess_resolved(resolved, rulebook)
     old = book.report(0, withdrawable=withdrawable)
     new = _shocked(book, snapshot, changes.shock).report(1, withdrawable=withdrawable)
+    new = msgspec.structs.replace(new, warnings=(*new.warnings, *map(_unbacked, unbacked)))
     return _compared(old, new, fees, _marginal(book, changes.add))
+
+
+def _unbacked(instrument: str) -> str:
+    return f"{instrument} opens as an isolated position, and a trade moves no collateral to it: give it some of its own"
 
 
 def _check_names(shock: Shock, snapshot: Snapshot) -> None:

@@ -70,7 +70,7 @@ def _reasons(row: ReconciliationRow) -> Iterator[str]:
     """Yield what carries the residual, what is left of it, and what has that amount."""
     carried = list(row.by_line.items())
     for label, amount in carried[:_SHOWN_LINES]:
-        yield f"{label} {amount:+,.6g}"
+        yield f"from {label} {amount:+,.6g}"
     if len(carried) > _SHOWN_LINES:
         yield f"{len(carried) - _SHOWN_LINES} more {sum(amount for _, amount in carried[_SHOWN_LINES:]):+,.6g}"
     if row.unexplained is not None and not _is_rounding(row, row.unexplained):
@@ -92,7 +92,7 @@ def _scenarios(rows: Sequence[ReconciliationRow]) -> Iterator[ReconciliationRow]
         differ = [row for row in found if row.residual is not None and not _is_rounding(row, row.residual)]
         lacking = len(found) - len(agree) - len(differ)
         told = [f"{len(agree)} of {len(found)} scenarios agree"]
-        told += [f"{lacking} are not among the rulebook's"] if lacking else []
+        told += [f"{lacking} not among the rulebook's"] if lacking else []
         blank = replace(found[0], scenario="", reported=None, computed=None, residual=None, by_line={})
         yield replace(blank, suggestions=(", ".join(told),))
         differ.sort(key=lambda row: -abs(row.residual or 0.0))
