@@ -30,7 +30,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*words: str) -> Result:
-    done = CliRunner().invoke(main, ["reconcile", "desk-accounts.json", "desk-snapshot.json", *words])
+    done = CliRunner(env={"COLUMNS": "140"}).invoke(
+        main, ["reconcile", "desk-accounts.json", "desk-snapshot.json", *words]
+    )
     assert "Traceback" not in done.output
     return done
 

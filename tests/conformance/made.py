@@ -158,7 +158,8 @@ def simulate() -> dict[str, Any]:
     index, net, moves = 50_000.0, 370.0, (-0.2, -0.1, 0.0, 0.1, 0.2)
     gains = [net * (1 - 1 / (1 + move)) for move in moves]
     aggregated = [min(0.3 * gain, 250_000 / index) if gain > 0 else gain for gain in gains]
-    wide = net * (1 - 1 / 0.34) * min(1.0, 0.2 / 0.66) * 0.9 + 1000 / index
+    # the fraction of the loss in USD, converted at the edge of the range: -66 % counts as -20 %, times the factor
+    wide = net * (-0.66) * (0.2 / 0.66) * 1.2 / (1 - 0.2) + 1000 / index
     worst = max(-min(aggregated), -wide)
     roll = (400.0 + 30.0) * 0.02
     # 370 coins are 18.5 million, of which 8.5 lie above the threshold: 170 coins
@@ -173,7 +174,7 @@ def simulate() -> dict[str, Any]:
             "min_vol_up": 0.5,
             "short_vega_pow": 0.3,
             "long_vega_pow": 0.13,
-            "ext_factor": 0.9,
+            "ext_factor": 1.2,
             "max_delta_shock": 0.05,
             "delta_liq_thr": 10_000_000,
             "m_inc": 0.0001,

@@ -518,3 +518,10 @@ def test_min_and_max_keep_what_is_undefined() -> None:
             assert np.isnan(EXACT_FUNCTIONS[name](*parts).value)
     assert EXACT_FUNCTIONS["clip"](exact(5), exact(1), exact(3)).value == 3
     assert isinstance(EXACT_FUNCTIONS["max"](exact(1), exact(inf)), Exact)
+
+
+def test_an_option_without_an_entry_price_is_refused_without_a_warning() -> None:
+    call = next(one for one in market().listings.values() if one.kind == "option" and one.settlement_asset == "USDC")
+    account = Account(id="a", positions=(Position(instrument=call.symbol, quantity=Decimal(1)),))
+    with pytest.raises(InputError, match="assess it without"):
+        assess_exact(account, market(), rules("reference@2020-01-01"))

@@ -48,13 +48,13 @@ class Moves:
     funding: float = 0.0
 
 
-def parse_trade(text: str) -> Trade:
+def parse_trade(text: str, option: str = "--add") -> Trade:
     """Return the trade that ``SYMBOL:QUANTITY[@PRICE]`` says."""
     found = _ADD.fullmatch(text.strip())
     if found is None:
-        _wrong("--add", text, ADD_FORM)
+        _wrong(option, text, ADD_FORM)
     price = found["price"]
-    return _checked("--add", text, found["name"], found["quantity"], price, ADD_FORM)
+    return _checked(option, text, found["name"], found["quantity"], price, ADD_FORM)
 
 
 def parse_order(text: str) -> Trade:

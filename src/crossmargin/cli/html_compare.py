@@ -25,9 +25,13 @@ def html_compare(account: str, as_of: datetime, rows: Sequence[ComparisonRow]) -
     good = [row for row in rows if row.failure is None]
     parts = []
     if good:
-        text = "Each part is what one position or balance ties up; parts left of zero relieve."
+        text = (
+            "Each part is what one position or balance ties up as held; parts left of zero relieve. The sum stands at "
+            "the right; required capital, below, is counted in cash and may differ from it."
+        )
         parts.append(section("Capital tied up", text, bars_picture("bars", good)))
-        parts.append(section("Figures", "Coverage ratios of different rulebooks do not compare.", _figures(good)))
+        text = "Compare required capital, nothing else. Below and above: the nearest prices of liquidation."
+        parts.append(section("Figures", text, _figures(good)))
         text = f"Against {good[0].rulebook.name}, which requires least: the positions that differ most."
         parts.append(section("What drives each difference", text, _shifts(good)))
     if len(good) < len(rows):

@@ -102,9 +102,9 @@ def assess_exact(
     known = resolve(Book.from_accounts([account]), snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     _raise(known.failures)
     book = Book.from_accounts([account], exact)
-    read = resolve(book, _exact_snapshot(account, snapshot), rulebook, max_quote_age_seconds=max_quote_age_seconds)
-    evaluation = Evaluation(_exact_resolved(read, snapshot), rulebook, functions=EXACT_FUNCTIONS)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # numpy warns of comparisons with a missing entry price
+        read = resolve(book, _exact_snapshot(account, snapshot), rulebook, max_quote_age_seconds=max_quote_age_seconds)
+        evaluation = Evaluation(_exact_resolved(read, snapshot), rulebook, functions=EXACT_FUNCTIONS)
         return ExactReport(account.id, f"{rulebook.name}@{rulebook.effective_from}", _pools(evaluation, known))
 
 

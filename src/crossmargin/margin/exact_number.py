@@ -30,7 +30,8 @@ _LARGEST_POWER: Final = 1_000  # beyond it the digits of a power would fill the 
 
 def refuse_inexact(what: str) -> NoReturn:
     """Refuse what has no exact result."""
-    message = f"{what} has no exact result; exact mode computes with + - * /, whole powers, comparisons and rounding"
+    does = "+ - * /, whole powers, comparisons and rounding"
+    message = f"{what} has no exact result; exact mode computes with {does}: assess it without"
     raise InputError(FailureReason.UNDEFINED_RESULT, message)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @options.inputs
 @options.rulebook
 @click.option("--account", "-a", "names", metavar="ID", multiple=True, help="Only this account; may be repeated.")
-@click.option("--exact", is_flag=True, help="One account in fractions, to the last digit: for venues that round.")
+@click.option("--exact", is_flag=True, help="One account to the last digit, as decimals or fractions.")
 @options.age
 @options.output("table", "json", "parquet", "html")
 def command(

@@ -23,7 +23,13 @@ from crossmargin.cli import output as output_of
     metavar="SYMBOL:QUANTITY[@PRICE]",
     help="One trade of the basket, at the mark if no price; repeat, up to ten.",
 )
-@click.option("--fee", default="0", show_default=True, metavar="RATE", help="Fee of the trades, of their notional.")
+@click.option(
+    "--fee",
+    default="0",
+    show_default=True,
+    metavar="RATE",
+    help="Fee of the trades as a rate of their notional, as in 0.05% or 5bp.",
+)
 @options.age
 @options.output("table", "json")
 def command(  # noqa: PLR0917  # click passes them by keyword
@@ -39,12 +45,12 @@ def command(  # noqa: PLR0917  # click passes them by keyword
 ) -> None:
     """A basket of trades as one: its requirement, each leg's part in it, and the order that needs least between.
 
-    All legs at once are what a venue that accepts the combination as a whole would require; leg by leg, the account
-    passes through the states of an order.
+    All legs at once: what a venue requires that accepts the combination as a whole. Leg by leg: what the account needs
+    on the way, as listed and in the best order.
     """
     from crossmargin.analysis.basket import basket
 
-    trades = [language.parse_trade(text) for text in legs]
+    trades = [language.parse_trade(text, "--leg") for text in legs]
     rate = language.parse_fee(fee)
     loaded = calls.load(accounts, snapshot)
     rules = calls.rulebook(rulebook, loaded.snapshot)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def exact_tables(report: ExactReport) -> Iterator[Sheet]:
     """Yield a table for each pool: a row for each figure, a column for each requirement."""
     for pool in report.pools:
-        sheet = Sheet(f"{report.account}  {report.rulebook}  {pool.pool}", f"{pool.reporting_asset}, exact")
+        note = f"{pool.reporting_asset}, exact: decimals where they end, fractions where they do not"
+        sheet = Sheet(f"{report.account}  {report.rulebook}  {pool.pool}", note)
         sheet.add_column("figure")
         for name in pool.requirements:
             sheet.add_column(name, justify="right", overflow="fold")

@@ -34,7 +34,7 @@ def overview_tables(view: Overview, unreadable: Sequence[tuple[str, Failure]]) -
 
 
 def _accounts(view: Overview, rows: Sequence[OverviewRow]) -> parts.Sheet:
-    names = ("equity", "initial", "maintenance", "left", "coverage")
+    names = ("equity", "initial", "maint.", "left", "coverage")
     asset = view.reporting_asset
     surplus, short, below = (numbers.money(one, asset) for one in (view.surplus, view.shortfall, view.to_maintain))
     note = (
@@ -42,8 +42,7 @@ def _accounts(view: Overview, rows: Sequence[OverviewRow]) -> parts.Sheet:
         "a surplus in one pool covers nothing in another"
     )
     made = parts.table(f"{len(rows)} accounts, {asset}", ("venue", "account", "state"), names, note=note)
-    for column in made.columns[:3]:
-        column.no_wrap = True
+    made.columns[2].no_wrap = True  # long labels are folded before any figure is cut
     for row in rows:
         figures = (row.equity, row.initial_margin, row.maintenance_margin, row.available_margin)
         cells = (parts.money(value, asset) for value in figures)

@@ -29,26 +29,31 @@ def preview_tables(rows: Sequence[PreviewRow]) -> Iterator[parts.Sheet]:
 
 def _moved(assessed: Sequence[PreviewRow], moved: Sequence[PreviewRow]) -> parts.Sheet:
     up, down = sum(row.change > 0 for row in moved), sum(row.change < 0 for row in moved)
-    note = f"of {len(assessed)} accounts {len(moved)} move: {up} require more initial margin, {down} less"
+    note = f"under B; of {len(assessed)} accounts {len(moved)} move: {up} require more initial margin, {down} less"
     if len(moved) > SHOWN:
         note += f"; the first {SHOWN} are shown, --format json holds all"
-    columns = ("initial", "change", "maintenance", "change", "left")
+    columns = ("initial", "change", "maint.", "change", "left")
     asset = assessed[0].reporting_asset or "USD"
     made = parts.table(f"What it does to the accounts, {asset}", ("account", "state"), columns, note=note)
     made.add_column("through")
     for column in made.columns[:2]:
         column.no_wrap = True
     for row in moved[:SHOWN]:
-        figures = (
-            row.initial_after,
-            row.change,
-            row.maintenance_after,
-            (row.maintenance_after or 0.0) - (row.maintenance_before or 0.0),
-            row.available_after,
+        shift = (row.maintenance_after or 0.0) - (row.maintenance_before or 0.0)
+        cells = (
+            _figure(row.initial_after, asset),
+            _figure(row.change, asset, sign=True),
+            _figure(row.maintenance_after, asset),
+            _figure(shift, asset, sign=True),
+            _figure(row.available_after, asset),
         )
-        cells = (parts.money(value, asset) for value in figures)
         made.add_row(Text(row.account, style="bold"), _state(row), *cells, _through(row.lines, asset))
     return made
+
+
+def _figure(value: float | None, asset: str, *, sign: bool = False) -> Text:
+    text = numbers.rounded(value, asset, sign=sign)
+    return Text(text, style="red" if text.startswith("-") else "")
 
 
 def _state(row: PreviewRow) -> Text:
