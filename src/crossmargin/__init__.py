@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crossmargin.instruments import ContractKind, Instrument, InstrumentKind, OptionType
     from crossmargin.margin import MarginReport, Rulebook
     from crossmargin.margin.assess import BookReport, assess, assess_book
+    from crossmargin.margin.exact import ExactReport, assess_exact
     from crossmargin.margin.resolve import resolve
     from crossmargin.market import AssetQuote, Listing, Snapshot
     from crossmargin.sources import load_accounts, load_rulebook, load_snapshot
@@ -35,7 +36,10 @@ else:
         "analysis": ("compare", "explain", "reconcile", "run_conformance", "what_if"),
         "errors": ("CrossmarginError", "Failure", "FailureReason", "InputError", "RulebookError"),
         "instruments": ("ContractKind", "Instrument", "InstrumentKind", "OptionType"),
-        "margin": ("BookReport", "MarginReport", "Rulebook", "assess", "assess_book", "resolve"),
+        "margin": (
+            *("BookReport", "ExactReport", "MarginReport", "Rulebook"),
+            *("assess", "assess_book", "assess_exact", "resolve"),
+        ),
         "market": ("AssetQuote", "Listing", "Snapshot"),
         "sources": ("load_accounts", "load_rulebook", "load_snapshot"),
     }
@@ -60,6 +64,7 @@ __all__ = [
     "BookReport",
     "ContractKind",
     "CrossmarginError",
+    "ExactReport",
     "Failure",
     "FailureReason",
     "InputError",
@@ -76,6 +81,7 @@ __all__ = [
     "__version__",
     "assess",
     "assess_book",
+    "assess_exact",
     "compare",
     "explain",
     "load_accounts",

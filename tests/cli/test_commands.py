@@ -200,3 +200,27 @@ def test_a_shock_of_an_unknown_name_is_refused(demo: tuple[str, str]) -> None:
     done = run("what-if", *demo, "-a", "one-perp", "--shock", "BTCC=-5%")
     assert done.exit_code == ExitCode.INPUT_REFUSED
     assert "BTCC" in done.stderr
+
+
+def test_exact_figures_have_every_digit(demo: tuple[str, str]) -> None:
+    words = ("assess", *demo, "-a", "one-perp", "-r", "dydx-v4", "--exact")
+    found = json.loads(run(*words, "-f", "json").stdout)
+    assert (found["account"], found["rulebook"].split("@")[0]) == ("one-perp", "dydx-v4")
+    (pool,) = found["pools"]
+    assert set(pool["requirements"]) == {"maintenance", "initial"}
+    assert all("." in text and len(text.split(".")[1]) <= 6 for text in pool["requirements"].values())
+    assert "/" in pool["equity"]  # USDC has a price, and nothing ends that is divided by it
+    report = json.loads(run("assess", *demo, "-a", "one-perp", "-r", "dydx-v4", "-f", "json").stdout)
+    assert float(pool["requirements"]["initial"]) == pytest.approx(report["initial_margin"], rel=1e-12)
+    assert pool["lines"]["positions"]["initial"] == pool["requirements"]["initial"]
+    table = run(*words).stdout
+    assert pool["requirements"]["initial"] in table
+    assert pool["equity"] in table
+
+
+def test_what_is_not_exact_is_refused_with_its_line(demo: tuple[str, str]) -> None:
+    done = run("assess", *demo, "-a", "one-perp", "--exact")
+    assert done.exit_code == ExitCode.INPUT_REFUSED
+    assert "line joint: a line of kind scan has no exact result" in " ".join(done.stderr.split())
+    assert run("assess", *demo, "--exact").exit_code == ExitCode.INPUT_REFUSED  # several accounts
+    assert "--exact prints a table or JSON" in run("assess", *demo, "-a", "flat", "--exact", "-f", "html").stderr

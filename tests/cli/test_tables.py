@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,3 +131,20 @@ def test_other_numbers() -> None:
     assert numbers.signed(12) == "+12.00"
     assert numbers.price(0.000123456) == "0.000123456"
     assert numbers.figure([[1e6, 0.01], [float("inf"), 0.02]]) == "[[1,000,000, 0.01], [∞, 0.02]]"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("0", "0"),
+        ("1e20", "100000000000000000000"),
+        ("-0.000001", "-0.000001"),
+        ("7/1024", "0.0068359375"),
+        ("123456789012345678901.5", "123456789012345678901.5"),
+        ("-1/3", "-1/3"),
+        ("22/7", "22/7"),
+    ],
+)
+def test_exact_numbers_end_or_are_fractions(number: str, text: str) -> None:
+    assert numbers.exact(Fraction(number)) == text
+    assert Fraction(text) == Fraction(number)

@@ -22,7 +22,9 @@ def words(text: str) -> str:
 
 
 def page(root: Path, spec: str) -> str:
-    return (root / "docs" / "venues" / f"{spec.partition('@')[0]}.md").read_text(encoding="utf-8")
+    name = spec.partition("@")[0]
+    place = f"families/{name.removeprefix('family-')}" if name.startswith("family-") else f"venues/{name}"
+    return (root / "docs" / f"{place}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -18,7 +18,9 @@ from crossmargin.account import Account, Order, Position
 from crossmargin.instruments import ContractKind, InstrumentKind, OptionType
 from crossmargin.market import AssetQuote, Listing, Snapshot
 from crossmargin.sources import list_rulebooks, load_rulebook
+from crossmargin.units import years_between
 from tests.strategies.domain import forward_ratio, option_mark, vol_of
+from tests.twins.span import arrays_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,20 +37,47 @@ ASSETS = {
     "STETH": AssetQuote(price=2_390.0, wraps="ETH"),
 }
 DAYS = (2, 50, 141)
+WINDOW = {"window": {"BTC": (-0.06, 0.02, -0.01), "ETH": (-0.08, 0.04, 0.01), "SOL": (0.05, -0.1, 0.02),
+                     "USDC": (-0.001, 0.001, 0.0), "USDT": (0.0, 0.001, -0.001)}}  # fmt: skip
+PRICE_RANGE = {"BTC": 0.25, "ETH": 0.30, "SOL": 0.40}  # of supplied risk arrays
 SPECS = tuple(shipped.spec for shipped in list_rulebooks())
 LATEST = tuple({shipped.name: shipped.spec for shipped in list_rulebooks()}.values())
 
 # What each venue lists; a rulebook that is not named here takes everything in its scope.
 _SETTLES = {
     "binance-usdm": {"USDT"},
+    "binance-coinm": {"BTC", "ETH"},
+    "binance-options": {"USDT", "USDC"},
+    "binance-portfolio": {"BTC", "ETH", "USDC", "USDT"},
+    "bitcom-unified": {"USDC", "USDT"},
+    "bybit-unified": {"USDC", "USDT"},
+    "bybit-portfolio": {"BTC", "ETH", "USDC", "USDT"},
     "derive-portfolio": {"USDC"},
+    "derive-portfolio-1": {"USDC"},
+    "gmx-v2": {"USDC", "USDT"},
+    "panoptic": {"USDC"},
     "derive-standard": {"USDC"},
     "hyperliquid-cross": {"USDC"},
+    "hyperliquid-portfolio": {"USDC"},
+    "paradex-portfolio": {"USDC"},
+    "aevo-portfolio": {"USDC"},
+    "kraken-portfolio": {"USDC"},
+    "thalex-portfolio": {"USDC"},
     "deribit-portfolio": {"BTC", "ETH", "USDC"},
     "deribit-portfolio-cross": {"BTC", "ETH", "USDC"},
     "deribit-standard": {"BTC", "ETH", "USDC"},
     "deribit-standard-cross": {"BTC", "ETH", "USDC"},
 }
+
+# Of these the tables name every contract (options apart) or asset, and anything else is refused.
+_NAMED = {
+    "binance-portfolio": {"BTCUSDT", "BTCUSDC", "ETHUSDT", "ETHUSDC", "BTC-PERPETUAL", "ETH-PERPETUAL"},
+    "bitcom-unified": {"BTCUSDT", "ETHUSDT"},
+    "bybit-unified": {"BTCUSDT"},
+}
+LOANS = {"aave-v3", "aave-v4"}  # no instruments: something is owed instead, and dollars back nothing
+BORROWS = {"bitcom-unified": {"BTC", "ETH", "USDT", "USD"}}
+COLLATERAL = {"binance-options": "USDT"}  # the one asset that counts, whatever the contracts of our market settle in
 
 
 @cache
@@ -71,6 +100,8 @@ def perpetual(base: str, settle: str, **changes: object) -> Listing:
         "mark_price": INDEX[base] * 1.001,
         "index_price": INDEX[base],
         "funding_rate": 1e-4,
+        "open_interest": 20_000.0,
+        "skew": 300.0,
     }
     whole: dict[str, Any] = {**terms, **changes}
     return Listing(**whole)
@@ -120,7 +151,11 @@ def option(base: str, settle: str, days: int, strike: float, *, call: bool, **ch
 
 def snapshot_of(listings: Iterable[Listing], **changes: object) -> Snapshot:
     """A market of these instruments and all assets."""
-    made = Snapshot(as_of=AS_OF, reporting_asset="USD", assets=ASSETS, listings={one.symbol: one for one in listings})
+    listed = {one.symbol: one for one in listings}
+    years = {one.symbol: None if one.expiry is None else years_between(AS_OF, one.expiry) for one in listed.values()}
+    arrays = arrays_of([(one, years[one.symbol]) for one in listed.values()], PRICE_RANGE, 0.15)
+    calibration = {**WINDOW, **arrays}
+    made = Snapshot(as_of=AS_OF, reporting_asset="USD", assets=ASSETS, listings=listed, calibration=calibration)
     return replace(made, **changes)
 
 
@@ -149,7 +184,9 @@ def in_scope(rulebook: Rulebook) -> tuple[Listing, ...]:
         for one in market().listings.values()
         if one.kind in rulebook.scope
         and one.settlement_asset in settles
+        and one.contract in rulebook.contracts
         and (one.contract != ContractKind.QUANTO or rulebook.name == "reference")
+        and (one.kind == InstrumentKind.OPTION or one.symbol in _NAMED.get(rulebook.name, {one.symbol}))
     )
 
 
@@ -191,9 +228,17 @@ def random_account(rng: np.random.Generator, rulebook: Rulebook, name: str, *, o
         leverage = Decimal(5) if rng.random() < 0.2 else None
         held.append(position(listing, coins_of(rng, listing), entry, leverage=leverage))
     balances = {}
-    for asset in rng.choice(sorted(ASSETS), size=int(rng.integers(0, 4)), replace=False).tolist():
-        dollars = 10 ** rng.uniform(3, 6.5) * (-0.2 if rng.random() < 0.15 else 1.0)
+    fewest = 2 if rulebook.name in LOANS else 0
+    for asset in rng.choice(sorted(ASSETS), size=int(rng.integers(fewest, fewest + 4)), replace=False).tolist():
+        dollars = 10 ** rng.uniform(3, 6.5)
+        if rng.random() < 0.15 and asset in BORROWS.get(rulebook.name, ASSETS):
+            dollars *= -0.2
         balances[asset] = decimal(round(dollars / ASSETS[asset].price, 6))
+    if rulebook.name in LOANS:
+        owed = next(iter(balances))
+        balances[owed] = -abs(balances[owed])
+    for asset in {one.settlement_asset for one in listings}.difference(BORROWS.get(rulebook.name, ASSETS)):
+        balances[asset] = Decimal(1_000_000_000)  # premiums are paid from it, for it cannot be owed
     open_orders = [
         Order(instrument=one.symbol, quantity=decimal(units(one, coins_of(rng, one))), limit_price=Decimal(1))
         for one in chosen[: int(rng.integers(0, 3)) if orders else 0]

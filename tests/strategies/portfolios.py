@@ -9,20 +9,30 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from crossmargin.account import Account, MarginMode, Order, Position, PositionSide
 from crossmargin.instruments import ContractKind, InstrumentKind, OptionType
 from crossmargin.margin import Rulebook
 from crossmargin.market import AssetQuote, Listing, Snapshot
 from crossmargin.units import years_between
+from tests.strategies.books import BORROWS
 from tests.strategies.domain import AS_OF, INDEX, forward_ratio, option_mark, vol_of
+from tests.twins.span import arrays_of
 
 DAYS = (3, 50, 141)
 STRIKES = (0.8, 0.95, 1.0, 1.1, 1.3)
+PRICE_RANGE = {"BTC": 0.25, "ETH": 0.30, "SOL": 0.40}  # of supplied risk arrays
 STABLE_PRICES = {"USDC": 0.9993, "USDT": 1.0008}
 
 # what a venue lists: settlement in the coin, or in which stable coin; any rulebook not named here takes all
-STYLES = {"binance": ("USDT",), "hyperliquid": ("USDC",), "derive": ("USDC",), "deribit": ("coin", "USDC")}
+STYLES = {
+    "binance-coinm": ("coin",), "binance": ("USDT",), "bybit-unified": ("USDT",), "bitcom": ("USDT",),
+    "hyperliquid": ("USDC",), "derive": ("USDC",), "deribit": ("coin", "USDC"), "paradex": ("USDC",),
+    "thalex": ("USDC",), "aevo": ("USDC",), "kraken": ("USDC",), "panoptic": ("USDC",), "gmx": ("USDC", "USDT"),
+    "dydx": ("USDC",), "synthetix": ("USDC",), "vega": ("USDC", "USDT"),
+    "drift": ("USDC",), "mango": ("USDC", "USDT"),
+}  # fmt: skip
 
 
 def market(styles: Sequence[str] = ("coin", "USDC", "USDT")) -> Snapshot:
@@ -34,13 +44,34 @@ def market(styles: Sequence[str] = ("coin", "USDC", "USDT")) -> Snapshot:
         **{coin: AssetQuote(price=index) for coin, index in INDEX.items()},
         "STETH": AssetQuote(price=INDEX["ETH"] * 0.985, wraps="ETH"),
     }
-    return Snapshot(as_of=AS_OF, reporting_asset="USD", assets=assets, listings={one.symbol: one for one in listings})
+    listed = {one.symbol: one for one in listings}
+    years = {one.symbol: None if one.expiry is None else years_between(AS_OF, one.expiry) for one in listings}
+    arrays = arrays_of([(one, years[one.symbol]) for one in listings], PRICE_RANGE, 0.15)
+    moves = {name: (-0.05, 0.02, 0.001 * rank) for rank, name in enumerate(assets) if name != "USD"}
+    return Snapshot(
+        as_of=AS_OF, reporting_asset="USD", assets=assets, listings=listed, calibration={"window": moves, **arrays}
+    )
+
+
+# Perpetuals as the venue calls them, where the tables name each; of these venues BTC and ETH, and no dated futures.
+TABLED = {
+    "binance-portfolio": {"BTC_USDT-PERP": "BTCUSDT", "ETH_USDT-PERP": "ETHUSDT"},
+    "bitcom-unified": {"BTC_USDT-PERP": "BTCUSDT", "ETH_USDT-PERP": "ETHUSDT"},
+    "bybit-unified": {"BTC_USDT-PERP": "BTCUSDT"},
+    "binance-coinm": {"BTC-PERP": "BTCUSD_PERP", "ETH-PERP": "ETHUSD_PERP"},
+}
 
 
 def market_of(rulebook: Rulebook) -> Snapshot:
     """The market that a rulebook's venue lists."""
     found = next((styles for name, styles in STYLES.items() if rulebook.name.startswith(name)), None)
-    return market() if found is None else market(found)
+    whole = market() if found is None else market(found)
+    called = TABLED.get(rulebook.name)
+    if called is None:
+        return whole
+    kept = [one for one in whole.listings.values() if one.kind == InstrumentKind.OPTION and one.underlying != "SOL"]
+    kept += [replace(one, symbol=called[one.symbol]) for one in whole.listings.values() if one.symbol in called]
+    return replace(whole, listings={one.symbol: one for one in kept})
 
 
 def _listings(base: str, style: str) -> list[Listing]:
@@ -58,7 +89,7 @@ def _listings(base: str, style: str) -> list[Listing]:
     dollars: dict[str, Any] = {"multiplier": 10.0} if coin else {}
     found = [
         Listing(symbol=f"{tail}-PERP", kind=InstrumentKind.PERPETUAL, mark_price=index * 1.0007, funding_rate=1e-4,
-                confidence=0.5 if base == "SOL" else 1.0, **dollars, **common)
+                skew=3e4, confidence=0.5 if base == "SOL" else 1.0, **dollars, **common)
     ]  # fmt: skip
     for days in DAYS:
         expiry, forward = AS_OF + timedelta(days=days), index * forward_ratio(base, days)
@@ -95,9 +126,10 @@ def _account(
     # a few underlyings at a time, so that positions meet
     chosen = list(rng.choice(sorted(INDEX), rng.integers(1, 4), replace=False))
     near = [one for one in listed if one.underlying in chosen]
-    picks = rng.choice(len(near), min(len(near), int(rng.integers(1, 9))), replace=False)
+    count = min(len(near), int(rng.integers(1, 9)))
+    picks = rng.choice(max(len(near), 1), count, replace=False)
     positions = [_position(near[i], rng) for i in picks]
-    if rulebook.opposite_positions != "net" and rng.random() < 0.5:
+    if positions and rulebook.opposite_positions != "net" and rng.random() < 0.5:
         first = positions[0]
         other = -first.quantity * Decimal("0.6")
         positions += [_sided(first, first.quantity), _sided(first, other)]
@@ -105,12 +137,18 @@ def _account(
     if rng.random() < 0.3:
         free = [i for i in range(len(near)) if i not in set(picks.tolist())]
         positions += [_isolated(near[i], rng) for i in free[:1]]
-    orders = [_order(near[i], rng) for i in rng.choice(len(near), int(rng.integers(0, 4)))]
+    ordered = int(rng.integers(0, 4)) if near else 0
+    orders = [_order(near[i], rng) for i in rng.choice(max(len(near), 1), ordered)]
     assets = rng.choice(sorted(snapshot.assets), int(rng.integers(1, 5)), replace=False)
     inputs = {key: Decimal(f"{rng.uniform(0, 5):.3f}") for key in rulebook.inputs if rng.random() < 0.3}
+    balances = {str(asset): _balance(snapshot.assets[asset].price, rng) for asset in assets}
+    lent = BORROWS.get(rulebook.name, balances)
+    balances = {asset: amount if asset in lent else abs(amount) for asset, amount in balances.items()}
+    if not near and str(assets[0]) in lent:  # a venue of loans: something is owed
+        balances[str(assets[0])] = -abs(balances[str(assets[0])])
     return Account(
         id=name,
-        balances={str(asset): _balance(snapshot.assets[asset].price, rng) for asset in assets},
+        balances=balances,
         positions=tuple(positions),
         orders=tuple(orders),
         inputs=inputs,

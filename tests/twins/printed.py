@@ -183,6 +183,11 @@ def quantile(pnl: list[float], confidence: float) -> float:
     return sorted(pnl, reverse=True)[kept - 1]
 
 
+def below(x: float) -> float:
+    """The normal distribution function, precise far in its lower tail too (`NormalDist.cdf` is not)."""
+    return math.erfc(-x / math.sqrt(2)) / 2
+
+
 def rounded(towards: Callable[[float], int]) -> Callable[[Value, Value], float]:
     def apply(x: Value, unit: Value) -> float:
         ratio = number(x) / number(unit)
@@ -211,8 +216,8 @@ FUNCTIONS: Mapping[str, Callable[..., float]] = {
     "marginal": marginal,
     "step": lambda table, x: tier_rate(table, number(x)),
     "ramp": ramp,
-    "lognormal_es_up": lambda p, m, s: math.exp(m + s * s / 2) * _NORMAL.cdf(s - _NORMAL.inv_cdf(1 - p)) / p,
-    "lognormal_es_down": lambda p, m, s: math.exp(m + s * s / 2) * _NORMAL.cdf(_NORMAL.inv_cdf(p) - s) / p,
+    "lognormal_es_up": lambda p, m, s: math.exp(m + s * s / 2) * below(s - _NORMAL.inv_cdf(1 - p)) / p,
+    "lognormal_es_down": lambda p, m, s: math.exp(m + s * s / 2) * below(_NORMAL.inv_cdf(p) - s) / p,
     "lognormal_quantile": lambda p, m, s: math.exp(m + s * _NORMAL.inv_cdf(p)),
     "largest": lambda x: max(flat(x)),
     "root": root,

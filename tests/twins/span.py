@@ -96,12 +96,22 @@ def inter_credits(
     return credit
 
 
+def _supplied(listing: Listing, years: float | None) -> bool:
+    """Whether a clearing house would have an array of it: a usable quote, and more than the day ahead to live."""
+    if not listing.mark_price or listing.mark_price <= 0:
+        return False
+    if listing.kind != "option":
+        return True
+    quote = (listing.mark_iv, listing.forward_price, listing.strike)
+    return all(value is not None and value > 0 for value in quote) and years is not None and years > DAY
+
+
 def arrays_of(
     listings: Sequence[tuple[Listing, float | None]], price_range: Mapping[str, float], vol_range: float
 ) -> dict[str, dict[str, list[float]]]:
     """What a clearing house supplies, by instrument: risk arrays and composite deltas. Ranges by underlying."""
     known = [(one, years) for one, years in listings if one.kind != "spot" and one.underlying in price_range]
-    derivatives = [(one, years) for one, years in known if one.mark_price and (one.kind != "option" or one.mark_iv)]
+    derivatives = [(one, years) for one, years in known if _supplied(one, years)]
     return {
         "risk_arrays": {
             one.symbol: risk_array(one, years, price_range[one.underlying], vol_range) for one, years in derivatives

@@ -13,8 +13,9 @@ from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.units import is_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from decimal import Decimal
+    from typing import Any
 
     import numpy.typing as npt
 
@@ -91,10 +92,21 @@ class Book:
         """Return the number of accounts, refused ones included."""
         return len(self.account_ids)
 
+    @property
+    def numbers(self) -> np.dtype[Any]:
+        """What its amounts are: float64, or objects where `from_accounts` was given a `number`."""
+        return self.positions.quantity.dtype
+
     @classmethod
-    def from_accounts(cls, accounts: Iterable[Account]) -> Book:
-        """Return the book of these accounts; an account that cannot be used becomes a failure row."""
-        return _Builder().build(list(accounts))
+    def from_accounts(cls, accounts: Iterable[Account], number: Callable[[Decimal | int], Any] = float) -> Book:
+        """Return the book of these accounts; an account that cannot be used becomes a failure row.
+
+        Parameters
+        ----------
+        number
+            What makes a column's number of an exact decimal.
+        """
+        return _Builder(number).build(list(accounts))
 
 
 def check_account(account: Account) -> None:
@@ -141,15 +153,16 @@ def _refuse(account: Account, message: str, instrument: str | None = None) -> No
 class _Builder:
     """Collects rows account by account; nothing here survives the build."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: Callable[[Decimal | int], Any]) -> None:
+        self.number = number
         self.symbols: dict[str, int] = {}
         self.assets: dict[str, int] = {}
         self.pools: dict[str, int] = {CROSS_POOL: 0}
         self.classes: dict[str, int] = {"": 0}
-        self.positions: list[tuple[float, ...]] = []
-        self.balances: list[tuple[float, ...]] = []
-        self.orders: list[tuple[float, ...]] = []
-        self.inputs: dict[str, dict[int, float]] = {}
+        self.positions: list[tuple[Any, ...]] = []
+        self.balances: list[tuple[Any, ...]] = []
+        self.orders: list[tuple[Any, ...]] = []
+        self.inputs: dict[str, dict[int, Any]] = {}
         self.failures: dict[int, Failure] = {}
 
     def build(self, accounts: Sequence[Account]) -> Book:
@@ -170,37 +183,41 @@ class _Builder:
         for position in account.positions:
             self.add_position(row, account, position)
         for asset in sorted({*account.balances, *account.accrued}):
-            amount = float(account.balances.get(asset, 0))
-            self.add_balance(row, asset, amount, float(account.accrued.get(asset, 0)), -1)
+            self.add_balance(row, asset, account.balances.get(asset, 0), account.accrued.get(asset, 0), -1)
         for order in account.orders:
             symbol = self.symbols.setdefault(order.instrument, len(self.symbols))
-            limit = float(order.limit_price)
-            self.orders.append((row, symbol, float(order.quantity), limit, order.reduce_only))
+            limit = self.number(order.limit_price)
+            self.orders.append((row, symbol, self.number(order.quantity), limit, order.reduce_only))
         for name, value in account.inputs.items():
-            self.inputs.setdefault(name, {})[row] = float(value)
+            self.inputs.setdefault(name, {})[row] = self.number(value)
 
     def add_position(self, row: int, account: Account, position: Position) -> None:
         isolated = (position.margin_mode or account.margin_mode) == MarginMode.ISOLATED
-        entry = float("nan") if position.entry_price is None else float(position.entry_price)
+        entry = float("nan") if position.entry_price is None else self.number(position.entry_price)
         leverage = float("nan") if position.leverage is None else float(position.leverage)
         side = 0 if position.side is None else (1 if position.side == PositionSide.LONG else -1)
         symbol = self.symbols.setdefault(position.instrument, len(self.symbols))
         pool = self.pools.setdefault(position.pool or CROSS_POOL, len(self.pools))
-        quantity, funding = float(position.quantity), float(position.accrued_funding)
+        quantity, funding = self.number(position.quantity), self.number(position.accrued_funding)
         self.positions.append((row, symbol, quantity, entry, side, pool, isolated, leverage, funding))
         for asset, amount in position.isolated_collateral.items():
-            self.add_balance(row, asset, float(amount), 0.0, len(self.positions) - 1)
+            self.add_balance(row, asset, amount, 0, len(self.positions) - 1)
 
-    def add_balance(self, row: int, asset: str, amount: float, accrued: float, position: int) -> None:
-        self.balances.append((row, self.assets.setdefault(asset, len(self.assets)), amount, accrued, position))
+    def add_balance(self, row: int, asset: str, amount: Decimal | int, accrued: Decimal | int, position: int) -> None:
+        code = self.assets.setdefault(asset, len(self.assets))
+        self.balances.append((row, code, self.number(amount), self.number(accrued), position))
 
     def finish(self, accounts: Sequence[Account]) -> Book:
         classes = [self.classes.setdefault(a.class_ or "", len(self.classes)) for a in accounts]
         inputs = {}
+        numbers = np.asarray(self.number(0)).dtype
         for name, values in self.inputs.items():
-            inputs[name] = np.zeros(len(accounts))
+            inputs[name] = np.zeros(len(accounts), dtype=numbers)
             inputs[name][list(values)] = list(values.values())
-        p, b, o = _columns(self.positions, 9), _columns(self.balances, 5), _columns(self.orders, 5)
+        p, b, o = (
+            _columns(rows, width, numbers)
+            for rows, width in ((self.positions, 9), (self.balances, 5), (self.orders, 5))
+        )
         return Book(
             account_ids=tuple(a.id for a in accounts),
             account_class=np.asarray(classes, dtype=np.int64),
@@ -209,7 +226,7 @@ class _Builder:
             assets=tuple(self.assets),
             pools=tuple(self.pools),
             positions=PositionColumns(
-                _ints(p[0]), _ints(p[1]), p[2], p[3], _ints(p[4]), _ints(p[5]), p[6] != 0, p[7], p[8]
+                _ints(p[0]), _ints(p[1]), p[2], p[3], _ints(p[4]), _ints(p[5]), p[6] != 0, _floats(p[7]), p[8]
             ),
             balances=BalanceColumns(_ints(b[0]), _ints(b[1]), b[2], b[3], _ints(b[4])),
             orders=OrderColumns(_ints(o[0]), _ints(o[1]), o[2], o[3], o[4] != 0),
@@ -218,8 +235,12 @@ class _Builder:
         )
 
 
-def _columns(rows: list[tuple[float, ...]], width: int) -> Floats:
-    return np.ascontiguousarray(np.asarray(rows, dtype=np.float64).reshape(-1, width).T)
+def _columns(rows: list[tuple[Any, ...]], width: int, numbers: np.dtype[Any]) -> Floats:
+    return np.ascontiguousarray(np.asarray(rows, dtype=numbers).reshape(-1, width).T)
+
+
+def _floats(column: Floats) -> Floats:
+    return column.astype(np.float64, copy=False)
 
 
 def _ints(column: Floats) -> Ints:

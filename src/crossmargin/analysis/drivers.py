@@ -54,19 +54,19 @@ def drivers(resolved: Resolved, rulebook: Rulebook) -> tuple[Driver, ...]:
     """
     money = resolved.units.numeraire if resolved.in_settlement else np.ones(len(resolved.units))
     rate = dict(zip(resolved.units.label, money.tolist(), strict=True))
-    margin: dict[str, float] = {}
+    required: dict[str, float] = {}
     credit: dict[str, float] = {}
     for row in contributions(resolved, rulebook):
-        _add(margin, row.name, row.initial_margin * rate[row.pool])
+        _add(required, row.name, row.initial_margin * rate[row.pool])
         _add(credit, row.name, row.adjusted_equity_initial * rate[row.pool])
     worth: dict[str, float] = {}
     equity = np.asarray(Evaluation(resolved, rulebook).measures["equity"])
     for leg, value in enumerate((equity * money[resolved.legs.unit]).tolist()):
         _add(worth, leg_name(resolved, leg), value)
-    names = dict.fromkeys((*margin, *worth))
+    names = dict.fromkeys((*required, *worth))
     rows = (
         Driver(
-            name=name, initial_margin=margin.get(name, 0.0), not_credited=worth.get(name, 0.0) - credit.get(name, 0.0)
+            name=name, initial_margin=required.get(name, 0.0), not_credited=worth.get(name, 0.0) - credit.get(name, 0.0)
         )
         for name in names
     )

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from crossmargin.units import is_finite
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_NUMBER = r"[+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+# A comma only before groups of three: what some write as 0,5 must not be read as 5.
+_NUMBER = r"[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?"
 _ADD = re.compile(rf"(?P<name>\S+):(?P<quantity>{_NUMBER})(?:@(?P<price>{_NUMBER}))?", re.IGNORECASE)
 _DEPOSIT = re.compile(rf"(?P<name>[^\s:]+):(?P<quantity>{_NUMBER})", re.IGNORECASE)
 _MOVE = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<unit>%|bp|d|h|w)?", re.IGNORECASE)
@@ -102,7 +105,7 @@ def parse_fee(text: str) -> float:
     found = _MOVE.fullmatch(text.strip())
     if found is None or _unit(found) in _DAYS:
         _wrong("--fee", text, FEE_FORM)
-    return _fraction(found)
+    return _fraction(found, "--fee", text, FEE_FORM)
 
 
 def _relative(piece: str, move: str) -> float:
@@ -120,12 +123,11 @@ def _move(piece: str, move: str, *, time: bool) -> float:
         raise click.BadParameter(f"{piece.strip()!r} needs {wanted}; write {SHOCK_FORM}", param_hint="--shock")
     if time:
         return float(found["number"]) * _DAYS[_unit(found)]
-    return _fraction(found)
+    return _fraction(found, "--shock", piece, SHOCK_FORM)
 
 
-def _fraction(found: re.Match[str]) -> float:
-    number = Decimal(found["number"].replace(",", "").replace("_", ""))
-    return float(number / _DIVISORS[_unit(found)])
+def _fraction(found: re.Match[str], option: str, text: str, form: str) -> float:
+    return float(_decimal(found["number"], option, text, form) / _DIVISORS[_unit(found)])
 
 
 def _unit(found: re.Match[str]) -> str:
@@ -144,9 +146,12 @@ def _checked(option: str, text: str, name: str, quantity: str, price: str | None
 
 def _decimal(number: str, option: str, text: str, form: str) -> Decimal:
     try:
-        return Decimal(number.replace(",", "").replace("_", ""))
+        value = Decimal(number.replace(",", "").replace("_", ""))
     except InvalidOperation:
         _wrong(option, text, form)
+    if not is_finite(value):
+        _wrong(option, text, form)
+    return value
 
 
 def _wrong(option: str, piece: str, form: str) -> NoReturn:

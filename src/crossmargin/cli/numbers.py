@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from math import isinf, isnan
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 MONEY_ASSETS = frozenset({"USD", "USDC", "USDT", "DAI", "USDE", "EUR", "EURC", "FDUSD", "PYUSD", "USDS"})
 MONEY_DIGITS = 2
@@ -54,6 +58,16 @@ def signed(value: float, asset: str = "USD") -> str:
     """Return an amount with its sign, + included."""
     text = money(value, asset)
     return f"+{text}" if value > 0 and text.strip("0.,") else text
+
+
+def exact(value: Fraction) -> str:
+    """Return every digit of a number that ends, and of any other its fraction."""
+    most = value.denominator.bit_length()  # a decimal that ends has no more places
+    if pow(10, most, value.denominator):
+        return f"{value.numerator}/{value.denominator}"
+    digits = next(places for places in range(most + 1) if 10**places % value.denominator == 0)
+    whole, ending = divmod(abs(value.numerator) * 10**digits // value.denominator, 10**digits)
+    return f"{'-' if value < 0 else ''}{whole}" + (f".{ending:0{digits}d}" if digits else "")
 
 
 def figure(value: object) -> str:

@@ -74,9 +74,10 @@ def make_console(**more: Any) -> Console:  # noqa: ANN401
 
     from rich.console import Console
 
-    console = Console(highlight=False, emoji=False, **more)
+    plain: dict[str, Any] = {"markup": False, "highlight": False, "emoji": False}  # [/b] in a name is its text
+    console = Console(**plain, **more)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, emoji=False, width=PIPED_WIDTH, **more)
+        console = Console(**plain, width=PIPED_WIDTH, **more)
     return console
 
 

@@ -1,6 +1,7 @@
 """Rulebooks and the engine: resolve names once, then evaluate lines on arrays, then report."""
 
 from crossmargin.margin.assess import BookReport, assess, assess_book, assess_resolved
+from crossmargin.margin.exact import ExactPool, ExactReport, assess_exact
 from crossmargin.margin.model import CustomKind, Rulebook
 from crossmargin.margin.parser import numbers, parse_rulebook, with_values
 from crossmargin.margin.report import AccountState, BookRow, MarginReport, PoolReport
@@ -12,12 +13,15 @@ __all__ = [
     "BookReport",
     "BookRow",
     "CustomKind",
+    "ExactPool",
+    "ExactReport",
     "MarginReport",
     "PoolReport",
     "Resolved",
     "Rulebook",
     "assess",
     "assess_book",
+    "assess_exact",
     "assess_resolved",
     "numbers",
     "parse_rulebook",

@@ -58,6 +58,7 @@ class Evaluation:
         self.rulebook = rulebook
         self.functions = functions
         self._number = functions["number"]
+        self.exact = self._number is not np.float64
         self.quantity = resolved.legs.quantity if quantity is None else quantity
         self.shared: dict[Any, Any] = {} if shared is None else shared
         self.measures = Measures(resolved, self.quantity, functions, self.shared)
@@ -66,9 +67,11 @@ class Evaluation:
         self._lines: dict[tuple[str, str], Any] = {}
         self.frames = Frames(resolved, rulebook, self.measures, self.shared)
         self._kept: dict[tuple[Any, ...], Any] = {}
+        self._constants: dict[int, Any] = self.shared.setdefault("constants", {})
         self._varies: dict[str, bool] = self.shared.setdefault("varies", {})
         self.lines = rulebook.lines
         self._inside = False
+        self.at: str | None = None  # the line that is being computed
 
     # --- results
 
@@ -101,10 +104,12 @@ class Evaluation:
         key = (name, requirement if self._line_varies(name) else "")
         if key not in self._lines:
             line = self.lines[name]
+            outer, self.at = self.at, name
             if line.kind == "is":
                 self._lines[key] = self._formula_line(line, requirement)
             else:
-                self._lines[key] = compute_of(line)(self, line, requirement, key)
+                self._lines[key] = compute_of(line, exact=self.exact)(self, line, requirement, key)
+            self.at = outer
         return self._lines[key]
 
     def detail(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - each kind keeps its own
@@ -177,7 +182,10 @@ class Evaluation:
     def parameter(self, parameter: Parameter, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - a number, a column, a tier table
         """Return a parameter on a frame's rows."""
         if isinstance(parameter, Constant):
-            return self._number(parameter.value)
+            found = self._constants.get(id(parameter))
+            if found is None:
+                found = self._constants[id(parameter)] = self._number(parameter.value)
+            return found
         if isinstance(parameter, Variants):
             return self.parameter(parameter.of(requirement), frame, requirement, own)
         key = (id(parameter), frame.key, requirement)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossmargin.margin.tape import plain
+from crossmargin.margin.touched import looks_at_balances
 from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Frames:
         self._any_muted = bool(legs.muted.any())
         self._active = (quantity != 0) | (legs.cost != 0) | (plain(legs.accrued) != 0)
         self._active |= (plain(legs.bids) != 0) | (plain(legs.asks) != 0)  # an order's leg is looked up before it fills
+        if looks_at_balances(rulebook):  # an asset that is settled in has a row before it has a balance
+            self._active |= measures.of_contract("kind") == ASSET
         # which legs hold anything, and on which side: all that frames depend on
         self.sides = (self._active.tobytes(), np.sign(quantity).tobytes(), np.sign(legs.quantity).tobytes())
         self._kept: dict[tuple[str, tuple[frozenset[str], ...]], Frame] = (

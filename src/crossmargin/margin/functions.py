@@ -69,7 +69,7 @@ class TierColumn:
     @cached_property
     def below(self) -> Floats:
         """What all tiers below a tier come to together, [table, tier]."""
-        bounds = np.where(np.isfinite(self.upto), self.upto, 0.0)  # what lies beyond an infinite tier is never held
+        bounds = np.where(self.upto < np.inf, self.upto, 0.0)  # what lies beyond an infinite tier is never held
         widths = np.diff(bounds[:, :-1], axis=1, prepend=0.0)
         sums = np.zeros_like(self.upto)
         sums[:, 1:] = np.cumsum(widths * self.rate[:, :-1], axis=1)
@@ -89,7 +89,7 @@ def marginal(tiers: TierColumn, x: ArrayLike) -> Floats:
 
     Equal to ``x * rate - cum`` of a venue's bracket table, within rounding.
     """
-    amount = np.maximum(np.asarray(x, dtype=np.float64), 0.0)
+    amount = np.maximum(np.asarray(x, dtype=tiers.upto.dtype), 0.0)
     held = tiers.tier(amount)
     result: Floats = tiers.below[held] + (amount - tiers.lower[held]) * tiers.rate[held]
     return result
@@ -97,21 +97,25 @@ def marginal(tiers: TierColumn, x: ArrayLike) -> Floats:
 
 def step(tiers: TierColumn, x: ArrayLike) -> Floats:
     """The rate of the tier that holds x (x <= bound)."""
-    amount = np.asarray(x, dtype=np.float64)
-    return np.where(np.isnan(amount), np.nan, tiers.rate[tiers.tier(amount)])
+    amount = np.asarray(x, dtype=tiers.upto.dtype)
+    return np.where(_undefined(amount), np.nan, tiers.rate[tiers.tier(amount)])
 
 
 def ramp(tiers: TierColumn, x: ArrayLike) -> Floats:
     """Piecewise linear through the points (bound, rate), flat outside the finite ones."""
-    amount = np.asarray(x, dtype=np.float64)
+    amount = np.asarray(x, dtype=tiers.upto.dtype)
     which, held = tiers.tier(amount)
     before = np.maximum(held - 1, 0)
-    inside = (held > 0) & np.isfinite(tiers.upto[which, held])
+    inside = (held > 0) & (tiers.upto[which, held] < np.inf)
     start = np.where(inside, tiers.upto[which, before], 0.0)
     width = np.where(inside, tiers.upto[which, held] - start, 1.0)
     share = np.where(inside, amount - start, 0.0) / width
     low, high = tiers.rate[which, before], tiers.rate[which, held]
-    return np.where(np.isnan(amount), np.nan, low + share * (high - low))
+    return np.where(_undefined(amount), np.nan, low + share * (high - low))
+
+
+def _undefined(amount: Floats) -> Any:  # noqa: ANN401 - flags
+    return amount != amount  # noqa: PLR0124 - NaN; np.isnan knows no exact numbers
 
 
 def ceil_to(x: ArrayLike, unit: ArrayLike) -> Floats:
@@ -149,6 +153,13 @@ def _es_down(probability: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> F
     return result
 
 
+def _quantile(probability: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> Floats:
+    """What a lognormal stays below with a probability."""
+    p, m, s = (np.asarray(part, dtype=np.float64) for part in (probability, mean, deviation))
+    result: Floats = np.exp(m + s * inverse_cdf(p))
+    return result
+
+
 def _least(*parts: ArrayLike) -> Any:  # noqa: ANN401 - scalar or column, as given
     return reduce(np.minimum, parts)
 
@@ -163,6 +174,7 @@ def _clip(x: ArrayLike, low: ArrayLike, high: ArrayLike) -> Any:  # noqa: ANN401
 
 NUMPY_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
     {
+        "number": np.float64,
         "min": _least,
         "max": _greatest,
         "abs": np.abs,
@@ -178,6 +190,7 @@ NUMPY_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "ramp": ramp,
         "lognormal_es_up": _es_up,
         "lognormal_es_down": _es_down,
+        "lognormal_quantile": _quantile,
         "less": np.less,
         "less_equal": np.less_equal,
         "greater": np.greater,
@@ -186,4 +199,6 @@ NUMPY_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "not_equal": np.not_equal,
     }
 )
-"""The functions over columns; `largest` and `root` are the caller's aggregations."""
+"""The functions over columns, and `number`, which makes a value of a literal or a parameter.
+
+`largest` and `root` are the caller's aggregations."""

@@ -10,6 +10,7 @@ import numpy as np
 from crossmargin.errors import Failure, FailureReason
 from crossmargin.kernels import packed_key, segment_sum
 from crossmargin.margin.resolved import Legs, expiry_key, strike_key
+from crossmargin.margin.touched import NOTHING
 from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, Contracts
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _positions(
     keep = np.flatnonzero(stands[p.account])
     contract, quantity, entry = symbol_row[p.symbol[keep]], p.quantity[keep], p.entry_price[keep]
     margined = np.isin(c.kind[contract], [PERPETUAL, FUTURE])
-    entry = np.where(margined, entry, 0.0)
+    entry = np.where(margined | (entry > 0), entry, 0.0)  # an option may state what it was sold at; 0 where it does not
     with np.errstate(divide="ignore", invalid="ignore"):
         cost = np.where(c.inverse[contract] & margined, quantity / entry, quantity * entry)
     side = np.sign(quantity).astype(np.int64) if opposite != "net" else np.zeros(keep.size, dtype=np.int64)
@@ -107,7 +108,8 @@ def _balances(book: Book, asset_row: Ints, stands: npt.NDArray[np.bool_]) -> dic
     none = np.full(keep.size, -1, dtype=np.int64)
     zeros = np.zeros(keep.size)
     return {
-        "account": b.account[keep], "contract": asset_row[b.asset[keep]], "quantity": b.amount[keep] + b.accrued[keep],
+        "account": b.account[keep], "contract": asset_row[b.asset[keep]],
+        "quantity": np.where(b.amount[keep] == NOTHING, 0.0, b.amount[keep] + b.accrued[keep]),
         "cost": zeros, "accrued": zeros, "leverage": np.full(keep.size, np.nan), "fill": zeros,
         "fill_price": zeros + 1.0, "side": none + 1, "position": none, "isolated": b.position[keep], "pool": none + 1,
     }  # fmt: skip
@@ -138,11 +140,12 @@ def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
     np.fmin.at(leverage, row, held.leverage)
     bids, asks = np.maximum(held.fill, 0.0), np.minimum(held.fill, 0.0)
     # an order's cost is stated as a position's: quantity x price, for inverse margined contracts quantity / price
-    priced = np.where(
-        c.inverse[held.contract] & (c.kind[held.contract] != OPTION), 1.0 / held.fill_price, held.fill_price
-    )
+    inverse = c.inverse[held.contract] & (c.kind[held.contract] != OPTION)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # who reads one refuses
+        priced = np.where(inverse, 1.0 / held.fill_price, held.fill_price)
+        ordered = (bids * priced, asks * priced)
     orders = (held.fill != 0).astype(np.float64)
-    summed = (held.quantity, held.cost, held.accrued, bids, asks, bids * priced, asks * priced, orders)
+    summed = (held.quantity, held.cost, held.accrued, bids, asks, *ordered, orders)
     unit, contract = unit[first], held.contract[first]
     # contracts in the order of (expiry, strike, contract) once, so that legs sort by small integers
     place = np.empty(len(c), dtype=np.int64)
@@ -152,6 +155,7 @@ def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
     quantity, cost, accrued, bids, asks, bid_cost, ask_cost, orders = (
         segment_sum(column, row, count)[rank] for column in summed
     )
+    cost = np.where((quantity == 0) & (c.kind[contract] == OPTION), 0.0, cost)  # a paid premium realises nothing
     muted = muted_legs(contract, unit, quantity, c) if opposite == "larger" else np.zeros(count, dtype=bool)
     leverage = np.where(np.isinf(leverage), np.nan, leverage)
     return Legs(
@@ -162,7 +166,7 @@ def make_legs(held: Held, unit: Ints, c: Contracts, opposite: str) -> Legs:
 def muted_legs(contract: Ints, unit: Ints, quantity: Floats, c: Contracts) -> npt.NDArray[np.bool_]:
     """Return which legs are the smaller of two opposite positions in one contract."""
     _, pair = np.unique(packed_key([unit, contract]), return_inverse=True)
-    largest = np.zeros(int(pair.max(initial=-1)) + 1)
+    largest = np.zeros(int(pair.max(initial=-1)) + 1, dtype=quantity.dtype)
     np.maximum.at(largest, pair, np.abs(quantity))
     smaller = np.abs(quantity) < largest[pair]
     first = np.full(largest.shape[0], pair.shape[0])

@@ -35,6 +35,13 @@ def on_level(resolved: Resolved, column: Any, level: str, to: str) -> Any:  # no
     return take(column, levels[level].row_of_leg[levels[to].first_leg])
 
 
+def alike(column: Any, other: Any) -> Any:  # noqa: ANN401 - columns of numbers; flags
+    """Return where two columns hold one number, up to rounding, or none; exact numbers do not round."""
+    if column.dtype.hasobject:
+        return (column == other) | ((column != column) & (other != other))  # noqa: PLR0124 - NaN
+    return np.isclose(column, other, rtol=1e-9, atol=0.0, equal_nan=True)
+
+
 def correlated_root(
     column: Any,  # noqa: ANN401 - plain or traced
     row_of: Ints,
@@ -50,7 +57,8 @@ def correlated_root(
 def largest(column: Any, row_of: Ints, rows: int) -> Any:  # noqa: ANN401 - plain or traced
     """Return the largest of each row's finer values: `largest(x)`. The first of equals counts."""
     values = plain(column)
-    best = np.full(rows, -np.inf)
+    values = np.where(values != values, np.inf, values)  # noqa: PLR0124 - NaN: the row stays undefined
+    best = np.full(rows, -np.inf, dtype=values.dtype)
     np.maximum.at(best, row_of, values)
     winner = np.zeros(rows, dtype=np.int64)
     hits = np.flatnonzero(values == best[row_of])

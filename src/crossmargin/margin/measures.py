@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossmargin.margin.exact_number import exact_column
 from crossmargin.margin.tape import plain
 from crossmargin.pricing.greeks import greeks
 from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, SPOT
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 
 _KIND_WORDS = {"spot": SPOT, "perpetual": PERPETUAL, "future": FUTURE, "option": OPTION, "asset": ASSET}
 
+# contract columns that are read as they are stated
+_STATED = ("years", "iv", "rate", "funding_rate", "open_interest", "skew", "twap_ratio", "stable_ratio", "volume")
+_AS_STATED = {**{name: name for name in (*_STATED, "deposits", "borrows")}, "quote_confidence": "confidence"}
+
 # what no quantity enters (an entry price is the mean of what is held)
 _OF_CONTRACTS = frozenset(
     {
         *("own_coin", "money_rate", "settle_rate", "numeraire", "stable_price", "price", "index", "forward"),
-        *("strike", "otm", "years", "days", "iv", "rate", "funding_rate", "open_interest", "skew", "twap_ratio"),
-        *("stable_ratio", "volume", "max_price", "deposits", "borrows"),
-        *("quote_confidence", "unit_delta", "margined"),
+        *("strike", "otm", "days", "max_price", "unit_delta", "margined", *_AS_STATED),
     }
 )
 
@@ -61,6 +64,7 @@ class Measures:
         self.resolved = resolved
         self.contracts_held = quantity
         self._functions = functions
+        self._exact = resolved.contracts.mark.dtype.hasobject
         self._kept: dict[str, Any] = {}
         self._intensive: dict[str, Any] = {} if shared is None else shared.setdefault("measures", {})
 
@@ -68,7 +72,9 @@ class Measures:
         """Return the column of one measure."""
         kept = self._intensive if name in _OF_CONTRACTS else self._kept
         if name not in kept:
-            kept[name] = getattr(self, f"_{name}")()
+            stated = _AS_STATED.get(name)
+            column = self.of_contract(stated) if stated else getattr(self, f"_{name}")()
+            kept[name] = exact_column(column) if self._exact and column.dtype.hasobject else column
         return kept[name]
 
     def of_contract(self, column: str) -> Any:  # noqa: ANN401 - numbers, codes or flags
@@ -119,12 +125,14 @@ class Measures:
         return np.where(self.of_contract("kind") == OPTION, np.maximum(away, 0.0), np.nan)
 
     def _entry_price(self) -> Floats:
-        legs = self.resolved.legs
+        legs, option = self.resolved.legs, self.of_contract("kind") == OPTION
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = legs.cost / legs.quantity
-            entry = np.where(self.of_contract("inverse"), 1.0 / mean, mean)
+            entry = np.where(self.of_contract("inverse") & ~option, 1.0 / mean, mean)
         entry = np.where(legs.quantity == 0, self.of_contract("mark"), entry)  # an order fills at the mark
-        return np.where(self["margined"], entry * self["money_rate"], np.nan)
+        coin_option = self.of_contract("inverse") & option
+        entry = entry * np.where(coin_option, self["settle_rate"], self["money_rate"])
+        return np.where(self["margined"] | option, entry, np.nan)
 
     def _leverage(self) -> Floats:
         return self.resolved.legs.leverage
@@ -132,47 +140,8 @@ class Measures:
     def _days(self) -> Floats:
         return np.asarray(self["years"] * DAYS_PER_YEAR)
 
-    def _column(self, name: str) -> Floats:
-        return np.asarray(self.of_contract(name))
-
-    def _years(self) -> Floats:
-        return self._column("years")
-
-    def _iv(self) -> Floats:
-        return self._column("iv")
-
-    def _rate(self) -> Floats:
-        return self._column("rate")
-
-    def _funding_rate(self) -> Floats:
-        return self._column("funding_rate")
-
-    def _open_interest(self) -> Floats:
-        return self._column("open_interest")
-
-    def _skew(self) -> Floats:
-        return self._column("skew")
-
-    def _twap_ratio(self) -> Floats:
-        return self._column("twap_ratio")
-
-    def _stable_ratio(self) -> Floats:
-        return self._column("stable_ratio")
-
-    def _volume(self) -> Floats:
-        return self._column("volume")
-
     def _max_price(self) -> Floats:
         return np.asarray(self.of_contract("max_price") * self["money_rate"])
-
-    def _deposits(self) -> Floats:
-        return self._column("deposits")
-
-    def _borrows(self) -> Floats:
-        return self._column("borrows")
-
-    def _quote_confidence(self) -> Floats:
-        return self._column("confidence")
 
     def _margined(self) -> npt.NDArray[np.bool_]:
         kind = self.of_contract("kind")
@@ -252,7 +221,7 @@ class Measures:
     def _unit_delta(self) -> Floats:
         """Return delta of one unit of quantity; in its own coin an inverse option's is premium-adjusted."""
         kind = self.of_contract("kind")
-        unit = np.ones(kind.shape[0])
+        unit = np.ones(kind.shape[0], dtype=self.resolved.contracts.mark.dtype)
         coin_held = (kind == ASSET) & (self.of_contract("settle_asset") == self.of_unit(self.resolved.units.reporting))
         unit[coin_held] = 0.0  # the reporting asset bears no risk in itself
         balances = (kind == ASSET) & ~coin_held

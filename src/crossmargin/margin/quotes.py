@@ -85,7 +85,7 @@ class QuoteReader:
     def asset_price(self, name: str, *, instrument: str | None = None) -> float:
         """Return an asset's price in the snapshot's reporting asset, or raise."""
         if name == self.snapshot.reporting_asset:
-            return 1.0
+            return 1  # a whole number, so that over a fraction it is one
         quote = self.snapshot.assets.get(name)
         if quote is None:
             message = f"asset {name} has no price in the snapshot; add it to snapshot.assets"

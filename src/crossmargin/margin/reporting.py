@@ -169,7 +169,7 @@ def terms_of(evaluation: Evaluation, parameter: Parameter, requirement: str, uni
 
 def _collateral(evaluation: Evaluation, unit: int) -> tuple[CollateralRow, ...]:
     legs, c = evaluation.resolved.legs, evaluation.resolved.contracts
-    rows = np.flatnonzero((legs.unit == unit) & (c.kind[legs.contract] == ASSET))
+    rows = np.flatnonzero((legs.unit == unit) & (c.kind[legs.contract] == ASSET) & (legs.quantity != 0))
     if not rows.size:
         return ()
     counted = {name: _counted(evaluation, name) for name in (INITIAL, MAINTENANCE)}

@@ -13,6 +13,7 @@ from crossmargin.kernels import codes_in_use, packed_key
 from crossmargin.margin.legs import Held, gather, make_legs
 from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow
 from crossmargin.margin.resolved import Names, Resolved, Units, make_levels
+from crossmargin.margin.touched import with_touched_assets
 from crossmargin.market import asset_root
 from crossmargin.scenarios import Contracts
 
@@ -46,6 +47,7 @@ def resolve(
     max_quote_age_seconds
         Quotes with an `observed_at` older than this at `snapshot.as_of` are refused; None accepts any age.
     """
+    book = with_touched_assets(book, snapshot, rulebook)
     reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook)
     failures = dict(book.failures)
     quotes, columns = _read_quotes(book, reader, failures)
@@ -143,7 +145,7 @@ def _contracts(
     arrays: dict[str, Any] = {}
     for field in fields(Contracts):
         values = codes[field.name] if field.name in codes else [getattr(row, field.name) for row in rows]
-        arrays[field.name] = np.asarray(values, dtype=_dtype(field.name))
+        arrays[field.name] = np.asarray(values, dtype=_dtype(field.name, book.numbers))
     symbols = tuple(key.lstrip("\0") for key in columns)
     roots = tuple(asset_root(name, snapshot.assets) for name in assets)
     return Names(symbols, tuple(buckets), tuple(assets), book.classes, roots), Contracts(**arrays)
@@ -153,8 +155,8 @@ _FLAGS = frozenset({"inverse", "quanto", "call", "coin_settled", "linked"})
 _INTEGERS = frozenset({"symbol", "kind", "expiry", "bucket", "settle_asset", "quote_asset", "own_asset"})
 
 
-def _dtype(name: str) -> type:
-    return bool if name in _FLAGS else np.int64 if name in _INTEGERS else np.float64
+def _dtype(name: str, numbers: np.dtype[Any]) -> Any:  # noqa: ANN401 - what NumPy takes for one
+    return bool if name in _FLAGS else np.int64 if name in _INTEGERS else numbers
 
 
 def _table(names: Iterable[str]) -> dict[str, int]:
@@ -206,7 +208,7 @@ def _units(
         account=account,
         label=tuple(_label(k, book, names, rulebook) for k in key.tolist()),
         reporting=np.asarray([table.get(name, -1) for name in reporting], dtype=np.int64),
-        numeraire=np.asarray([prices[name] for name in reporting], dtype=np.float64),
+        numeraire=np.asarray([prices[name] for name in reporting], dtype=book.numbers),
         account_class=book.account_class[account],
         isolated=key >= _ISOLATED,
     ), unit_of.astype(np.int64)
@@ -236,7 +238,7 @@ def _inputs(book: Book, rulebook: Rulebook, units: Units) -> dict[str, Floats]:
     first = np.unique(units.account, return_index=True)[1]
     out = {}
     for name, declared in rulebook.inputs.items():
-        values = np.full(len(units), 0.0)
+        values = np.zeros(len(units), dtype=book.numbers)
         given = book.inputs.get(name)
         values[first] = declared.default if given is None else given[units.account[first]]
         out[name] = values

@@ -193,8 +193,9 @@ def expiry_key(c: Contracts) -> Ints:
 
 def strike_key(c: Contracts) -> Ints:
     """Return each contract's strike as a key; what has no strike has one of its own."""
-    _, codes = np.unique(c.strike, return_inverse=True)
-    return np.asarray(np.where(np.isnan(c.strike), -1 - np.arange(len(c)), codes))
+    strike = c.strike.astype(np.float64, copy=False)
+    _, codes = np.unique(strike, return_inverse=True)
+    return np.asarray(np.where(np.isnan(strike), -1 - np.arange(len(c)), codes))
 
 
 def level_rows(keys: list[Ints], unit: Ints) -> Rows:

@@ -87,12 +87,13 @@ def keyed_value(table: Keyed, codes: Ints, value: Callable[[Any], Any]) -> Any: 
     tiers = [entry for entry in entries if isinstance(entry, Tiers)]
     if entries and len(tiers) == len(entries):
         return TierColumn(tuple(tiers), np.maximum(codes, 0))
-    constants = [entry.value for entry in entries if isinstance(entry, Constant)]
-    if len(constants) == len(entries):
-        return np.asarray([*constants, np.nan])[codes]
-    out = np.full(codes.shape[0], np.nan)
+    if all(isinstance(entry, Constant) for entry in entries):
+        return np.asarray([*map(value, entries), np.nan])[codes]
+    out: Any = np.full(codes.shape[0], np.nan)
     for position, entry in enumerate(entries):
         rows = codes == position
         if rows.any():
-            out[rows] = np.broadcast_to(plain(value(entry)), codes.shape)[rows]
+            found = np.broadcast_to(plain(value(entry)), codes.shape)
+            out = out.astype(found.dtype, copy=False)
+            out[rows] = found[rows]
     return out

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossmargin import kernels
+from crossmargin.margin.exact_number import exact_column
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
 
 if TYPE_CHECKING:
@@ -117,14 +118,18 @@ def take(x: Any, rows: Ints) -> Any:  # noqa: ANN401 - as above
 
 def segment_sum(x: Any, row_of: Ints, rows: int) -> Any:  # noqa: ANN401 - as above
     """Return the column summed by row."""
-    total = kernels.segment_sum(plain(x), row_of, rows)
+    values = plain(x)
+    total = kernels.segment_sum(values, row_of, rows)
+    if values.dtype.hasobject:
+        return exact_column(total)
     return Traced(total, [(x, lambda adjoint: adjoint[row_of])]) if isinstance(x, Traced) else total
 
 
 def scatter(x: Any, rows: Ints, count: int) -> Any:  # noqa: ANN401 - as above
     """Return a column of `count` rows that holds x at `rows` and 0 elsewhere."""
-    out = np.zeros(count)
-    out[rows] = plain(x)
+    values = plain(x)
+    out: Any = exact_column(np.zeros(count)) if values.dtype.hasobject else np.zeros(count)
+    out[rows] = values
     return Traced(out, [(x, lambda adjoint: adjoint[rows])]) if isinstance(x, Traced) else out
 
 

@@ -87,7 +87,7 @@ price            | money/quantity | mark price of the contract per unit, or the 
 index            | money/quantity | index price of the underlying
 forward          | money/quantity | forward price of the underlying at the leg's expiry
 strike           | money/quantity | strike price
-entry_price      | money/quantity | average entry price
+entry_price      | money/quantity | average entry price; of an option that states none 0
 otm              | money/quantity | how far an option is out of the money: of a call max(strike - index, 0)
 iv               | ratio          | annualised implied vol
 rate             | ratio          | annualised interest rate to the leg's expiry
@@ -185,6 +185,7 @@ FUNCTIONS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
         "ramp": (2, 2),
         "lognormal_es_up": (3, 3),
         "lognormal_es_down": (3, 3),
+        "lognormal_quantile": (3, 3),
         "largest": (1, 1),
         "root": (2, 2),
     }

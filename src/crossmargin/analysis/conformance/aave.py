@@ -202,7 +202,7 @@ def boundary_parameters(_document: Fields, index: int) -> dict[str, Steps]:
 
 FAMILIES: Final[tuple[Family, ...]] = (
     Family(
-        "aave_v3",
+        "aave",
         RATIO,
         holds_kind(RATIO, keys=("liquidation_threshold",)),
         case_names,
@@ -211,7 +211,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         of_kind(RATIO),
     ),
     Family(
-        "aave_v3",
+        "aave",
         BOUNDARY,
         holds_kind(BOUNDARY, keys=("debt_price_unit",)),
         case_names,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from crossmargin.analysis.conformance.case import Steps
@@ -163,9 +164,16 @@ def changed(document: Mapping[str, Any], steps: Steps) -> Mapping[str, Any]:
     return found
 
 
+def _more(value: Any) -> Any:  # noqa: ANN401 - a number, or its decimal text
+    if isinstance(value, str):
+        stated = Decimal(value)
+        return str(stated * Decimal(str(1.0 + SHARE)) if stated else SHARE)
+    return value * (1.0 + SHARE) if value else SHARE
+
+
 def _changed(value: Any, steps: Steps) -> Any:  # noqa: ANN401 - whatever JSON holds
     if not steps:
-        return value * (1.0 + SHARE) if value else SHARE
+        return _more(value)
     first, rest = steps[0], steps[1:]
     if isinstance(first, int):
         return [_changed(item, rest) if index == first else item for index, item in enumerate(value)]

@@ -268,7 +268,7 @@ def _accepted(outcome: Outcome) -> float:
 
 def _liquidatable(outcome: Outcome) -> float:
     """Return whether the trigger holds; without a position there is nothing to liquidate."""
-    held = any(float(size) > 0 for size in outcome.book.evaluation.line("account_size", "maintenance"))
+    held = any(float(notional) > 0 for notional in outcome.book.evaluation.line("account_size", "maintenance"))
     return float(held and outcome.report.state in {AccountState.LIQUIDATABLE, AccountState.BANKRUPT})
 
 

@@ -172,8 +172,8 @@ def _funded(given: Fields) -> Posed:
     terms = {"twap": given.number("internal_twap"), "index_price": given.number("external_twap")}
     mark = given.number("mark_price")
     listings = [perpetual(name, mark, ASSET, **terms) for name in (LONG, SHORT)]
-    sizes = [decimal_at(given, "position_long", Decimal(1)), decimal_at(given, "position_short", Decimal(-1))]
-    positions = [held(listing, size) for listing, size in zip(listings, sizes, strict=True)]
+    quantities = [decimal_at(given, "position_long", Decimal(1)), decimal_at(given, "position_short", Decimal(-1))]
+    positions = [held(listing, quantity) for listing, quantity in zip(listings, quantities, strict=True)]
     return Posed(Account(id="funded", positions=(*positions[0], *positions[1])), snapshot_of(listings, ASSET))
 
 

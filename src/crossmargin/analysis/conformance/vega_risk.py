@@ -131,7 +131,9 @@ def pose_liquidation(document: Fields, index: int, rulebooks: Rulebooks) -> Case
     listing = _listing(given)
     party = Account(id="party", positions=held(listing, decimal_at(given, "position")))
     snapshot = snapshot_of([listing], ASSET)
-    figures = figures_of(case, {"liquidation_price": _closed_at(listing.symbol)}, FULL_PRECISION)
+    figures = figures_of(
+        case, {"liquidation_price": _closed_at(listing.symbol, given.number("mark_price"))}, FULL_PRECISION
+    )
     bare = make_case(document, index, Posed(party, snapshot), changes, rulebooks, figures)
     return replace(bare, account=_backed(bare, given))
 
@@ -163,14 +165,13 @@ def _backed(bare: Case, given: Fields) -> Account:
     return Account(id=bare.name, balances={ASSET: amount}, positions=bare.account.positions)
 
 
-def _closed_at(symbol: str) -> Read:
+def _closed_at(symbol: str, mark: float) -> Read:
     """Return what reads the market's price at the flip of the trigger that is nearest to its mark."""
 
     def read(outcome: Outcome) -> float:
         found = liquidation_prices(outcome.book.resolved, outcome.book.evaluation.rulebook)
-        marks = [mark for price in found for mark in price.marks.get(symbol, ()) if mark is not None]
-        today = float(outcome.book.resolved.contracts.mark[0])
-        return min(marks, key=lambda mark: abs(mark - today), default=float("nan"))
+        marks = [level for price in found for level in price.marks.get(symbol, ()) if level is not None]
+        return min(marks, key=lambda level: abs(level - mark), default=float("nan"))
 
     return read
 

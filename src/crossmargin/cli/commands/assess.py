@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @options.inputs
 @options.rulebook
 @click.option("--account", "-a", "names", metavar="ID", multiple=True, help="Only this account; may be repeated.")
+@click.option("--exact", is_flag=True, help="One account in fractions, to the last digit: for venues that round.")
 @options.age
 @options.output("table", "json", "parquet", "html")
 def command(
@@ -29,6 +30,7 @@ def command(
     snapshot: Path,
     rulebook: str,
     names: tuple[str, ...],
+    exact: bool,
     max_quote_age: float,
     form: str,
     output: Path | None,
@@ -42,6 +44,8 @@ def command(
     loaded = calls.load(accounts, snapshot)
     rules = calls.rulebook(rulebook, loaded.snapshot)
     chosen = calls.choose(loaded, names)
+    if exact:
+        return _exact(calls.choose_one(chosen, None), loaded.snapshot, rules, max_quote_age, form, output)
     if len(chosen.ids) == 1 or form == "html":
         account = calls.choose_one(chosen, None)
         return _one(account, loaded.snapshot, rules, max_quote_age, form, output)
@@ -65,6 +69,20 @@ def _one(account: Account, snapshot: Snapshot, rules: Rulebook, age: float, form
         from crossmargin.cli.tables.report import report_tables
 
         output_of.show(report_tables(report, calls.unverified_lines(rules)), file)
+    return ExitCode.OK
+
+
+def _exact(account: Account, snapshot: Snapshot, rules: Rulebook, age: float, form: str, file: Path | None) -> int:
+    from crossmargin.cli.tables.exact import exact_document, exact_tables
+    from crossmargin.margin import assess_exact
+
+    if form not in {"table", "json"}:
+        raise click.UsageError("--exact prints a table or JSON")
+    report = assess_exact(account, snapshot, rules, max_quote_age_seconds=age)
+    if form == "json":
+        output_of.emit(output_of.to_json(exact_document(report)), file)
+    else:
+        output_of.show([*exact_tables(report)], file)
     return ExitCode.OK
 
 

@@ -50,7 +50,8 @@ def _largest(rows: Sequence[ComparisonRow]) -> list[str]:
 def _parts(row: ComparisonRow, names: Sequence[str]) -> dict[str, float]:
     parts = dict.fromkeys(names, 0.0)
     for driver in row.drivers:
-        parts[driver.name if driver.name in parts else names[-1]] += driver.tied_up
+        if driver.tied_up:
+            parts[driver.name if driver.name in parts else names[-1]] += driver.tied_up
     return parts
 
 

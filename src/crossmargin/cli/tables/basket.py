@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from crossmargin.cli import numbers
 from crossmargin.cli.tables import parts
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def _change(value: float | None, asset: str) -> Text:
 
 def _order(found: Basket, title: str, steps: Sequence[Step]) -> parts.Sheet:
     peak = found.best_peak if steps == found.best else found.given_peak
-    told = "a state on the way is refused" if peak is None else f"largest initial margin between: {peak:,.2f}"
+    told = "a state on the way is refused"
+    if peak is not None:
+        told = f"largest initial margin between: {numbers.money(peak, found.reporting_asset)}"
     made = parts.table(title, ("then", "contracts"), ("initial", "left"), note=told)
     for step in steps:
         figures = (parts.money(value, found.reporting_asset) for value in (step.initial_margin, step.available_margin))

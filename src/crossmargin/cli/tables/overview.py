@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from crossmargin.cli import numbers
 from crossmargin.cli.tables import parts
 
 if TYPE_CHECKING:
@@ -32,19 +33,21 @@ def overview_tables(view: Overview, unreadable: Sequence[Failure]) -> Iterator[R
 
 def _accounts(view: Overview, rows: Sequence[OverviewRow]) -> parts.Sheet:
     names = ("equity", "initial", "maintenance", "left", "coverage")
+    asset = view.reporting_asset
+    surplus, short, below = (numbers.money(one, asset) for one in (view.surplus, view.shortfall, view.to_maintain))
     note = (
-        f"pools have {view.surplus:,.2f} above initial margin and miss {view.shortfall:,.2f} of it, "
-        f"{view.to_maintain:,.2f} of maintenance; a surplus in one pool covers nothing in another"
+        f"pools have {surplus} above initial margin and miss {short} of it, {below} of maintenance; "
+        "a surplus in one pool covers nothing in another"
     )
-    made = parts.table(f"{len(rows)} accounts, {view.reporting_asset}", ("venue", "account", "state"), names, note=note)
+    made = parts.table(f"{len(rows)} accounts, {asset}", ("venue", "account", "state"), names, note=note)
     for column in made.columns[:3]:
         column.no_wrap = True
     for row in rows:
         figures = (row.equity, row.initial_margin, row.maintenance_margin, row.available_margin)
-        cells = (parts.money(value) for value in figures)
+        cells = (parts.money(value, asset) for value in figures)
         state = parts.state(row.state)
         made.add_row(row.venue, Text(row.account, style="bold"), state, *cells, parts.coverage(row.coverage_ratio))
-    sums = (parts.money(value) for value in (view.equity, view.initial_margin, view.maintenance_margin))
+    sums = (parts.money(value, asset) for value in (view.equity, view.initial_margin, view.maintenance_margin))
     made.add_row("all", "", "", *sums, "", "", style="bold")
     return made
 
@@ -55,7 +58,7 @@ def _net(view: Overview) -> parts.Sheet:
     )
     for one in view.net:
         units = (f"{value:,.6g}" for value in (one.long, one.short, one.net))
-        made.add_row(Text(one.underlying, style="bold"), *units, parts.money(one.value))
+        made.add_row(Text(one.underlying, style="bold"), *units, parts.money(one.value, view.reporting_asset))
     return made
 
 

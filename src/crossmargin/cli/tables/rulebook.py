@@ -39,9 +39,8 @@ def show_tables(rules: Rulebook) -> Iterator[RenderableType]:
     """Yield the whole rulebook, merged, each number with its source."""
     scope = ", ".join(sorted(rules.scope))
     facts = f"reports in {rules.reporting}; pools by {rules.pool_by}; scope: {scope}\nsha256 {rules.digest}"
-    yield Panel(
-        f"{rules.title}\n{facts}", title=f"[bold]{rules.name}[/bold] {rules.effective_from}", border_style="dim"
-    )
+    title = Text.assemble((rules.name, "bold"), f" {rules.effective_from}")
+    yield Panel(Text(f"{rules.title}\n{facts}"), title=title, border_style="dim")
     yield _lines(rules)
     yield _requirements(rules)
     yield _numbers(provenance(rules))

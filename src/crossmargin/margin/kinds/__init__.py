@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from crossmargin.margin.exact_number import refuse_inexact
 from crossmargin.margin.kinds.either import EITHER
 from crossmargin.margin.kinds.max_loss import MAX_LOSS
 from crossmargin.margin.kinds.pairing import PAIRING
@@ -28,6 +29,8 @@ KINDS: dict[str, Kind] = {
 __all__ = ["KINDS", "compute_of"]
 
 
-def compute_of(line: Line) -> Callable[..., Any]:
-    """Return what computes a line of a kind, one of ours or one from outside."""
+def compute_of(line: Line, *, exact: bool) -> Callable[..., Any]:
+    """Return what computes a line of a kind, one of ours or one from outside; on exact numbers few of them run."""
+    if exact and not (line.kind in KINDS and KINDS[line.kind].exact):
+        refuse_inexact(f"a line of kind {line.kind}")
     return line.spec.kind.compute if isinstance(line.spec, Custom) else KINDS[line.kind].compute

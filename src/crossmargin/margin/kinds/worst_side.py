@@ -46,4 +46,4 @@ def _parameters(rulebook: Rulebook, line: Line) -> Iterable[Parameter]:
         yield from KINDS[other.kind].parameters(rulebook, other)
 
 
-WORST_SIDE = Kind(_compute, _parameters)
+WORST_SIDE = Kind(_compute, _parameters, exact=True)
