@@ -1,15 +1,14 @@
-"""The compiled kernels: arrays in, arrays filled. Built from native/ at the root of the checkout."""
+# The compiled kernels: arrays in, arrays filled. Built from native/ at the root of the checkout.
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Index: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
-def group_rows(
-    scale: Floats, index: Index, matrix: Floats, starts: Ints, out: Floats, threads: int, /
-) -> None: ...
+def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, out: Floats, threads: int, /) -> None: ...
 def group_worst(
     scale: Floats, index: Index, matrix: Floats, starts: Ints, loss: Floats, worst: Ints, threads: int, /
 ) -> None: ...

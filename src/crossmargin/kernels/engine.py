@@ -20,23 +20,32 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
+_NUMPY = "numpy"
+_FLOAT = "d"  # exact numbers are summed by NumPy
 try:
     from crossmargin.kernels import native_engine
 except ImportError:  # not built here, or the processor has none of its instruction sets
     _NATIVE: tuple[str, ...] = ()
+    _PROCESSORS = 1
 else:
     _NATIVE = tuple(f"native-{level}" for level in native_engine.levels())
+    _PROCESSORS = native_engine.threads()
 
 
 @dataclass
 class _Choice:
     """The kernel that serves; `threads` of 1 keeps every kernel on the caller's."""
 
-    native: bool
+    kernel: str
     threads: int
 
+    @property
+    def native(self) -> bool:
+        """Whether it is one of the compiled ones."""
+        return self.kernel != _NUMPY
 
-_CHOICE = _Choice(native=bool(_NATIVE), threads=native_engine.threads() if _NATIVE else 1)
+
+_CHOICE = _Choice(_NATIVE[-1] if _NATIVE else _NUMPY, _PROCESSORS)
 
 
 def kernel_name() -> str:
@@ -46,7 +55,7 @@ def kernel_name() -> str:
 
 def kernels_here() -> tuple[str, ...]:
     """Return the kernels that can serve here, the best last; the native ones by instruction set."""
-    return ("numpy", *_NATIVE)
+    return (_NUMPY, *_NATIVE)
 
 
 def use_kernel(name: str, threads: int | None = None) -> None:
@@ -66,16 +75,21 @@ def use_kernel(name: str, threads: int | None = None) -> None:
     if wanted not in kernels_here():
         choices = ", ".join(kernels_here())
         message = f"kernel {name!r} cannot serve here: choose from {choices}"
-        raise InputError(FailureReason.INVALID_FORMAT, message)
-    _CHOICE.native = wanted != "numpy"
+        raise InputError(FailureReason.MALFORMED_INPUT, message)
+    _CHOICE.kernel = wanted
+    _CHOICE.threads = _PROCESSORS if threads is None else max(1, threads)
     if _CHOICE.native:
         native_engine.use_level(wanted.removeprefix("native-"))
-        _CHOICE.threads = native_engine.threads() if threads is None else max(1, threads)
+
+
+def serving() -> tuple[str, int]:
+    """Return what :func:`use_kernel` needs to choose what serves now."""
+    return _CHOICE.kernel, _CHOICE.threads
 
 
 def segment_sum(values: Floats, row_of: Ints, rows: int) -> Floats:
     """Return the sum of `values` [n] by row [rows], added in the order of `values`."""
-    if _CHOICE.native:
+    if _CHOICE.native and values.dtype.char == _FLOAT:
         return native_engine.segment_sum(values, row_of, rows)
     return numpy_engine.segment_sum(values, row_of, rows)
 
@@ -102,7 +116,7 @@ def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Flo
         [groups] first leg of each group, ascending; a group ends where the next one starts, the last with the legs.
         A group without legs is a row of zeros.
     """
-    if _CHOICE.native:
+    if _CHOICE.native and scale.dtype.char == matrix.dtype.char == _FLOAT:
         return native_engine.group_rows(scale, index, matrix, starts, _CHOICE.threads)
     return numpy_engine.group_rows(scale, index, matrix, starts)
 
@@ -150,7 +164,9 @@ def tail_of_rows(rows: Floats, depth: int, shares: Floats | None = None) -> Floa
     return numpy_engine.tail_of_rows(rows, depth, shares)
 
 
-def option_values(forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats) -> Floats:
+def option_values(
+    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats
+) -> Floats:
     """Return Black-76 prices; the arguments broadcast, `sign` is +1 for a call and -1 for a put.
 
     NaN where an argument is NaN or a forward, strike, vol or time is negative; nothing is raised.

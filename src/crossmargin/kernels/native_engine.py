@@ -19,34 +19,35 @@ levels = _native.levels
 threads = _native.threads
 
 _NO_SHARES: Final = np.zeros(0)
+_LAYOUT: Final = ("C_CONTIGUOUS", "ALIGNED")
 _SMALL: Final = ("q", "l", "i", "H")
+
+
+_serving = [levels()[-1]]
 
 
 def use_level(level: str) -> None:
     """Let the kernels of an instruction set serve from now on."""
     _native.use_level(level)
-    _LEVEL[0] = level
-
-
-_LEVEL = [levels()[-1]]
+    _serving[:] = [level]
 
 
 def name() -> str:
     """Return the kernel's name."""
-    return f"native {_LEVEL[0]}"
+    return f"native {_serving[0]}"
 
 
 def _floats(values: Floats) -> Floats:
     """Return the values as aligned float64 side by side: themselves where they are."""
-    return np.require(values, np.float64, "CA")
+    return np.require(values, np.float64, _LAYOUT)
 
 
 def _ints(values: Ints) -> Ints:
-    return np.require(values, np.int64, "CA")
+    return np.require(values, np.int64, _LAYOUT)
 
 
 def _index(index: Index) -> Index:
-    return index if index.dtype.char in _SMALL and index.flags.carray else _ints(np.asarray(index, dtype=np.int64))
+    return index if index.dtype.char in _SMALL and index.flags.carray else _ints(index.astype(np.int64))
 
 
 def segment_sum(values: Floats, row_of: Ints, rows: int) -> Floats:

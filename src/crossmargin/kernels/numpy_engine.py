@@ -76,7 +76,8 @@ def codes_in_use(codes: Ints) -> Ints:
 def span_sum(values: Floats, starts: Ints) -> Floats:
     """Return the sum of each span of `values`, in order."""
     spans = starts.shape[0]
-    return segment_sum(values, np.repeat(np.arange(spans), np.diff(starts, append=values.shape[0])), spans)
+    held = values[starts[0] :] if spans else values[:0]
+    return segment_sum(held, np.repeat(np.arange(spans), np.diff(starts, append=values.shape[0])), spans)
 
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:

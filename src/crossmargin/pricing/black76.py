@@ -45,6 +45,5 @@ def price(
     -----
     F. Black, "The pricing of commodity contracts", Journal of Financial Economics 3 (1976) 167-179.
     """
-    columns = (np.asarray(part, dtype=np.float64) for part in (forward, strike, vol, years))
-    sign = np.where(call, 1.0, -1.0)
-    return kernels.option_values(*columns, sign, np.asarray(discount, dtype=np.float64))
+    f, k, v, t, d = (np.asarray(part, dtype=np.float64) for part in (forward, strike, vol, years, discount))
+    return kernels.option_values(f, k, v, t, np.where(call, 1.0, -1.0), d)
