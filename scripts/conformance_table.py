@@ -38,7 +38,7 @@ class Told:
 
 
 TOLD: Final[Mapping[str, Told]] = {
-    "aave_v3": Told("Aave v3: health factor", "aave-v3"),
+    "aave": Told("Aave v3: health factor", "aave-v3"),
     "binance_options": Told("Binance options: published parameters", "binance-options"),
     "binance_usdm": Told("Binance USD-M: notional brackets", "binance-usdm"),
     "bybit": Told("Bybit unified account: collateral tiers and a short option", "bybit-unified"),
@@ -72,6 +72,29 @@ REASONS: Final[tuple[tuple[str, str, str], ...]] = (
     ("", "unpaired", "no case has calls short of their count in this market where that rule binds"),
     ("", "bound", "the last row has no bound in the rulebook"),
     ("", "min_k_star", "a floor that binds in no case"),
+    ("aave", "ltv", "what may be borrowed enters no figure that the case states"),
+    ("derive_pmrm1", "peg_loss_factor", "the stable coin stands above the threshold in every case"),
+    ("derive_pmrm1", "spot_shock", "only the worst scenario is stated, and no case is worst here"),
+    (
+        "drift_v2",
+        "imf_factor",
+        "the published ratio is a whole number of basis points, which one per cent does not turn",
+    ),
+    ("drift_v2", "maintenance", "no case asks for maintenance where this number counts"),
+    ("dydx_v4", "oi_", "open interest stands outside the ramp, or at its end"),
+    ("mango_v4", "maint_", "no published case asks for maintenance health"),
+    ("mango_v4", "borrow_scale", "borrows stand below the start of the scale"),
+    ("synthetix_v3", "guards.", "this guard does not bind"),
+    ("synthetix_v3", "flag_reward_ratios", "the reward is capped"),
+    ("synthetix_v3", "snx", "the discount stands at the other of its limits"),
+    (
+        "synthetix_v3",
+        "",
+        "stated are P&L, available margin, requirements of other markets and yes or no: one per cent turns none",
+    ),
+    ("vega", "clamp_upper", "the lower clamp decides"),
+    ("vega", "horizon_s", "price bounds are whole numbers, which one per cent of the horizon does not turn"),
+    ("hyperliquid_portfolio", "cap", "the cap does not bind at one per cent more"),
 )
 
 

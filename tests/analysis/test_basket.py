@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 from crossmargin.account import Position
 from crossmargin.analysis import Changes, what_if
 from crossmargin.analysis.basket import MOST_LEGS, basket
+from crossmargin.analysis.basket import _best_order as order_that_needs_least
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.margin import Rulebook, assess
 from tests.analysis.desk import account, rules, snapshot
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from crossmargin.analysis.trades import Leg
 
 RULES = rules("scan + payoff + stepped")
@@ -123,3 +127,32 @@ def test_an_instrument_that_is_not_covered_is_refused_by_name() -> None:
     with pytest.raises(InputError) as found:
         basket(broken, snapshot(), RULES, HEDGE)
     assert found.value.account == "narrow"
+
+
+def test_a_lower_peak_on_the_way_does_not_cost_the_lowest_sum() -> None:
+    # 0, 1, 2 passes through 5, 5 and 0; 1, 2, 0 through 8, 1 and 0; both then through 10, so the sum decides: 20 or 19
+    held = {0b1: 5.0, 0b11: 5.0, 0b10: 8.0, 0b110: 1.0, 0b111: 0.0, 0b1111: 10.0}
+    initial = np.asarray([held.get(mask, 30.0) for mask in range(32)])
+    assert order_that_needs_least(initial, 5) == (1, 2, 0, 3, 4)
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        count = int(rng.integers(1, 6))
+        some = rng.integers(0, 9, 1 << count).astype(np.float64)
+
+        def cost(order: tuple[int, ...], some: npt.NDArray[np.float64] = some) -> tuple[float, float]:
+            between = [float(some[sum(1 << bit for bit in order[:i])]) for i in range(1, len(order))]
+            return max(between, default=0.0), sum(between)
+
+        assert cost(order_that_needs_least(some, count)) == min(map(cost, permutations(range(count))))
+
+
+def test_an_account_that_is_none_is_refused_before_it_trades() -> None:
+    wrong = msgspec.structs.replace(
+        account({}), positions=(Position(instrument="BTC-PERP", quantity=Decimal("NaN"), entry_price=Decimal(1)),)
+    )
+    with pytest.raises(InputError) as found:
+        basket(wrong, snapshot(), RULES, HEDGE)
+    assert found.value.reason == FailureReason.INVALID_QUANTITY
+    with pytest.raises(InputError) as found:
+        what_if(wrong, snapshot(), RULES, Changes(add=HEDGE))
+    assert found.value.reason == FailureReason.INVALID_QUANTITY

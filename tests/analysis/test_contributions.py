@@ -95,6 +95,11 @@ def test_funding_and_profit_count_with_their_position() -> None:
     assert rows["BTC-PERP"].adjusted_equity_initial == pytest.approx(2_030)
 
 
+# requires 20 USDC, or a dollar for each position, as soon as anything is held: a jump that no leg moves
+FROM_NOTHING = {"hyperliquid-portfolio", "gmx-v2", "synthetix-perps"}
+ROUNDED = {"dydx-v4", "vega", "drift-v2"}  # each position to a millionth, or its weight to a ten-thousandth
+
+
 def sums(rows: Sequence[Contribution], pool: str, name: str) -> float:
     return float(sum(getattr(row, name) for row in rows if row.pool == pool))
 
@@ -106,7 +111,7 @@ def test_contributions_add_up_under_every_rulebook(spec: str) -> None:
     book = assess_book(Book.from_accounts(portfolios(rulebook, market, 8, seed=23)), market, rulebook)
     for row in range(len(book)):
         rows = contributions(book.resolved.only(row), rulebook)
-        assert "jump" not in {one.method for one in rows}
+        assert rulebook.name in FROM_NOTHING | ROUNDED or "jump" not in {one.method for one in rows}
         for pool in book.report(row).pools:
             for name in FIGURES:
                 assert sums(rows, pool.pool, name) == pytest.approx(getattr(pool, name), rel=1e-9, abs=1e-12)

@@ -4,6 +4,7 @@ from decimal import Decimal
 from math import exp, log, pi, sqrt
 from statistics import NormalDist
 
+import msgspec
 import pytest
 
 from crossmargin.account import Account, Book, Position
@@ -109,3 +110,27 @@ def test_gamma_is_what_one_percent_does_to_delta() -> None:
 
     change = (delta(step) - delta(-step)) / (2 * step) * 0.01
     assert rows({name: 1.0})["BTC"].gamma == pytest.approx(change * 100_000 * 0.9993, rel=1e-6)
+
+
+@pytest.mark.parametrize("names", [("ETH-141D-3200-C",), ("ETH-PERP",), ("ETH-141D-3200-C", "ETH-PERP")])
+def test_gamma_in_coin_is_what_one_percent_does_to_delta_in_coin(names: tuple[str, ...]) -> None:
+    listed, step = market(("coin",)), 1e-4
+    held = {name: 10.0 * (1 + i) for i, name in enumerate(names)}
+    assert set(held) <= set(listed.listings)
+    rulebook = load_rulebook("deribit-portfolio")
+
+    def delta(move: float) -> float:
+        prices = ("mark_price", "index_price", "forward_price")
+        moved = {
+            name: msgspec.structs.replace(one, **{
+                field: price * (1 + move) for field in prices if (price := getattr(one, field)) is not None
+            })
+            for name, one in listed.listings.items()
+        }  # fmt: skip
+        assets = {**listed.assets, "ETH": msgspec.structs.replace(listed.assets["ETH"], price=3_200.0 * (1 + move))}
+        there = Snapshot(as_of=listed.as_of, reporting_asset="USD", assets=assets, listings=moved)
+        return rows(held, rulebook=rulebook, listed=there)["ETH"].delta
+
+    change = (delta(step) - delta(-step)) / (2 * step) * 0.01
+    assert change
+    assert rows(held, rulebook=rulebook, listed=listed)["ETH"].gamma == pytest.approx(change, rel=1e-6)

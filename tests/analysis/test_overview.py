@@ -11,8 +11,9 @@ import pytest
 from crossmargin.account import Account, Position
 from crossmargin.analysis.overview import Venue, overview
 from crossmargin.errors import FailureReason, InputError
+from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.margin import assess
-from crossmargin.sources import load_rulebook
+from crossmargin.sources import list_rulebooks, load_rulebook
 from tests.analysis.desk import account, rules, snapshot
 
 LONG = msgspec.structs.replace(account({"BTC-PERP": "2", "ETH-FUT": "5"}), id="long")
@@ -77,3 +78,40 @@ def test_one_account_twice_is_refused_and_two_alike_are_told() -> None:
         overview([Venue("a", [LONG], RULES), Venue("a", [SHORT], RULES)], snapshot())
     view = overview([Venue("a", [LONG], RULES), Venue("b", [LONG], RULES)], snapshot())
     assert view.warnings == ("long at b holds the very same as long at a: are they one account, read twice?",)
+
+
+def test_what_a_rulebook_lacks_as_a_whole_names_its_venue() -> None:
+    in_gold = replace(RULES, reporting="GOLD")
+    with pytest.raises(InputError, match="venue theirs: asset GOLD has no price") as found:
+        overview([Venue("ours", [LONG], RULES), Venue("theirs", [SHORT], in_gold)], snapshot())
+    assert found.value.reason == FailureReason.UNKNOWN_ASSET
+
+
+def test_a_missing_calibration_names_the_venue_that_needs_it() -> None:
+    needs = next(one for one in list_rulebooks() if one.name == "family-historical")
+    with pytest.raises(InputError, match="venue theirs: ") as found:
+        overview([Venue("ours", [LONG], RULES), Venue("theirs", [SHORT], load_rulebook(needs.spec))], snapshot())
+    assert found.value.reason == FailureReason.MISSING_CALIBRATION
+
+
+def test_no_accounts_are_no_rows() -> None:
+    view = overview([Venue("a", [], RULES), Venue("b", [], RULES)], snapshot())
+    assert (view.rows, view.net, view.equity, view.surplus) == ((), (), 0.0, 0.0)
+
+
+def test_what_a_coin_contract_has_gained_is_no_delta_until_it_is_paid() -> None:
+    terms = {"kind": InstrumentKind.PERPETUAL, "contract": ContractKind.INVERSE, "multiplier": 1.0}
+    listing = msgspec.structs.replace(
+        snapshot().listings["BTC-PERP"], symbol="BTC-INVERSE", settlement_asset="BTC", **terms
+    )
+    market = msgspec.structs.replace(snapshot(), listings={listing.symbol: listing})
+    held = Position(instrument=listing.symbol, quantity=Decimal(50_000), entry_price=Decimal(40_000))
+    open_gain = Account(id="open", positions=(held,))
+    paid = Account(
+        id="paid",
+        balances={"BTC": Decimal("0.25")},  # 50,000 x (1 / 40,000 - 1 / 50,000)
+        positions=(msgspec.structs.replace(held, entry_price=Decimal(50_000)),),
+    )
+    views = [overview([Venue("a", [one], RULES)], market) for one in (open_gain, paid)]
+    assert views[0].equity == pytest.approx(views[1].equity) == 12_500
+    assert [view.net[0].net for view in views] == pytest.approx([1.0, 1.25])

@@ -18,13 +18,15 @@ from crossmargin.cli.changes import Moves, Trade
         ("BTC/USDT:USDT:2@71,000.5", Trade("BTC/USDT:USDT", Decimal(2), Decimal("71000.5"))),
         (" X:.5 ", Trade("X", Decimal("0.5"), None)),
         ("X:1e3", Trade("X", Decimal(1000), None)),
+        ("X:-1,234,567.5", Trade("X", Decimal("-1234567.5"), None)),
     ],
 )
 def test_trades_are_read(text: str, trade: Trade) -> None:
     assert changes.parse_trade(text) == trade
 
 
-@pytest.mark.parametrize("text", ["", "X", "X:", ":5", "X:abc", "X:5@", "X:5@abc", "X:0", "X:5@0", "X:5@-3", "X:nan"])
+@pytest.mark.parametrize("text", ["", "X", "X:", ":5", "X:abc", "X:5@", "X:5@abc", "X:0", "X:5@0", "X:5@-3", "X:nan",
+                                  "X:0,5", "X:1,5", "X:12,34", "X:1000,000", "X:5@0,5", "X:1e400"])  # fmt: skip
 def test_a_wrong_trade_is_named_with_the_right_form(text: str) -> None:
     with pytest.raises(click.BadParameter, match="SYMBOL:QUANTITY"):
         changes.parse_trade(text)
@@ -76,3 +78,11 @@ def test_a_wrong_shock_is_refused(text: str) -> None:
 )
 def test_fees_are_fractions(text: str, rate: float) -> None:
     assert changes.parse_fee(text) == rate
+
+
+@pytest.mark.parametrize("text", ["BTC=1e9999999999%", "BTC=1e999999999999999999999999%", "funding=1e400"])
+def test_a_move_beyond_all_numbers_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        changes.parse_shock((text,))
+    with pytest.raises(click.BadParameter):
+        changes.parse_fee(text.partition("=")[2])

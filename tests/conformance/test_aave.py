@@ -110,6 +110,7 @@ def test_the_parameters_are_noticed() -> None:
         (RATIOS, {"kind": RATIO, "input": {}}, "input"),
         (RATIOS, {**ratio(), "expected": {}}, "expected"),
         (BOUNDARIES, boundary(debt_price_unit="0"), "debt_price_unit"),
+        (BOUNDARIES, boundary(borrowed_usd="-1"), "borrowed_usd"),
         (BOUNDARIES, {**boundary(), "expected": {"hf_gt_1_at_price_times_hf": "yes"}}, "hf_gt_1_at_price_times_hf"),
     ],
 )

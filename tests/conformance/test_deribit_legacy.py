@@ -58,6 +58,12 @@ def test_a_rounded_shock_is_met_within_half_of_its_last_digit() -> None:
         assert (abs(exact - stated) <= 0.5 * 10.0 ** -(len(str(stated)) - 2)) == met
 
 
+def test_a_shock_in_all_its_digits_is_met_to_full_precision() -> None:
+    shock = (20 / 7) ** 0.5 * 0.35
+    assert not verdicts({**MADE, "example": {"dte": 7, "expected": shock}})[0].failures
+    assert verdicts({**MADE, "example": {"dte": 7, "expected": shock + 1e-8}})[0].failures
+
+
 def test_one_per_cent_of_the_price_range_is_noticed() -> None:
     fields = Fields(MADE, "")
     assert deribit_legacy.parameters(fields, 0) == {"price": ("price",)}

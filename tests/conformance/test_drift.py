@@ -314,6 +314,7 @@ def test_a_wrong_figure_or_parameter_is_told() -> None:
     ("kind", "stated", "told"),
     [
         ("spot_weight", {"side": "both", "size_native": 1}, "asset or liability"),
+        ("spot_weight", {"side": "asset", "size_native": 1, "decimals": -1e300}, "a number of decimals"),
         ("perp_margin_ratio", {"size_base_1e9": "much", "initial": 1, "maintenance": 1, "imf_factor": 0}, "a number"),
         (
             "perp_margin_ratio",

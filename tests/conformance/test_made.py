@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator
+from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from crossmargin.account import Account
 from crossmargin.analysis.conformance import FamilyResult, run_conformance, sweep
+from crossmargin.analysis.conformance.judge import Verdict
 from crossmargin.cli.entry import main
 from crossmargin.errors import InputError
 from crossmargin.margin import assess
@@ -209,6 +211,30 @@ def test_a_file_that_is_no_json_is_refused_by_line(folder: Path) -> None:
     (folder / "broken.json").write_text('{\n "cases": [\n  {"id": }\n ]\n}')
     with pytest.raises(InputError, match=r"broken\.json:3:\d+"):
         load_cases(folder)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1" + "0" * 400])
+def test_a_number_that_is_none_fails_its_case_only(folder: Path, number: str) -> None:
+    name, place = "made_linear.json", "cases[1].price"
+    document = documents()[name]
+    document["cases"][1]["price"] = 12345678.5
+    (folder / name).write_text(json.dumps(document).replace("12345678.5", number))
+    found = {family.family: family for family in run_conformance(load_cases(folder), LOADED).families}
+    (failure,) = found["deribit_standard"].failures
+    assert place in str(failure.computed)
+    assert found["deribit_standard"].reproduced == found["deribit_standard"].total - 1
+    assert not found["derive_srm"].failures
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("Fraction(1, 0)"), OverflowError("too large"), InvalidOperation()])
+def test_numbers_without_a_result_fail_their_case_only(error: ArithmeticError, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> Verdict:
+        raise error
+
+    monkeypatch.setattr("crossmargin.analysis.conformance.judge.compare", fails)
+    (found,) = run_conformance({"made": documents()["made_linear.json"]}, LOADED).families
+    assert {failure.figure for failure in found.failures} == {"case"}
+    assert all(f"no result: {error!r}" in str(failure.computed) for failure in found.failures)
 
 
 def test_an_empty_directory_is_refused(tmp_path: Path) -> None:

@@ -233,6 +233,17 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], told: str) -> No
     assert told in str(failure.computed)
 
 
+def test_an_extreme_price_of_zero_is_none() -> None:
+    case = next(made_case(seed) for seed in range(40) if made_case(seed)["spot_open_orders"])
+    for market in case["spot_open_orders"]:
+        market.pop("highest_bid", None)
+        market.pop("lowest_ask", None)
+    case["expected"] = {"health": health(case)}
+    for market in case["spot_open_orders"]:
+        market |= {"highest_bid": 0, "lowest_ask": 0}
+    assert verdict(case).failures == ()
+
+
 def test_big_integers_may_be_texts() -> None:
     case = next(made_case(seed) for seed in range(20) if made_case(seed)["perps"])
     for token in case["tokens"].values():

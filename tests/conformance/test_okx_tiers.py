@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crossmargin.analysis.conformance import okx_tiers
+from crossmargin.analysis.conformance import okx_tiers, run_conformance
 from crossmargin.analysis.conformance.fields import Fields
 from crossmargin.analysis.conformance.judge import Verdict, judge
 from tests.conformance.made import LOADED
@@ -100,3 +100,16 @@ def test_the_published_sample_reproduces(shared: Path) -> None:
     assert [one.failures for one in found] == [()] * 3
     shipped = LOADED(okx_tiers.RULEBOOK).document["charges"]["haircuts"]["tiers"]["BTC"]
     assert shipped[:2] == [[tier["max"], tier["rate"]] for tier in document["tiers"]]
+
+
+def test_a_unit_of_another_coin_has_the_venues_own_inner_moves() -> None:
+    """8, 16 and 25 per cent are no thirds: each cell of the grid stands at a move of the rulebook."""
+    delta, mark = 1_000.0, 1.02
+    grid = {f"{move}": -delta * mark * move for move in (0.08, 0.16, 0.25)}
+    unit = {
+        "unit": "AAA", "delta": -delta, "mr1": 0.25 * delta * mark, "mr1_shock": 0.25, "grid": grid,
+        "mr4": 0.0, "mr4_rate": 0.0, "mr7_rate": 0.0,
+    }  # fmt: skip
+    report = run_conformance({"made.json": {"units": [unit]}}, LOADED)
+    (family,) = report.families
+    assert (family.kind, family.reproduced, family.total) == ("position_builder", 1, 1), family.failures

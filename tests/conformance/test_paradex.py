@@ -55,7 +55,9 @@ def test_one_per_cent_of_a_parameter_is_noticed(row: int, column: int) -> None:
     assert len(paradex.parameters(Fields(MADE, ""), row)) == sum(bool(number) for number in MADE["scenarios"][row])
 
 
-@pytest.mark.parametrize("row", [[0.1, 0.2], "x", [0.1, "up", 1], [-1, 0.4, 1], [0.1, -1, 1], [0.1, 0.4, -1]])
+@pytest.mark.parametrize(
+    "row", [[0.1, 0.2], "x", [0.1, "up", 1], [-1, 0.4, 1], [0.1, -1, 1], [0.1, 0.4, -1], [10**400, 0.4, 1]]
+)
 def test_a_row_of_the_wrong_shape_is_told(row: object) -> None:
     for verdict in verdicts({"min_delta": "made", "scenarios": [row, [0.1, 0.4, 1]]}):
         (failure,) = verdict.failures

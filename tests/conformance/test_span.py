@@ -112,7 +112,14 @@ def test_weights_that_make_no_sense_are_refused(weights: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
-    "document", [{}, {"scenarios": []}, {"scenarios": [[0, 1]]}, {"scenarios": [[0, 1, 1]], "cases": []}]
+    "document",
+    [
+        {},
+        {"scenarios": []},
+        {"scenarios": [[0, 1]]},
+        {"scenarios": [[0, 1, 1]], "cases": []},
+        {"scenarios": [[0.1, 0.4, 1]], "min_delta": "another venue's grid"},
+    ],
 )
 def test_what_has_another_format_is_left_alone(document: dict[str, Any]) -> None:
     assert not FAMILY.recognises(document)

@@ -33,7 +33,9 @@ COPIES: tuple[tuple[LintRule, str, dict[str, Any]], ...] = (
     (LintRule.LONG_CLOSES_OUT_LOWER, "derive-portfolio", {"charges.scan.base_long": 1.3}),
     (LintRule.SHORT_CLOSES_OUT_HIGHER, "derive-portfolio", {"charges.scan.base_short": 0.5}),
     (LintRule.GROWS_WITH_QUANTITY, "binance-usdm", {"charges.perpetuals.brackets.BTCUSDT.3.1": -0.025}),
-    (LintRule.GROWS_WITH_QUANTITY, "okx-portfolio", {"charges.mr7.multiplier.3.1": 0.5, "parameters.move.BTC": 0}),
+    (LintRule.GROWS_WITH_QUANTITY, "okx-portfolio", {
+        "charges.mr7.multiplier.3.1": 0.5, **{f"parameters.{name}.BTC": 0 for name in ("inner", "middle", "move")},
+    }),
     (LintRule.FLAT_REQUIRES_NOTHING, "reference", {"requirement.initial": "total + orders + haircuts"}),
     (LintRule.INITIAL_COVERS_MAINTENANCE, "reference", {"parameters.maintenance_share": 1.5}),
     (LintRule.RAMP_CONTINUOUS, "binance-usdm", {

@@ -338,3 +338,28 @@ def test_any_shape_reads_or_is_refused(position: object, market: object, balance
     ):
         with suppress(InputError):
             decode(json.dumps(content).encode(), "any.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"positions": "none"},
+        {"positions": ["BTC/USDT:USDT"]},
+        {"balance": [{"USDT": {"total": 10}}]},
+        {"balance": {"USDT": "10"}},
+        {"balance": {"USDT": {"total": "NaN"}}},
+        {"balance": {"USDT": {"total": "sNaN"}}},
+        {"positions": [{"symbol": "BTC/USDT:USDT", "contracts": 1, "side": "sell"}]},
+    ],
+)
+def test_what_would_be_left_out_or_turned_around_is_refused(change: dict[str, object]) -> None:
+    document = {"id": "a", "balance": {"USDT": {"total": 10}}, "positions": [], **change}
+    (failure,) = decode_ccxt_account(json.dumps(document).encode(), "a.json").failures
+    assert failure.reason in {FailureReason.MALFORMED_INPUT, FailureReason.INVALID_QUANTITY}
+
+
+def test_a_side_may_be_written_large() -> None:
+    position = {"symbol": "BTC/USDT:USDT", "contracts": 2, "side": "SHORT", "entryPrice": 70_000}
+    document = {"id": "a", "balance": {}, "positions": [position]}
+    (account,) = decode_ccxt_account(json.dumps(document).encode(), "a.json").accounts
+    assert account.positions[0].quantity == -2

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from crossmargin.account import Account, Book
+from crossmargin.account.book import check_account
 from crossmargin.analysis.trades import Changes, Leg, changed_account
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.margin.assess import BookReport, assess_book
@@ -104,6 +105,7 @@ def basket(
     if not 0 < len(legs) <= MOST_LEGS:
         message = f"a basket holds 1 to {MOST_LEGS} legs, found {len(legs)}; trade larger ones in parts"
         raise InputError(FailureReason.INVALID_QUANTITY, message, account=account.id)
+    check_account(account)
     after, fees = changed_account(account, snapshot, Changes(add=tuple(legs), fee_rate=fee_rate))
     subsets = [_held(account, snapshot, legs, mask, fee_rate) for mask in range(1 << len(legs))]
     subsets[-1] = msgspec.structs.replace(after, id=f"{len(subsets) - 1}")
@@ -190,18 +192,21 @@ def _peak(order: Sequence[int], initial: Floats) -> float:
 def _best_order(initial: Floats, count: int) -> tuple[int, ...]:
     """Return the order whose largest interim requirement is lowest; of equals the least in sum, then the first listed.
 
-    Every subset is reached once in rising order of its bits: from each, the cheapest way there is known.
+    The lowest peak is known before sums are looked at: a state below it may be reached by way of a higher one, and
+    then costs less in sum.
     """
-    cheapest: list[tuple[float, float, tuple[int, ...]]] = [(0.0, 0.0, ())] * len(initial)
-    for mask in range(1, len(initial)):
-        own = float(initial[mask]) if mask != len(initial) - 1 else 0.0  # the basket itself is not between
-        ways = []
-        for bit in range(count):
-            if mask >> bit & 1:
-                peak, total, order = cheapest[mask ^ 1 << bit]
-                ways.append((max(peak, own), total + own, (*order, bit)))
-        cheapest[mask] = min(ways)
-    return cheapest[-1][2]
+    own = [*initial[:-1].tolist(), 0.0]  # the basket itself is not between
+    own[0] = 0.0
+    before = [[mask ^ 1 << bit for bit in range(count) if mask >> bit & 1] for mask in range(len(own))]
+    peaks = [0.0] * len(own)
+    for mask in range(1, len(own)):
+        peaks[mask] = max(own[mask], min(peaks[state] for state in before[mask]))
+    cheapest: list[tuple[float, tuple[int, ...]]] = [(0.0, ())] * len(own)
+    for mask in range(1, len(own)):
+        ways = ((cheapest[state], (mask ^ state).bit_length() - 1) for state in before[mask])
+        total, order = min((total, (*order, bit)) for (total, order), bit in ways)
+        cheapest[mask] = (total + own[mask] if own[mask] <= peaks[-1] else inf, order)
+    return cheapest[-1][1]
 
 
 def _worst_peak(initial: Floats, count: int) -> float:

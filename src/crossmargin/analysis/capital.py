@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _PURSE = "\0purse"  # an account of our own, so that every reporting asset is among the contracts
 _STEPS = 40
 _CLOSE = 1e-12  # of the first headroom: what rounding leaves
+_FREE = 1e-9  # of what a loan takes from headroom: less than this beyond the loan itself is rounding
 
 
 def required_capital(
@@ -44,8 +45,10 @@ def required_capital(
     """Return the least capital that backs an account initially, in the account's reporting asset, premium included.
 
     Cash in the reporting asset is added to each pool, or taken out (beyond what is there it is borrowed), until its
-    initial headroom is 0; the pool's capital is its equity then. Pools are summed. An account without positions,
-    orders, debts and coins requires 0; coins require their haircut.
+    initial headroom is 0; the pool's capital is its equity then. Where the rulebook charges that loan, balances pegged
+    to the reporting asset are taken out first, in the account's order, and only the rest is borrowed: nobody borrows
+    dollars beside idle dollar coins. Pools are summed. An account without positions, orders, debts and coins requires
+    0; coins require their haircut.
 
     Raises
     ------
@@ -128,7 +131,7 @@ def _capitals(
     purse = Account(id=_PURSE, balances=dict.fromkeys(_reporting_assets(accounts, snapshot, rulebook), Decimal(1)))
     book = Book.from_accounts([*accounts, purse])
     resolved = resolve(book, snapshot, rulebook, max_quote_age_seconds=age)
-    capital, failures = _solve(resolved, rulebook)
+    capital, failures = _solve(resolved, rulebook, [*accounts, purse], snapshot)
     units = resolved.units
     money = capital * (units.numeraire if resolved.in_settlement else 1.0)
     out: list[float | InputError] = []
@@ -156,22 +159,85 @@ def _reporting_assets(accounts: Sequence[Account], snapshot: Snapshot, rulebook:
     return sorted(name for name in {*held, snapshot.reporting_asset} if name in snapshot.assets)
 
 
-def _solve(resolved: Resolved, rulebook: Rulebook) -> tuple[Floats, dict[int, Failure]]:
+def _solve(
+    resolved: Resolved, rulebook: Rulebook, accounts: Sequence[Account], snapshot: Snapshot
+) -> tuple[Floats, dict[int, Failure]]:
     """Return each pool's equity [units] at which its initial headroom is 0, reporting asset, and the refusals."""
     funded, place = _with_cash(resolved)
     failures = dict(resolved.failures)
 
-    def headroom(added: Floats) -> Floats:
-        quantity = funded.legs.quantity.copy()
-        quantity[place] += added
-        evaluation = Evaluation(funded, rulebook, quantity)
+    def headroom(added: Floats, pegged: Sequence[_Pegged] = ()) -> Floats:
+        evaluation = Evaluation(funded, rulebook, _moved(funded.legs.quantity, place, added, pegged))
         result = np.asarray(evaluation.adjusted(INITIAL) - evaluation.requirement(INITIAL))
         failures.update({k: v for k, v in evaluation.failures.items() if k not in failures})
         return result
 
     added = _least_cash(headroom, len(resolved.units))
-    equity = np.asarray(Evaluation(resolved, rulebook).equity())
-    return equity + added, failures
+    evaluation = Evaluation(resolved, rulebook)
+    pegged = _pegged_balances(funded, np.asarray(Evaluation(funded, rulebook).measures["price"]), accounts, snapshot)
+    if pegged:
+        charged = _charged_loans(headroom, added, np.maximum(funded.legs.quantity[place], 0.0))
+        if charged.any():
+            other = _least_cash(lambda amount: headroom(amount, pegged), len(resolved.units))
+            added = np.where(charged, other, added)
+    return np.asarray(evaluation.equity()) + added, failures
+
+
+@dataclass(frozen=True, slots=True)
+class _Pegged:
+    """One balance pegged to the reporting asset in each pool that holds one: its leg, the pool, and its price there."""
+
+    leg: Ints
+    unit: Ints
+    price: Floats
+
+
+def _moved(held: Floats, place: Ints, added: Floats, pegged: Sequence[_Pegged]) -> Floats:
+    """Return the quantities with cash added, or taken: from the reporting balance, then `pegged`, then borrowed."""
+    quantity, reporting = held.copy(), added.copy()
+    missing = np.maximum(-added - np.maximum(held[place], 0.0), 0.0)
+    for one in pegged:
+        taken = np.minimum(missing[one.unit], held[one.leg] * one.price)
+        quantity[one.leg] -= taken / one.price
+        missing[one.unit] -= taken
+        reporting[one.unit] += taken
+    quantity[place] += reporting
+    return quantity
+
+
+def _pegged_balances(
+    funded: Resolved, price: Floats, accounts: Sequence[Account], snapshot: Snapshot
+) -> tuple[_Pegged, ...]:
+    """Return what is held pegged to the pools' reporting assets, by turn: first each pool's first such balance."""
+    c, legs, units, names = funded.contracts, funded.legs, funded.units, funded.names.assets
+    held: dict[int, list[tuple[int, int]]] = {}  # by pool: (place in the account, leg)
+    for leg in np.flatnonzero((c.kind[legs.contract] == ASSET) & (legs.quantity > 0)).tolist():
+        unit, name = int(legs.unit[leg]), names[int(c.own_asset[legs.contract[leg]])]
+        if _is_pegged(name, names[int(units.reporting[unit])], snapshot):
+            order = list(accounts[int(units.account[unit])].balances)
+            held.setdefault(unit, []).append((order.index(name) if name in order else len(order), leg))
+    turns: list[list[tuple[int, int]]] = [[] for _ in range(max(map(len, held.values()), default=0))]
+    for unit, balances in held.items():
+        for turn, (_, leg) in zip(turns, sorted(balances), strict=False):
+            turn.append((leg, unit))
+    rows = [np.asarray(turn, dtype=np.int64) for turn in turns]
+    return tuple(_Pegged(leg=pairs[:, 0], unit=pairs[:, 1], price=price[pairs[:, 0]]) for pairs in rows)
+
+
+def _is_pegged(name: str, reporting: str, snapshot: Snapshot) -> bool:
+    """Return whether an asset is pegged to the reporting asset, directly or through others."""
+    seen = [name]
+    while (quote := snapshot.assets.get(seen[-1])) is not None and quote.pegged_to and quote.pegged_to not in seen:
+        seen.append(quote.pegged_to)
+    return reporting in seen[1:]
+
+
+def _charged_loans(headroom: Callable[[Floats], Floats], added: Floats, held: Floats) -> npt.NDArray[np.bool_]:
+    """Return the pools whose loan takes more from headroom than the loan itself, or that no amount of cash balances."""
+    found = np.isfinite(added)
+    lent = np.where(found, -held - added, 0.0)
+    loss = headroom(-held) - headroom(np.where(found, added, -held))
+    return np.asarray(~found | ((lent > 0) & (loss - lent > _FREE * np.maximum(np.abs(loss), 1.0))))
 
 
 def _least_cash(headroom: Callable[[Floats], Floats], units: int) -> Floats:

@@ -1,8 +1,8 @@
 """What each position and balance adds to each requirement: derivatives of the tree that was assessed.
 
 Proportional requirements by Euler: quantity times derivative sums to the requirement. Others by the ray average: the
-integral of the derivative along the pool scaled from 0 to 1 sums to what the requirement gains on the way. Nothing is
-computed as the total minus the rest.
+integral of the derivative along the pool scaled from 0 to 1 sums to what the requirement gains on the way. What no
+position moves, and what rounding adds, stands in a row of its own: nothing else is the total minus the rest.
 """
 
 from __future__ import annotations
@@ -71,12 +71,14 @@ def contributions(resolved: Resolved, rulebook: Rulebook) -> tuple[Contribution,
     scale = np.maximum(np.abs(at[1]), np.abs(at[0]))
     homogeneous = np.all((np.abs(by_unit - gained) <= _CLOSE * scale) & (np.abs(at[0]) <= _CLOSE * scale), axis=0)
     sums = _Sums(euler, np.zeros_like(gained))
+    rounding = ray.rounding()
     if not homogeneous.all():
         along = _integrated(ray, at, _by_unit(resolved, slopes), scale)
         legs = homogeneous[resolved.legs.unit]
         # what rounding leaves of an interval around a kink is no jump
         jump = np.where(homogeneous | (np.abs(along.jump) <= _CLOSE * scale), 0.0, along.jump)
         sums = _Sums(np.where(legs, euler, along.by_leg), jump)
+    sums.jump += np.where(np.abs(rounding) <= _CLOSE * scale, 0.0, rounding)
     return tuple(
         row
         for unit in range(len(resolved.units))

@@ -40,11 +40,14 @@ def leg_greeks(evaluation: Evaluation) -> dict[str, Floats]:
     """Return each leg's Greeks [legs] in the units of :class:`GreeksRow`, reporting asset, signed."""
     names = ("delta", "delta_value", "gamma", "vega", "theta", "rho", "forward", "index")
     m = {name: np.asarray(evaluation.measures[name], dtype=np.float64) for name in names}
+    # the index and the forward move by the same 1 %
+    gamma = np.nan_to_num(m["gamma"] * m["forward"] * m["index"])
+    # in the coin itself a delta is per coin, of which the same contract is fewer at a higher price
+    coins = np.asarray(evaluation.measures["own_coin"], dtype=np.bool_)
     return {
         "delta": m["delta"],
         "delta_value": m["delta_value"],
-        # the index and the forward move by the same 1 %
-        "gamma": np.nan_to_num(m["gamma"] * m["forward"] * m["index"]) * _ONE_PERCENT,
+        "gamma": (gamma - np.where(coins, m["delta_value"], 0.0)) * _ONE_PERCENT,
         "vega": m["vega"] * _VOL_POINT,
         "theta": m["theta"] / DAYS_PER_YEAR,
         "rho": m["rho"] * _BASIS_POINT,

@@ -6,7 +6,8 @@ A surplus in one pool does not cover a shortfall in another, at one venue or at 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,8 @@ def overview(venues: Sequence[Venue], snapshot: Snapshot, *, max_quote_age_secon
     Raises
     ------
     InputError
-        DUPLICATE_ACCOUNT where one venue's label, or one account id within a venue, stands twice.
+        DUPLICATE_ACCOUNT where one venue's label, or one account id within a venue, stands twice; what a venue's
+        rulebook needs for any account at all and the snapshot does not have, with the venue's label.
     """
     _check_once(venues)
     reports = [_report(venue, snapshot, max_quote_age_seconds) for venue in venues]
@@ -121,7 +123,19 @@ def overview(venues: Sequence[Venue], snapshot: Snapshot, *, max_quote_age_secon
 
 
 def _report(venue: Venue, snapshot: Snapshot, age: float | None) -> BookReport:
-    return assess_book(Book.from_accounts(venue.accounts), snapshot, venue.rulebook, max_quote_age_seconds=age)
+    with _named(venue):
+        return assess_book(Book.from_accounts(venue.accounts), snapshot, venue.rulebook, max_quote_age_seconds=age)
+
+
+@contextmanager
+def _named(venue: Venue) -> Iterator[None]:
+    """Name the venue in a refusal that concerns its rulebook as a whole."""
+    try:
+        yield
+    except InputError as error:
+        message = f"venue {venue.label}: {error.message}"
+        where = {"account": error.account, "instrument": error.instrument, "path": error.path}
+        raise InputError(error.reason, message, **where) from error
 
 
 def _left(report: BookReport, snapshot: Snapshot) -> tuple[Floats, Floats]:
@@ -186,8 +200,9 @@ def _net(
         kept = [account for account in venue.accounts if (venue.label, account.id) not in refused]
         # one money for all venues, whatever their pools report in: a coin is then always held, never the unit itself
         rulebook = replace(venue.rulebook, reporting=snapshot.reporting_asset, pool_by="account")
-        resolved = resolve(Book.from_accounts(kept), snapshot, rulebook, max_quote_age_seconds=age)
-        measures = Evaluation(resolved, rulebook).measures
+        with _named(venue):
+            resolved = resolve(Book.from_accounts(kept), snapshot, rulebook, max_quote_age_seconds=age)
+            measures = Evaluation(resolved, rulebook).measures
         bucket = resolved.contracts.bucket[resolved.legs.contract]
         _add(found, resolved.names.buckets, bucket, np.asarray(measures["delta"]), np.asarray(measures["delta_value"]))
     nets = (

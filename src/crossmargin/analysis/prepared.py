@@ -39,7 +39,7 @@ __all__ = ["Prepared", "TradeCheck", "prepare"]
 
 Trade: TypeAlias = "tuple[str, float, float | None]"
 """Instrument, signed contracts, price (None: at the mark)."""
-_CHANGED = ("quantity", "cost", "accrued", "muted")
+_CHANGED = ("quantity", "cost", "accrued", "leverage", "muted")
 _MOST_KEPT = 20_000  # entries remembered between checks: some megabytes
 _LASTING = frozenset({"cells", "varies", "measures"})
 
@@ -203,7 +203,9 @@ class Prepared:
         if c.kind[target.contract] == OPTION:
             held.close(opposite, _closing(held.quantity[opposite], amount), target.wallet)
             held.quantity[target.wallet] -= amount * multiplier * level
-            held.quantity[same] += amount - (held.quantity[opposite] - legs.quantity[opposite])
+            opened = amount - (held.quantity[opposite] - legs.quantity[opposite])
+            held.quantity[same] += opened
+            held.cost[same] += opened * level if held.cost[same] else 0.0  # only where what is held states its entry
         else:
             inverse = bool(c.inverse[target.contract])
             price_of_one = 1.0 / level if inverse else level
@@ -212,9 +214,11 @@ class Prepared:
             held.quantity[target.wallet] += gained * multiplier * (-1.0 if inverse else 1.0)
             held.quantity[same] += amount - closing
             held.cost[same] += (amount - closing) * price_of_one
+        kept = legs.quantity * held.quantity > 0  # what is closed, or turned around, takes its leverage with it
         return replace(
-            legs, quantity=held.quantity, cost=held.cost, accrued=held.accrued, muted=self._muted(held.quantity)
-        )
+            legs, quantity=held.quantity, cost=held.cost, accrued=held.accrued,
+            leverage=np.where(kept, legs.leverage, np.nan), muted=self._muted(held.quantity),
+        )  # fmt: skip
 
     def _muted(self, quantity: Floats) -> npt.NDArray[np.bool_]:
         legs = self.resolved.legs
@@ -263,6 +267,9 @@ def _find_target(resolved: Resolved, rulebook: Rulebook, instrument: str) -> _Ta
         message = "it was not prepared (spot never is: deposit and withdraw); name it in `instruments`"
         raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=instrument)
     row, settle = rows[0], int(c.settle_asset[rows[0]])
+    if (resolved.units.isolated[legs.unit] & (legs.contract == row)).any():
+        message = "it is held as an isolated position, where a trade may land; use what_if"
+        raise InputError(FailureReason.OUT_OF_SCOPE, message, instrument=instrument)
     pool = names.assets[settle] if rulebook.pool_by == "settlement_asset" else "cross"
     shared = np.asarray([label == pool for label in resolved.units.label])[legs.unit]
     found = np.flatnonzero((legs.contract == row) & shared)

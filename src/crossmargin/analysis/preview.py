@@ -36,13 +36,14 @@ class LineChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreviewRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One account under two rulebooks; money in the snapshot's reporting asset.
+    """One account under two rulebooks; money in `reporting_asset`, the snapshot's.
 
     Figures are None where the rulebook refused the account; its failure stands beside them. `lines` are the charges
     toward initial margin that differ most.
     """
 
     account: str
+    reporting_asset: str | None = None
     state_before: AccountState | None = None
     state_after: AccountState | None = None
     initial_before: float | None = None
@@ -88,7 +89,7 @@ def preview(
         _Side(assess_book(book, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds), snapshot)
         for rulebook in (before, after)
     ]
-    rows = [_row(index, *sides) for index in range(len(book))]
+    rows = [_row(index, snapshot.reporting_asset, *sides) for index in range(len(book))]
     return tuple(sorted(rows, key=lambda row: -abs(row.change)))
 
 
@@ -110,7 +111,7 @@ class _Side:
         return None if value is None else float(value) * self.rate
 
 
-def _row(index: int, before: _Side, after: _Side) -> PreviewRow:
+def _row(index: int, asset: str, before: _Side, after: _Side) -> PreviewRow:
     first, second = before.rows[index], after.rows[index]
     figures = {
         f"{short}_{when}": side.figure(index, name)
@@ -119,6 +120,7 @@ def _row(index: int, before: _Side, after: _Side) -> PreviewRow:
     }
     return PreviewRow(
         account=first.account,
+        reporting_asset=asset,
         state_before=first.state,
         state_after=second.state,
         lines=_lines(index, before, after) if first.failure is None and second.failure is None else (),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FIGURES: Final = ("initial", "maintenance", "adjusted_initial", "adjusted_maintenance")
 
 _ORDERED: Final = ("bids", "asks", "bid_cost", "ask_cost")
+# to a unit rounded lines jump everywhere: the ray reads them unrounded
+_UNROUNDED: Final = {**TRACED_FUNCTIONS, "ceil": lambda x, _: x, "floor": lambda x, _: x}
 _NEAR: Final = 1e-9  # how close to a bound, relative, a jump is looked for
 
 
@@ -68,7 +70,7 @@ class Ray:
         traced: dict[str, Any] = {
             name: chain(share, getattr(legs, name), getattr(full, name)) for name in (*_ORDERED, "accrued")
         }
-        functions = {**TRACED_FUNCTIONS, "step": _steep_step} if across_jumps else TRACED_FUNCTIONS
+        functions = {**_UNROUNDED, "step": _steep_step} if across_jumps else _UNROUNDED
         evaluation = Evaluation(
             replace(scaled, legs=replace(legs, **traced)),
             self.rulebook,
@@ -81,6 +83,12 @@ class Ray:
         values = np.stack([np.broadcast_to(plain(x), t.size * units) for x in found])
         slopes = np.stack([gradient(x, share) if isinstance(x, Traced) else 0.0 * share.value for x in found])
         return Points(_by_point(values, t.size), _by_point(slopes, t.size))
+
+    def rounding(self) -> Floats:
+        """Return what rounding adds to the figures of the whole pool [figures, units]."""
+        whole = Evaluation(_scaled(self.resolved, np.ones(1)), self.rulebook)
+        exact = np.stack([np.broadcast_to(plain(x), len(self.resolved.units)) for x in figures(whole)])
+        return np.asarray(exact - self.at(np.ones(1)).values[0])
 
 
 def _by_point(columns: Floats, points: int) -> Floats:

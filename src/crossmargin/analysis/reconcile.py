@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
-from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
+from msgspec.structs import replace
 
 from crossmargin.account import Account
+from crossmargin.analysis.computed_lines import Place
 from crossmargin.analysis.explanation import Contribution
+from crossmargin.analysis.reported_lines import Differences, line_rows, read_lines, scenario_rows
+from crossmargin.analysis.residuals import ReconciliationRow, compared, named_amounts, number, pool_amounts
 from crossmargin.liquidation.prices import LiquidationPrice
 from crossmargin.margin.report import MarginReport, PoolReport
 
+if TYPE_CHECKING:
+    from crossmargin.analysis.computed_lines import ComputedLines
+    from crossmargin.market import Snapshot
+
 __all__ = ["ReconciliationRow", "reconcile"]
 
-_FIGURES = (
+_FIGURES: Final = (
     "equity",
     "adjusted_equity_initial",
     "adjusted_equity_maintenance",
@@ -26,36 +33,43 @@ _FIGURES = (
     "maintenance_headroom",
     "coverage_ratio",
 )
-_MATCH = 1e-6  # relative: how near an amount must come to a residual to be named
-_ROUNDING = 1e-9
-# ratios that reported and computed figures often stand in, and what they would mean
-_RATIOS = {
-    0.8: "a collar of 0.8 on one side (a maintenance share of the initial requirement)",
-    0.5: "half: maintenance reported for initial, or one of two hedged sides",
-    2.0: "twice: both sides of a hedge, or initial for maintenance",
-    1.3: "the factor from maintenance to initial",
-    1 / 1.3: "the factor from initial to maintenance",
-    -1.0: "the opposite sign",
-    100.0: "a percent for a fraction",
-    0.01: "a fraction for a percent",
+_MARGINS: Final = {"initial_margin": "initial", "maintenance_margin": "maintenance"}
+# figures into which balances and profits enter in full, and with which sign a requirement enters them
+_WORTH: Final = {
+    "equity": None,
+    "adjusted_equity_initial": None,
+    "adjusted_equity_maintenance": None,
+    "available_margin": "initial",
+    "maintenance_headroom": "maintenance",
 }
+_RATIOS: Final = frozenset({"coverage_ratio"})
 
 
-class ReconciliationRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure twice. None is "not reported" (or not computed), 0 is zero. Same asset as the report or its pool.
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Both sides: what was reported, and everything computed that it is compared with."""
 
-    `residual` is reported - computed, `relative` that over the larger of both. `suggestions` name what has the
-    residual's amount: they may explain it; nothing is adjusted by them.
-    """
+    account: Account
+    reported: Mapping[str, Any]
+    report: MarginReport
+    liquidation: tuple[LiquidationPrice, ...]
+    contributions: tuple[Contribution, ...]
+    lines: ComputedLines | None
+    differences: Differences | None
+    snapshot: Snapshot | None
 
-    name: str
-    pool: str | None = None
-    instrument: str | None = None
-    reported: float | None = None
-    computed: float | None = None
-    residual: float | None = None
-    relative: float | None = None
-    suggestions: tuple[str, ...] = ()
+    def price(self, asset: str, reporting: str) -> float | None:
+        """Return what one unit of an asset is worth in another, by the snapshot."""
+        prices = [1.0 if name == self._numeraire else self._quoted(name) for name in (asset, reporting)]
+        return None if None in prices or not prices[1] else prices[0] / prices[1]  # type: ignore[operator]
+
+    @property
+    def _numeraire(self) -> str | None:
+        return None if self.snapshot is None else self.snapshot.reporting_asset
+
+    def _quoted(self, asset: str) -> float | None:
+        quote = None if self.snapshot is None else self.snapshot.assets.get(asset)
+        return None if quote is None else quote.price
 
 
 def reconcile(
@@ -63,8 +77,13 @@ def reconcile(
     report: MarginReport,
     liquidation: tuple[LiquidationPrice, ...] = (),
     contributions: tuple[Contribution, ...] = (),
+    *,
+    lines: ComputedLines | None = None,
+    snapshot: Snapshot | None = None,
 ) -> tuple[ReconciliationRow, ...]:
-    """Return reported against computed: the account's figures, then pools', then positions'; empty if none reported.
+    """Return reported against computed: the account's figures, pools', lines and scenarios, balances, positions.
+
+    Empty where nothing is reported. What `reported` may hold is in the interchange's documentation.
 
     Parameters
     ----------
@@ -72,98 +91,142 @@ def reconcile(
         Liquidation prices of the same account, for those that the venue reports by position.
     contributions
         What each position adds to the requirements, for margins that the venue reports by position.
+    lines
+        The account's lines by row; reported lines and scenarios are compared with them, and left out without.
+    snapshot
+        The market that the report was computed in: prices and marks, for figures in other assets and by position.
     """
     reported = account.reported or {}
     if not reported:
         return ()
-    amounts = _amounts(account, report)
-    whole = (_row(name, reported.get(name), getattr(report, name), amounts) for name in _FIGURES)
-    pools = _pool_rows(account, report, reported)
-    positions = _position_rows(reported, liquidation, contributions)
-    return tuple(chain(whole, pools, positions))
-
-
-def _row(
-    name: str,
-    reported: object,
-    computed: float | None,
-    amounts: Mapping[str, float],
-    pool: str | None = None,
-    instrument: str | None = None,
-) -> ReconciliationRow:
-    theirs = _number(reported)
-    row = ReconciliationRow(name=name, pool=pool, instrument=instrument, reported=theirs, computed=computed)
-    if theirs is None or computed is None or not (isfinite(computed) and isfinite(theirs)):
-        return row
-    residual = theirs - computed
-    largest = max(abs(theirs), abs(computed))
-    return msgspec.structs.replace(
-        row,
-        residual=residual,
-        relative=residual / largest if largest else 0.0,
-        suggestions=_suggestions(theirs, computed, amounts),
+    differences = None if lines is None else Differences(read_lines(reported.get("lines"), lines), lines)
+    sides = _Sides(account, reported, report, liquidation, contributions, lines, differences, snapshot)
+    return tuple(
+        chain(_account_rows(sides), _pool_rows(sides), _line_rows(sides), _balance_rows(sides), _position_rows(sides))
     )
 
 
-def _number(given: object) -> float | None:
-    """Return a reported figure; what is no number counts as not reported."""
-    if given is None or isinstance(given, bool):
-        return None
-    try:
-        return float(str(given))
-    except ValueError:
-        return None
+def _account_rows(sides: _Sides) -> Iterator[ReconciliationRow]:
+    if not any(sides.reported.get(name) is not None for name in _FIGURES) and sides.reported.get("pools"):
+        return  # reported by pool alone
+    amounts = named_amounts(sides.account, sides.report)
+    stated, own = sides.reported.get("asset"), sides.report.reporting_asset
+    price = 1.0 if stated in {None, own} else sides.price(str(stated), own)
+    for name in _FIGURES:
+        row = ReconciliationRow(
+            name=name, asset=None if stated in {None, own} else str(stated), reported=number(sides.reported.get(name)),
+            computed=getattr(sides.report, name),
+        )  # fmt: skip
+        yield _figure(sides, row, amounts, Place(), own, price)
 
 
-def _suggestions(reported: float, computed: float, amounts: Mapping[str, float]) -> tuple[str, ...]:
-    """Return what has the residual's amount, or what the two figures stand in the ratio of."""
-    residual = reported - computed
-    if abs(residual) <= _ROUNDING * max(abs(reported), abs(computed), 1.0):
-        return ()
-    found = [
-        f"may be {name} ({amount:,.8g}), {'counted' if residual * amount > 0 else 'left out'} by the venue"
-        for name, amount in amounts.items()
-        if amount and _near(abs(amount), abs(residual))
-    ]
-    if computed:
-        quotient = reported / computed
-        found += [f"may be {why}: reported is {x:.6g} x computed" for x, why in _RATIOS.items() if _near(quotient, x)]
-    return tuple(found)
+def _pool_rows(sides: _Sides) -> Iterator[ReconciliationRow]:
+    computed = {pool.pool: pool for pool in sides.report.pools}
+    for label, figures in _entries(sides.reported.get("pools"), "pool"):
+        pool = computed.get(label)
+        amounts = {} if pool is None else pool_amounts(sides.account, pool)
+        own = "" if pool is None else pool.reporting_asset
+        stated = figures.get("asset")
+        price = 1.0 if pool is None or stated in {None, own} else sides.price(str(stated), own)
+        unknown = () if pool is not None else (f"the rulebook makes other pools: {', '.join(computed)}",)
+        for name in _FIGURES:
+            if name in figures or pool is not None:
+                row = ReconciliationRow(
+                    name=name, pool=label, suggestions=unknown, asset=None if stated in {None, own} else str(stated),
+                    reported=number(figures.get(name)), computed=None if pool is None else float(getattr(pool, name)),
+                )  # fmt: skip
+                yield _figure(sides, row, amounts, Place(pool=label), own, price, pool)
 
 
-def _near(value: float, wanted: float) -> bool:
-    return abs(value - wanted) <= _MATCH * abs(wanted)
+def _figure(
+    sides: _Sides,
+    row: ReconciliationRow,
+    amounts: Mapping[str, float],
+    place: Place,
+    own: str,
+    price: float | None,
+    pool: PoolReport | None = None,
+) -> ReconciliationRow:
+    """Return a figure with its residual; `price` turns the asset that it is stated in into the computed one's."""
+    if row.reported is None or row.name in _RATIOS or row.computed is None:
+        return compared(row)
+    if price is None:
+        unknown = f"the snapshot has no price of {row.asset}"
+        return replace(row, computed=None, suggestions=(unknown,))
+    parts: dict[str, float] = {}
+    requirement = _MARGINS.get(row.name) or _WORTH.get(row.name)
+    sign = 1.0 if row.name in _MARGINS else -1.0
+    if requirement is not None and sides.differences is not None:
+        parts |= {k: sign * v for k, v in sides.differences.into_requirement(requirement, place).items()}
+        amounts = {**amounts, **sides.differences.missing(requirement, place)}
+    if row.name in _WORTH:
+        parts |= _worth(sides, own, pool)
+    amounts = {name: amount / price for name, amount in amounts.items()}
+    return compared(replace(row, computed=row.computed / price), amounts, {k: v / price for k, v in parts.items()})
 
 
-def _amounts(account: Account, report: MarginReport) -> dict[str, float]:
-    """Return every named amount of the report, account-wide, that a residual is looked for among."""
-    amounts: dict[str, float] = {}
-    for name, line in report.lines.items():
-        amounts[f"line {name} (initial)"] = line.initial
-        amounts[f"line {name} (maintenance)"] = line.maintenance
-    for pool in report.pools:
-        if len(report.pools) == 1 or pool.reporting_asset == report.reporting_asset:
-            amounts |= _pool_amounts(account, pool)
-    return amounts
+def _worth(sides: _Sides, own: str, pool: PoolReport | None) -> dict[str, float]:
+    """Return what balances and profits that differ are worth, in a pool or in the whole account."""
+    inside = None if pool is None else {row.asset for row in pool.collateral} | {pool.reporting_asset}
+    found: dict[str, float] = {}
+    for row in chain(_balance_rows(sides), _position_rows(sides)):
+        asset = row.asset or ""
+        counts = row.name in {"balance", "unrealized_pnl"} and row.residual and (inside is None or asset in inside)
+        price = sides.price(asset, own) if counts else None
+        if counts and price is not None and row.residual is not None:
+            found[f"{row.name.replace('_', ' ')} of {row.instrument or asset}"] = row.residual * price
+    return found
 
 
-def _pool_amounts(account: Account, pool: PoolReport) -> dict[str, float]:
-    amounts: dict[str, float] = {}
-    price = {row.asset: row.price for row in pool.collateral}
-    for name, line in pool.lines.items():
-        amounts[f"line {name} (initial)"] = line.initial
-        amounts[f"line {name} (maintenance)"] = line.maintenance
-    for requirement, terms in (("initial", pool.initial_terms), ("maintenance", pool.maintenance_terms)):
-        amounts |= {f"term {term.expression} ({requirement})": term.amount for term in terms}
-    for row in pool.collateral:
-        amounts[f"the balance of {row.asset}"] = row.value
-        amounts[f"the haircut of {row.asset}"] = row.value - row.adjusted_value_maintenance
-    for asset, amount in account.accrued.items():
-        amounts[f"accrued interest of {asset}"] = float(amount) * price.get(asset, 0.0)
-    for position in account.positions:
-        # in settlement asset: exact for a pool that reports in it, the amount itself for any dollar
-        amounts[f"accrued funding of {position.instrument}"] = float(position.accrued_funding)
-    return amounts
+def _line_rows(sides: _Sides) -> Iterator[ReconciliationRow]:
+    if sides.lines is not None and sides.differences is not None:
+        yield from line_rows(sides.differences)
+        yield from scenario_rows(sides.reported.get("scenarios"), sides.lines)
+
+
+def _balance_rows(sides: _Sides) -> Iterator[ReconciliationRow]:
+    """Yield wallet balances beside those of the account: they are given, not computed, and must agree."""
+    given = sides.reported.get("balances")
+    for asset, amount in given.items() if isinstance(given, Mapping) else ():
+        theirs, ours = number(amount), float(sides.account.balances.get(asset, 0))
+        if theirs or ours:
+            yield compared(ReconciliationRow(name="balance", asset=str(asset), reported=theirs, computed=ours))
+
+
+def _position_rows(sides: _Sides) -> Iterator[ReconciliationRow]:
+    """Yield what is reported by position: margins against contributions, the liquidation price against the nearest."""
+    for instrument, figures in _entries(sides.reported.get("positions"), "instrument"):
+        mine = [row for row in sides.contributions if row.name == instrument]
+        for name in _MARGINS:
+            if figures.get(name) is not None:
+                ours = sum(float(getattr(row, name)) for row in mine) if mine else None
+                yield _of_position(name, instrument, figures[name], ours)
+        yield from _quoted_rows(sides, instrument, figures)
+        if figures.get("liquidation_price") is not None:
+            ours = _liquidation_of(instrument, number(figures["liquidation_price"]), sides.liquidation)
+            yield _of_position("liquidation_price", instrument, figures["liquidation_price"], ours)
+
+
+def _quoted_rows(sides: _Sides, instrument: str, figures: Mapping[str, Any]) -> Iterator[ReconciliationRow]:
+    """Yield a position's mark beside the snapshot's, and its profit at it, where a snapshot is at hand."""
+    listing = None if sides.snapshot is None else sides.snapshot.listings.get(instrument)
+    if listing is None:
+        return
+    if figures.get("mark_price") is not None:
+        yield _of_position("mark_price", instrument, figures["mark_price"], listing.mark_price, listing.quote_asset)
+    profit = None if sides.lines is None else sides.lines.profit(instrument)
+    if figures.get("unrealized_pnl") is not None and profit is not None:
+        settled = listing.settlement_asset
+        price = sides.price(settled, sides.report.reporting_asset)
+        ours = None if price is None else profit / price
+        yield _of_position("unrealized_pnl", instrument, figures["unrealized_pnl"], ours, settled)
+
+
+def _of_position(
+    name: str, instrument: str, reported: object, computed: float | None, asset: str | None = None
+) -> ReconciliationRow:
+    row = ReconciliationRow(name=name, instrument=instrument, asset=asset, reported=number(reported), computed=computed)
+    return compared(row)
 
 
 def _entries(given: object, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -172,32 +235,6 @@ def _entries(given: object, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]
         yield from ((str(name), row) for name, row in given.items() if isinstance(row, Mapping))
     elif isinstance(given, list | tuple):
         yield from ((str(row[key]), row) for row in given if isinstance(row, Mapping) and key in row)
-
-
-def _pool_rows(account: Account, report: MarginReport, reported: Mapping[str, Any]) -> Iterator[ReconciliationRow]:
-    computed = {pool.pool: pool for pool in report.pools}
-    for label, figures in _entries(reported.get("pools"), "pool"):
-        pool = computed.get(label)
-        amounts = {} if pool is None else _pool_amounts(account, pool)
-        for name in _FIGURES:
-            if name in figures or pool is not None:
-                ours = None if pool is None else float(getattr(pool, name))
-                yield _row(name, figures.get(name), ours, amounts, pool=label)
-
-
-def _position_rows(
-    reported: Mapping[str, Any], liquidation: tuple[LiquidationPrice, ...], contributions: tuple[Contribution, ...]
-) -> Iterator[ReconciliationRow]:
-    """Yield what is reported by position: margins against contributions, the liquidation price against the nearest."""
-    for instrument, figures in _entries(reported.get("positions"), "instrument"):
-        mine = [row for row in contributions if row.name == instrument]
-        for name in ("initial_margin", "maintenance_margin"):
-            if figures.get(name) is not None:
-                ours = sum(float(getattr(row, name)) for row in mine) if mine else None
-                yield _row(name, figures[name], ours, {}, instrument=instrument)
-        if figures.get("liquidation_price") is not None:
-            ours = _liquidation_of(instrument, _number(figures["liquidation_price"]), liquidation)
-            yield _row("liquidation_price", figures["liquidation_price"], ours, {}, instrument=instrument)
 
 
 def _liquidation_of(instrument: str, reported: float | None, prices: tuple[LiquidationPrice, ...]) -> float | None:

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from crossmargin.account import Account, Book
-from crossmargin.analysis.trades import Changes, Leg, Shock, changed_account
+from crossmargin.account.book import check_account
+from crossmargin.analysis.trades import Changes, Leg, Shock, changed_account, trade_all
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.margin.assess import BookReport, assess_resolved
 from crossmargin.margin.model import Rulebook
@@ -19,7 +20,7 @@ from crossmargin.margin.report import MarginReport
 from crossmargin.margin.resolve import resolve
 from crossmargin.margin.resolved import Resolved
 from crossmargin.margin.states import Moves, moved
-from crossmargin.market import Snapshot
+from crossmargin.market import Snapshot, asset_root
 from crossmargin.units import DAYS_PER_YEAR
 
 __all__ = ["Changes", "MarginalLeg", "Shock", "WhatIf", "what_if"]
@@ -66,7 +67,9 @@ def what_if(
 ) -> WhatIf:
     """Return one account before and after trades, orders, deposits and a shock, in that order.
 
-    After the changes the figures are those of an account that really holds these positions and balances.
+    After the changes the figures are those of an account that really holds these positions and balances. Which position
+    a trade lands on: see :func:`~crossmargin.analysis.trades.changed_account`. An isolated position that opens without
+    collateral is named in `after.warnings`.
 
     Parameters
     ----------
@@ -80,7 +83,9 @@ def what_if(
     InputError
         The reason why the account, before or after, cannot be assessed.
     """
-    after, fees = changed_account(account, snapshot, changes)
+    check_account(account)
+    _check_names(changes.shock, snapshot)
+    after, fees, unbacked = trade_all(account, snapshot, changes)
     single = (Changes(add=(leg,), fee_rate=changes.fee_rate) for leg in changes.add)
     candidates = [changed_account(account, snapshot, one)[0] for one in single]
     names = [msgspec.structs.replace(one, id=f"{i}") for i, one in enumerate((account, after, *candidates))]
@@ -89,7 +94,31 @@ def what_if(
     book = assess_resolved(resolved, rulebook)
     old = book.report(0, withdrawable=withdrawable)
     new = _shocked(book, snapshot, changes.shock).report(1, withdrawable=withdrawable)
+    new = msgspec.structs.replace(new, warnings=(*new.warnings, *map(_unbacked, unbacked)))
     return _compared(old, new, fees, _marginal(book, changes.add))
+
+
+def _unbacked(instrument: str) -> str:
+    return f"{instrument} opens as an isolated position, and a trade moves no collateral to it: give it some of its own"
+
+
+def _check_names(shock: Shock, snapshot: Snapshot) -> None:
+    """Refuse a shock of a name that moves nothing: the figures would stand there unshocked, without a word."""
+    assets = {snapshot.reporting_asset, *snapshot.assets}
+    roots = {asset_root(listing.underlying, snapshot.assets) for listing in snapshot.listings.values()}
+    vols = shock.vol if isinstance(shock.vol, Mapping) else {}
+    for field, names, known in (
+        ("prices", shock.prices, assets | roots),
+        ("peg", shock.peg, assets),
+        ("vol", vols, roots),
+    ):
+        for name in names:
+            if field != "peg" and (root := asset_root(name, snapshot.assets)) != name:
+                message = f"shock.{field} moves {name}, which moves with {root}: shock {root}, or {name} in shock.peg"
+                raise InputError(FailureReason.UNKNOWN_ASSET, message)
+            if name not in known:
+                message = f"shock.{field} moves {name!r}, which the snapshot does not know: correct the name"
+                raise InputError(FailureReason.UNKNOWN_ASSET, message)
 
 
 def _renamed(resolved: Resolved, name: str) -> Resolved:
@@ -104,7 +133,11 @@ def _shocked(book: BookReport, snapshot: Snapshot, shock: Shock) -> BookReport:
         return book
     moves = shock_moves(shock)
     shocked = moved(book.resolved, moves, discount=book.rulebook.discount)
-    later = replace(shocked, as_of=snapshot.as_of + timedelta(days=shock.time_days))
+    try:
+        later = replace(shocked, as_of=snapshot.as_of + timedelta(days=shock.time_days))
+    except OverflowError:
+        message = f"time_days leads beyond the last date that there is, found {shock.time_days}"
+        raise InputError(FailureReason.INVALID_QUANTITY, message) from None
     return assess_resolved(later, book.rulebook)
 
 
@@ -116,6 +149,10 @@ def shock_moves(shock: Shock) -> Moves:
     if not (np.isfinite(shock.time_days) and shock.time_days >= 0):
         message = f"a time shock moves forward: time_days must be at least 0, found {shock.time_days}"
         raise InputError(FailureReason.INVALID_QUANTITY, message)
+    for name, value in (("rate", shock.rate), ("funding", shock.funding)):
+        if not np.isfinite(value):
+            message = f"a shock of {name} must be a number, found {value}"
+            raise InputError(FailureReason.INVALID_QUANTITY, message)
     return Moves(
         prices={name: _factor(name, move) for name, move in shock.prices.items()},
         pegs={name: _factor(name, move) for name, move in shock.peg.items()},

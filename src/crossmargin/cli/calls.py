@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from crossmargin.analysis.compare import ComparisonRow
     from crossmargin.analysis.explanation import Explanation
     from crossmargin.analysis.preview import PreviewRow
-    from crossmargin.analysis.reconcile import ReconciliationRow
     from crossmargin.analysis.whatif import WhatIf
     from crossmargin.cli.changes import Trade
     from crossmargin.margin import BookReport, MarginReport
@@ -286,24 +285,6 @@ def comparison(
     from crossmargin.analysis import compare
 
     return compare(account, snapshot, rules, max_quote_age_seconds=age)
-
-
-def reconciliation(
-    account: Account, snapshot: Snapshot, rules: Rulebook, age: float | None = 3600.0
-) -> tuple[MarginReport, Sequence[ReconciliationRow]]:
-    """Return the computed report, and reported figures against it; those of positions cost revaluations."""
-    from crossmargin.account import Book
-    from crossmargin.analysis import reconcile
-    from crossmargin.analysis.contributions import contributions
-    from crossmargin.liquidation import liquidation_prices
-    from crossmargin.margin import assess_book
-
-    book = assess_book(Book.from_accounts([account]), snapshot, rules, max_quote_age_seconds=age)
-    computed = book.report(0)
-    if not (account.reported or {}).get("positions"):
-        return computed, reconcile(account, computed)
-    prices = liquidation_prices(book.resolved, rules)
-    return computed, reconcile(account, computed, prices, contributions(book.resolved, rules))
 
 
 def conformance(directory: Path) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import isinf, isnan
+from math import isfinite, isinf, isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ def money(value: float | None, asset: str = "USD") -> str:
         return "∞" if value > 0 else "-∞"
     text = f"{value:,.{digits_of(asset)}f}"
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
+
+
+def rounded(value: float | None, asset: str = "USD", *, sign: bool = False) -> str:
+    """Return an amount to compare at a glance: money in whole units, a coin in its own digits; + where asked for."""
+    if value is None or asset not in MONEY_ASSETS or not isfinite(value):
+        return signed(value, asset) if sign and value is not None else money(value, asset)
+    text = f"{value:{'+' if sign else ''},.0f}"
+    return "0" if text in {"-0", "+0"} else text
 
 
 def quantity(value: float) -> str:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from crossmargin.account import Account, MarginMode, Position, PositionSide
 from crossmargin.errors import Failure, FailureReason, InputError
@@ -35,12 +35,13 @@ from crossmargin.sources.ccxt_shapes import (
     mapping,
     number,
     parse_symbol,
-    real,
     records,
     text,
     top_keys,
 )
 from crossmargin.sources.interchange import LoadedAccounts, check_structure
+from crossmargin.sources.reported_ccxt import from_balance
+from crossmargin.sources.reported_ccxt import position as reported_position
 
 _ZERO: Final = Decimal(0)
 # Keys of fetch_balance beside the currencies.
@@ -48,15 +49,6 @@ _NOT_CURRENCIES: Final = frozenset({"info", "free", "used", "total", "debt", "ti
 # How venues name the currency and the wallet balance of one raw balance record.
 _WALLET_KEYS: Final = (("asset", "walletBalance"), ("coin", "walletBalance"), ("ccy", "cashBal"))
 _DEEPEST_INFO: Final = 6
-_REPORTED: Final = {
-    "notional": "notional",
-    "liquidationPrice": "liquidation_price",
-    "maintenanceMargin": "maintenance_margin",
-    "initialMargin": "initial_margin",
-    "marginRatio": "margin_ratio",
-    "unrealizedPnl": "unrealized_pnl",
-    "markPrice": "mark_price",
-}
 
 
 def is_ccxt_account(content: bytes) -> bool:
@@ -79,8 +71,8 @@ def decode_ccxt_account(
         own = instruments_from_ccxt(shape.get("markets")) if shape.get("markets") else {}
         account = account_from_ccxt(
             owner,
-            balance=mapping(shape, "balance"),
-            positions=records(shape.get("positions")),
+            balance=_balance(shape),
+            positions=_positions(shape),
             exchange=text(shape, "exchange"),
             instruments={**own, **(instruments or {})},
             margin_mode=_margin_mode(shape),
@@ -88,6 +80,28 @@ def decode_ccxt_account(
     except InputError as error:
         return LoadedAccounts((Failure(error.reason, f"{name}: {error.message}", owner, error.instrument),))
     return LoadedAccounts((account,))
+
+
+def _balance(shape: Shape) -> Shape:
+    value = shape.get("balance")
+    if not (value is None or isinstance(value, Mapping)):
+        raise InputError(FailureReason.MALFORMED_INPUT, "balance: expected the object that fetch_balance returned")
+    found = mapping(shape, "balance")
+    for asset, entry in found.items():
+        if asset.isupper() and entry is not None and not isinstance(entry, Mapping):
+            message = f'balance: {asset} must be an object such as {{"total": 1}}, found {str(entry)[:60]!r}'
+            raise InputError(FailureReason.MALFORMED_INPUT, message)
+    return found
+
+
+def _positions(shape: Shape) -> list[Shape]:
+    """Return the positions; what is none is refused: an account must not be read as flat."""
+    value = shape.get("positions")
+    found = records(value)
+    if not (value is None or (isinstance(value, list | Mapping) and len(found) == len(value))):
+        message = "positions: expected the list of objects that fetch_positions returned"
+        raise InputError(FailureReason.MALFORMED_INPUT, message)
+    return found
 
 
 def _margin_mode(shape: Shape) -> MarginMode:
@@ -126,7 +140,8 @@ def account_from_ccxt(
         reported={
             "source": "ccxt",
             "exchange": exchange,
-            "positions": [_reported(shape, one.instrument) for shape, one in zip(shapes, held, strict=True)],
+            **from_balance(balance, account_id),
+            "positions": [reported_position(shape, one.instrument) for shape, one in zip(shapes, held, strict=True)],
         },
     )
     check_structure(account, account_id)
@@ -161,9 +176,11 @@ def _by_currency(balance: Shape) -> dict[str, Shape]:
 
 def _total(entry: Shape) -> Decimal:
     total = number(entry, "total")
-    if total is not None:
-        return total
-    return (number(entry, "free") or _ZERO) + (number(entry, "used") or _ZERO)
+    if total is None:
+        total = (number(entry, "free") or _ZERO) + (number(entry, "used") or _ZERO)
+    if not total.is_finite():
+        raise InputError(FailureReason.INVALID_QUANTITY, f"a balance must be a number, found {total}")
+    return total
 
 
 def _wallets(info: object, depth: int = 0) -> dict[str, Decimal]:
@@ -233,7 +250,10 @@ def position_from_ccxt(
     if contracts is None or not contracts.is_finite():
         message = "contracts: expected a number; ccxt gave none for this position"
         raise InputError(FailureReason.INVALID_QUANTITY, message, instrument=symbol)
-    side = text(shape, "side") or ("short" if contracts < 0 else "long")
+    side = (text(shape, "side") or ("short" if contracts < 0 else "long")).lower()
+    if side not in set(PositionSide):
+        message = f"side: expected long or short, found {side!r}"
+        raise InputError(FailureReason.MALFORMED_INPUT, message, instrument=symbol)
     count = abs(contracts) * _count_per_unit(shape, symbol, exchange, known.get(name))
     hedged = shape.get("hedged") is True or symbol in both_sides
     isolated = text(shape, "marginMode") == "isolated"
@@ -241,7 +261,7 @@ def position_from_ccxt(
         instrument=name,
         quantity=-count if side == "short" else count,
         entry_price=number(shape, "entryPrice"),
-        side=PositionSide(side) if hedged and side in set(PositionSide) else None,
+        side=PositionSide(side) if hedged else None,
         margin_mode=MarginMode.ISOLATED if isolated else None,
         isolated_collateral=_isolated_collateral(shape, symbol) if isolated else {},
         leverage=number(shape, "leverage"),
@@ -291,9 +311,3 @@ def _isolated_collateral(shape: Shape, symbol: str) -> dict[str, Decimal]:
     if not collateral:
         return {}
     return {parse_symbol(symbol).settle: collateral - (number(shape, "unrealizedPnl") or _ZERO)}
-
-
-def _reported(shape: Shape, instrument: str) -> dict[str, Any]:
-    figures = {ours: real(shape, theirs) for theirs, ours in _REPORTED.items()}
-    present = {key: value for key, value in figures.items() if value is not None}
-    return {"instrument": instrument, "side": text(shape, "side"), **present}

@@ -99,12 +99,13 @@ def number(shape: Shape, *keys: str) -> Decimal | None:
         if value is None or value == "":
             continue
         try:
-            if isinstance(value, bool | list | Mapping):
-                raise TypeError  # noqa: TRY301
-            return Decimal(str(value))
-        except (InvalidOperation, TypeError) as error:
+            found = Decimal("sNaN") if isinstance(value, bool | list | Mapping) else Decimal(str(value))
+            if found.is_snan():  # no comparison takes one
+                raise InvalidOperation  # noqa: TRY301
+        except InvalidOperation as error:
             message = f"{key}: expected a number, found {str(value)[:60]!r}"
             raise InputError(FailureReason.MALFORMED_INPUT, message) from error
+        return found
     return None
 
 

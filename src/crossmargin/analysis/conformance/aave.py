@@ -96,6 +96,8 @@ def pose_boundary(document: Fields, index: int, rulebooks: Rulebooks) -> Case:
         "charges.haircuts.category_loan": _by("class", CATEGORY, number(stated, "ltv")),
     }
     lent, borrowed = number(stated, "collateral_usd"), number(stated, "borrowed_usd")
+    if borrowed <= 0:
+        refuse("a debt above 0", stated.get("borrowed_usd"), stated.at("borrowed_usd"))
     posed = _case(document, index, rulebooks, changes, lent=lent, debt=borrowed, category=CATEGORY)
     return replace(posed, figures=tuple(_boundary_figures(case, posed)))
 

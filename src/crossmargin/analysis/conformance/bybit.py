@@ -155,7 +155,10 @@ def pose_tier(document: Fields, index: int, rulebooks: Rulebooks) -> Case:
 
     What the second counts above the first, over what is held above it, is the tier's rate.
     """
-    name = tier_names(document)[index]
+    names = tier_names(document)
+    if index >= len(names):  # a swept rate has left [0, 1] and is none any more
+        refuse("a rate in [0, 1]", document.value, document.place)
+    name = names[index]
     key, _, row = name.rstrip("]").partition("[")
     rows = _rows(document, key)
     place = int(row) if row else 0

@@ -82,7 +82,7 @@ def _law(document: Fields) -> dict[str, Any]:
 def _vol_shock(document: Fields, name: str) -> tuple[Account, list[Listing], tuple[Figure, ...]]:
     """Return an option of so many days, on whose vol the scan shows its law.
 
-    The shock is printed in decimals: it is met within half of the last of them.
+    The shock is printed in decimals: it is met within half of the last of them, at best to full precision.
     """
     example = document.needed("example")
     days = example.number("dte")
@@ -98,7 +98,8 @@ def _vol_shock(document: Fields, name: str) -> tuple[Account, list[Listing], tup
 
 def _half_of_last_digit(number: float) -> float:
     exponent = Decimal(repr(number)).as_tuple().exponent
-    return 0.5 * 10.0**exponent if isinstance(exponent, int) and exponent < 0 else FULL_PRECISION
+    half = 0.5 * 10.0**exponent if isinstance(exponent, int) and exponent < 0 else 0.0
+    return max(half, FULL_PRECISION)
 
 
 def _upward(outcome: Outcome) -> float:

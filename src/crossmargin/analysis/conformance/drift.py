@@ -41,6 +41,7 @@ TYPES: Final = {"Initial": "initial", "Maintenance": "maintenance", "Fill": "fil
 _TICK: Final = 1e4
 _IMF: Final = 1e6
 _BASE: Final = 1e9
+_DECIMALS: Final = range(19)
 _COIN: Final = "COIN"
 _PERPETUAL: Final = "COIN-PERP"
 _QUOTE: Final = "USDC"
@@ -66,7 +67,10 @@ def pose_spot_weight(document: Fields, index: int, rulebooks: Rulebooks) -> Case
     side = stated.text("side")
     if side not in _SIDES:
         refuse(" or ".join(_SIDES), side, stated.at("side"))
-    tokens = exact(amount(stated, "size_native")).scaleb(-int(amount(stated, "decimals")))
+    decimals = amount(stated, "decimals")
+    if decimals not in _DECIMALS:
+        refuse("a number of decimals", decimals, stated.at("decimals"))
+    tokens = exact(amount(stated, "size_native")).scaleb(-int(decimals))
     weights = {name: amount(stated, f"{name}_weight") / _TICK for name in ("initial", "maintenance")}
     changes = {f"parameters.{name}_{side}": _keyed(weights[name]) for name in weights}
     other = _SIDES[side == "asset"]

@@ -133,7 +133,7 @@ def judge(family: Family, document: Fields, index: int, name: str, rulebooks: Ru
     try:
         case = family.pose(document, index, rulebooks)
         return compare(case, case.assess())
-    except CrossmarginError as error:
+    except (CrossmarginError, ArithmeticError) as error:  # a number so large or so small that nothing follows from it
         return _unusable(name, error)
 
 
@@ -160,8 +160,9 @@ def _shown(amount: Amount) -> float | str:
     return str(amount) if isinstance(amount, Fraction) or not isfinite(amount) else amount
 
 
-def _unusable(case: str, error: CrossmarginError) -> Verdict:
-    return Verdict(None, (CaseFailure(case, "case", "a case that can be assessed", str(error), None, None),))
+def _unusable(case: str, error: Exception) -> Verdict:
+    told = str(error) if isinstance(error, CrossmarginError) else f"its numbers have no result: {error!r}"
+    return Verdict(None, (CaseFailure(case, "case", "a case that can be assessed", told, None, None),))
 
 
 def _result(family: str, kind: str, verdicts: list[Verdict]) -> FamilyResult:

@@ -143,7 +143,7 @@ def _symbol(number: int) -> str:
 def _spot(stated: Fields, number: int, tokens: Fields) -> tuple[Listing, list[Order]]:
     """Return a spot market and its orders: what is reserved, at the extreme price or, where none is said, the market's.
 
-    An order at the market never converts to less than the oracles say, as without an extreme price.
+    An order at the market never converts to less than the oracles say, as without an extreme price; 0 is none.
     """
     base, quote = (_token(tokens, stated, key) for key in ("base", "quote"))
     price = above_zero(base, "price") / above_zero(quote, "price")
@@ -158,7 +158,7 @@ def _spot(stated: Fields, number: int, tokens: Fields) -> tuple[Listing, list[Or
         mark_price=price,
         index_price=price,
     )
-    bid, ask = (above_zero(stated, key) if key in stated else price for key in ("highest_bid", "lowest_ask"))
+    bid, ask = (above_zero(stated, key) if stated.value.get(key) else price for key in ("highest_bid", "lowest_ask"))
     reserved = amount(stated, "reserved_quote", 0.0)
     return listing, list(orders(symbol, reserved / bid, amount(stated, "reserved_base", 0.0), bid, ask))
 

@@ -119,11 +119,22 @@ def _changes(units: list[Fields]) -> dict[str, object]:
     for entry, key in TABLES.items():
         if all(key in unit for unit in units):
             out[entry] = {"by": "bucket", **{unit.text("unit"): abs(unit.number(key)) for unit in units}}
+    if "parameters.move" in out:
+        within = {unit.text("unit"): _within(unit) for unit in units}
+        for place, entry in enumerate(("parameters.inner", "parameters.middle")):
+            out[entry] = {"by": "bucket", **{name: moves[place] for name, moves in within.items()}}
     if all("mr6_shock" in unit for unit in units):
         widths = {"by": "bucket", **{unit.text("unit"): abs(unit.number("mr6_shock")) for unit in units}}
         out["scenarios.extreme.0.spot"] = [-1, 1]
         out["scenarios.extreme.0.scale"] = widths
     return out
+
+
+def _within(unit: Fields) -> tuple[float, float]:
+    """Return a unit's two smaller moves: of its grid; a grid that states fewer has thirds."""
+    widest = abs(unit.number("mr1_shock"))
+    stated = sorted({abs(move) for move in _cells(unit)} - {widest})
+    return (stated[0], stated[1]) if len(stated) > 1 else (widest / 3, 2 * widest / 3)
 
 
 def _unit_figures(unit: Fields) -> list[Figure]:

@@ -34,6 +34,7 @@ _COIN: Final = "BTC"
 _COLUMNS: Final = ("spot", "vol", "weight")
 _DAYS: Final = 30
 _VOL: Final = 0.8
+_NAMED: Final = 1e6  # a larger cell is no move: it is not shown, and refused where it is read
 
 
 def names(document: Fields) -> list[str]:
@@ -43,7 +44,7 @@ def names(document: Fields) -> list[str]:
 
 def _name(row: object, index: int) -> str:
     cells = row if isinstance(row, list) else []
-    told = [f"{cell:+.0%}" for cell in cells[:2] if isinstance(cell, int | float)]
+    told = [f"{cell:+.0%}" for cell in cells[:2] if isinstance(cell, int | float) and abs(cell) < _NAMED]
     return f"scenarios[{index}] {' '.join(told)}".strip()
 
 

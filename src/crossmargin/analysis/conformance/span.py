@@ -174,9 +174,12 @@ def parameters(document: Fields, index: int) -> dict[str, Steps]:
 
 
 def recognises(document: Mapping[str, object]) -> bool:
-    """Return whether a document lists scenarios as triples, and perhaps weights of composite delta."""
+    """Return whether a document lists scenarios as triples, and perhaps weights of composite delta.
+
+    One with a least charge on delta is another venue's grid of the same shape.
+    """
     rows = document.get("scenarios")
-    if not isinstance(rows, list) or not rows or "cases" in document:
+    if not isinstance(rows, list) or not rows or "cases" in document or "min_delta" in document:
         return False
     weights = document.get("composite_delta_weights")
     triples = all(isinstance(row, list) and len(row) == _TRIPLE for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -37,14 +38,15 @@ def command(
 
     loaded = [(label, calls.load(path, snapshot), rules) for label, path, rules in venues]
     market = loaded[0][1].snapshot
-    refused = [failure for _, one, _ in loaded for failure in one.unreadable]
+    refused = [(label, failure) for label, one, _ in loaded for failure in one.unreadable]
     view = overview(
         [Venue(label, one.accounts, calls.rulebook(rules, market)) for label, one, rules in loaded],
         market,
         max_quote_age_seconds=max_quote_age,
     )
     if form == "json":
-        document = calls.stamped(as_of=market.as_of, overview=view, failures=refused)
+        failures = [{"venue": label, **asdict(failure)} for label, failure in refused]
+        document = calls.stamped(as_of=market.as_of, overview=view, failures=failures)
         output_of.emit(output_of.to_json(document), output)
     else:
         from crossmargin.cli.tables.overview import overview_tables

@@ -1,4 +1,4 @@
-"""Rulebooks side by side; computed beside reported."""
+"""Rulebooks side by side."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from crossmargin.analysis.compare import ComparisonRow
-    from crossmargin.analysis.reconcile import ReconciliationRow
-    from crossmargin.margin.report import MarginReport
 
 _SHOWN_SHIFTS = 3
-_NOTABLE = 0.5  # of the reporting asset: less is not told
 
 
 def comparison_tables(account: str, rows: Sequence[ComparisonRow]) -> Iterator[parts.Sheet]:
@@ -50,7 +47,7 @@ def _verdicts(account: str, rows: Sequence[ComparisonRow], names: Counter[str]) 
     made.columns[1].no_wrap = True  # a long name of a rulebook is folded before any figure is cut
     for row in rows:
         figures = (row.required_capital, row.initial_margin, row.maintenance_margin, row.maintenance_headroom)
-        cells = (_whole(value) for value in figures)
+        cells = (_rounded(value, asset) for value in figures)
         made.add_row(_name(row, names), parts.state(row.state), *cells, parts.coverage(row.coverage_ratio))
     return made
 
@@ -58,15 +55,16 @@ def _verdicts(account: str, rows: Sequence[ComparisonRow], names: Counter[str]) 
 def _drivers(rows: Sequence[ComparisonRow], names: Counter[str]) -> parts.Sheet:
     """Return the positions by which each rulebook differs most from the one that requires least."""
     least = rows[0]
+    asset = least.reporting_asset or "USD"
     note = "tied up: a position's part of initial margin and of its value what does not count"
     title = f"What drives the differences from {least.rulebook.name}"
     made = parts.table(title, ("rulebook",), ("capital",), note=note)
     made.add_column("capital tied up by")
     for row in rows[1:]:
-        changes = [one for one in shifts(least.drivers, row.drivers)[:_SHOWN_SHIFTS] if abs(one.change) >= _NOTABLE]
-        told = ", ".join(f"{one.name} {one.change:+,.0f}" for one in changes)
-        change = (row.required_capital or 0.0) - (least.required_capital or 0.0)
-        made.add_row(_name(row, names), Text(f"{change:+,.0f}"), Text(told, style="dim"))
+        changes = [(one.name, _change(one.change, asset)) for one in shifts(least.drivers, row.drivers)[:_SHOWN_SHIFTS]]
+        told = ", ".join(f"{name} {text}" for name, text in changes if text.strip("+-0.,"))  # not what shows as 0
+        change = _change((row.required_capital or 0.0) - (least.required_capital or 0.0), asset)
+        made.add_row(_name(row, names), Text(change), Text(told, style="dim"))
     return made
 
 
@@ -78,31 +76,10 @@ def _name(row: ComparisonRow, names: Counter[str]) -> Text:
     return name
 
 
-def _whole(value: float | None) -> Text:
-    """Return an amount without decimals: five figures of one account side by side."""
-    return Text("-") if value is None else Text(f"{value + 0.0:,.0f}", style="red" if value < 0 else "")
+def _rounded(value: float | None, asset: str) -> Text:
+    """Return an amount in few digits: five figures of one account side by side."""
+    return Text(numbers.rounded(value, asset), style="red" if value is not None and value < 0 else "")
 
 
-def reconciliation_table(computed: MarginReport, rows: Sequence[ReconciliationRow]) -> parts.Sheet:
-    """Return one row per figure: reported, computed, the difference, and what has its amount."""
-    asset = computed.reporting_asset
-    title = f"{computed.account}  {computed.rulebook.name} {computed.rulebook.effective_from}  reported and computed"
-    note = None if rows else "the account holds no reported figures (its `reported` block)"
-    columns = ("reported", "computed", "residual")
-    made = parts.table(f"{title}, {asset}", ("figure",), columns, note=note)
-    made.add_column("perhaps")
-    asset_of = {pool.pool: pool.reporting_asset for pool in computed.pools}
-    for row in rows:
-        unit = asset_of.get(row.pool, asset) if row.pool else asset
-        place = " ".join(word for word in (row.pool, row.instrument) if word)
-        name = Text(row.name.replace("_", " ")).append(f"  {place}" if place else "", style="dim")
-        figures = (row.reported, row.computed, row.residual)
-        cells = (_figure(value, unit, is_ratio="ratio" in row.name) for value in figures)
-        made.add_row(name, *cells, Text("; ".join(row.suggestions), style="dim"))
-    return made
-
-
-def _figure(value: float | None, asset: str, *, is_ratio: bool) -> Text:
-    if value is None:
-        return Text("-", style="dim")
-    return Text(numbers.ratio(value)) if is_ratio else parts.money(value, asset)
+def _change(value: float, asset: str) -> str:
+    return numbers.rounded(value, asset, sign=True)

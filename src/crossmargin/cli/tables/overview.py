@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from crossmargin.errors import Failure
 
 
-def overview_tables(view: Overview, unreadable: Sequence[Failure]) -> Iterator[RenderableType]:
-    """Yield the accounts with their sums, the net deltas, and what was refused."""
+def overview_tables(view: Overview, unreadable: Sequence[tuple[str, Failure]]) -> Iterator[RenderableType]:
+    """Yield the accounts with their sums, the net deltas, and what was refused; `unreadable` by its venue's label."""
     good = [row for row in view.rows if row.failure is None]
     if good:
         yield _accounts(view, good)
         yield _net(view)
     failures = [(row.venue, row.account, row.failure) for row in view.rows if row.failure is not None]
-    failures += [("", failure.account or "", failure) for failure in unreadable]
+    failures += [(venue, failure.account or "", failure) for venue, failure in unreadable]
     if failures:
         yield _refused(failures)
+    elif not good:
+        yield Text("the files hold no accounts", style="dim")
     yield from parts.notes(view.warnings, unverified=False)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from crossmargin.cli import numbers
 from crossmargin.cli.tables import parts
 from crossmargin.cli.tables.book import SHOWN
 
@@ -32,7 +33,8 @@ def _moved(assessed: Sequence[PreviewRow], moved: Sequence[PreviewRow]) -> parts
     if len(moved) > SHOWN:
         note += f"; the first {SHOWN} are shown, --format json holds all"
     columns = ("initial", "change", "maintenance", "change", "left")
-    made = parts.table("What it does to the accounts", ("account", "state"), columns, note=note)
+    asset = assessed[0].reporting_asset or "USD"
+    made = parts.table(f"What it does to the accounts, {asset}", ("account", "state"), columns, note=note)
     made.add_column("through")
     for column in made.columns[:2]:
         column.no_wrap = True
@@ -44,8 +46,8 @@ def _moved(assessed: Sequence[PreviewRow], moved: Sequence[PreviewRow]) -> parts
             (row.maintenance_after or 0.0) - (row.maintenance_before or 0.0),
             row.available_after,
         )
-        cells = (parts.money(value) for value in figures)
-        made.add_row(Text(row.account, style="bold"), _state(row), *cells, _through(row.lines))
+        cells = (parts.money(value, asset) for value in figures)
+        made.add_row(Text(row.account, style="bold"), _state(row), *cells, _through(row.lines, asset))
     return made
 
 
@@ -55,8 +57,8 @@ def _state(row: PreviewRow) -> Text:
     return Text.assemble(parts.state(row.state_before), " to ", parts.state(row.state_after))
 
 
-def _through(lines: Sequence[LineChange]) -> Text:
-    told = (f"{line.line} {line.after - line.before:+,.0f}" for line in lines)
+def _through(lines: Sequence[LineChange], asset: str) -> Text:
+    told = (f"{line.line} {numbers.rounded(line.after - line.before, asset, sign=True)}" for line in lines)
     return Text(", ".join(told), style="dim")
 
 

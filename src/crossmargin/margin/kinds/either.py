@@ -10,13 +10,14 @@ and by `liability_worth` below. The smaller of the two counts. The result is sig
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crossmargin.errors import FailureReason
 from crossmargin.margin.kinds.kind import Kind
-from crossmargin.margin.tape import plain
+from crossmargin.margin.tape import as_column, plain, segment_sum, take
 from crossmargin.scenarios import SPOT
 
 if TYPE_CHECKING:
@@ -28,102 +29,83 @@ if TYPE_CHECKING:
     from crossmargin.margin.frames import Frame
     from crossmargin.margin.model import Either, Line, Parameter, Rulebook
 
-    Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
 
-class _Worths(NamedTuple):
-    """Of each asset of each pool: the balance (money), its weights, its price and the ratios that it is taken at."""
+@dataclass(frozen=True, slots=True)
+class _Markets:
+    """Spot markets with open orders: their legs, and the rows of their base and quote assets."""
 
-    balance: Floats
-    asset_worth: Floats
-    liability_worth: Floats
-    asset_price: Floats
-    liability_price: Floats
-    price: Floats
-
-
-class _Market(NamedTuple):
-    """One market's open orders: their leg, the rows of its assets, and all that is reserved as each, in money."""
-
-    leg: int
-    base: int
-    quote: int
-    as_base: float
-    as_quote: float
+    leg: Ints
+    base: Ints
+    quote: Ints
 
 
 def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[str, str]) -> Any:  # noqa: ANN401 - plain or traced
     frame = evaluation.frame("asset", (frozenset({"asset"}),))
-    worths = _worths(evaluation, line, frame, requirement)
-    markets = _markets(evaluation, frame, worths)
-    reserved = np.zeros(frame.rows.shape[0])
-    for market in markets:
-        reserved[market.base] += market.as_base
-        reserved[market.quote] += market.as_quote
-    top = worths.balance + reserved  # with every reserve that may land there
-    result = np.zeros(len(evaluation.resolved.units))
-    found: list[tuple[int, int, float, float]] = []
-    for market in markets:
-        base = _added(worths, top, market.base, market.as_base)
-        quote = _added(worths, top, market.quote, market.as_quote)
-        owner = int(evaluation.resolved.legs.unit[market.leg])
-        result[owner] += min(base, quote)
-        found.append((owner, market.leg, base, quote))
-    evaluation.details[key] = found
-    return result
+    markets = _markets(evaluation, frame)
+    unit = evaluation.resolved.legs.unit[markets.leg]
+    if not markets.leg.size:
+        evaluation.details[key] = []
+        return np.zeros(len(evaluation.resolved.units))
+    columns = [
+        1.0 if part is None else evaluation.parameter(part, frame, requirement, line.parameters)
+        for part in _parts(line.spec)
+    ]
+    balance, held_worth, owed_worth, held_price, owed_price = (as_column(x, frame.rows.shape[0]) for x in columns)
+    sides = _reserved(evaluation, frame, markets, held_price, owed_price)
+    top = balance  # with every reserve that may land there
+    for amount, row in sides:
+        top = top + segment_sum(amount, row, frame.rows.shape[0])
+    f = evaluation.functions
+    added = []
+    for amount, row in sides:  # the last to be added
+        above = f["min"](f["max"](take(top, row), 0.0), amount)
+        added.append(above * take(held_worth, row) + (amount - above) * take(owed_worth, row))
+    base, quote = (np.asarray(plain(column)).tolist() for column in added)
+    evaluation.details[key] = list(zip(unit.tolist(), markets.leg.tolist(), base, quote, strict=True))
+    return segment_sum(f["min"](*added), unit, len(evaluation.resolved.units))
 
 
-def _worths(evaluation: Evaluation, line: Line, frame: Frame, requirement: str) -> _Worths:
-    price = np.full(frame.rows.shape[0], np.nan)
-    price[frame.row_of] = np.asarray(evaluation.measures["price"])[frame.legs]
-
-    def column(parameter: Parameter | None) -> Floats:
-        if parameter is None:
-            return np.ones(frame.rows.shape)
-        value = plain(evaluation.parameter(parameter, frame, requirement, line.parameters))
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), frame.rows.shape)
-
-    balance, asset, liability, held_at, owed_at = (column(part) for part in _parts(line.spec))
-    return _Worths(balance, asset, liability, held_at, owed_at, price)
-
-
-def _markets(evaluation: Evaluation, frame: Frame, worths: _Worths) -> list[_Market]:
-    """Return every market with open spot orders whose two assets have a row."""
+def _markets(evaluation: Evaluation, frame: Frame) -> _Markets:
+    """Return every market with open spot orders; an account whose asset has no row is refused."""
     resolved = evaluation.resolved
-    legs, c = resolved.legs, resolved.contracts
-    unit = resolved.levels["asset"].unit[frame.rows]
-    asset = c.settle_asset[legs.contract[resolved.levels["asset"].first_leg[frame.rows]]]
-    place = {(int(u), int(a)): i for i, (u, a) in enumerate(zip(unit, asset, strict=True))}
-    bids, asks, bid_value, ask_value = (
-        np.asarray(plain(evaluation.measures[name])) for name in ("bids", "asks", "bid_value", "ask_value")
+    legs, c, rows = resolved.legs, resolved.contracts, resolved.levels["asset"]
+    ordered = (plain(evaluation.measures["bids"]) > 0) | (plain(evaluation.measures["asks"]) > 0)
+    found = np.flatnonzero(ordered & (c.kind[legs.contract] == SPOT))
+    asset = c.settle_asset[legs.contract[rows.first_leg[frame.rows]]]
+    place = {pair: row for row, pair in enumerate(zip(rows.unit[frame.rows].tolist(), asset.tolist(), strict=True))}
+    unit, contract = legs.unit[found], legs.contract[found]
+    base, quote = (
+        np.asarray([place.get(pair, -1) for pair in zip(unit.tolist(), names[contract].tolist(), strict=True)], int)
+        for names in (c.own_asset, c.quote_asset)
     )
-    found = []
-    for leg in np.flatnonzero(((bids > 0) | (asks > 0)) & (c.kind[legs.contract] == SPOT)).tolist():
-        owner, contract = int(legs.unit[leg]), legs.contract[leg]
-        base, quote = (place.get((owner, int(names[contract]))) for names in (c.own_asset, c.quote_asset))
-        if base is None or quote is None:
-            message = (
-                "an open spot order needs a balance in both of its assets: the table has weights for balances only"
-            )
-            evaluation.fail(np.asarray([owner]), FailureReason.UNKNOWN_PARAMETER, message)
-            continue
-        bought, sold = float(bids[leg] * worths.price[base]), float(asks[leg] * worths.price[base])
-        as_base = sold + min(bought, float(bid_value[leg]) * _ratio(worths, quote, base))
-        as_quote = float(bid_value[leg]) + min(float(ask_value[leg]), sold * _ratio(worths, base, quote))
-        found.append(_Market(leg, base, quote, as_base, as_quote))
-    return found
+    known = (base >= 0) & (quote >= 0)
+    if not known.all():
+        message = "an open spot order needs a balance in both of its assets: the table has weights for balances only"
+        evaluation.fail(unit[~known], FailureReason.UNKNOWN_PARAMETER, message)
+    return _Markets(found[known], base[known], quote[known])
 
 
-def _ratio(worths: _Worths, given: int, received: int) -> float:
-    """Return what a unit of money is worth after the exchange: given as an asset held, received as one owed."""
-    return float(worths.asset_price[given] / worths.liability_price[received])
-
-
-def _added(worths: _Worths, top: Floats, row: int, amount: float) -> float:
-    """Return what an amount adds to the worth of one asset, when it is the last to be added."""
-    held = min(max(float(top[row]), 0.0), amount)
-    return float(held * worths.asset_worth[row] + (amount - held) * worths.liability_worth[row])
+def _reserved(
+    evaluation: Evaluation,
+    frame: Frame,
+    markets: _Markets,
+    held_price: Any,  # noqa: ANN401 - plain or traced
+    owed_price: Any,  # noqa: ANN401 - plain or traced
+) -> tuple[tuple[Any, Ints], tuple[Any, Ints]]:
+    """Return all that is reserved as base and as quote, money, each with the row of its asset."""
+    bids, asks, bid_value, ask_value = (
+        take(evaluation.measures[name], markets.leg) for name in ("bids", "asks", "bid_value", "ask_value")
+    )
+    price = np.asarray(evaluation.measures["price"])[frame.legs[np.unique(frame.row_of, return_index=True)[1]]]
+    least = evaluation.functions["min"]
+    at_market = price[markets.base]
+    # given as an asset held, received as one owed
+    bought = bid_value * (take(held_price, markets.quote) / take(owed_price, markets.base))
+    sold = asks * at_market * (take(held_price, markets.base) / take(owed_price, markets.quote))
+    as_base = asks * at_market + least(bids * at_market, bought)
+    return (as_base, markets.base), (bid_value + least(ask_value, sold), markets.quote)
 
 
 def _parts(spec: Either) -> list[Parameter | None]:
