@@ -1,6 +1,7 @@
 // Black-76 on rows of options: the work of the NumPy engine on registers. See pricing/black76.py for the formulas.
 //
-// One exponential and one division for both probabilities; logarithm, root and reciprocal once a row where they stay.
+// One exponential and one division for both probabilities, one division for the logarithm and the deviation; roots and
+// logarithms once a row where they stay.
 #pragma once
 
 #include "elementary.h"
@@ -27,23 +28,15 @@ private:
     bool repeats_;
 };
 
-// Where a value is not in [0, inf).
-inline Mask unusable(V a) { return either(negated(splat(0.0) <= a), negated(a < splat(__builtin_inf()))); }
+constexpr double LEAST_PRICE = 1e-300;  // stands for zero in a logarithm
 
-inline V distance_of(V forward, V strike) {
-    const V ratio = least(greatest(forward / strike, splat(1e-300)), splat(1e300));
-    return absolute(logarithm(ratio));
-}
+inline V log_price(V price) { return logarithm(greatest(price, splat(LEAST_PRICE))); }
 
 struct Spread {
     V s, half, reciprocal;
 };
 
-inline Spread spread_of(V vol, V root) {
-    const V s = vol * root;
-    const V kept = least(greatest(s, splat(LEAST_DEVIATION)), splat(MOST_DEVIATION));
-    return {s, splat(0.5) * kept, splat(1.0) / kept};
-}
+inline V kept_within(V s) { return least(greatest(s, splat(LEAST_DEVIATION)), splat(MOST_DEVIATION)); }
 
 // m Phi(h1) - M Phi(h2), within [0, m].
 inline V out_of_the_money(V low, V distance, const Spread& spread) {
@@ -72,14 +65,17 @@ public:
     OptionRow(const Options& o, int64_t row)
         : forward_(o.forward, row), strike_(o.strike, row), vol_(o.vol, row), years_(o.years, row), sign_(o.sign, row),
           discount_(o.discount, row), out_(o.out + row * o.scenarios), count_(o.scenarios),
-          same_distance_(forward_.repeats() && strike_.repeats()), same_spread_(vol_.repeats() && years_.repeats()) {
+          same_spread_(vol_.repeats() && years_.repeats()) {
         const Lanes one(1);
-        root_ = sqrt(years_(0, one, !years_.repeats() && V::W <= count_));
-        if (same_distance_) distance_ = distance_of(forward_(0, one, true), strike_(0, one, true));
-        if (same_spread_) spread_ = spread_of(vol_(0, one, true), root_);
+        if (strike_.repeats()) log_strike_ = log_price(strike_(0, one, true));
+        if (years_.repeats()) root_ = sqrt(years_(0, one, true));
+        if (!same_spread_) return;
+        spread_.s = vol_(0, one, true) * root_;
+        spread_.half = splat(0.5) * kept_within(spread_.s);
+        spread_.reciprocal = splat(1.0) / kept_within(spread_.s);
     }
 
-    // False where an argument is no number, negative or infinite, or the value is no number.
+    // False where an argument is no number, negative or infinite, or both prices are zero.
     bool run() {
         int64_t i = 0;
         for (; i + V::W <= count_; i += V::W) store(out_ + i, cell(i, Lanes(V::W), true));
@@ -94,21 +90,38 @@ private:
     inline V cell(int64_t i, Lanes part, bool whole) {
         const V forward = forward_(i, part, whole), strike = strike_(i, part, whole), vol = vol_(i, part, whole);
         const V years = years_(i, part, whole), discount = discount_(i, part, whole);
-        const V distance = same_distance_ ? distance_ : distance_of(forward, strike);
-        const V root = years_.repeats() ? root_ : sqrt(years);
-        const Spread spread = same_spread_ ? spread_ : spread_of(vol, root);
-        const V value = discount * undiscounted(forward, strike, sign_(i, part, whole), distance, spread);
-        strange_ = either(strange_, either(unusable(forward), unusable(strike)));
-        strange_ = either(strange_, either(unusable(vol), unusable(years)));
-        strange_ = either(strange_, either(unordered(forward / strike), unordered(discount)));
-        return value;
+        const Split parts = split(greatest(forward, splat(LEAST_PRICE)));
+        const V two = splat(2.0) + parts.fraction;
+        Spread spread = spread_;
+        V log_forward;
+        if (same_spread_) {
+            log_forward = logarithm(parts, parts.fraction / two);
+        } else {
+            spread.s = vol * (years_.repeats() ? root_ : sqrt(years));
+            const V kept = kept_within(spread.s), both = splat(1.0) / (two * kept);
+            spread.half = splat(0.5) * kept;
+            spread.reciprocal = two * both;
+            log_forward = logarithm(parts, parts.fraction * (kept * both));
+        }
+        const V log_strike = strike_.repeats() ? log_strike_ : log_price(strike);
+        check(forward, strike, vol, years, spread.s, discount);
+        const V distance = absolute(log_forward - log_strike);
+        return discount * undiscounted(forward, strike, sign_(i, part, whole), distance, spread);
+    }
+
+    inline void check(V forward, V strike, V vol, V years, V s, V discount) {
+        const V zero = splat(0.0), prices = forward + strike;
+        const Mask low = either(negated(zero <= least(forward, strike)), negated(zero <= least(vol, years)));
+        const Mask far = either(negated(prices < splat(__builtin_inf())), negated(s < splat(__builtin_inf())));
+        const Mask none_given = either(negated(zero < prices), unordered(discount, prices));
+        strange_ = either(strange_, either(either(low, far), none_given));
     }
 
     const Along forward_, strike_, vol_, years_, sign_, discount_;
     double* const out_;
     const int64_t count_;
-    const bool same_distance_, same_spread_;
-    V root_{}, distance_{};
+    const bool same_spread_;
+    V root_{}, log_strike_{};
     Spread spread_{};
     Mask strange_ = none();
 };

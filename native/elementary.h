@@ -5,12 +5,19 @@
 
 namespace {
 
+// Even and odd powers apart: two chains of half the length.
 template <int N>
 inline V polynomial(const double (&lowest_first)[N], V x) {
-    V sum = splat(lowest_first[N - 1]);
-#pragma GCC unroll 16
-    for (int i = N - 2; i >= 0; i--) sum = fma(sum, x, splat(lowest_first[i]));
-    return sum;
+    const V square = x * x;
+    V one = splat(lowest_first[N - 1]), other = splat(lowest_first[N - 2]);
+#pragma GCC unroll 8
+    for (int i = N - 3; i > 0; i -= 2) {
+        one = fma(one, square, splat(lowest_first[i]));
+        other = fma(other, square, splat(lowest_first[i - 1]));
+    }
+    if (N % 2 == 0) return fma(one, x, other);
+    one = fma(one, square, splat(lowest_first[0]));
+    return fma(other, x, one);
 }
 
 constexpr double LN2_HIGH = 0x1.62e42fefa39efp-1, LN2_LOW = 0x1.abc9e3b39803fp-56;
@@ -41,20 +48,30 @@ constexpr double LOG[] = {0.0,
                           1.531383769920937332e-01,
                           1.479819860511658591e-01};
 
-// log(x) for normal positive x, within one unit in the last place.
-inline V logarithm(V x) {
+// x = 2^power (1 + fraction), for normal positive x; the fraction within [sqrt(1/2) - 1, sqrt(2) - 1].
+struct Split {
+    V power, fraction;
+};
+
+inline Split split(V x) {
     const U one = constant(0x3ff0000000000000ull), half_root = constant(0x3fe6a09e667f3bcdull);
     const U lifted = bits(x) + (one - half_root);
-    const U exponent = down52(lifted);
     const U fraction = bits(x) - (lifted & constant(0xfff0000000000000ull)) + one;
-    const V k = real(exponent | constant(0x4330000000000000ull)) - splat(0x1.0p52 + 1023.0);
-    const V f = real(fraction) - splat(1.0);
-    const V s = f / (splat(2.0) + f);
-    const V z = s * s;
-    const V rest = polynomial(LOG, z);
-    const V half_square = splat(0.5) * f * f;
-    const V low = fma(s, half_square + rest, k * splat(LN2_LOW));
-    return fma(k, splat(LN2_HIGH), f - (half_square - low));
+    const V power = real(down52(lifted) | constant(0x4330000000000000ull)) - splat(0x1.0p52 + 1023.0);
+    return {power, real(fraction) - splat(1.0)};
+}
+
+// log(x) of a split x, within one unit in the last place; `s` is fraction / (2 + fraction).
+inline V logarithm(const Split& x, V s) {
+    const V rest = polynomial(LOG, s * s);
+    const V half_square = splat(0.5) * x.fraction * x.fraction;
+    const V low = fma(s, half_square + rest, x.power * splat(LN2_LOW));
+    return fma(x.power, splat(LN2_HIGH), x.fraction - (half_square - low));
+}
+
+inline V logarithm(V x) {
+    const Split parts = split(x);
+    return logarithm(parts, parts.fraction / (splat(2.0) + parts.fraction));
 }
 
 // exp(x^2/2) Phi(-x) = TAIL_ABOVE / TAIL_BELOW for x >= 0; the fit of pricing/normal.py.

@@ -55,7 +55,7 @@ struct ToRows {
     double* row = nullptr;
     void open(int64_t group) { row = g.rows + group * g.scenarios; }
     template <int N, bool PART>
-    inline void take(const V (&sum)[N], int64_t column, Lanes part) {
+    inline void take(V (&sum)[N], int64_t column, Lanes part) {
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++) {
             double* to = row + column + j * V::W;
@@ -69,49 +69,46 @@ struct ToRows {
     bool close(int64_t) { return true; }
 };
 
-// Keeps the lowest cell of one group's row, by lane, and where it was first met.
+// Keeps the lowest cell of one group's row, and where it was first met.
 struct ToWorst {
     const Groups& g;
-    V low{}, where{};
-    Mask strange{};
+    double lowest = 0.0;
+    int64_t place = 0;
+    bool strange = false;
     void open(int64_t) {
-        low = splat(__builtin_inf());
-        where = splat(0.0);
-        strange = none();
+        lowest = __builtin_inf();
+        place = 0;
+        strange = false;
     }
     template <int N, bool PART>
-    inline void take(const V (&sum)[N], int64_t column, Lanes part) {
-#pragma GCC unroll 8
-        for (int j = 0; j < N; j++) {
-            V cell = sum[j];
-            strange = either(strange, unordered(cell));
-            if (PART && j == N - 1) {
-                double lanes[V::W];
-                store(lanes, splat(__builtin_inf()));
-                store(lanes, cell, part);
-                cell = load(lanes);
-            }
-            const Mask lower = cell < low;
-            low = select(lower, cell, low);
-            if (g.worst) where = select(lower, splat(static_cast<double>(column + j * V::W)), where);
+    inline void take(V (&sum)[N], int64_t column, Lanes part) {
+        if (PART) {
+            double lanes[V::W];
+            store(lanes, splat(__builtin_inf()));
+            store(lanes, sum[N - 1], part);
+            sum[N - 1] = load(lanes);
         }
+        Mask odd = unordered(sum[0], sum[N - 1]);
+        V low = least(sum[0], sum[N - 1]);
+#pragma GCC unroll 8
+        for (int j = 1; j < N - 1; j++) {
+            if (j % 2 == 1) odd = either(odd, unordered(sum[j], sum[j + 1]));
+            low = least(low, sum[j]);
+        }
+        strange |= any(odd);
+        const double here = lowest_lane(low);
+        if (!(here < lowest)) return;
+        lowest = here;
+        if (!g.worst) return;
+        uint64_t met = 0;
+#pragma GCC unroll 8
+        for (int j = 0; j < N; j++) met |= lanes_of(equal(sum[j], splat(here))) << (j * V::W);
+        place = column + __builtin_ctzll(met | (1ull << 63));
     }
     bool close(int64_t group) {
-        if (any(strange)) return false;
-        double lows[V::W], wheres[V::W];
-        store(lows, low);
-        store(wheres, where);
-        double lowest = lows[0], place = wheres[0];
-        for (int lane = 1; lane < V::W; lane++) {
-            const double here = wheres[lane] + lane;
-            if (lows[lane] < lowest || (lows[lane] == lowest && here < place)) {
-                lowest = lows[lane];
-                place = here;
-            }
-        }
         g.loss[group] = lowest < 0.0 ? -lowest : 0.0;
-        if (g.worst) g.worst[group] = lowest < __builtin_inf() ? static_cast<int64_t>(place) : 0;
-        return true;
+        if (g.worst) g.worst[group] = place;
+        return !strange;
     }
 };
 

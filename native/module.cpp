@@ -3,6 +3,9 @@
 #include "dispatch.h"
 #include "pool.h"
 
+#include <cstring>
+#include <vector>
+
 namespace {
 
 using Kind = Array::Kind;
@@ -62,14 +65,33 @@ PyObject* guarded(const Body& body) {
     Py_RETURN_NONE;
 }
 
+// A copy of a table whose rows begin with a cache line each.
+class Aligned {
+public:
+    void take(Groups& g) {
+        const int64_t wide = (g.scenarios + 7) / 8 * 8;
+        held_.resize(static_cast<size_t>(wide * g.contracts + 8));
+        const auto address = reinterpret_cast<uintptr_t>(held_.data());
+        double* first = held_.data() + (64 - address % 64) % 64 / 8;
+        for (int64_t row = 0; row < g.contracts; row++)
+            std::memcpy(first + row * wide, g.matrix + row * g.pitch, static_cast<size_t>(g.scenarios) * 8);
+        g.matrix = reinterpret_cast<const char*>(first);
+        g.pitch = wide * 8;
+    }
+
+private:
+    std::vector<double> held_;
+};
+
 struct GroupArrays {
     Array scale, index, matrix, starts;
+    Aligned aligned;
     GroupArrays(PyObject* const* in)
         : scale(in[0], "scale", Kind::real, 1, false), index(in[1], "index", Kind::small, 1, false),
           matrix(in[2], "matrix", Kind::real, 2, false), starts(in[3], "starts", Kind::integer, 1, false) {
         index.expect(0, scale.extent(0));
     }
-    Groups groups() const {
+    Groups groups() {
         Groups g{};
         g.scale = scale.as<double>();
         g.index = index.as<void>();
@@ -81,6 +103,9 @@ struct GroupArrays {
         g.groups = starts.extent(0);
         g.contracts = matrix.extent(0);
         g.scenarios = matrix.extent(1);
+        // a load that crosses a line costs two: where rows are read often, a copy costs less
+        const bool crosses = reinterpret_cast<uintptr_t>(g.matrix) % 64 != 0 || g.pitch % 64 != 0;
+        if (crosses && g.scenarios >= 8 && g.legs > 16 * g.contracts) aligned.take(g);
         return g;
     }
     int64_t cells() const { return scale.extent(0) * matrix.extent(1); }
@@ -91,7 +116,7 @@ PyObject* group_rows(PyObject*, PyObject* args) {
     int threads;
     if (!PyArg_ParseTuple(args, "OOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &threads)) return nullptr;
     return guarded([&] {
-        const GroupArrays arrays(in);
+        GroupArrays arrays(in);
         const Array out(in[4], "out", Kind::real, 2, true);
         Groups g = arrays.groups();
         out.expect(0, g.groups);
@@ -107,7 +132,7 @@ PyObject* group_worst(PyObject*, PyObject* args) {
     int threads;
     if (!PyArg_ParseTuple(args, "OOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &threads)) return nullptr;
     return guarded([&] {
-        const GroupArrays arrays(in);
+        GroupArrays arrays(in);
         const Array loss(in[4], "loss", Kind::real, 1, true), worst(in[5], "worst", Kind::integer, 1, true);
         Groups g = arrays.groups();
         loss.expect(0, g.groups);
@@ -134,7 +159,7 @@ PyObject* group_tail(PyObject*, PyObject* args) {
     if (!PyArg_ParseTuple(args, "OOOOOLOi", &in[0], &in[1], &in[2], &in[3], &in[4], &depth, &in[5], &threads))
         return nullptr;
     return guarded([&] {
-        const GroupArrays arrays(in);
+        GroupArrays arrays(in);
         const Array shares(in[4], "shares", Kind::real, 1, false), loss(in[5], "loss", Kind::real, 1, true);
         Groups g = arrays.groups();
         loss.expect(0, g.groups);
@@ -218,6 +243,22 @@ PyObject* options(PyObject*, PyObject* args) {
     });
 }
 
+PyObject* probe(PyObject*, PyObject* args) {
+    const char* which;
+    PyObject* in;
+    long long rounds;
+    if (!PyArg_ParseTuple(args, "sOL", &which, &in, &rounds)) return nullptr;
+    double found = 0.0;
+    PyObject* none = guarded([&] {
+        const Array values(in, "values", Kind::real, 1, false);
+        if (values.extent(0) < 2) refuse(PyExc_ValueError, "values: expected two or more");
+        found = chosen->probe(*which, values.as<double>(), values.extent(0), rounds);
+    });
+    if (none == nullptr) return nullptr;
+    Py_DecRef(none);
+    return PyFloat_FromDouble(found);
+}
+
 PyObject* levels(PyObject*, PyObject*) {
     const auto& here = levels_here();
     PyObject* names = PyTuple_New(static_cast<Py_ssize_t>(here.size()));
@@ -249,7 +290,8 @@ PyMethodDef methods[] = {
     {"group_rows", group_rows, METH_VARARGS, nullptr},   {"group_worst", group_worst, METH_VARARGS, nullptr},
     {"group_tail", group_tail, METH_VARARGS, nullptr},   {"tails", tails, METH_VARARGS, nullptr},
     {"segment_sum", segment_sum, METH_VARARGS, nullptr}, {"span_sum", span_sum, METH_VARARGS, nullptr},
-    {"options", options, METH_VARARGS, nullptr},         {"levels", levels, METH_NOARGS, nullptr},
+    {"options", options, METH_VARARGS, nullptr},         {"probe", probe, METH_VARARGS, nullptr},
+    {"levels", levels, METH_NOARGS, nullptr},
     {"use_level", use_level, METH_VARARGS, nullptr},     {"threads", threads, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -1,7 +1,8 @@
 // The lowest cells of a row, exactly, without sorting it.
 //
-// Cells below a bound are gathered; when twice the depth have come together, the lowest `depth` of them are kept and the
-// highest of those is the new bound. What is left is sorted, so that it is summed in one order whatever came before.
+// Cells below a bound are gathered; when enough have come together, the lowest `depth` of them are kept and the highest
+// of those is the new bound. What is left is sorted, so that it is summed in one order whatever came before. Enough is
+// the geometric mean of depth and cells: fewer make the first bound loose, more make it late.
 #pragma once
 
 #include "group.h"
@@ -16,28 +17,33 @@ inline void swap(double& a, double& b) {
     b = c;
 }
 
+// Moves what comes before `pivot` (or is it, where `with_equal`) to the front of [low, high]; where the rest begins.
+// Without a branch on the cells, which no processor could foresee.
+inline int64_t split_at(double* x, int64_t low, int64_t high, double pivot, bool with_equal) {
+    int64_t rest = low;
+    for (int64_t i = low; i <= high; i++) {
+        const double cell = x[i];
+        x[i] = x[rest];
+        x[rest] = cell;
+        rest += with_equal ? !(pivot < cell) : cell < pivot;
+    }
+    return rest;
+}
+
 // Puts the lowest k of [0, n) in front, 0 < k <= n (Hoare 1961, the middle of three as pivot).
 inline void lowest_in_front(double* x, int64_t n, int64_t k) {
     int64_t low = 0, high = n - 1;
     while (low < high) {
-        const int64_t mid = low + (high - low) / 2;
-        if (x[mid] < x[low]) swap(x[mid], x[low]);
-        if (x[high] < x[low]) swap(x[high], x[low]);
-        if (x[high] < x[mid]) swap(x[high], x[mid]);
-        const double pivot = x[mid];
-        int64_t i = low, j = high;
-        while (i <= j) {
-            while (x[i] < pivot) i++;
-            while (pivot < x[j]) j--;
-            if (i <= j) swap(x[i++], x[j--]);
+        const double a = x[low], b = x[low + (high - low) / 2], c = x[high];
+        const double lesser = a < b ? a : b, greater = a < b ? b : a;
+        const double pivot = c < lesser ? lesser : greater < c ? greater : c;
+        const int64_t equal = split_at(x, low, high, pivot, false);
+        if (k <= equal) {
+            high = equal - 1;
+            continue;
         }
-        if (k - 1 <= j) {
-            high = j;
-        } else if (k - 1 >= i) {
-            low = i;
-        } else {
-            return;
-        }
+        low = split_at(x, equal, high, pivot, true);
+        if (k <= low) return;
     }
 }
 
@@ -70,8 +76,9 @@ inline void sort(double* x, int64_t n) {
 
 class Selection {
 public:
-    explicit Selection(const Tail& tail)
-        : tail_(tail), room_(2 * tail.depth + V::W), kept_(static_cast<double*>(__builtin_malloc(room_ * 8))) {}
+    Selection(const Tail& tail, int64_t cells)
+        : tail_(tail), full_(tail.depth + static_cast<int64_t>(__builtin_sqrt(static_cast<double>(tail.depth * cells)))),
+          room_(full_ + V::W), kept_(static_cast<double*>(__builtin_malloc(room_ * 8))) {}
     Selection(const Selection&) = delete;
     Selection& operator=(const Selection&) = delete;
     ~Selection() { __builtin_free(kept_); }
@@ -105,7 +112,7 @@ private:
             kept_[count_] = cells[i];
             count_ += open_ || cells[i] < bound_;
         }
-        if (count_ < 2 * tail_.depth) return;
+        if (count_ < full_) return;
         lowest_in_front(kept_, count_, tail_.depth);
         count_ = tail_.depth;
         bound_ = kept_[0];
@@ -120,7 +127,7 @@ private:
     }
 
     const Tail tail_;
-    const int64_t room_;
+    const int64_t full_, room_;
     double* const kept_;
     int64_t count_ = 0;
     double bound_ = 0.0;
@@ -128,7 +135,7 @@ private:
 };
 
 Fault tails(const Rows& r, int64_t first, int64_t last) {
-    Selection selection(r.tail);
+    Selection selection(r.tail, r.scenarios);
     for (int64_t row = first; row < last; row++) {
         const double* cells = reinterpret_cast<const double*>(r.at + row * r.pitch);
         if (!selection.of(cells, r.scenarios, r.out[row])) return {Wrong::number, row};
@@ -143,7 +150,7 @@ struct ToTail {
     double* scratch;
     void open(int64_t) {}
     template <int N, bool PART>
-    inline void take(const V (&sum)[N], int64_t column, Lanes part) {
+    inline void take(V (&sum)[N], int64_t column, Lanes part) {
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++) {
             if (PART && j == N - 1) {
@@ -162,7 +169,7 @@ struct ToTail {
 };
 
 Fault group_tail(const Groups& g, const Tail& tail, int64_t first, int64_t last) {
-    Selection selection(tail);
+    Selection selection(tail, g.scenarios);
     double* scratch = static_cast<double*>(__builtin_malloc(g.scenarios * 8 + 8));
     const Fault found = groups(g, first, last, ToTail{g, selection, scratch});
     __builtin_free(scratch);

@@ -47,6 +47,10 @@ inline Mask negated(Mask a) { return static_cast<Mask>(~a); }
 inline Mask none() { return 0; }
 inline bool any(Mask a) { return a != 0; }
 inline bool any(Mask a, Lanes n) { return (a & n.m) != 0; }
+inline Mask unordered(V a, V b) { return _mm512_cmp_pd_mask(a.x, b.x, _CMP_UNORD_Q); }
+inline Mask equal(V a, V b) { return _mm512_cmp_pd_mask(a.x, b.x, _CMP_EQ_OQ); }
+inline uint64_t lanes_of(Mask a) { return a; }
+inline double lowest_lane(V a) { return _mm512_reduce_min_pd(a.x); }
 inline V select(Mask m, V a, V b) { return {_mm512_mask_blend_pd(m, b.x, a.x)}; }
 struct U {
     __m512i x;
@@ -93,6 +97,13 @@ inline Mask negated(Mask a) { return _mm256_xor_pd(a, _mm256_castsi256_pd(_mm256
 inline Mask none() { return _mm256_setzero_pd(); }
 inline bool any(Mask a) { return _mm256_movemask_pd(a) != 0; }
 inline bool any(Mask a, Lanes n) { return _mm256_movemask_pd(_mm256_and_pd(a, _mm256_castsi256_pd(n.m))) != 0; }
+inline Mask unordered(V a, V b) { return _mm256_cmp_pd(a.x, b.x, _CMP_UNORD_Q); }
+inline Mask equal(V a, V b) { return _mm256_cmp_pd(a.x, b.x, _CMP_EQ_OQ); }
+inline uint64_t lanes_of(Mask a) { return static_cast<uint64_t>(_mm256_movemask_pd(a)); }
+inline double lowest_lane(V a) {
+    const __m128d two = _mm_min_pd(_mm256_castpd256_pd128(a.x), _mm256_extractf128_pd(a.x, 1));
+    return _mm_cvtsd_f64(_mm_min_sd(two, _mm_unpackhi_pd(two, two)));
+}
 inline V select(Mask m, V a, V b) { return {_mm256_blendv_pd(b.x, a.x, m)}; }
 struct U {
     __m256i x;
@@ -140,6 +151,10 @@ inline Mask either(Mask a, Mask b) { return vorrq_u64(a, b); }
 inline Mask none() { return vdupq_n_u64(0); }
 inline bool any(Mask a) { return (vgetq_lane_u64(a, 0) | vgetq_lane_u64(a, 1)) != 0; }
 inline bool any(Mask a, Lanes n) { return n.n == 2 ? any(a) : vgetq_lane_u64(a, 0) != 0; }
+inline Mask unordered(V a, V b) { return either(unordered(a), unordered(b)); }
+inline Mask equal(V a, V b) { return vceqq_f64(a.x, b.x); }
+inline uint64_t lanes_of(Mask a) { return (vgetq_lane_u64(a, 0) & 1) | (vgetq_lane_u64(a, 1) & 2); }
+inline double lowest_lane(V a) { return vminvq_f64(a.x); }
 struct U {
     uint64x2_t x;
 };
@@ -184,6 +199,10 @@ inline Mask negated(Mask a) { return !a; }
 inline Mask none() { return false; }
 inline bool any(Mask a) { return a; }
 inline bool any(Mask a, Lanes) { return a; }
+inline Mask unordered(V a, V b) { return a.x != a.x || b.x != b.x; }
+inline Mask equal(V a, V b) { return a.x == b.x; }
+inline uint64_t lanes_of(Mask a) { return a; }
+inline double lowest_lane(V a) { return a.x; }
 inline V select(Mask m, V a, V b) { return m ? a : b; }
 struct U {
     uint64_t x;

@@ -70,6 +70,7 @@ struct Table {
     Fault (*group_tail)(const Groups&, const Tail&, int64_t first, int64_t last);
     Fault (*tails)(const Rows&, int64_t first, int64_t last);
     Fault (*options)(const Options&, int64_t first, int64_t last);
+    double (*probe)(char which, const double* values, int64_t count, int64_t rounds);
 };
 
 const Table* level_scalar();
