@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crossmargin.account import Account
-from crossmargin.analysis.conformance import run_conformance, sweep
+from crossmargin.analysis.conformance import ConformanceReport, run_conformance, sweep
 from crossmargin.margin import assess
 from crossmargin.margin.parser import parse_document
 from crossmargin.sources import decode_accounts, decode_snapshot
@@ -34,8 +34,12 @@ def published(shared: Path) -> dict[str, Any]:
     return cases_in(directory)
 
 
-def test_all_published_cases_reproduce(published: dict[str, Any]) -> None:
-    report = run_conformance(published, LOADED)
+@pytest.fixture(scope="module")
+def report(published: dict[str, Any]) -> ConformanceReport:
+    return run_conformance(published, LOADED)
+
+
+def test_all_published_cases_reproduce(report: ConformanceReport) -> None:
     assert [failure for family in report.families for failure in family.failures] == []
     known = {
         family.family: (family.reproduced, family.total) for family in report.families if family.status != "not yet"
@@ -58,9 +62,8 @@ def test_each_published_case_in_the_interchange_gives_the_same_numbers(published
             assert report.maintenance_headroom == direct.maintenance_headroom
 
 
-def test_the_page_says_what_is_reproduced(published: dict[str, Any], root: Path) -> None:
+def test_the_page_says_what_is_reproduced(report: ConformanceReport, root: Path) -> None:
     written = (root / "docs" / TABLE).read_text(encoding="utf-8")
-    report = run_conformance(published, LOADED)
     assert table_page(report) == written, "run scripts/conformance_table.py"
     assert results(report) == (root / "docs" / RESULTS).read_text(encoding="utf-8"), "run scripts/conformance_table.py"
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from crossmargin.sources import ShippedRulebook
 
 _SHOWN_NAMES = 12  # account ids that an error lists
+EXAMPLES = "family-"
 DIFFERENCES = (
     "equity",
     "initial_margin",
@@ -110,9 +111,10 @@ def shipped() -> Sequence[ShippedRulebook]:
 
 
 def in_force(snapshot: Snapshot) -> list[Rulebook]:
-    """Return every shipped rulebook in force on the snapshot's day, one date of each."""
+    """Return every shipped rulebook in force on the snapshot's day, one date of each; examples of methods left out."""
     day = snapshot.as_of.date()
-    specs = {book.name: book.spec for book in shipped() if book.effective_from <= day}
+    dated = (book for book in shipped() if book.effective_from <= day and not book.name.startswith(EXAMPLES))
+    specs = {book.name: book.spec for book in dated}
     return [rulebook(spec) for spec in specs.values()]
 
 
