@@ -2,8 +2,8 @@
 
 python benchmarks/kernels.py [--accounts N] [--repetitions N] [--threads N]
 
-Contenders take turns, so that what else runs meets them alike; medians are printed, with the ratio to the kernel and, for
-the kernel, the fraction of the limit. The limits are probed in the same run: reading 256 KiB over and over on one core,
+Contenders take turns, so that what else runs meets them alike; medians are printed, with the ratio to the kernel and,
+for the kernel, the fraction of the limit. The limits are probed in the same run: reading 256 KiB over and over on one core,
 and the fused multiply-adds that a core does on its registers.
 """
 
@@ -110,7 +110,9 @@ def worst_loss(book: Book, matrix: Floats, threads: int, repetitions: int, bytes
         "NumPy": lambda: numpy_engine.group_worst(*_of(book, matrix)),
     }
     limit = book.legs * matrix.shape[1] * 8 / bytes_a_second
-    title = f"worst loss: {len(book.starts):,} groups, {book.legs:,} legs, {matrix.shape[1]} scenarios (limit: L2 reads)"
+    title = (
+        f"worst loss: {len(book.starts):,} groups, {book.legs:,} legs, {matrix.shape[1]} scenarios (limit: L2 reads)"
+    )
     show(title, medians(contenders, repetitions), limit)
 
 

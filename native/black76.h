@@ -1,7 +1,8 @@
 // Black-76 on rows of options: the work of the NumPy engine on registers. See pricing/black76.py for the formulas.
 //
-// One exponential and one division for both probabilities, one division for the logarithm and the deviation; roots and
-// logarithms once a row where they stay.
+// One exponential and one division for both probabilities; what stays along a row is computed once. It is computed by the
+// same operations: a value depends on its own arguments and not on where they stand, or a scenario that moves nothing
+// would gain the last bit.
 #pragma once
 
 #include "elementary.h"
@@ -34,9 +35,11 @@ inline V log_price(V price) { return logarithm(greatest(price, splat(LEAST_PRICE
 
 struct Spread {
     V s, half, reciprocal;
+    static inline Spread of(V s) {
+        const V kept = least(greatest(s, splat(LEAST_DEVIATION)), splat(MOST_DEVIATION));
+        return {s, splat(0.5) * kept, splat(1.0) / kept};
+    }
 };
-
-inline V kept_within(V s) { return least(greatest(s, splat(LEAST_DEVIATION)), splat(MOST_DEVIATION)); }
 
 // m Phi(h1) - M Phi(h2), within [0, m].
 inline V out_of_the_money(V low, V distance, const Spread& spread) {
@@ -69,10 +72,7 @@ public:
         const Lanes one(1);
         if (strike_.repeats()) log_strike_ = log_price(strike_(0, one, true));
         if (years_.repeats()) root_ = sqrt(years_(0, one, true));
-        if (!same_spread_) return;
-        spread_.s = vol_(0, one, true) * root_;
-        spread_.half = splat(0.5) * kept_within(spread_.s);
-        spread_.reciprocal = splat(1.0) / kept_within(spread_.s);
+        if (same_spread_) spread_ = Spread::of(vol_(0, one, true) * root_);
     }
 
     // False where an argument is no number, negative or infinite, or both prices are zero.
@@ -90,22 +90,10 @@ private:
     inline V cell(int64_t i, Lanes part, bool whole) {
         const V forward = forward_(i, part, whole), strike = strike_(i, part, whole), vol = vol_(i, part, whole);
         const V years = years_(i, part, whole), discount = discount_(i, part, whole);
-        const Split parts = split(greatest(forward, splat(LEAST_PRICE)));
-        const V two = splat(2.0) + parts.fraction;
-        Spread spread = spread_;
-        V log_forward;
-        if (same_spread_) {
-            log_forward = logarithm(parts, parts.fraction / two);
-        } else {
-            spread.s = vol * (years_.repeats() ? root_ : sqrt(years));
-            const V kept = kept_within(spread.s), both = splat(1.0) / (two * kept);
-            spread.half = splat(0.5) * kept;
-            spread.reciprocal = two * both;
-            log_forward = logarithm(parts, parts.fraction * (kept * both));
-        }
+        const Spread spread = same_spread_ ? spread_ : Spread::of(vol * (years_.repeats() ? root_ : sqrt(years)));
         const V log_strike = strike_.repeats() ? log_strike_ : log_price(strike);
         check(forward, strike, vol, years, spread.s, discount);
-        const V distance = absolute(log_forward - log_strike);
+        const V distance = absolute(log_price(forward) - log_strike);
         return discount * undiscounted(forward, strike, sign_(i, part, whole), distance, spread);
     }
 

@@ -48,30 +48,17 @@ constexpr double LOG[] = {0.0,
                           1.531383769920937332e-01,
                           1.479819860511658591e-01};
 
-// x = 2^power (1 + fraction), for normal positive x; the fraction within [sqrt(1/2) - 1, sqrt(2) - 1].
-struct Split {
-    V power, fraction;
-};
-
-inline Split split(V x) {
+// log(x) for normal positive x, within one unit in the last place. x = 2^power (1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1].
+inline V logarithm(V x) {
     const U one = constant(0x3ff0000000000000ull), half_root = constant(0x3fe6a09e667f3bcdull);
     const U lifted = bits(x) + (one - half_root);
     const U fraction = bits(x) - (lifted & constant(0xfff0000000000000ull)) + one;
     const V power = real(down52(lifted) | constant(0x4330000000000000ull)) - splat(0x1.0p52 + 1023.0);
-    return {power, real(fraction) - splat(1.0)};
-}
-
-// log(x) of a split x, within one unit in the last place; `s` is fraction / (2 + fraction).
-inline V logarithm(const Split& x, V s) {
-    const V rest = polynomial(LOG, s * s);
-    const V half_square = splat(0.5) * x.fraction * x.fraction;
-    const V low = fma(s, half_square + rest, x.power * splat(LN2_LOW));
-    return fma(x.power, splat(LN2_HIGH), x.fraction - (half_square - low));
-}
-
-inline V logarithm(V x) {
-    const Split parts = split(x);
-    return logarithm(parts, parts.fraction / (splat(2.0) + parts.fraction));
+    const V f = real(fraction) - splat(1.0);
+    const V s = f / (splat(2.0) + f);
+    const V half_square = splat(0.5) * f * f;
+    const V low = fma(s, half_square + polynomial(LOG, s * s), power * splat(LN2_LOW));
+    return fma(power, splat(LN2_HIGH), f - (half_square - low));
 }
 
 // exp(x^2/2) Phi(-x) = TAIL_ABOVE / TAIL_BELOW for x >= 0; the fit of pricing/normal.py.

@@ -1,7 +1,8 @@
 // Legs times scenario rows, summed by group: the whole row, or only its worst cell.
 //
 // A strip of up to eight vectors of the row stays in registers while the group's legs go by, in their order: for each
-// scenario the sum is the same sequence of fused multiply-adds whatever the width of a vector.
+// scenario the sum is the same sequence of operations whatever the width of a vector. Products are rounded before they
+// are added, not fused: a long and a short leg then cancel to nothing, as they do in NumPy, and the reads take as long.
 #pragma once
 
 #include "simd.h"
@@ -44,7 +45,7 @@ inline int64_t sums(const Groups& g, Legs legs, int64_t column, Lanes part, V (&
             continue;
         }
 #pragma GCC unroll 8
-        for (int j = 0; j < N; j++) sum[j] = fma(scale, piece<N, PART>(row, j, part), sum[j]);
+        for (int j = 0; j < N; j++) sum[j] = sum[j] + scale * piece<N, PART>(row, j, part);
     }
     return -1;
 }

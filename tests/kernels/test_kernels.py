@@ -76,7 +76,8 @@ def same_bits(call: Callable[[], tuple[npt.NDArray[np.generic], ...]]) -> None:
 def test_rows_are_the_twins_to_rounding(given_legs: Legs) -> None:
     wanted = numpy_engine.group_rows(*given_legs)
     use_kernel("native")
-    assert np.all(abs(kernels.group_rows(*given_legs) - wanted) <= 1e-12 * given_legs.gross() + 1e-300)
+    found = kernels.group_rows(*given_legs)
+    assert np.all(abs(found - wanted) <= 1e-12 * given_legs.gross() + 1e-300)
     same_bits(lambda: (kernels.group_rows(*given_legs),))
 
 
@@ -281,6 +282,31 @@ def test_option_values_are_the_twins_to_rounding(drawn: tuple[int, int, bool, bo
     assert kernels.option_values(*columns).shape == wanted.shape
     assert np.all(abs(kernels.option_values(*columns) - wanted) <= 1e-14 * (columns[0] + columns[1]))
     same_bits(lambda: (kernels.option_values(*columns),))
+
+
+@needs_native
+@given(OPTIONS)
+def test_an_option_value_does_not_depend_on_where_it_stands(drawn: tuple[int, int, bool, bool, bool, int]) -> None:
+    columns = option_columns(drawn)
+    whole = [np.array(column) for column in np.broadcast_arrays(*columns)]
+    for level in LEVELS:
+        use_kernel(level)
+        table = kernels.option_values(*columns)
+        for found in (kernels.option_values(*whole), kernels.option_values(*(part.T for part in whole)).T):
+            assert found.tobytes() == table.tobytes()
+        flat = kernels.option_values(*(part.ravel() for part in whole))
+        assert flat.tobytes() == table.tobytes()
+
+
+@needs_native
+@given(legs())
+def test_opposite_legs_cancel_to_nothing(given_legs: Legs) -> None:
+    scale, index, matrix, starts = given_legs
+    use_kernel("native")
+    for place in range(scale.shape[0]):
+        pair = np.array([scale[place], -scale[place]])
+        rows = kernels.group_rows(pair, index[[place, place]], matrix, starts[:1] * 0)
+        assert np.all(rows == 0.0)
 
 
 @pytest.mark.parametrize("kernel", kernels_here())

@@ -39,11 +39,15 @@ def name() -> str:
 
 def _floats(values: Floats) -> Floats:
     """Return the values as aligned float64 side by side: themselves where they are."""
-    return np.require(values, np.float64, _LAYOUT)
+    flags = values.flags
+    ready = flags.c_contiguous and flags.aligned and values.dtype.char == "d"
+    return values if ready else np.require(values, np.float64, _LAYOUT)
 
 
 def _ints(values: Ints) -> Ints:
-    return np.require(values, np.int64, _LAYOUT)
+    flags = values.flags
+    ready = flags.c_contiguous and flags.aligned and values.dtype.char == "l"
+    return values if ready else np.require(values, np.int64, _LAYOUT)
 
 
 def _index(index: Index) -> Index:
@@ -100,7 +104,7 @@ def option_values(
     forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats, most: int
 ) -> Floats:
     """Return Black-76 prices; what is negative or no number is left to NumPy, which gives NaN there."""
-    columns = (forward, strike, vol, years, sign, discount)
+    columns = tuple(_floats(part) for part in (forward, strike, vol, years, sign, discount))
     shape = np.broadcast(*columns).shape
     if len(shape) <= 2:  # noqa: PLR2004  # options, scenarios
         out = np.empty(shape)
