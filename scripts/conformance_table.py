@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.analysis.conformance import run_conformance, sweep
+from crossmargin.analysis.conformance.shipped import Held, sweep_shipped
 from crossmargin.sources import load_rulebook
 from crossmargin.sources.cases import load_cases
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from crossmargin.analysis.conformance import ConformanceReport, FamilyResult, Moved
 
 TABLE: Final = "conformance.md"
+SHIPPED: Final = "conformance-shipped.md"
 RESULTS: Final = "conformance.json"
 UNCOVERED: Final = "conformance-uncovered.md"
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
@@ -117,7 +119,8 @@ def table_page(report: ConformanceReport) -> str:
             "| --- | --- | --- | --- |",
             *(_row(family) for family in known),
             "",
-            f"Which parameters these cases hold, and which none of them notices: [uncovered]({UNCOVERED}).",
+            f"Which parameters none of these cases notices: of [those that the cases state]({UNCOVERED}), of",
+            f"[those that ship]({SHIPPED}).",
             "",
             "## Not yet",
             "",
@@ -185,7 +188,7 @@ def uncovered_page(moved: Iterable[Moved]) -> str:
             "",
             "| family | parameter | stated by | why |",
             "| --- | --- | --- | --- |",
-            *(f"| {r.family} | `{r.parameter}` | {_cases(r.tried)} | {reason(r)} |" for r in silent),
+            *(f"| {r.family} {r.kind} | `{r.parameter}` | {_cases(r.tried)} | {reason(r)} |" for r in silent),
             "",
         ]
     )
@@ -193,6 +196,33 @@ def uncovered_page(moved: Iterable[Moved]) -> str:
 
 def _cases(count: int) -> str:
     return "1 case" if count == 1 else f"{count} cases"
+
+
+def shipped_page(held: Iterable[Held]) -> str:
+    """Return the page of shipped parameters that no case notices, rulebook by rulebook."""
+    rows: dict[str, list[Held]] = {}
+    for row in held:
+        rows.setdefault(row.rulebook, []).append(row)
+    lines = []
+    for spec, found in sorted(rows.items()):
+        silent = [f"`{row.parameter}`" for row in found if row.case is None]
+        lines.append(f"| {spec} | {len(found) - len(silent)} of {len(found)} | {', '.join(silent) or 'none'} |")
+    return "\n".join(
+        [
+            "# Shipped parameters that no case notices",
+            "",
+            "Published cases state many parameters themselves; those replace the shipped ones and are swept on",
+            f"[their own page]({UNCOVERED}). Here every named parameter of the rulebooks that cases are posed under is",
+            "changed by one per cent as it ships (of tiers the rates). One that no case notices is stated by the cases",
+            "themselves or touched by none: the shipped number rests on its source alone. Rulebooks that are not",
+            "listed have no published case at all. Written by `scripts/conformance_table.py`.",
+            "",
+            "| rulebook | parameters noticed | not noticed |",
+            "| --- | --- | --- |",
+            *lines,
+            "",
+        ]
+    )
 
 
 def reason(row: Moved) -> str:
@@ -209,6 +239,7 @@ def main() -> None:
     (DOCS / TABLE).write_text(table_page(report), encoding="utf-8")
     (DOCS / RESULTS).write_text(results(report), encoding="utf-8")
     (DOCS / UNCOVERED).write_text(uncovered_page(sweep(documents, rulebooks)), encoding="utf-8")
+    (DOCS / SHIPPED).write_text(shipped_page(sweep_shipped(documents, rulebooks)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Published cases, where the shared data is: all reproduce, by every door, and the pages in docs say so."""
 
 import copy
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,17 @@ import pytest
 
 from crossmargin.account import Account
 from crossmargin.analysis.conformance import ConformanceReport, run_conformance, sweep
+from crossmargin.analysis.conformance.shipped import sweep_shipped
 from crossmargin.margin import assess
 from crossmargin.margin.parser import parse_document
 from crossmargin.sources import decode_accounts, decode_snapshot
 from crossmargin.sources.cases import interchange_cases, load_cases
-from scripts.conformance_table import RESULTS, TABLE, TOLD, UNCOVERED, reason, results, table_page
+from scripts.conformance_table import RESULTS, SHIPPED, TABLE, TOLD, UNCOVERED, reason, results, table_page
 from tests.conformance.made import LOADED
 
 pytestmark = pytest.mark.shared
 
+SHIPPED_EVERY = 16
 EVERY = 4  # of the parameters each run sweeps one in so many; the script sweeps all
 
 
@@ -77,8 +80,25 @@ def test_the_page_says_which_parameters_no_case_notices(published: dict[str, Any
         return len(names) % EVERY == 0
 
     for row in sweep(published, LOADED, sampled):
-        listed = f"| {row.family} | `{row.parameter}` |" in written
+        listed = f"| {row.family} {row.kind} | `{row.parameter}` |" in written
         assert listed == (row.case is None), f"{row.parameter}: run scripts/conformance_table.py"
         assert row.case is None or row.lines
         assert row.case is not None or reason(row), f"say in scripts/conformance_table.py why {row.parameter} is silent"
     assert f" of {len(names)} parameters are noticed." in written
+
+
+def test_the_page_says_which_shipped_parameters_no_case_notices(published: dict[str, Any], root: Path) -> None:
+    rows = (root / "docs" / SHIPPED).read_text(encoding="utf-8").splitlines()
+    named = {row.split(" | ")[0].removeprefix("| "): row for row in rows if row.startswith("| ") and "@" in row}
+    counts: Counter[str] = Counter()
+
+    def sampled(spec: str, _parameter: str) -> bool:
+        counts[spec] += 1
+        return counts.total() % SHIPPED_EVERY == 0
+
+    for held in sweep_shipped(published, LOADED, sampled):
+        listed = f"`{held.parameter}`" in named[held.rulebook]
+        assert listed == (held.case is None), f"{held.parameter}: run scripts/conformance_table.py"
+    assert counts.keys() == named.keys()
+    for spec, count in counts.items():
+        assert f" of {count} |" in named[spec], spec

@@ -41,6 +41,7 @@ class Moved:
     """
 
     family: str
+    kind: str
     parameter: str
     case: str | None
     figures: tuple[str, ...]
@@ -114,20 +115,20 @@ def _parameters(family: Family, document: Fields, index: int) -> Iterable[tuple[
 
 
 def _moved(posed: _Posed, parameter: str, places: list[_Place]) -> Moved:
-    family = posed.family.family
+    family, kind = posed.family.family, posed.family.kind
     for place in places:
         case = posed.case(place)
         try:
             other = posed.pose(changed(place.document, place.steps), place.index)
             outcome = _under(other.rulebook, case).assess()
         except CrossmarginError as error:
-            return Moved(family, parameter, case.name, ("case",), (str(error),), len(places))
+            return Moved(family, kind, parameter, case.name, ("case",), (str(error),), len(places))
         failures = compare(case, outcome).failures
         if failures:
             names = tuple(failure.figure for failure in failures)
             lines = lines_between(case.assess(), outcome)
-            return Moved(family, parameter, case.name, names, lines, len(places))
-    return Moved(family, parameter, None, (), (), len(places))
+            return Moved(family, kind, parameter, case.name, names, lines, len(places))
+    return Moved(family, kind, parameter, None, (), (), len(places))
 
 
 def _under(rulebook: Rulebook, case: Case) -> Case:

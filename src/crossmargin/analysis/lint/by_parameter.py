@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["parameter_findings"]
+__all__ = ["parameter_findings", "parameter_groups"]
 
 HALF, TWICE = 0.5, 2.0
 _ROUNDING: Final = 1e-9
@@ -43,12 +43,12 @@ _DEPTH: Final = {"parameters": 2, "charges": 3, "values": 3, "scenarios": 4, "sh
 def parameter_findings(rulebook: Rulebook) -> Iterator[Finding]:
     """Yield what the sweep of every parameter shows; some hundred assessments of a small book."""
     trial = _Sweep(rulebook)
-    for path, group in _groups(rulebook).items():
+    for path, group in parameter_groups(rulebook).items():
         low, high = (trial.change(group, factor) for factor in (HALF, TWICE))
         yield from _judged(trial, path, low, high)
 
 
-def _groups(rulebook: Rulebook) -> dict[Path, dict[str, float]]:
+def parameter_groups(rulebook: Rulebook) -> dict[Path, dict[str, float]]:
     """Return the numbers by the parameter they belong to: a table counts as one, of tiers only its rates."""
     groups: dict[Path, dict[str, float]] = {}
     for name, value in numbers(rulebook).items():
