@@ -3,8 +3,8 @@
 python benchmarks/kernels.py [--accounts N] [--repetitions N] [--threads N]
 
 Contenders take turns, so that what else runs meets them alike; medians are printed, with the ratio to the kernel and,
-for the kernel, the fraction of the limit. The limits are probed in the same run: reading 256 KiB over and over on one core,
-and the fused multiply-adds that a core does on its registers.
+for the kernel, the fraction of the limit. The limits are probed in the same run: reading 256 KiB over and over on one
+core, and the fused multiply-adds that a core does on its registers.
 """
 
 from __future__ import annotations

@@ -104,15 +104,15 @@ def option_values(
     forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats, most: int
 ) -> Floats:
     """Return Black-76 prices; what is negative or no number is left to NumPy, which gives NaN there."""
-    columns = tuple(_floats(part) for part in (forward, strike, vol, years, sign, discount))
-    shape = np.broadcast(*columns).shape
+    f, k, v, t, side, d = (_floats(part) for part in (forward, strike, vol, years, sign, discount))
+    shape = np.broadcast(f, k, v, t, side, d).shape
     if len(shape) <= 2:  # noqa: PLR2004  # options, scenarios
         out = np.empty(shape)
         table = out if out.ndim == 2 else out.reshape(1, -1)  # noqa: PLR2004
         try:
-            _native.options(*columns, table, most)
+            _native.options(f, k, v, t, side, d, table, most)
         except ValueError:
             pass
         else:
             return out
-    return numpy_engine.option_values(*columns)
+    return numpy_engine.option_values(f, k, v, t, side, d)
