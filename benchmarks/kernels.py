@@ -141,8 +141,7 @@ def sums(book: Book, repetitions: int) -> None:
     """Sums by row: legs to groups."""
     row_of = np.repeat(np.arange(len(book.starts)), np.diff(book.starts, append=book.legs))
     contenders = {
-        "native segment_sum": native(1, lambda: kernels.segment_sum(book.scale, row_of, len(book.starts))),
-        "native span_sum": native(1, lambda: kernels.span_sum(book.scale, book.starts)),
+        "native, 1 thread": native(1, lambda: kernels.span_sum(book.scale, book.starts)),
         "NumPy bincount": lambda: np.bincount(row_of, weights=book.scale, minlength=len(book.starts)),
         "NumPy add.reduceat": lambda: np.add.reduceat(book.scale, book.starts),
     }

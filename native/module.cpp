@@ -186,30 +186,6 @@ PyObject* tails(PyObject*, PyObject* args) {
     });
 }
 
-PyObject* segment_sum(PyObject*, PyObject* args) {
-    PyObject* in[3];
-    if (!PyArg_ParseTuple(args, "OOO", &in[0], &in[1], &in[2])) return nullptr;
-    return guarded([&] {
-        const Array values(in[0], "values", Kind::real, 1, false), row_of(in[1], "row_of", Kind::integer, 1, false);
-        const Array out(in[2], "out", Kind::real, 1, true);
-        row_of.expect(0, values.extent(0));
-        const double* value = values.as<double>();
-        const int64_t *row = row_of.as<int64_t>(), n = values.extent(0);
-        double* sum = out.as<double>();
-        const uint64_t rows = static_cast<uint64_t>(out.extent(0));
-        for (uint64_t i = 0; i < rows; i++) sum[i] = 0.0;
-        for (int64_t i = 0; i < n;) {
-            const int64_t here = row[i];
-            if (static_cast<uint64_t>(here) >= rows)
-                refuse(PyExc_IndexError, "row_of: %lld is none of %lld rows", static_cast<long long>(here),
-                       static_cast<long long>(rows));
-            double held = sum[here];  // neighbours of one row are added in a register, in the same order
-            for (; i < n && row[i] == here; i++) held += value[i];
-            sum[here] = held;
-        }
-    });
-}
-
 PyObject* span_sum(PyObject*, PyObject* args) {
     PyObject* in[3];
     int threads;
@@ -289,7 +265,7 @@ PyObject* threads(PyObject*, PyObject*) { return PyLong_FromLong(threads_here())
 PyMethodDef methods[] = {
     {"group_rows", group_rows, METH_VARARGS, nullptr},   {"group_worst", group_worst, METH_VARARGS, nullptr},
     {"group_tail", group_tail, METH_VARARGS, nullptr},   {"tails", tails, METH_VARARGS, nullptr},
-    {"segment_sum", segment_sum, METH_VARARGS, nullptr}, {"span_sum", span_sum, METH_VARARGS, nullptr},
+    {"span_sum", span_sum, METH_VARARGS, nullptr},
     {"options", options, METH_VARARGS, nullptr},         {"probe", probe, METH_VARARGS, nullptr},
     {"levels", levels, METH_NOARGS, nullptr},
     {"use_level", use_level, METH_VARARGS, nullptr},     {"threads", threads, METH_NOARGS, nullptr},

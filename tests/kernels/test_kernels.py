@@ -119,11 +119,9 @@ def test_the_tail_is_that_of_the_sorted_rows(given_legs: Legs, data: st.DataObje
 @given(st.data())
 def test_sums_add_in_order_to_the_last_bit(data: st.DataObject) -> None:
     values = data.draw(hnp.arrays(np.float64, st.integers(0, 40), elements=NUMBERS))
-    row_of = data.draw(hnp.arrays(np.int64, values.shape[0], elements=st.integers(0, 4)))
     starts = np.sort(data.draw(hnp.arrays(np.int64, st.integers(0, 9), elements=st.integers(0, values.shape[0]))))
     for level in LEVELS:
         use_kernel(level, 3)
-        assert kernels.segment_sum(values, row_of, 5).tobytes() == numpy_engine.segment_sum(values, row_of, 5).tobytes()
         assert kernels.span_sum(values, starts).tobytes() == numpy_engine.span_sum(values, starts).tobytes()
 
 
@@ -196,8 +194,6 @@ def test_nothing_is_read_outside_the_arrays(level: str) -> None:
     for wrong in (3, -1):
         with pytest.raises(IndexError, match="leg 2 points outside"):
             kernels.group_rows(book.scale, np.array([0, 1, wrong, 1]), book.matrix, book.starts)
-        with pytest.raises(IndexError, match="row_of"):
-            kernels.segment_sum(np.ones(2), np.array([0, wrong]), 3)
     for starts in ([0, 5], [3, 2], [-1, 2]):
         with pytest.raises(ValueError, match="out of order or out of range"):
             kernels.group_worst(*book[:3], np.array(starts))

@@ -7,12 +7,11 @@ from crossmargin.kernels.engine import (
     kernel_name,
     kernels_here,
     option_values,
-    segment_sum,
     span_sum,
     tail_of_rows,
     use_kernel,
 )
-from crossmargin.kernels.numpy_engine import codes_in_use, packed_key
+from crossmargin.kernels.numpy_engine import codes_in_use, packed_key, segment_sum
 
 __all__ = [
     "codes_in_use",

@@ -87,13 +87,6 @@ def serving() -> tuple[str, int]:
     return _CHOICE.kernel, _CHOICE.threads
 
 
-def segment_sum(values: Floats, row_of: Ints, rows: int) -> Floats:
-    """Return the sum of `values` [n] by row [rows], added in the order of `values`."""
-    if _CHOICE.native and values.dtype.char == _FLOAT:
-        return native_engine.segment_sum(values, row_of, rows)
-    return numpy_engine.segment_sum(values, row_of, rows)
-
-
 def span_sum(values: Floats, starts: Ints) -> Floats:
     """Return the sum of each span of `values`, in order; `starts` [spans] as in :func:`group_rows`."""
     if _CHOICE.native:

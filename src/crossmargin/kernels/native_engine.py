@@ -54,13 +54,6 @@ def _index(index: Index) -> Index:
     return index if index.dtype.char in _SMALL and index.flags.carray else _ints(index.astype(np.int64))
 
 
-def segment_sum(values: Floats, row_of: Ints, rows: int) -> Floats:
-    """Return the sum of the values by row."""
-    out = np.empty(rows)
-    _native.segment_sum(_floats(values), _ints(row_of), out)
-    return out
-
-
 def span_sum(values: Floats, starts: Ints, most: int) -> Floats:
     """Return the sum of each span of the values."""
     out = np.empty(starts.shape[0])
