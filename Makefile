@@ -24,6 +24,12 @@ GATES := lint types contracts docs wheel
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The kernels are compiled where there is a compiler with Python's headers, and must compile there; elsewhere NumPy serves.
+KERNELS := CMakeLists.txt $(wildcard native/*)
+CXX ?= c++
+HEADERS = import os, sysconfig; p = sysconfig.get_paths()["include"]; g = sysconfig.get_config_var("Py_GIL_DISABLED"); raise SystemExit(bool(g) or not os.path.exists(os.path.join(p, "Python.h")))
+NATIVE = $$(echo 'int main() {}' | $(CXX) -x c++ -std=c++17 -o /dev/null - >/dev/null 2>&1 && $(BIN)/python -c '$(HEADERS)' && echo CROSSMARGIN_REQUIRE_NATIVE=1)
+
 # --- set-up -------------------------------------------------------------------------------------------------------
 OLD = import sys; sys.exit(sys.version_info < (3, 11))
 PIP_FREE = import ensurepip, venv
@@ -42,15 +48,15 @@ $(BOOT):
 
 # --inexact: the tools of a developer who runs the demo stay. Compiled, because a first start that compiles takes twice
 # as long, and where PYTHONDONTWRITEBYTECODE is set every start would be a first one.
-.venv/.core: $(BOOT) pyproject.toml uv.lock
+.venv/.core: $(BOOT) pyproject.toml uv.lock $(KERNELS)
 	@echo "installing crossmargin and what it needs, as uv.lock says"
-	@$(UV) sync --quiet --locked --inexact --no-default-groups --compile-bytecode
+	@env $(NATIVE) $(UV) sync --quiet --locked --inexact --no-default-groups --compile-bytecode
 	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 .venv/.dev: .venv/.core
 	@echo "installing the tools of the gates, as uv.lock says"
-	@$(UV) sync --quiet --locked --group dev
+	@env $(NATIVE) $(UV) sync --quiet --locked --group dev
 	@touch $@
 
 setup: .venv/.dev ## .venv with the command and the tools of the gates
@@ -84,7 +90,7 @@ docs: .venv/.dev ## the documentation, into site/; a warning is an error
 
 wheel: .venv/.dev ## the wheel, installed alone, runs the demo
 	@echo "== wheel"
-	@$(BIN)/python scripts/check_wheel.py
+	@env $(NATIVE) $(BIN)/python scripts/check_wheel.py
 
 unit: .venv/.dev ## the tests
 	@echo "== unit"

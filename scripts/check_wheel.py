@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = str(Path(sys.executable).with_name("uv"))
+NATIVE = "crossmargin/kernels/_native.abi3.so"
 OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON")
 
 
@@ -42,6 +43,8 @@ def check_contents(wheel: Path) -> int:
         for path in (source / "crossmargin").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
     }
+    if NATIVE in packed or os.environ.get("CROSSMARGIN_REQUIRE_NATIVE"):
+        kept.add(NATIVE)
     if "crossmargin/py.typed" not in packed or packed != kept:
         sys.exit(f"the wheel lacks {sorted(kept - packed)} and has besides {sorted(packed - kept)}")
     return len(packed)

@@ -1,7 +1,12 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from crossmargin import kernels
+from crossmargin.kernels import engine
 
 # ci repeats itself exactly, so that a failure there is a failure here; nightly looks further.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -14,6 +19,10 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
+# The whole suite passes with either kernel; the command line reads the same variable.
+if os.environ.get("CROSSMARGIN_KERNEL"):
+    kernels.use_kernel(os.environ["CROSSMARGIN_KERNEL"])
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -21,6 +30,14 @@ ROOT = Path(__file__).resolve().parent.parent
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture
+def kernel_kept() -> Iterator[None]:
+    """The kernel that serves is the same after the test as before it."""
+    before = engine.serving()
+    yield
+    kernels.use_kernel(*before)
 
 
 @pytest.fixture(scope="session")

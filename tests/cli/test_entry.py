@@ -13,6 +13,7 @@ from crossmargin.cli.entry import COMMANDS
 from crossmargin.cli.exit_codes import MEANINGS, ExitCode
 from crossmargin.cli.refusals import HINTS, wants_json
 from crossmargin.errors import FailureReason
+from crossmargin.kernels import kernel_name
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -51,7 +52,20 @@ def test_commands_load_lazily_and_are_commands(name: str) -> None:
 def test_version_names_the_kernel() -> None:
     code, out, _ = run("--version")
     assert code == 0
-    assert out.startswith("crossmargin 0.1.0, kernel numpy ")
+    assert out == f"crossmargin 0.1.0, kernel {kernel_name()}\n"
+
+
+@pytest.mark.usefixtures("kernel_kept")
+def test_the_environment_chooses_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSMARGIN_KERNEL", "numpy")
+    assert run("--version")[1].startswith("crossmargin 0.1.0, kernel numpy ")
+
+
+def test_a_kernel_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSMARGIN_KERNEL", "abacus")
+    code, _, err = run("schema", "account")
+    assert code == ExitCode.INPUT_REFUSED
+    assert "kernel 'abacus' cannot serve here: choose from numpy" in err
 
 
 def test_a_misspelt_command_is_answered_with_the_nearest() -> None:

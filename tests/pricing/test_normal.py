@@ -6,6 +6,7 @@ import pytest
 from mpmath import erfc, exp, mpf, sqrt
 from scipy.special import ndtr, ndtri
 
+from crossmargin.kernels import normal_tail
 from crossmargin.pricing import normal
 from tests.twins.normal_fit import fit
 
@@ -61,5 +62,5 @@ def test_shapes_are_kept(function: object) -> None:
 def test_the_constants_are_those_of_the_fit() -> None:
     numerator, denominator, error = fit()
     assert error < 5.6e-17
-    np.testing.assert_allclose([float(c) for c in numerator], normal.TAIL_NUMERATOR, rtol=1e-4)
-    np.testing.assert_allclose([float(c) for c in denominator], normal.TAIL_DENOMINATOR, rtol=1e-4)
+    np.testing.assert_allclose([float(c) for c in numerator], normal_tail.TAIL_NUMERATOR, rtol=1e-4)
+    np.testing.assert_allclose([float(c) for c in denominator], normal_tail.TAIL_DENOMINATOR, rtol=1e-4)

@@ -53,13 +53,6 @@ def rulebook_id(rules: Rulebook) -> RulebookId:
     return RulebookId(name=rules.name, effective_from=rules.effective_from, digest=rules.digest)
 
 
-def kernel() -> str:
-    """Return the name and version of the kernel in use."""
-    from crossmargin.kernels import kernel_name
-
-    return kernel_name()
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Accounts of a file in its order, refused ones as failures, and the market."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from crossmargin.cli.exit_codes import MEANINGS, ExitCode
+from crossmargin.cli.kernel import choose_kernel, kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
+        choose_kernel()
         module = import_module(f"crossmargin.cli.commands.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
@@ -102,9 +104,8 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
     from crossmargin import __version__
-    from crossmargin.cli import calls
 
-    click.echo(f"crossmargin {__version__}, kernel {calls.kernel()}")
+    click.echo(f"crossmargin {__version__}, kernel {kernel()}")
     ctx.exit()
 
 

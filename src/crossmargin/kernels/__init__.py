@@ -1,5 +1,29 @@
-"""The few hot loops. Here in NumPy; a compiled twin of the same signatures may replace them."""
+"""The few hot loops: compiled where that is built, in NumPy elsewhere; the same functions either way."""
 
-from crossmargin.kernels.numpy_engine import codes_in_use, group_rows, kernel_name, packed_key, segment_sum
+from crossmargin.kernels.engine import (
+    group_rows,
+    group_tail,
+    group_worst,
+    kernel_name,
+    kernels_here,
+    option_values,
+    span_sum,
+    tail_of_rows,
+    use_kernel,
+)
+from crossmargin.kernels.numpy_engine import codes_in_use, packed_key, segment_sum
 
-__all__ = ["codes_in_use", "group_rows", "kernel_name", "packed_key", "segment_sum"]
+__all__ = [
+    "codes_in_use",
+    "group_rows",
+    "group_tail",
+    "group_worst",
+    "kernel_name",
+    "kernels_here",
+    "option_values",
+    "packed_key",
+    "segment_sum",
+    "span_sum",
+    "tail_of_rows",
+    "use_kernel",
+]

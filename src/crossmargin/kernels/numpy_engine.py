@@ -1,4 +1,4 @@
-"""Grouped sums in NumPy: the oracle, and the engine where nothing faster is built."""
+"""The kernels in NumPy: the oracle, and the engine where nothing faster is built."""
 
 from __future__ import annotations
 
@@ -6,19 +6,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossmargin.kernels.numpy_options import option_values
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
+    Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
+
+__all__ = [
+    "codes_in_use",
+    "group_rows",
+    "group_tail",
+    "group_worst",
+    "name",
+    "option_values",
+    "packed_key",
+    "segment_sum",
+    "span_sum",
+    "tail_of_rows",
+]
 
 _CELLS = 1 << 20  # cells gathered at a time: 8 MiB, so that a block stays in cache
 
 
-def kernel_name() -> str:
-    """Return the name of the kernel in use."""
+def name() -> str:
+    """Return the kernel's name."""
     return f"numpy {np.__version__}"
 
 
@@ -57,20 +73,25 @@ def codes_in_use(codes: Ints) -> Ints:
     return np.flatnonzero(np.bincount(codes))
 
 
-def group_rows(scale: Floats, index: Ints, matrix: Floats, starts: Ints) -> Floats:
-    """Return sum over a group's legs of scale * matrix[index], [groups, scenarios].
+def span_sum(values: Floats, starts: Ints) -> Floats:
+    """Return the sum of each span of `values`, in order."""
+    spans = starts.shape[0]
+    held = values[starts[0] :] if spans else values[:0]
+    return segment_sum(held, np.repeat(np.arange(spans), np.diff(starts, append=values.shape[0])), spans)
 
-    Parameters
-    ----------
-    scale
-        [legs] multiplier of each leg's row (quantity, converted).
-    index
-        [legs] row of `matrix` that each leg reads.
-    matrix
-        [contracts, scenarios], rows contiguous.
-    starts
-        [groups] first leg of each group, ascending; groups are contiguous and none is empty.
-    """
+
+def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
+    """Return sum over a group's legs of scale * matrix[index], [groups, scenarios]."""
+    held = np.diff(starts, append=scale.shape[0]) > 0
+    if held.all():
+        return _rows_held(scale, index, matrix, starts)
+    out = np.zeros((starts.shape[0], matrix.shape[1]))
+    out[held] = _rows_held(scale, index, matrix, starts[held])
+    return out
+
+
+def _rows_held(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
+    """Return the rows of groups of which none is empty."""
     groups, scenarios = starts.shape[0], matrix.shape[1]
     if scale.shape[0] * scenarios <= _CELLS and groups:  # one block, as for a single account
         rows = matrix[index]
@@ -89,3 +110,51 @@ def group_rows(scale: Floats, index: Ints, matrix: Floats, starts: Ints) -> Floa
         np.add.reduceat(rows, starts[first:last] - low, axis=0, out=out[first:last])
         first = last
     return out
+
+
+def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> tuple[Floats, Ints]:
+    """Return the worst loss of each group's row and its first scenario."""
+    loss, worst = np.zeros(starts.shape[0]), np.zeros(starts.shape[0], dtype=np.int64)
+    for groups, rows in _blocks(scale, index, matrix, starts):
+        if rows.shape[1]:
+            worst[groups] = np.argmin(rows, axis=1)
+            loss[groups] = np.maximum(0.0, -rows[np.arange(rows.shape[0]), worst[groups]])
+    return loss, worst
+
+
+def group_tail(
+    scale: Floats, index: Index, matrix: Floats, starts: Ints, depth: int, shares: Floats | None = None
+) -> Floats:
+    """Return the loss of each group's row in its tail."""
+    loss = np.zeros(starts.shape[0])
+    for groups, rows in _blocks(scale, index, matrix, starts):
+        loss[groups] = np.maximum(0.0, -tail_of_rows(rows, depth, shares))
+    return loss
+
+
+def tail_of_rows(rows: Floats, depth: int, shares: Floats | None = None) -> Floats:
+    """Return the `depth`-th lowest cell of each row, or the sum of share * cell, lowest cell first."""
+    _refuse_strange(rows)
+    if not 1 <= depth <= rows.shape[1]:
+        message = f"depth: expected 1 to {rows.shape[1]} scenarios, found {depth}"
+        raise ValueError(message)
+    lowest = np.partition(rows, depth - 1, axis=1)[:, :depth]
+    return lowest[:, -1] if shares is None else np.asarray(np.sort(lowest, axis=1) @ shares)
+
+
+def _blocks(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Iterator[tuple[slice, Floats]]:
+    """Yield the rows of a few groups at a time."""
+    bounds = np.append(starts, scale.shape[0])
+    step = max(1, _CELLS // max(matrix.shape[1], 1))
+    for first in range(0, starts.shape[0], step):
+        last = min(first + step, starts.shape[0])
+        legs = slice(int(bounds[first]), int(bounds[last]))
+        rows = group_rows(scale[legs], index[legs], matrix, starts[first:last] - legs.start)
+        _refuse_strange(rows)
+        yield slice(first, last), rows
+
+
+def _refuse_strange(rows: Floats) -> None:
+    if np.isnan(rows).any():
+        message = f"row {int(np.flatnonzero(np.isnan(rows).any(axis=1))[0])}: not a number"
+        raise ValueError(message)

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crossmargin.pricing.black76 import deviation, nonnegative, price
+from crossmargin.kernels.numpy_options import deviation, nonnegative
+from crossmargin.pricing.black76 import price
 from crossmargin.pricing.normal import BoolArray, BoolLike, FloatArray, FloatLike, cdf, pdf
 
 

@@ -12,41 +12,14 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from crossmargin.kernels.normal_tail import TAIL_DENOMINATOR, TAIL_NUMERATOR, polynomial
+
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 FloatLike: TypeAlias = float | FloatArray
 BoolLike: TypeAlias = bool | np.bool_ | BoolArray
 
 INV_SQRT_2PI: Final = 0.39894228040143267794
-
-# Minimax fit of exp(x^2/2) * Phi(-x) on [0, 40], degree 9 over 10: relative error 5.5e-17 before rounding.
-# tests/twins/normal_fit.py computes these numbers anew with mpmath. Lowest power first. All are positive,
-# so that for x >= 0 no digit is lost to cancellation.
-TAIL_NUMERATOR: Final = (
-    0.49999999999999997303,
-    0.7755011671045790662,
-    0.59495588388097160356,
-    0.28998287971556817756,
-    0.097991439064504673517,
-    0.023711736065036621162,
-    0.0041082990648092363093,
-    0.00049316541485211710446,
-    0.000037503998398520883958,
-    1.3968407461384080995e-6,
-)
-TAIL_DENOMINATOR: Final = (
-    1.0,
-    2.3488868950120128643,
-    2.5640523563645478549,
-    1.7173016204220165356,
-    0.78387867868487739412,
-    0.25573806199478797895,
-    0.060665688118990851523,
-    0.010391987168713218518,
-    0.0012396837336342859596,
-    0.000094008582795474982055,
-    3.501360509436601581e-6,
-)
 
 # Beyond this the tail is zero in float64 (the least positive number is reached at 38.6).
 _FAR: Final = 40.0
@@ -122,16 +95,6 @@ _TAIL: Final = (
 )
 _CENTRE_WIDTH: Final = 0.425
 _MIDDLE_END: Final = 5.0
-
-
-def polynomial(coefficients: tuple[float, ...], x: FloatArray, out: FloatArray) -> FloatArray:
-    """Return the polynomial (lowest power first) at x, written into `out`, which must not be `x`."""
-    np.multiply(x, coefficients[-1], out=out)
-    out += coefficients[-2]
-    for coefficient in coefficients[-3::-1]:
-        out *= x
-        out += coefficient
-    return out
 
 
 def scaled_tail(x: FloatLike) -> FloatArray:

@@ -1,0 +1,81 @@
+// exp, log and the normal tail on a vector, by one fixed sequence of operations each: no branch and no table.
+#pragma once
+
+#include "simd.h"
+
+namespace {
+
+// Even and odd powers apart: two chains of half the length.
+template <int N>
+inline V polynomial(const double (&lowest_first)[N], V x) {
+    const V square = x * x;
+    V one = splat(lowest_first[N - 1]), other = splat(lowest_first[N - 2]);
+#pragma GCC unroll 8
+    for (int i = N - 3; i > 0; i -= 2) {
+        one = fma(one, square, splat(lowest_first[i]));
+        other = fma(other, square, splat(lowest_first[i - 1]));
+    }
+    if (N % 2 == 0) return fma(one, x, other);
+    one = fma(one, square, splat(lowest_first[0]));
+    return fma(other, x, one);
+}
+
+constexpr double LN2_HIGH = 0x1.62e42fefa39efp-1, LN2_LOW = 0x1.abc9e3b39803fp-56;
+
+// Taylor's series to the 13th power on |r| <= ln(2)/2: what is left out is below 5e-18 of the value.
+constexpr double EXP[] = {1.0,         1.0,          1.0 / 2,        1.0 / 6,        1.0 / 24,
+                          1.0 / 120,   1.0 / 720,    1.0 / 5040,     1.0 / 40320,    1.0 / 362880,
+                          1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
+
+// exp(x) for x <= 700; 0 below -708. The power of two is read from the low bits of x / ln 2 + 1.5 * 2^52.
+inline V exponential(V x) {
+    const V least_x = splat(-708.0), magic = splat(0x1.8p52);
+    const V kept = greatest(x, least_x);
+    const V shifted = fma(kept, splat(0x1.71547652b82fep0), magic);
+    const V power = shifted - magic;
+    const V r = fma(power, splat(-LN2_LOW), fma(power, splat(-LN2_HIGH), kept));
+    const V scaled = real(bits(polynomial(EXP, r)) + up52(bits(shifted)));
+    return select(x < least_x, splat(0.0), scaled);
+}
+
+// W. J. Cody's form as FreeBSD's e_log.c has it: log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f).
+constexpr double LOG[] = {0.0,
+                          6.666666666666735130e-01,
+                          3.999999999940941908e-01,
+                          2.857142874366239149e-01,
+                          2.222219843214978396e-01,
+                          1.818357216161805012e-01,
+                          1.531383769920937332e-01,
+                          1.479819860511658591e-01};
+
+// log(x) for normal positive x, within one unit in the last place. x = 2^power (1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1].
+inline V logarithm(V x) {
+    const U one = constant(0x3ff0000000000000ull), half_root = constant(0x3fe6a09e667f3bcdull);
+    const U lifted = bits(x) + (one - half_root);
+    const U fraction = bits(x) - (lifted & constant(0xfff0000000000000ull)) + one;
+    const V power = real(down52(lifted) | constant(0x4330000000000000ull)) - splat(0x1.0p52 + 1023.0);
+    const V f = real(fraction) - splat(1.0);
+    const V s = f / (splat(2.0) + f);
+    const V half_square = splat(0.5) * f * f;
+    const V low = fma(s, half_square + polynomial(LOG, s * s), power * splat(LN2_LOW));
+    return fma(power, splat(LN2_HIGH), f - (half_square - low));
+}
+
+// exp(x^2/2) Phi(-x) = TAIL_ABOVE / TAIL_BELOW for x >= 0; the fit of pricing/normal.py.
+constexpr double TAIL_ABOVE[] = {0.49999999999999997303,    0.7755011671045790662,     0.59495588388097160356,
+                                 0.28998287971556817756,    0.097991439064504673517,   0.023711736065036621162,
+                                 0.0041082990648092363093,  0.00049316541485211710446, 0.000037503998398520883958,
+                                 1.3968407461384080995e-6};
+constexpr double TAIL_BELOW[] = {1.0,
+                                 2.3488868950120128643,
+                                 2.5640523563645478549,
+                                 1.7173016204220165356,
+                                 0.78387867868487739412,
+                                 0.25573806199478797895,
+                                 0.060665688118990851523,
+                                 0.010391987168713218518,
+                                 0.0012396837336342859596,
+                                 0.000094008582795474982055,
+                                 3.501360509436601581e-6};
+
+}  // namespace

@@ -1,0 +1,34 @@
+# The compiled kernels: arrays in, arrays filled. Built from native/ at the root of the checkout.
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Index: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
+
+def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, out: Floats, threads: int, /) -> None: ...
+def group_worst(
+    scale: Floats, index: Index, matrix: Floats, starts: Ints, loss: Floats, worst: Ints, threads: int, /
+) -> None: ...
+def group_tail(
+    scale: Floats, index: Index, matrix: Floats, starts: Ints, shares: Floats, depth: int, loss: Floats, threads: int, /
+) -> None: ...
+def tails(rows: Floats, shares: Floats, depth: int, out: Floats, threads: int, /) -> None: ...
+def span_sum(values: Floats, starts: Ints, out: Floats, threads: int, /) -> None: ...
+def options(
+    forward: Floats,
+    strike: Floats,
+    vol: Floats,
+    years: Floats,
+    sign: Floats,
+    discount: Floats,
+    out: Floats,
+    threads: int,
+    /,
+) -> None: ...
+def probe(which: str, values: Floats, rounds: int, /) -> float: ...
+def levels() -> tuple[str, ...]: ...
+def use_level(name: str, /) -> None: ...
+def threads() -> int: ...

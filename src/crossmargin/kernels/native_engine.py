@@ -1,0 +1,111 @@
+"""The compiled kernels behind NumPy arrays: what comes in is laid out as they need it, what goes out is made here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from crossmargin.kernels import _native, numpy_engine
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+    Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
+
+levels = _native.levels
+threads = _native.threads
+
+_NO_SHARES: Final = np.zeros(0)
+_LAYOUT: Final = ("C_CONTIGUOUS", "ALIGNED")
+_SMALL: Final = ("q", "l", "i", "H")
+
+
+_serving = [levels()[-1]]
+
+
+def use_level(level: str) -> None:
+    """Let the kernels of an instruction set serve from now on."""
+    _native.use_level(level)
+    _serving[:] = [level]
+
+
+def name() -> str:
+    """Return the kernel's name."""
+    return f"native {_serving[0]}"
+
+
+def _floats(values: Floats) -> Floats:
+    """Return the values as aligned float64 side by side: themselves where they are."""
+    flags = values.flags
+    ready = flags.c_contiguous and flags.aligned and values.dtype.char == "d"
+    return values if ready else np.require(values, np.float64, _LAYOUT)
+
+
+def _ints(values: Ints) -> Ints:
+    flags = values.flags
+    ready = flags.c_contiguous and flags.aligned and values.dtype.char == "l"
+    return values if ready else np.require(values, np.int64, _LAYOUT)
+
+
+def _index(index: Index) -> Index:
+    return index if index.dtype.char in _SMALL and index.flags.carray else _ints(index.astype(np.int64))
+
+
+def span_sum(values: Floats, starts: Ints, most: int) -> Floats:
+    """Return the sum of each span of the values."""
+    out = np.empty(starts.shape[0])
+    _native.span_sum(_floats(values), _ints(starts), out, most)
+    return out
+
+
+def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
+    """Return the rows of the groups."""
+    out = np.empty((starts.shape[0], matrix.shape[1]))
+    _native.group_rows(_floats(scale), _index(index), _floats(matrix), _ints(starts), out, most)
+    return out
+
+
+def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> tuple[Floats, Ints]:
+    """Return the worst loss of each group and its scenario."""
+    loss, worst = np.empty(starts.shape[0]), np.empty(starts.shape[0], dtype=np.int64)
+    _native.group_worst(_floats(scale), _index(index), _floats(matrix), _ints(starts), loss, worst, most)
+    return loss, worst
+
+
+def group_tail(
+    scale: Floats, index: Index, matrix: Floats, starts: Ints, depth: int, shares: Floats | None, most: int
+) -> Floats:
+    """Return the loss of each group in its tail."""
+    loss = np.empty(starts.shape[0])
+    weights = _NO_SHARES if shares is None else _floats(shares)
+    arrays = (_floats(scale), _index(index), _floats(matrix), _ints(starts))
+    _native.group_tail(*arrays, weights, depth, loss, most)
+    return loss
+
+
+def tail_of_rows(rows: Floats, depth: int, shares: Floats | None, most: int) -> Floats:
+    """Return the tail of each row."""
+    out = np.empty(rows.shape[0])
+    _native.tails(_floats(rows), _NO_SHARES if shares is None else _floats(shares), depth, out, most)
+    return out
+
+
+def option_values(
+    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats, most: int
+) -> Floats:
+    """Return Black-76 prices; what is negative or no number is left to NumPy, which gives NaN there."""
+    f, k, v, t, side, d = (_floats(part) for part in (forward, strike, vol, years, sign, discount))
+    shape = np.broadcast(f, k, v, t, side, d).shape
+    if len(shape) <= 2:  # noqa: PLR2004  # options, scenarios
+        out = np.empty(shape)
+        table = out if out.ndim == 2 else out.reshape(1, -1)  # noqa: PLR2004
+        try:
+            _native.options(f, k, v, t, side, d, table, most)
+        except ValueError:
+            pass
+        else:
+            return out
+    return numpy_engine.option_values(f, k, v, t, side, d)

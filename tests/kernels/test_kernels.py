@@ -1,0 +1,316 @@
+"""The compiled kernels against their NumPy twins: the same to rounding, the same bits however they are run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from crossmargin import kernels
+from crossmargin.kernels import kernel_name, kernels_here, numpy_engine, use_kernel
+from crossmargin.kernels.numpy_engine import _refuse_strange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+pytestmark = pytest.mark.usefixtures("kernel_kept")
+
+LEVELS = [name for name in kernels_here() if name != "numpy"]
+NUMBERS = st.one_of(
+    st.floats(-1e3, 1e3),
+    st.floats(-1e140, 1e140),
+    st.sampled_from([0.0, -0.0, 1e-300, -1e-300, 5e-324, 1e140, -1e140, 1.0]),
+)
+ITEMS = st.sampled_from([np.int64, np.int32, np.uint16])
+needs_native = pytest.mark.skipif(not LEVELS, reason="no compiled kernel is built here")
+
+
+class Legs(NamedTuple):
+    scale: Floats
+    leg_index: Ints
+    matrix: Floats
+    starts: Ints
+
+    def gross(self) -> Floats:
+        return numpy_engine.group_rows(abs(self.scale), self.leg_index, abs(self.matrix), self.starts)
+
+
+@st.composite
+def legs(draw: st.DrawFn, scenarios: int | None = None) -> Legs:
+    """Groups of any number of legs, none and one among them, on rows of any length, apart and off the beat."""
+    held = draw(st.lists(st.sampled_from([0, 0, 1, 1, 2, 5, 19]), max_size=12))
+    starts = np.cumsum([0, *held], dtype=np.int64)
+    width = draw(st.integers(1, 70)) if scenarios is None else scenarios
+    contracts = draw(st.integers(1, 6))
+    pool = draw(hnp.arrays(np.float64, 40, elements=NUMBERS))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 20)))
+    wide = rng.choice(pool, (contracts, width + 3))
+    matrix = wide[:, 1 : width + 1] if draw(st.booleans()) else wide[:, :width].copy()
+    count = int(starts[-1])
+    item = draw(ITEMS)
+    return Legs(rng.choice(pool, count), rng.integers(0, contracts, count).astype(item), matrix, starts[:-1])
+
+
+def same_bits(call: Callable[[], tuple[npt.NDArray[np.generic], ...]]) -> None:
+    """Every instruction set and number of threads gives the bits of the first."""
+    wanted: list[bytes] | None = None
+    for level in LEVELS:
+        for threads in (1, 3):
+            use_kernel(level, threads)
+            found = [part.tobytes() for part in call()]
+            wanted = wanted or found
+            assert found == wanted, (level, threads)
+
+
+@needs_native
+@given(legs())
+def test_rows_are_the_twins_to_rounding(given_legs: Legs) -> None:
+    wanted = numpy_engine.group_rows(*given_legs)
+    use_kernel("native")
+    found = kernels.group_rows(*given_legs)
+    assert np.all(abs(found - wanted) <= 1e-12 * given_legs.gross() + 1e-300)
+    same_bits(lambda: (kernels.group_rows(*given_legs),))
+
+
+@needs_native
+@given(legs())
+def test_the_worst_is_that_of_the_rows(given_legs: Legs) -> None:
+    use_kernel("native")
+    rows = kernels.group_rows(*given_legs)
+    loss, worst = kernels.group_worst(*given_legs)
+    np.testing.assert_array_equal(worst, np.argmin(rows, axis=1))
+    np.testing.assert_array_equal(loss, np.maximum(0.0, -rows.min(axis=1)))
+    assert not np.signbit(loss).any()
+    twin, _ = numpy_engine.group_worst(*given_legs)
+    assert np.all(abs(loss - twin) <= 1e-12 * given_legs.gross().max(axis=1) + 1e-300)
+    same_bits(lambda: kernels.group_worst(*given_legs))
+
+
+@needs_native
+@given(legs(), st.data())
+def test_the_tail_is_that_of_the_sorted_rows(given_legs: Legs, data: st.DataObject) -> None:
+    use_kernel("native")
+    rows = kernels.group_rows(*given_legs)
+    depth = data.draw(st.integers(1, rows.shape[1]))
+    shares = data.draw(st.none() | hnp.arrays(np.float64, depth, elements=st.floats(0.0, 1.0)))
+    lowest = np.sort(rows, axis=1)[:, :depth]
+    found = kernels.tail_of_rows(rows, depth, shares)
+    if shares is None:
+        np.testing.assert_array_equal(found, lowest[:, -1])
+    else:
+        assert np.all(abs(found - lowest @ shares) <= 1e-12 * (abs(lowest) @ shares) + 1e-300)
+    np.testing.assert_array_equal(kernels.group_tail(*given_legs, depth, shares), np.maximum(0.0, -found))
+    twin = numpy_engine.group_tail(*given_legs, depth, shares)
+    share = 1.0 if shares is None else shares.sum()
+    assert np.all(abs(np.maximum(0.0, -found) - twin) <= 1e-12 * share * given_legs.gross().max(axis=1) + 1e-300)
+    same_bits(lambda: (kernels.group_tail(*given_legs, depth, shares), kernels.tail_of_rows(rows, depth, shares)))
+
+
+@needs_native
+@given(st.data())
+def test_sums_add_in_order_to_the_last_bit(data: st.DataObject) -> None:
+    values = data.draw(hnp.arrays(np.float64, st.integers(0, 40), elements=NUMBERS))
+    starts = np.sort(data.draw(hnp.arrays(np.int64, st.integers(0, 9), elements=st.integers(0, values.shape[0]))))
+    for level in LEVELS:
+        use_kernel(level, 3)
+        assert kernels.span_sum(values, starts).tobytes() == numpy_engine.span_sum(values, starts).tobytes()
+
+
+@needs_native
+@pytest.mark.parametrize("scenarios", [1, 7, 8, 63, 64, 65, 200])
+def test_a_large_book_has_the_same_bits_on_every_level_and_thread(scenarios: int) -> None:
+    rng = np.random.default_rng(scenarios)
+    count = 3_000_000 // scenarios
+    starts = np.sort(rng.integers(0, count, count // 20)).astype(np.int64)
+    matrix = rng.normal(size=(50, scenarios))
+    book = (rng.normal(size=count), rng.integers(0, 50, count), matrix, starts)
+    depth = max(1, scenarios // 10)
+    same_bits(lambda: (kernels.group_rows(*book), *kernels.group_worst(*book), kernels.group_tail(*book, depth)))
+
+
+@needs_native
+@pytest.mark.parametrize("count", [100, 1_000, 5_000])
+@pytest.mark.parametrize("kind", ["random", "rising", "falling", "equal", "infinite"])
+def test_long_rows_are_selected_exactly(count: int, kind: str) -> None:
+    row = np.random.default_rng(count).normal(size=count)
+    match kind:
+        case "rising":
+            row.sort()
+        case "falling":
+            row = -np.sort(row)
+        case "equal":
+            row[:] = 2.0
+        case "infinite":
+            row[::2] = np.inf
+    for depth in (1, count // 40, count // 2, count):
+        for level in LEVELS:
+            use_kernel(level)
+            assert kernels.tail_of_rows(row[None, :], depth)[0] == np.sort(row)[depth - 1]
+
+
+def book_of(rng: np.random.Generator) -> Legs:
+    return Legs(rng.normal(size=4), np.array([0, 1, 2, 1]), rng.normal(size=(3, 5)), np.array([0, 2]))
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+@pytest.mark.parametrize("strange", [np.nan, np.inf])
+def test_what_is_no_number_is_never_a_loss(kernel: str, strange: float) -> None:
+    use_kernel(kernel)
+    book = book_of(np.random.default_rng(1))
+    book.matrix[:2, 3] = strange, -strange
+    book.scale[:2] = 1.0
+    with np.errstate(invalid="ignore"):
+        with pytest.raises(ValueError, match="not a number"):
+            kernels.group_worst(*book)
+        with pytest.raises(ValueError, match="not a number"):
+            kernels.group_tail(*book, 2)
+        with pytest.raises(ValueError, match="not a number"):
+            kernels.tail_of_rows(np.array([[1.0, np.nan]]), 1)
+        assert np.isnan(kernels.group_rows(*book)[0, 3])
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+@pytest.mark.parametrize("depth", [0, 6])
+def test_a_tail_has_a_depth(kernel: str, depth: int) -> None:
+    use_kernel(kernel)
+    with pytest.raises(ValueError, match="depth: expected 1 to 5"):
+        kernels.tail_of_rows(np.ones((1, 5)), depth)
+
+
+@needs_native
+@pytest.mark.parametrize("level", LEVELS)
+def test_nothing_is_read_outside_the_arrays(level: str) -> None:
+    use_kernel(level)
+    book = book_of(np.random.default_rng(1))
+    for wrong in (3, -1):
+        with pytest.raises(IndexError, match="leg 2 points outside"):
+            kernels.group_rows(book.scale, np.array([0, 1, wrong, 1]), book.matrix, book.starts)
+    for starts in ([0, 5], [3, 2], [-1, 2]):
+        with pytest.raises(ValueError, match="out of order or out of range"):
+            kernels.group_worst(*book[:3], np.array(starts))
+        with pytest.raises(ValueError, match="out of order or out of range"):
+            kernels.span_sum(book.scale, np.array(starts))
+
+
+@needs_native
+def test_the_door_is_narrow() -> None:
+    from crossmargin.kernels import _native  # noqa: PLC0415  # where it is built
+
+    scale, index, matrix, starts = book_of(np.random.default_rng(1))
+    out = np.empty((2, 5))
+    right = (scale, index, matrix, starts, out)
+
+    def refused(place: int, wrong: object, error: type[Exception], match: str) -> None:
+        arguments: list[object] = [*right]
+        arguments[place] = wrong
+        with pytest.raises(error, match=match):
+            _native.group_rows(*arguments, 1)  # type: ignore[call-arg, arg-type]
+
+    refused(0, scale.astype(np.float32), TypeError, "scale: expected items of float64")
+    refused(0, list(scale), TypeError, "scale: expected an array")
+    refused(0, scale[::2], ValueError, "scale: expected items that lie side by side")
+    refused(0, scale[:3], ValueError, "index: expected 3 along axis 0, found 4")
+    refused(1, index.astype(np.int16), TypeError, "index: expected items of int64, int32 or uint16")
+    refused(2, matrix[:, 0], ValueError, "matrix: expected 2 dimensions, found 1")
+    refused(2, matrix.T, ValueError, "matrix: expected items that lie side by side")
+    refused(3, starts.astype(np.int32), TypeError, "starts: expected items of int64")
+    refused(4, out[:, :4], ValueError, "out: expected")
+    refused(4, out[:1], ValueError, "out: expected 2 along axis 0, found 1")
+    out.flags.writeable = False
+    refused(4, out, TypeError, "out: expected a writable array")
+    unaligned = np.frombuffer(b"x" + scale.tobytes(), dtype=np.float64, offset=1)
+    refused(0, unaligned, ValueError, "scale: expected aligned items")
+    use_kernel("native")
+    kernels.group_rows(unaligned, index, matrix, starts)  # laid out anew on the way in
+
+
+def test_a_kernel_that_is_not_here_is_refused() -> None:
+    with pytest.raises(Exception, match="kernel 'fortran' cannot serve here: choose from numpy"):
+        use_kernel("fortran")
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+def test_the_kernel_says_its_name(kernel: str) -> None:
+    use_kernel(kernel)
+    assert kernel_name().startswith(kernel.partition("-")[0])
+
+
+def test_rows_of_numbers_pass() -> None:
+    _refuse_strange(np.array([[1.0, np.inf]]))
+
+
+OPTIONS = st.tuples(
+    st.integers(0, 9), st.integers(0, 20), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 1 << 20)
+)
+
+
+def option_columns(drawn: tuple[int, int, bool, bool, bool, int]) -> tuple[Floats, ...]:
+    """Forwards, strikes, vols, years, signs and discounts, each along options, scenarios, or both."""
+    options, scenarios, moved, vols, times, seed = drawn
+    rng = np.random.default_rng(seed)
+    column, row, table = (options, 1), (scenarios,), (options, scenarios)
+    forward = rng.choice([0.0, 1e-3, 1.0, 99.0, 100.0, 1e5, 1e12], table if moved else column)
+    return (
+        forward * rng.choice([1.0, 1.0001, 1.3], row),
+        rng.choice([1e-3, 90.0, 100.0, 110.0, 1e5], column),
+        rng.choice([0.0, 1e-9, 0.01, 0.5, 3.0, 90.0], table if vols else column),
+        rng.choice([0.0, 1e-9, 0.02, 1.0, 30.0], row if times else column),
+        rng.choice([-1.0, 1.0], column),
+        rng.uniform(0.5, 1.0, column),
+    )
+
+
+@needs_native
+@given(OPTIONS)
+def test_option_values_are_the_twins_to_rounding(drawn: tuple[int, int, bool, bool, bool, int]) -> None:
+    columns = option_columns(drawn)
+    wanted = numpy_engine.option_values(*columns)
+    use_kernel("native")
+    assert kernels.option_values(*columns).shape == wanted.shape
+    assert np.all(abs(kernels.option_values(*columns) - wanted) <= 1e-14 * (columns[0] + columns[1]))
+    same_bits(lambda: (kernels.option_values(*columns),))
+
+
+@needs_native
+@given(OPTIONS)
+def test_an_option_value_does_not_depend_on_where_it_stands(drawn: tuple[int, int, bool, bool, bool, int]) -> None:
+    columns = option_columns(drawn)
+    whole = [np.array(column) for column in np.broadcast_arrays(*columns)]
+    for level in LEVELS:
+        use_kernel(level)
+        table = kernels.option_values(*columns)
+        for found in (kernels.option_values(*whole), kernels.option_values(*(part.T for part in whole)).T):
+            assert found.tobytes() == table.tobytes()
+        flat = kernels.option_values(*(part.ravel() for part in whole))
+        assert flat.tobytes() == table.tobytes()
+
+
+@needs_native
+@given(legs())
+def test_opposite_legs_cancel_to_nothing(given_legs: Legs) -> None:
+    scale, index, matrix, starts = given_legs
+    use_kernel("native")
+    for place in range(scale.shape[0]):
+        pair = np.array([scale[place], -scale[place]])
+        rows = kernels.group_rows(pair, index[[place, place]], matrix, starts[:1] * 0)
+        assert np.all(rows == 0.0)
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+@pytest.mark.parametrize("strange", [np.nan, -1.0])
+@pytest.mark.parametrize("place", range(4))
+def test_one_strange_option_leaves_the_others_alone(kernel: str, strange: float, place: int) -> None:
+    use_kernel(kernel)
+    columns = [np.full(11, value) for value in (100.0, 90.0, 0.5, 1.0, 1.0, 1.0)]
+    columns[place][7] = strange
+    found = kernels.option_values(*columns)
+    assert np.isnan(found).tolist() == [i == 7 for i in range(11)]
