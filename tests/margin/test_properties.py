@@ -222,7 +222,7 @@ def test_three_times_everything_requires_three_times(spec: str) -> None:
     assert (np.abs(figures(thrice) - 3.0 * figures(once)) <= 1e-11 * gross(thrice)).all()
 
 
-# Venues that say: who only bought options for their premium is never liquidated.
+# Models by whose rule a bought option requires nothing beyond its premium: who holds nothing else is never liquidated.
 _PREMIUM_IS_THE_MOST = (
     *("binance-options", "bitcom-unified", "bybit-unified", "deribit-standard", "deribit-standard-cross"),
     *("derive-standard", "family-rules", "reg-t"),
