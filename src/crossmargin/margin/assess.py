@@ -9,13 +9,14 @@ import numpy as np
 
 from crossmargin.account import Book
 from crossmargin.errors import Failure, FailureReason, InputError
-from crossmargin.kernels import codes_in_use, segment_sum
+from crossmargin.kernels import codes_in_use
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.model import INITIAL, MAINTENANCE
-from crossmargin.margin.report import AccountState, BookRow, MarginReport
+from crossmargin.margin.pools import PoolColumns
+from crossmargin.margin.report import AccountState, MarginReport
 from crossmargin.margin.reporting import make_report
 from crossmargin.margin.resolve import resolve
-from crossmargin.margin.trigger import STATES, coverage, states_of
+from crossmargin.margin.trigger import coverage, states_of
 from crossmargin.margin.withdrawable import withdrawable_amounts
 
 if TYPE_CHECKING:
@@ -30,74 +31,13 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class BookReport:
-    """A book under one rulebook, in columns [accounts] and [units] (pools); NaN where an account was refused.
-
-    Account columns are sums over the account's pools in `reporting_asset`; the coverage ratio and the state are its
-    worst pool's.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookReport(PoolColumns):
+    """A book under one rulebook, with all that was computed on the way: see :class:`PoolColumns` for the columns."""
 
     resolved: Resolved
     rulebook: Rulebook
     evaluation: Evaluation
-    reporting_asset: str
-    unit_equity: Floats
-    unit_adjusted_initial: Floats
-    unit_adjusted_maintenance: Floats
-    unit_initial: Floats
-    unit_maintenance: Floats
-    unit_coverage: Floats
-    unit_state: Ints
-    failures: dict[int, Failure]
-
-    def __len__(self) -> int:
-        """Return the number of accounts, refused ones included."""
-        return len(self.resolved.account_ids)
-
-    def account_sum(self, unit_column: Floats) -> Floats:
-        """Return a money column of pools summed by account [accounts], in `reporting_asset`."""
-        units = self.resolved.units
-        money = unit_column * (units.numeraire if self.resolved.in_settlement else 1.0)
-        total = segment_sum(money, units.account, len(self))
-        total[list(self.failures)] = np.nan
-        return total
-
-    def worst_unit(self, account: int) -> int:
-        """Return the pool of an account that stands worst: by state, then by coverage."""
-        units = np.flatnonzero(self.resolved.units.account == account)
-        order = np.lexsort([self.unit_coverage[units], -self.unit_state[units]])
-        return int(units[order[0]])
-
-    def rows(self) -> list[BookRow]:
-        """Return one short row for each account, in book order."""
-        sums = [
-            self.account_sum(column)
-            for column in (
-                self.unit_equity, self.unit_adjusted_initial, self.unit_adjusted_maintenance, self.unit_initial,
-                self.unit_maintenance, self.unit_adjusted_initial - self.unit_initial,
-                self.unit_adjusted_maintenance - self.unit_maintenance,
-            )
-        ]  # fmt: skip
-        return [self._row(account, [float(column[account]) for column in sums]) for account in range(len(self))]
-
-    def _row(self, account: int, sums: list[float]) -> BookRow:
-        name = self.resolved.account_ids[account]
-        if account in self.failures:
-            return BookRow(account=name, failure=self.failures[account])
-        worst = self.worst_unit(account)
-        return BookRow(
-            account=name,
-            state=STATES[int(self.unit_state[worst])],
-            equity=sums[0],
-            adjusted_equity_initial=sums[1],
-            adjusted_equity_maintenance=sums[2],
-            initial_margin=sums[3],
-            maintenance_margin=sums[4],
-            coverage_ratio=float(self.unit_coverage[worst]),
-            available_margin=sums[5],
-            maintenance_headroom=sums[6],
-        )
 
     def report(self, account: int, *, withdrawable: bool = False) -> MarginReport:
         """Return the whole report of one account; raises its :class:`InputError` if it was refused."""
@@ -129,10 +69,13 @@ def assess_resolved(resolved: Resolved, rulebook: Rulebook) -> BookReport:
     adjusted = {name: np.asarray(evaluation.adjusted(name)) for name in (INITIAL, MAINTENANCE)}
     required = {name: np.asarray(evaluation.requirement(name)) for name in rulebook.requirements}
     ratio = coverage(adjusted[MAINTENANCE], required[MAINTENANCE], equity)
-    state = states_of(evaluation, equity, adjusted, required, ratio)
+    state = np.broadcast_to(states_of(evaluation, equity, adjusted, required, ratio), equity.shape).astype(np.int64)
     failures = {**resolved.failures, **evaluation.failures}
     _refuse_undefined(resolved, [equity, *adjusted.values(), *required.values()], failures)
     return BookReport(
+        account_ids=resolved.account_ids,
+        unit_account=resolved.units.account,
+        unit_rate=resolved.units.numeraire if resolved.in_settlement else None,
         resolved=resolved,
         rulebook=rulebook,
         evaluation=evaluation,

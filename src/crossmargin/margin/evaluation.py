@@ -65,13 +65,17 @@ class Evaluation:
         self.failures: dict[int, Failure] = {}
         self.details: dict[tuple[str, str], Any] = {}
         self._lines: dict[tuple[str, str], Any] = {}
-        self.frames = Frames(resolved, rulebook, self.measures, self.shared)
+        self.frames = self.make_frames()
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._constants: dict[int, Any] = self.shared.setdefault("constants", {})
         self._varies: dict[str, bool] = self.shared.setdefault("varies", {})
         self.lines = rulebook.lines
         self._inside = False
         self.at: str | None = None  # the line that is being computed
+
+    def make_frames(self) -> Frames:
+        """Return the frames that formulas are evaluated on."""
+        return Frames(self.resolved, self.rulebook, self.measures, self.shared)
 
     # --- results
 
@@ -108,9 +112,12 @@ class Evaluation:
             if line.kind == "is":
                 self._lines[key] = self._formula_line(line, requirement)
             else:
-                self._lines[key] = compute_of(line, exact=self.exact)(self, line, requirement, key)
+                self._lines[key] = self._compute(line, requirement, key)
             self.at = outer
         return self._lines[key]
+
+    def _compute(self, line: Line, requirement: str, key: tuple[str, str]) -> Any:  # noqa: ANN401 - plain or traced
+        return compute_of(line, exact=self.exact)(self, line, requirement, key)
 
     def detail(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - each kind keeps its own
         """Return what a kind kept for explanation (a scan: its rows of P&L)."""
@@ -269,7 +276,7 @@ class Evaluation:
         if name in _UNIT_MEASURES:
             value = self.resolved.units.numeraire[self.unit_of_row(frame.level)[frame.rows]]
         elif name == "equity":
-            value = take(self.equity(), self.unit_of_row(frame.level)[frame.rows])
+            value = self._equity_on(frame)
         elif name == "value":
             value = self._summed(self._values(), frame)
         elif MEASURES[name].extensive:
@@ -280,6 +287,9 @@ class Evaluation:
             value = self.same("common", name, frame.key, make=lambda: self._common(name, frame))
         self._kept[key] = value
         return value
+
+    def _equity_on(self, frame: Frame) -> Any:  # noqa: ANN401 - as above
+        return take(self.equity(), self.unit_of_row(frame.level)[frame.rows])
 
     def _summed(self, column: Any, frame: Frame) -> Any:  # noqa: ANN401 - as above
         chosen = take(column, frame.legs)
@@ -340,6 +350,14 @@ class Evaluation:
         return largest(column, row_of, rows)
 
     # --- refusals
+
+    def refuse(self, frame: Frame, rows: Ints, reason: FailureReason, message: str) -> None:
+        """Refuse the accounts that some rows of a frame (places among its rows) belong to."""
+        self.fail(self.unit_of_row(frame.level)[frame.rows[rows]], reason, message)
+
+    def refuse_legs(self, legs: Ints, reason: FailureReason, message: str) -> None:
+        """Refuse the accounts that hold these legs."""
+        self.fail(self.resolved.legs.unit[legs], reason, message)
 
     def fail(self, units: Ints, reason: FailureReason, message: str) -> None:
         """Refuse the accounts of these units; the first reason stands."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-_CHAIN = ("strike", "expiry", "bucket", "account")
+CHAIN = ("strike", "expiry", "bucket", "account")
 
 
 def on_level(resolved: Resolved, column: Any, level: str, to: str) -> Any:  # noqa: ANN401 - plain or traced
@@ -29,7 +29,7 @@ def on_level(resolved: Resolved, column: Any, level: str, to: str) -> Any:  # no
         return segment_sum(column, levels[to].row_of_leg, len(levels[to]))
     if to == "leg":
         return take(column, levels[level].row_of_leg)
-    finer = level == "asset" or (to != "asset" and _CHAIN.index(level) < _CHAIN.index(to))
+    finer = level == "asset" or (to != "asset" and CHAIN.index(level) < CHAIN.index(to))
     if finer:
         return segment_sum(column, levels[to].row_of_leg[levels[level].first_leg], len(levels[to]))
     return take(column, levels[level].row_of_leg[levels[to].first_leg])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossmargin.margin.exact_number import exact_column
-from crossmargin.margin.tape import plain
 from crossmargin.pricing.greeks import greeks
 from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, SPOT
 from crossmargin.units import DAYS_PER_YEAR
@@ -124,15 +123,16 @@ class Measures:
         away = np.where(self.of_contract("call"), 1.0, -1.0) * (self["strike"] - self["index"])
         return np.where(self.of_contract("kind") == OPTION, np.maximum(away, 0.0), np.nan)
 
-    def _entry_price(self) -> Floats:
-        legs, option = self.resolved.legs, self.of_contract("kind") == OPTION
+    def _entry_price(self) -> Any:  # noqa: ANN401 - plain or recorded
+        legs, option, when = self.resolved.legs, self.of_contract("kind") == OPTION, self._functions["when"]
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = legs.cost / legs.quantity
-            entry = np.where(self.of_contract("inverse") & ~option, 1.0 / mean, mean)
-        entry = np.where(legs.quantity == 0, self.of_contract("mark"), entry)  # an order fills at the mark
+            entry = when(self.of_contract("inverse") & ~option, 1.0 / mean, mean)
+        flat = self._functions["equal"](legs.quantity, 0.0)
+        entry = when(flat, self.of_contract("mark"), entry)  # an order fills at the mark
         coin_option = self.of_contract("inverse") & option
         entry = entry * np.where(coin_option, self["settle_rate"], self["money_rate"])
-        return np.where(self["margined"] | option, entry, np.nan)
+        return when(self["margined"] | option, entry, np.nan)
 
     def _leverage(self) -> Floats:
         return self.resolved.legs.leverage
@@ -169,14 +169,14 @@ class Measures:
         legs = self.resolved.legs
         mark, multiplier = self.of_contract("mark"), self.of_contract("multiplier")
         inverse, margined = self.of_contract("inverse"), self["margined"]
-        held = legs.quantity != 0
+        when, held = self._functions["when"], self._functions["not_equal"](legs.quantity, 0.0)
         level = np.where(inverse, 1.0 / np.where(margined, mark, 1.0), mark)
         # gain per contract at its average entry (an order fills at the mark); what a flat leg has realised between
         # its fills is constant
-        mean = np.where(held, legs.cost / np.where(held, legs.quantity, 1.0), level)
-        per_contract = multiplier * np.where(inverse, mean - level, level - mean)
-        flat = np.where(held, 0.0, multiplier * np.where(inverse, legs.cost, -legs.cost))
-        gain = self.contracts_held * np.where(margined, per_contract, 0.0) + np.where(margined, flat, 0.0)
+        mean = when(held, legs.cost / when(held, legs.quantity, 1.0), level)
+        per_contract = multiplier * when(inverse, mean - level, level - mean)
+        flat = when(held, 0.0, multiplier * when(inverse, legs.cost, -legs.cost))
+        gain = self.contracts_held * when(margined, per_contract, 0.0) + when(margined, flat, 0.0)
         return (gain + legs.accrued) * self["settle_rate"]
 
     def _mark_value(self) -> Any:  # noqa: ANN401 - plain or traced
@@ -292,10 +292,10 @@ class Measures:
         return np.asarray((kind == OPTION) & ~self.of_contract("call"))
 
     def _is_long(self, _kind: Ints) -> Flags:
-        return np.asarray(plain(self.contracts_held) > 0)
+        return np.asarray(self._functions["greater"](self.contracts_held, 0.0))
 
     def _is_short(self, _kind: Ints) -> Flags:
-        return np.asarray(plain(self.contracts_held) < 0)
+        return np.asarray(self._functions["less"](self.contracts_held, 0.0))
 
     def _is_inverse(self, _kind: Ints) -> Flags:
         return np.asarray(self.of_contract("inverse"))
@@ -317,4 +317,4 @@ class Measures:
         return np.asarray(self.of_unit(self.resolved.units.isolated))
 
     def _is_debt(self, kind: Ints) -> Flags:
-        return np.asarray((kind == ASSET) & (plain(self.contracts_held) < 0))
+        return np.asarray((kind == ASSET) & self._functions["less"](self.contracts_held, 0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from math import isfinite, log, nan
 from typing import TYPE_CHECKING
 
@@ -245,6 +245,35 @@ class QuoteReader:
             side = "before" if age > 0 else "after"
             message = f"{what} was observed {abs(age):,.0f} s {side} as_of; at most {limit:,.0f} s is accepted"
             raise InputError(FailureReason.STALE_QUOTE, message, instrument=instrument)
+
+
+def unpriced(listing: Listing, snapshot: Snapshot) -> QuoteRow:
+    """Return the columns of an instrument that cannot be priced: its terms, and no number."""
+    settle, bucket = listing.settlement_asset, asset_root(listing.underlying, snapshot.assets)
+    return replace(
+        unpriced_asset(settle, snapshot),
+        kind=_KINDS[listing.kind],
+        inverse=listing.contract == ContractKind.INVERSE,
+        quanto=listing.contract == ContractKind.QUANTO,
+        call=listing.option_type == OptionType.CALL,
+        multiplier=listing.multiplier,
+        strike=_stated(listing.strike),
+        expiry=0 if listing.expiry is None else int(listing.expiry.timestamp()),
+        bucket=bucket,
+        quote_asset=listing.quote_asset,
+        own_asset=listing.underlying,
+        coin_settled=asset_root(settle, snapshot.assets) == bucket,
+    )
+
+
+def unpriced_asset(name: str, snapshot: Snapshot) -> QuoteRow:
+    """Return the columns of a balance in an asset that cannot be priced."""
+    numbers = dict.fromkeys((field.name for field in fields(QuoteRow) if field.type == "float"), nan)
+    return QuoteRow(
+        kind=ASSET, inverse=False, quanto=False, call=False, expiry=0, bucket=asset_root(name, snapshot.assets),
+        settle_asset=name, quote_asset=name, own_asset=name, coin_settled=name != snapshot.reporting_asset,
+        linked=False, **{**numbers, "multiplier": 1.0},
+    )  # fmt: skip
 
 
 def implied_forward(snapshot: Snapshot, listing: Listing, index: float) -> tuple[float, str]:

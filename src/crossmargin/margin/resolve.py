@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 SETTLEMENT = "settlement"
-_ISOLATED = 1 << 32  # pool keys above this are isolated positions
+ISOLATED = 1 << 32  # pool keys above this are isolated positions
 
 
 def resolve(
@@ -51,10 +51,10 @@ def resolve(
     reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook)
     failures = dict(book.failures)
     quotes, columns = _read_quotes(book, reader, failures)
-    _check_inputs(book, rulebook, failures)
-    names, contracts = _contracts(quotes, columns, book, snapshot)
+    check_inputs(book, rulebook, failures)
+    names, contracts = contract_columns(quotes, columns, snapshot, book.numbers, book.classes)
     held = gather(book, contracts, columns, failures, rulebook.opposite_positions)
-    keys = _pool_keys(contracts, held, rulebook)
+    keys = pool_keys(contracts, held, rulebook)
     units, unit_of = _units(book, held, keys, names, snapshot, rulebook, failures)
     legs = make_legs(held, unit_of, contracts, rulebook.opposite_positions)
     return Resolved(
@@ -66,7 +66,7 @@ def resolve(
         legs=legs,
         units=units,
         levels=make_levels(legs.contract, legs.unit, contracts, len(units)),
-        inputs=_inputs(book, rulebook, units),
+        inputs=unit_inputs(book, rulebook, units.account),
         failures=failures,
         warnings=_warnings(book, reader.warnings),
         in_settlement=rulebook.reporting == SETTLEMENT,
@@ -86,18 +86,19 @@ def _read_quotes(
         _read(symbol, symbol, reader.instrument, quotes, refused)
     holds = (b.amount != 0) | (b.accrued != 0)  # a balance of nothing needs no price
     for asset in (book.assets[i] for i in codes_in_use(b.asset[holds]).tolist()):
-        _read(asset, _asset_key(asset), reader.asset, quotes, refused)
+        _read(asset, asset_key(asset), reader.asset, quotes, refused)
     if refused:
         for account, symbol in zip(p.account.tolist(), p.symbol.tolist(), strict=True):
             _refuse(book, account, refused.get(book.symbols[symbol]), failures)
         for account, symbol in zip(o.account.tolist(), o.symbol.tolist(), strict=True):
             _refuse(book, account, refused.get(book.symbols[symbol]), failures)
         for account, asset in zip(b.account[holds].tolist(), b.asset[holds].tolist(), strict=True):
-            _refuse(book, account, refused.get(_asset_key(book.assets[asset])), failures)
+            _refuse(book, account, refused.get(asset_key(book.assets[asset])), failures)
     return quotes, {key: row for row, key in enumerate(quotes)}
 
 
-def _asset_key(asset: str) -> str:
+def asset_key(asset: str) -> str:
+    """Return the key of a balance's contract."""
     return f"\0{asset}"  # balances share the table with instruments; no symbol holds this character
 
 
@@ -119,7 +120,7 @@ def _refuse(book: Book, account: int, error: InputError | None, failures: dict[i
         failures[account] = Failure(error.reason, error.message, book.account_ids[account], error.instrument)
 
 
-def _check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) -> None:
+def check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) -> None:
     for name, values in book.inputs.items():
         if name in rulebook.inputs:
             continue
@@ -129,9 +130,14 @@ def _check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) 
             failures.setdefault(account, Failure(FailureReason.UNKNOWN_PARAMETER, message, book.account_ids[account]))
 
 
-def _contracts(
-    quotes: dict[str, QuoteRow], columns: Mapping[str, int], book: Book, snapshot: Snapshot
+def contract_columns(
+    quotes: Mapping[str, QuoteRow],
+    columns: Iterable[str],
+    snapshot: Snapshot,
+    numbers: np.dtype[Any],
+    classes: tuple[str, ...],
 ) -> tuple[Names, Contracts]:
+    """Return the columns of quotes by key, and the tables of names they point into."""
     rows = list(quotes.values())
     buckets = _table(row.bucket for row in rows)
     assets = _table(name for row in rows for name in (row.settle_asset, row.quote_asset, row.own_asset))
@@ -145,10 +151,10 @@ def _contracts(
     arrays: dict[str, Any] = {}
     for field in fields(Contracts):
         values = codes[field.name] if field.name in codes else [getattr(row, field.name) for row in rows]
-        arrays[field.name] = np.asarray(values, dtype=_dtype(field.name, book.numbers))
+        arrays[field.name] = np.asarray(values, dtype=_dtype(field.name, numbers))
     symbols = tuple(key.lstrip("\0") for key in columns)
     roots = tuple(asset_root(name, snapshot.assets) for name in assets)
-    return Names(symbols, tuple(buckets), tuple(assets), book.classes, roots), Contracts(**arrays)
+    return Names(symbols, tuple(buckets), tuple(assets), classes, roots), Contracts(**arrays)
 
 
 _FLAGS = frozenset({"inverse", "quanto", "call", "coin_settled", "linked"})
@@ -166,7 +172,7 @@ def _table(names: Iterable[str]) -> dict[str, int]:
     return table
 
 
-def _pool_keys(contracts: Contracts, held: Held, rulebook: Rulebook) -> Ints:
+def pool_keys(contracts: Contracts, held: Held, rulebook: Rulebook) -> Ints:
     """Return each held row's pool key within its account: 0 is the account's shared pool."""
     settle = contracts.settle_asset[held.contract]
     by = rulebook.pool_by
@@ -175,10 +181,10 @@ def _pool_keys(contracts: Contracts, held: Held, rulebook: Rulebook) -> Ints:
     elif by == "group":
         keys = held.pool
     elif by == "position":
-        keys = np.where(held.position >= 0, _ISOLATED + held.position, 0)
+        keys = np.where(held.position >= 0, ISOLATED + held.position, 0)
     else:
         keys = np.zeros_like(settle)
-    return np.asarray(np.where(held.isolated >= 0, _ISOLATED + held.isolated, keys))
+    return np.asarray(np.where(held.isolated >= 0, ISOLATED + held.isolated, keys))
 
 
 def _units(
@@ -191,13 +197,7 @@ def _units(
     failures: Mapping[int, Failure],
 ) -> tuple[Units, Ints]:
     """Return the pools, and of each held row which one it is in. Every account that stands has at least one."""
-    bare = np.ones(len(book), dtype=bool)
-    bare[held.account] = False
-    bare[list(failures)] = False
-    empty = np.flatnonzero(bare)
-    owner, key = np.append(held.account, empty), np.append(keys, np.zeros_like(empty))
-    _, first, unit_of = np.unique(packed_key([owner, key]), return_index=True, return_inverse=True)
-    account, key, unit_of = owner[first], key[first], unit_of[: keys.shape[0]]
+    account, key, unit_of = number_pools(len(book), held.account, keys, failures)
     reporting = [rulebook.reporting] * len(key)
     if rulebook.reporting == SETTLEMENT:
         reporting = _settlement_assets(unit_of, held, names, len(key), snapshot.reporting_asset)
@@ -206,12 +206,24 @@ def _units(
     prices = {name: reader.asset_price(name) for name in set(reporting)}
     return Units(
         account=account,
-        label=tuple(_label(k, book, names, rulebook) for k in key.tolist()),
+        label=tuple(pool_label(k, book, names, rulebook) for k in key.tolist()),
         reporting=np.asarray([table.get(name, -1) for name in reporting], dtype=np.int64),
         numeraire=np.asarray([prices[name] for name in reporting], dtype=book.numbers),
         account_class=book.account_class[account],
-        isolated=key >= _ISOLATED,
-    ), unit_of.astype(np.int64)
+        isolated=key >= ISOLATED,
+    ), unit_of
+
+
+def number_pools(accounts: int, owner: Ints, keys: Ints, failures: Mapping[int, Failure]) -> tuple[Ints, Ints, Ints]:
+    """Return each pool's account and key, and which pool each held row is in; an account of nothing has one too."""
+    bare = np.ones(accounts, dtype=bool)
+    bare[owner] = False
+    bare[list(failures)] = False
+    empty = np.flatnonzero(bare)
+    rows = keys.shape[0]
+    owner, keys = np.append(owner, empty), np.append(keys, np.zeros_like(empty))
+    _, first, unit_of = np.unique(packed_key([owner, keys]), return_index=True, return_inverse=True)
+    return owner[first], keys[first], unit_of[:rows].astype(np.int64)
 
 
 def _settlement_assets(unit_of: Ints, held: Held, names: Names, units: int, otherwise: str) -> list[str]:
@@ -221,9 +233,10 @@ def _settlement_assets(unit_of: Ints, held: Held, names: Names, units: int, othe
     return [names.assets[i] if i >= 0 else otherwise for i in code.tolist()]
 
 
-def _label(key: int, book: Book, names: Names, rulebook: Rulebook) -> str:
-    if key >= _ISOLATED:
-        position = key - _ISOLATED
+def pool_label(key: int, book: Book, names: Names, rulebook: Rulebook) -> str:
+    """Return a pool's name within its account."""
+    if key >= ISOLATED:
+        position = key - ISOLATED
         side = {0: "", 1: " long", -1: " short"}[int(book.positions.side[position])]
         return f"{book.symbols[int(book.positions.symbol[position])]}{side}"
     if rulebook.pool_by == "settlement_asset" and key > 0:
@@ -233,14 +246,14 @@ def _label(key: int, book: Book, names: Names, rulebook: Rulebook) -> str:
     return "cross"
 
 
-def _inputs(book: Book, rulebook: Rulebook, units: Units) -> dict[str, Floats]:
+def unit_inputs(book: Book, rulebook: Rulebook, account: Ints) -> dict[str, Floats]:
     """Return each declared input by unit: an account's figure belongs to its first pool, the others hold 0."""
-    first = np.unique(units.account, return_index=True)[1]
+    first = np.unique(account, return_index=True)[1]
     out = {}
     for name, declared in rulebook.inputs.items():
-        values = np.zeros(len(units), dtype=book.numbers)
+        values = np.zeros(account.shape[0], dtype=book.numbers)
         given = book.inputs.get(name)
-        values[first] = declared.default if given is None else given[units.account[first]]
+        values[first] = declared.default if given is None else given[account[first]]
         out[name] = values
     return out
 

@@ -9,6 +9,7 @@ import numpy as np
 from crossmargin.errors import FailureReason
 from crossmargin.margin.functions import TierColumn
 from crossmargin.margin.model import Constant, Keyed, Tiers
+from crossmargin.margin.program.columns import RECORDED_FUNCTIONS, Column
 from crossmargin.margin.tape import plain
 
 if TYPE_CHECKING:
@@ -62,12 +63,10 @@ def keyed_codes(evaluation: Evaluation, table: Keyed, frame: Frame) -> Ints:
         _one_key_each(evaluation, table, frame, of_leg, keys)
     codes = entry_codes(table, keys, names)
     missing = np.flatnonzero(codes < 0)
-    if missing.size:
-        unit = evaluation.unit_of_row(frame.level)[frame.rows]
-        for row in missing.tolist():
-            name, key = evaluation.rulebook.name, names[int(keys[row])] or "none"
-            message = f"rulebook {name} has no figure for {table.by} {key} and no default"
-            evaluation.fail(unit[row : row + 1], FailureReason.UNKNOWN_PARAMETER, message)
+    for row in missing:
+        name, key = evaluation.rulebook.name, names[int(keys[row])] or "none"
+        message = f"rulebook {name} has no figure for {table.by} {key} and no default"
+        evaluation.refuse(frame, row.reshape(1), FailureReason.UNKNOWN_PARAMETER, message)
     return codes
 
 
@@ -92,8 +91,13 @@ def keyed_value(table: Keyed, codes: Ints, value: Callable[[Any], Any]) -> Any: 
     out: Any = np.full(codes.shape[0], np.nan)
     for position, entry in enumerate(entries):
         rows = codes == position
-        if rows.any():
-            found = np.broadcast_to(plain(value(entry)), codes.shape)
+        if not rows.any():
+            continue
+        said = value(entry)
+        if isinstance(said, Column) or isinstance(out, Column):
+            out = RECORDED_FUNCTIONS["when"](rows, said, out)
+        else:
+            found = np.broadcast_to(plain(said), codes.shape)
             out = out.astype(found.dtype, copy=False)
             out[rows] = found[rows]
     return out

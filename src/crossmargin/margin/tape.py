@@ -14,6 +14,8 @@ import numpy as np
 from crossmargin import kernels
 from crossmargin.margin.exact_number import exact_column
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
+from crossmargin.margin.program.columns import Column
+from crossmargin.margin.program.nodes import NotRecordableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +79,9 @@ class Traced:
 
 
 def plain(x: Any) -> Any:  # noqa: ANN401 - a column, a number or a traced column
-    """Return the numbers of a column, traced or not."""
+    """Return the numbers of a column, traced or not; a recorded one has none."""
+    if isinstance(x, Column):
+        raise NotRecordableError("the numbers of a column, before there are any")
     return x.value if isinstance(x, Traced) else x
 
 
@@ -103,7 +107,7 @@ def _fit(adjoint: Floats, shape: tuple[int, ...]) -> Floats:
 
 def as_column(x: Any, rows: int) -> Any:  # noqa: ANN401 - as above
     """Return a number as a column of `rows`; a column as it is; np.broadcast_to would cost more than the formula."""
-    if isinstance(x, Traced) or (isinstance(x, np.ndarray) and x.shape == (rows,)):
+    if isinstance(x, Traced | Column) or (isinstance(x, np.ndarray) and x.shape == (rows,)):
         return x
     return np.full(rows, x)
 
@@ -127,6 +131,8 @@ def segment_sum(x: Any, row_of: Ints, rows: int) -> Any:  # noqa: ANN401 - as ab
 
 def scatter(x: Any, rows: Ints, count: int) -> Any:  # noqa: ANN401 - as above
     """Return a column of `count` rows that holds x at `rows` and 0 elsewhere."""
+    if isinstance(x, Column):
+        return x.scattered()
     values = plain(x)
     out: Any = exact_column(np.zeros(count)) if values.dtype.hasobject else np.zeros(count)
     out[rows] = values

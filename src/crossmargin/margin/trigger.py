@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crossmargin.margin.expression import Comparison, evaluate
+from crossmargin.margin.functions import NUMPY_FUNCTIONS
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.report import AccountState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
     from crossmargin.margin.evaluation import Evaluation
-    from crossmargin.margin.expression import Name
+    from crossmargin.margin.expression import Expression, Name
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -24,11 +25,18 @@ if TYPE_CHECKING:
 STATES = (AccountState.HEALTHY, AccountState.MARGIN_CALL, AccountState.LIQUIDATABLE, AccountState.BANKRUPT)
 
 
-def coverage(adjusted: Floats, maintenance: Floats, equity: Floats) -> Floats:
+def coverage(
+    adjusted: Any,  # noqa: ANN401 - plain or recorded
+    maintenance: Any,  # noqa: ANN401 - as above
+    equity: Any,  # noqa: ANN401 - as above
+    functions: Mapping[str, Callable[..., Any]] = NUMPY_FUNCTIONS,
+) -> Any:  # noqa: ANN401 - as above
     """Return adjusted equity over maintenance margin [units]; without a requirement +inf, or -inf below zero equity."""
+    when = functions["when"]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = adjusted / maintenance
-    return np.where(maintenance > 0, ratio, np.where(equity >= 0, np.inf, -np.inf))
+    solvent = functions["greater_equal"](equity, 0.0)
+    return when(functions["greater"](maintenance, 0.0), ratio, when(solvent, np.inf, -np.inf))
 
 
 def trigger_distance(evaluation: Evaluation, known: Mapping[str, Floats]) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -39,39 +47,44 @@ def trigger_distance(evaluation: Evaluation, known: Mapping[str, Floats]) -> tup
     known
         `adjusted_equity`, `coverage_ratio` and `equity` [units]; other names are the rulebook's.
     """
-    rule = evaluation.rulebook.liquidation
-    tree = rule.trigger.tree
+    tree = evaluation.rulebook.liquidation.trigger.tree
     assert isinstance(tree, Comparison)
-    frame = evaluation.account_frame()
-
-    def lookup(name: Name) -> object:
-        if name.name in known and name.variant is None:
-            return known[name.name]
-        return evaluation.name(name, frame, MAINTENANCE, rule.parameters)
-
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        left = np.asarray(evaluate(tree.left, lookup, evaluation.functions), dtype=np.float64)
-        right = np.asarray(evaluate(tree.right, lookup, evaluation.functions), dtype=np.float64)
-        holds = np.asarray(evaluate(tree, lookup, evaluation.functions), dtype=bool)
+        left = np.asarray(_of_trigger(evaluation, tree.left, known), dtype=np.float64)
+        right = np.asarray(_of_trigger(evaluation, tree.right, known), dtype=np.float64)
+        holds = np.asarray(_of_trigger(evaluation, tree, known), dtype=bool)
         distance = left - right
     count = len(evaluation.resolved.units)
     return np.broadcast_to(distance, count), np.broadcast_to(holds, count)
 
 
+def _of_trigger(evaluation: Evaluation, tree: Expression, known: Mapping[str, Any]) -> Any:  # noqa: ANN401 - plain or recorded
+    frame, own = evaluation.account_frame(), evaluation.rulebook.liquidation.parameters
+
+    def lookup(name: Name) -> object:
+        if name.name in known and name.variant is None:
+            return known[name.name]
+        return evaluation.name(name, frame, MAINTENANCE, own)
+
+    return evaluate(tree, lookup, evaluation.functions)
+
+
 def states_of(
     evaluation: Evaluation,
-    equity: Floats,
-    adjusted: Mapping[str, Floats],
-    required: Mapping[str, Floats],
-    ratio: Floats,
-) -> Ints:
+    equity: Any,  # noqa: ANN401 - plain or recorded
+    adjusted: Mapping[str, Any],
+    required: Mapping[str, Any],
+    ratio: Any,  # noqa: ANN401 - as above
+) -> Any:  # noqa: ANN401 - as above
     """Return the state of each unit as a position in `STATES`; a later state is worse."""
     known = {"adjusted_equity": adjusted[MAINTENANCE], "coverage_ratio": ratio, "equity": equity}
-    _, liquidatable = trigger_distance(evaluation, known)
-    state = np.where(adjusted[INITIAL] < required[INITIAL], 1, 0)
-    state = np.where(liquidatable, 2, state)
+    when, less = evaluation.functions["when"], evaluation.functions["less"]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        liquidatable = _of_trigger(evaluation, evaluation.rulebook.liquidation.trigger.tree, known)
+    state = when(less(adjusted[INITIAL], required[INITIAL]), 1.0, 0.0)
+    state = when(liquidatable, 2.0, state)
     # debts beyond assets; a trigger of its own never hides them
-    return np.asarray(np.where(equity < 0, 3, state), dtype=np.int64)
+    return when(less(equity, 0.0), 3.0, state)
 
 
 def band_of(evaluation: Evaluation, ratio: float) -> str | None:

@@ -60,14 +60,13 @@ class _Stage:
 
 def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[str, str]) -> Any:  # noqa: ANN401 - plain or traced
     spec: Scan = line.spec
-    cells = _cells(evaluation, spec)
+    cells = scan_cells(evaluation, spec)
     frame = evaluation.frame(line.level, line.of, charged=line.section == "charges")
-    _refuse_lacking(evaluation, spec, cells, frame)
-    per_contract = _rate(evaluation, frame) if spec.exposure == "pnl" else units_at_risk(evaluation, frame.legs)
-    scale = take(evaluation.quantity, frame.legs) * per_contract
+    refuse_lacking(evaluation, spec, cells, frame)
+    scale = take(evaluation.quantity, frame.legs) * leg_rates(evaluation, spec, frame)
     climb = _Climb(evaluation, line, requirement, cells, traced=isinstance(scale, Traced))
     pnl = climb.rows(plain(scale), frame)
-    confidence = _number(evaluation, spec.confidence, frame, requirement, line)
+    confidence = scan_number(evaluation, spec.confidence, frame, requirement, line)
     loss, worst = loss_of_rows(pnl, spec.measure, confidence)
     weight = np.ones(frame.rows.shape[0])
     if spec.weight is not None:
@@ -81,7 +80,8 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     return scatter(result, frame.rows, evaluation.row_count(line.level))
 
 
-def _cells(evaluation: Evaluation, spec: Scan) -> Cells:
+def scan_cells(evaluation: Evaluation, spec: Scan) -> Cells:
+    """Return the scan's scenarios on the contracts."""
     key = ("cells", spec.scenarios, spec.exposure)
     if key not in evaluation.shared:
         evaluation.shared[key] = scenario_cells(
@@ -91,19 +91,21 @@ def _cells(evaluation: Evaluation, spec: Scan) -> Cells:
     return cells
 
 
-def _refuse_lacking(evaluation: Evaluation, spec: Scan, cells: Cells, frame: Frame) -> None:
+def refuse_lacking(evaluation: Evaluation, spec: Scan, cells: Cells, frame: Frame) -> None:
     """Refuse accounts that hold a contract without a supplied row."""
     if cells.lacking is None:
         return
     resolved = evaluation.resolved
-    for leg in frame.legs[cells.lacking[resolved.legs.contract[frame.legs]]].tolist():
+    for leg in frame.legs[cells.lacking[resolved.legs.contract[frame.legs]]]:
         symbol = resolved.names.symbols[int(resolved.contracts.symbol[resolved.legs.contract[leg]])]
         message = f"no row is supplied for {symbol}, which scenario set {spec.scenarios!r} needs; add it to calibration"
-        evaluation.fail(resolved.legs.unit[leg : leg + 1], FailureReason.MISSING_CALIBRATION, message)
+        evaluation.refuse_legs(leg.reshape(1), FailureReason.MISSING_CALIBRATION, message)
 
 
-def _rate(evaluation: Evaluation, frame: Frame) -> Floats:
-    """Return what turns a contract's gain into the pool's reporting asset, [legs of the frame]."""
+def leg_rates(evaluation: Evaluation, spec: Scan, frame: Frame) -> Floats:
+    """Return what turns a contract's gain into the pool's reporting asset, or its delta into one, [legs of the frame]."""
+    if spec.exposure != "pnl":
+        return units_at_risk(evaluation, frame.legs)
     if evaluation.resolved.in_settlement:
         return np.asarray(evaluation.measures["settle_rate"][frame.legs])
     return 1.0 / np.asarray(evaluation.measures["numeraire"])[frame.legs]
@@ -116,13 +118,23 @@ def units_at_risk(evaluation: Evaluation, legs: Ints) -> Floats:
     return np.where((measures.of_contract("kind") == ASSET) & own, 0.0, 1.0)[legs]
 
 
-def _number(
+def scan_number(
     evaluation: Evaluation, parameter: Parameter | None, frame: Frame, requirement: str, line: Line
 ) -> float | None:
+    """Return a parameter of a scan that is one number for all rows."""
     if parameter is None:
         return None
     value = np.asarray(evaluation.parameter(parameter, frame, requirement, line.parameters))
     return float(value.reshape(-1)[0]) if value.size else None
+
+
+def climb_levels(line: Line, cells: Cells) -> list[str]:
+    """Return the levels at which something happens, finest first, the line's own last."""
+    folded = {*line.spec.fold, *line.spec.close_out}
+    for _, block in cells.blocks:
+        folded |= set(block.fold)
+    below = _ORDER[: _ORDER.index(line.level)]
+    return [level for level in below if level in folded] + [line.level]
 
 
 class _Climb:
@@ -137,19 +149,11 @@ class _Climb:
         self.cells = cells
         self.stages: list[_Stage] = []
 
-    def levels(self) -> list[str]:
-        """Return the levels at which something happens, finest first, the line's own last."""
-        folded = {*self.spec.fold, *self.spec.close_out}
-        for _, block in self.cells.blocks:
-            folded |= set(block.fold)
-        below = _ORDER[: _ORDER.index(self.line.level)]
-        return [level for level in below if level in folded] + [self.line.level]
-
     def rows(self, scale: Floats, top: Frame) -> Floats:
         """Return the P&L rows [rows of the line, scenarios]."""
         pnl: Floats | None = None
         before: Frame | None = None
-        for level in self.levels():
+        for level in climb_levels(self.line, self.cells):
             frame = top if level == self.line.level else self._frame(level)
             if pnl is None or before is None:
                 pnl = self._grouped(scale, frame, self.cells.valuation.gain)

@@ -1,0 +1,168 @@
+"""The kinds of line that have an operation of their own, recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from crossmargin.margin.kinds.measures_of_row import quantile_rank, tail_shares
+from crossmargin.margin.kinds.scan import climb_levels, leg_rates, refuse_lacking, scan_cells, scan_number
+from crossmargin.margin.program.columns import Column, node_of
+from crossmargin.margin.program.nodes import PER_UNIT, Node, NotRecordableError, Op, Table, Terms, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.frames import Frame
+    from crossmargin.margin.model import Line, Parameter, Scan, Slopes
+    from crossmargin.margin.program.recording import Recording
+
+    Floats = npt.NDArray[np.float64]
+
+__all__ = ["RECORDED_KINDS", "Bend", "Scanned", "Tail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bend:
+    """A fold or a close-out at a level, on scenarios [first, last); the parts are places among the scan's own."""
+
+    level: str
+    first: int
+    last: int
+    gain: int
+    loss: int
+    gain_cap: int | None = None
+    deductible: int | None = None
+    close_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """How a row becomes a number: the measure, how many of the lowest cells count, and their shares."""
+
+    measure: str
+    depth: int = 1
+    shares: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scanned:
+    """What a scan needs beside columns.
+
+    `scale` [template legs] turns a quantity into the weight of its contract's row; `gain` and `shocked` [contracts,
+    scenarios]; `chain` the levels on the way up; `weight` the place of the line's weight among the parts.
+    """
+
+    chain: tuple[str, ...]
+    scale: Floats
+    gain: Floats
+    shocked: Floats | None
+    bends: tuple[Bend, ...]
+    tail: Tail
+    weight: int | None
+
+
+def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, str]) -> Column:
+    spec: Scan = line.spec
+    cells = scan_cells(recording, spec)
+    frame = recording.frame(line.level, line.of, charged=line.section == "charges")
+    refuse_lacking(recording, spec, cells, frame)
+    scale = np.zeros(recording.spaces["leg"].count)
+    scale[frame.legs] = leg_rates(recording, spec, frame)
+    chain = tuple(climb_levels(line, cells))
+    parts = _Parts(recording, line, requirement)
+    bends = []
+    for level in chain:
+        at = frame if level == line.level else parts.frame(level)
+        if level in spec.close_out:
+            bends.append(parts.bend(level, (0, len(cells.names)), spec.close_out[level], at, close_out=True))
+        if level in spec.fold:
+            bends.append(parts.bend(level, (0, len(cells.names)), spec.fold[level], at))
+        for where, block in cells.blocks:
+            if level in block.fold:
+                bends.append(parts.bend(level, (where.start, where.stop), block.fold[level], at))
+    weight = None if spec.weight is None else parts.place(spec.weight, frame)
+    confidence = scan_number(recording, spec.confidence, frame, requirement, line)
+    more = Scanned(
+        chain=chain,
+        scale=scale,
+        gain=cells.valuation.gain,
+        shocked=cells.valuation.shocked if spec.close_out else None,
+        bends=tuple(bends),
+        tail=_tail(spec.measure, len(cells.names), confidence),
+        weight=weight,
+    )
+    node = Op("scan", line.level, tuple(parts.nodes), more)
+    space = recording.spaces[line.level]
+    # a row without a selected leg gains nothing, so it loses nothing either, unless a weight is no number there
+    return Column(space, node) if weight is None else recording.masked(Column(space, node, frame.rows), frame)
+
+
+class _Parts:
+    """The columns that a scan's folds read."""
+
+    def __init__(self, recording: Recording, line: Line, requirement: str) -> None:
+        self.recording = recording
+        self.line = line
+        self.requirement = requirement
+        self.nodes: list[Node] = []
+
+    def frame(self, level: str) -> Frame:
+        return self.recording.frame(level, self.line.of, charged=self.line.section == "charges")
+
+    def place(self, parameter: Parameter, frame: Frame) -> int:
+        value = self.recording.parameter(parameter, frame, self.requirement, self.line.parameters)
+        space = self.recording.spaces[frame.level]
+        self.nodes.append(node_of(value, Column(space, Table(space.level, np.zeros(())), frame.rows)))
+        return len(self.nodes) - 1
+
+    def bend(self, level: str, columns: tuple[int, int], slopes: Slopes, frame: Frame, *, close_out: bool = False) -> Bend:
+        cap, deductible = slopes.gain_cap, slopes.deductible
+        return Bend(
+            level,
+            *columns,
+            self.place(slopes.gain, frame),
+            self.place(slopes.loss, frame),
+            None if cap is None or close_out else self.place(cap, frame),
+            None if deductible is None or close_out else self.place(deductible, frame),
+            close_out,
+        )
+
+
+def _tail(measure: str, scenarios: int, confidence: float | None) -> Tail:
+    if measure == "expected_shortfall" and confidence is not None:
+        shares = tail_shares(scenarios, confidence)
+        return Tail(measure, shares.shape[0], shares)
+    if measure == "value_at_risk" and confidence is not None:
+        return Tail(measure, quantile_rank(scenarios, confidence) + 1)
+    return Tail(measure)
+
+
+def _max_loss(recording: Recording, line: Line, _requirement: str, _key: tuple[str, str]) -> Column:
+    frame = recording.frame(line.level, line.of, charged=line.section == "charges")
+    count = recording.spaces["leg"].count
+    strike, call, counted = np.full(count, np.nan), np.zeros(count), np.zeros(count)
+    strike[frame.legs] = np.asarray(recording.measures["strike"])[frame.legs]
+    call[frame.legs] = recording.measures.of_contract("call")[frame.legs]
+    counted[frame.legs] = 1.0
+    quantity = recording.measures["quantity"]
+    return Column(recording.spaces[line.level], Op("max_loss", line.level, (quantity.node,), (strike, call, counted)))
+
+
+def _worst_side(recording: Recording, line: Line, requirement: str, _key: tuple[str, str]) -> Column:
+    held = recording.line(line.spec.line, requirement)
+    reads = {name for node in walk([held.node]) if isinstance(node, Terms) for name in node.by}
+    if reads & {"cost", PER_UNIT}:
+        raise NotRecordableError("what orders filled would cost")
+    return Column(held.space, Op("worst_side", line.level, (held.node,)))
+
+
+RECORDED_KINDS: Final[Mapping[str, Callable[..., Column]]] = {
+    "scan": _scan,
+    "max_loss": _max_loss,
+    "worst_side": _worst_side,
+}

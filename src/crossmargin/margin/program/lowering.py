@@ -1,0 +1,268 @@
+"""From recorded columns to the engine's program: a flat list of operations on registers, and the pools it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from crossmargin.margin.program.nodes import ONE, PER_UNIT, QUANTITY, Node, Op, Table, Terms, walk
+from crossmargin.margin.program.pools import Pools, leg_sums
+from crossmargin.margin.program.scans import LEVEL_NUMBER, add_scan, scan_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["lower"]
+
+
+class _Value(NamedTuple):
+    """What an instruction leaves: a register of a level, not given out yet."""
+
+    level: str
+    number: int
+
+
+class _Constant(NamedTuple):
+    place: int
+
+
+@dataclass(slots=True)
+class _Instruction:
+    """One operation: three operands (values, constants, or an integer that the operation takes as it is)."""
+
+    op: str
+    level: str
+    operands: list[Any]
+    made: list[_Value]
+    aux: int = 0
+    count: int = 1
+    reads: list[_Value] = field(default_factory=list)
+
+
+def lower(roots: Sequence[Node], contract: Ints, ops: Mapping[str, int]) -> dict[str, Any]:
+    """Return the program's arrays for the engine; `roots` are what it gives for each pool, in order.
+
+    Parameters
+    ----------
+    contract
+        [template legs] each leg's contract.
+    ops
+        The engine's operations by name.
+    """
+    lowering = _Lowering(contract)
+    lowering.sums([node for node in walk(list(roots)) if isinstance(node, Op) and node.name == "legsum"])
+    lowering.find_scans([node for node in walk(list(roots)) if isinstance(node, Op) and node.name == "scan"])
+    outputs = [lowering.on_units(root) for root in roots]
+    return _arrays(lowering, outputs, ops)
+
+
+class _Lowering:
+    """Emits each distinct node once, after what it is made of."""
+
+    def __init__(self, contract: Ints) -> None:
+        self.contract = contract
+        self.pools = Pools()
+        self.code: list[_Instruction] = []
+        self._known: dict[int, Any] = {}
+        self._same: dict[tuple[Any, ...], _Value] = {}
+        self._group_of: dict[int, int] = {}
+        self._groups: list[Any] = []
+        self._count = 0
+
+    # --- what is emitted first
+
+    def sums(self, nodes: Sequence[Op]) -> None:
+        """Emit all sums of legs, one operation for each level: they depend on nothing."""
+        for level in dict.fromkeys(node.level for node in nodes):
+            here = [node for node in nodes if node.level == level]
+            found = leg_sums(here, self.pools)
+            values = [self._fresh(level) for _ in range(found.lanes)]
+            self.code.append(_Instruction("legsum", level, [0, 0, 0], values, found.group, found.lanes))
+            self._known.update({id(node): values[found.lane_of[id(node)]] for node in here})
+
+    def find_scans(self, nodes: Sequence[Op]) -> None:
+        """Say which scans share a pass."""
+        self._groups = scan_groups(nodes, self.contract)
+        self._group_of = {id(node): n for n, (members, _) in enumerate(self._groups) for node in members}
+
+    def on_units(self, root: Node) -> _Value:
+        """Emit an output; the engine gives registers, so a constant is put into one."""
+        found = self.operand(root)
+        return found if isinstance(found, _Value) else self._in_register(found, "account")
+
+    # --- nodes
+
+    def operand(self, node: Node) -> Any:  # noqa: ANN401 - a value or a constant
+        """Return where a node's column stands."""
+        if id(node) not in self._known:
+            self._known[id(node)] = self._made(node)
+        return self._known[id(node)]
+
+    def _made(self, node: Node) -> Any:  # noqa: ANN401 - as above
+        if isinstance(node, Table):
+            return self._table(node)
+        if isinstance(node, Terms):
+            return self._form(node)
+        if node.name == "scan":
+            return self._scan(node)
+        special = {"input": self._input, "max_loss": self._max_loss}
+        special |= dict.fromkeys(("sum", "largest", "lift"), self._between)
+        return special.get(node.name, self._elementwise)(node)
+
+    def _table(self, node: Table) -> Any:  # noqa: ANN401 - as above
+        values = np.atleast_1d(node.values)
+        if not values.size or (values == values[0]).all() or np.isnan(values).all():
+            return self._constant(float(values[0]) if values.size else 0.0)
+        return self._emit("table", node.level, [0, 0, 0], self.pools.tables.add(values))
+
+    def _form(self, node: Terms) -> Any:  # noqa: ANN401 - as above
+        if set(node.by) <= {ONE}:
+            return self._table(Table("leg", node.by.get(ONE, np.zeros(1))))
+        plain = [(name, values) for name, values in node.by.items() if name != PER_UNIT]
+        made = self._emit("form", "leg", [0, 0, 0], self.pools.form(plain), len(plain)) if plain else None
+        if PER_UNIT not in node.by:
+            return made
+        part = self.operand(_entry(node.by[PER_UNIT]))
+        return part if made is None else self._emit("add", "leg", [made, part, 0])
+
+    def _input(self, node: Op) -> _Value:
+        return self._emit("input", "account", [0, 0, 0], int(node.more))
+
+    def _between(self, node: Op) -> _Value:
+        part = self.operand(node.parts[0])
+        if not isinstance(part, _Value):  # one number for all finer rows still stands on each of them
+            below = node.parts[0]
+            part = self._in_register(part, "leg" if isinstance(below, Terms) else below.level)
+        return self._emit(node.name, node.level, [part, LEVEL_NUMBER[part.level], 0])
+
+    def _max_loss(self, node: Op) -> _Value:
+        strike, call, counted = (self.pools.tables.add(values) for values in node.more)
+        return self._emit(node.name, node.level, [self.operand(node.parts[0]), strike, call], counted)
+
+    def _elementwise(self, node: Op) -> Any:  # noqa: ANN401 - as above
+        operands = [self.operand(part) for part in node.parts]
+        one = self._constant(1.0)
+        if node.name == "mul" and one in operands:
+            return operands[1 - operands.index(one)]
+        aux = self.pools.tiers(*node.more) if node.name in {"marginal", "step", "ramp"} else 0
+        return self._emit(node.name, node.level, [*operands, *[0] * (3 - len(operands))], aux)
+
+    def _scan(self, node: Op) -> _Value:
+        members, scale = self._groups[self._group_of[id(node)]]
+        made = [self._fresh(member.level) for member in members]
+        parts = {id(member): [self.operand(part) for part in member.parts] for member in members}
+        reads = [part for found in parts.values() for part in found if isinstance(part, _Value)]
+        number = add_scan(members, scale, self.contract, self.pools, lambda at, place: parts[id(at)][place], made)
+        self.code.append(_Instruction("scan", node.level, [0, 0, 0], made, number, len(made), reads))
+        self._known.update({id(member): value for member, value in zip(members, made, strict=True)})
+        own: _Value = self._known[id(node)]
+        return own
+
+    # --- instructions
+
+    def _constant(self, value: float) -> _Constant:
+        return _Constant(self.pools.constants.add([value]))
+
+    def _in_register(self, constant: _Constant, level: str) -> _Value:
+        return self._emit("add", level, [constant, self._constant(0.0), 0])
+
+    def _fresh(self, level: str) -> _Value:
+        self._count += 1
+        return _Value(level, self._count)
+
+    def _emit(self, op: str, level: str, operands: list[Any], aux: int = 0, count: int = 1) -> _Value:
+        key = (op, level, *operands, aux, count)
+        if key not in self._same:
+            made = self._fresh(level)
+            self.code.append(_Instruction(op, level, operands, [made], aux, count))
+            self._same[key] = made
+        return self._same[key]
+
+
+def _entry(rate: Any) -> Op:  # noqa: ANN401 - a column
+    """Return rate * cost / quantity, 0 where the rate is: there nothing may be held."""
+    ones = np.ones_like(rate)
+    ratio = Op("div", "leg", (Terms({"cost": ones}), Terms({QUANTITY: ones})))
+    priced = Op("mul", "leg", (ratio, Table("leg", rate)))
+    return Op("select", "leg", (Table("leg", (rate != 0) * 1.0), priced, Table("leg", np.zeros(()))))
+
+
+# --- registers and arrays
+
+
+class _Registers:
+    """Gives each value a register for as long as something reads it."""
+
+    def __init__(self, code: Sequence[_Instruction], outputs: Sequence[_Value]) -> None:
+        self.place: dict[_Value, int] = {}
+        self.count = dict.fromkeys(LEVEL_NUMBER, 0)
+        last = {value: n for n, step in enumerate(code) for value in _read(step)}
+        last |= dict.fromkeys(outputs, len(code))
+        free: dict[str, list[int]] = {level: [] for level in LEVEL_NUMBER}
+        for n, step in enumerate(code):
+            # lanes of one operation stand side by side
+            side_by_side = len(step.made) > 1 and step.op == "legsum"
+            for value in step.made:
+                self.place[value] = self._take(value.level, [] if side_by_side else free[value.level])
+            for value in {*_read(step), *step.made}:
+                if last.get(value, n) == n:
+                    free[value.level].append(self.place[value])
+
+    def _take(self, level: str, free: list[int]) -> int:
+        if free:
+            return free.pop()
+        self.count[level] += 1
+        return self.count[level] - 1
+
+    def number(self, operand: Any) -> int:  # noqa: ANN401 - a value, a constant, an integer
+        if isinstance(operand, _Value):
+            return self.place[operand]
+        return -1 - operand.place if isinstance(operand, _Constant) else int(operand)
+
+
+def _read(step: _Instruction) -> list[_Value]:
+    return [part for part in (*step.operands, *step.reads) if isinstance(part, _Value)]
+
+
+def _arrays(lowering: _Lowering, outputs: Sequence[_Value], ops: Mapping[str, int]) -> dict[str, Any]:
+    registers, pools = _Registers(lowering.code, outputs), lowering.pools
+    code = [
+        (
+            ops[step.op], LEVEL_NUMBER[step.level], registers.number(step.made[0]),
+            *map(registers.number, step.operands), step.aux, step.count,
+        )
+        for step in lowering.code
+    ]  # fmt: skip
+
+    def table(rows: Sequence[Any], width: int, dtype: Any = np.int64) -> npt.NDArray[Any]:  # noqa: ANN401 - a dtype
+        numbers = [[registers.number(part) for part in row] for row in rows]
+        return np.asarray(numbers, dtype=dtype).reshape(len(numbers), width)
+
+    return {
+        "code": np.asarray(code, dtype=np.int32).reshape(len(code), 8),
+        "registers": np.asarray(list(registers.count.values()), dtype=np.int64),
+        "outputs": np.asarray([registers.place[value] for value in outputs], dtype=np.int32),
+        "constants": pools.constants.array(),
+        "tables": pools.tables.array(),
+        "shares": pools.shares.array(),
+        "lanes": pools.lanes.array(),
+        "matrices": pools.matrices.array(),
+        "tier_upto": np.asarray(pools.upto, dtype=np.float64),
+        "tier_rate": np.asarray(pools.rate, dtype=np.float64),
+        "which": pools.which.array(),
+        "tier_sets": table(pools.tier_sets, 4),
+        "form_terms": table(pools.forms, 2, np.int32),
+        "lane_groups": table(pools.lane_groups, 4),
+        "lane_terms": table(pools.lane_terms, 2, np.int32),
+        "scans": table(pools.scans, 12),
+        "folds": table(pools.folds, 8),
+        "segments": table(pools.segments, 8),
+    }
+
+

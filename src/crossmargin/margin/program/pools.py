@@ -1,0 +1,122 @@
+"""The numbers that a program reads: constants, tables, forms, lanes, tiers and scenario rows, each held once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from crossmargin.margin.program.nodes import COLUMNS, Op, Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+__all__ = ["WIDTH", "LegSums", "Pool", "Pools", "leg_sums"]
+
+WIDTH: Final = 8  # numbers in a cache line, and in the widest vector
+
+
+class Pool:
+    """Arrays laid end to end, equal ones once."""
+
+    def __init__(self, dtype: Any = np.float64) -> None:  # noqa: ANN401 - what NumPy takes for one
+        self.dtype = np.dtype(dtype)
+        self.size = 0
+        self._parts: list[npt.NDArray[Any]] = []
+        self._place: dict[tuple[tuple[int, ...], bytes], int] = {}
+
+    def add(self, values: Any) -> int:  # noqa: ANN401 - anything like an array
+        """Return where the values stand."""
+        part = np.ascontiguousarray(values, dtype=self.dtype)
+        key = part.shape, part.tobytes()
+        if key not in self._place:
+            self._place[key] = self.size
+            self._parts.append(part.ravel())
+            self.size += part.size
+        return self._place[key]
+
+    def array(self) -> npt.NDArray[Any]:
+        """Return all of it in one array."""
+        return np.concatenate(self._parts) if self._parts else np.zeros(0, dtype=self.dtype)
+
+
+@dataclass(slots=True)
+class Pools:
+    """The pools of one program. Rows of integers whose numbers may be operands are kept as lists until the end."""
+
+    constants: Pool = field(default_factory=Pool)
+    tables: Pool = field(default_factory=Pool)
+    shares: Pool = field(default_factory=Pool)
+    lanes: Pool = field(default_factory=Pool)
+    matrices: Pool = field(default_factory=Pool)
+    upto: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+    which: Pool = field(default_factory=lambda: Pool(np.int32))
+    forms: list[tuple[int, int]] = field(default_factory=list)
+    tier_sets: list[tuple[int, int, int, int]] = field(default_factory=list)
+    lane_groups: list[tuple[int, int, int, int]] = field(default_factory=list)
+    lane_terms: list[tuple[int, int]] = field(default_factory=list)
+    scans: list[tuple[int, ...]] = field(default_factory=list)
+    folds: list[list[Any]] = field(default_factory=list)
+    segments: list[list[Any]] = field(default_factory=list)
+    _tiers_at: dict[Any, int] = field(default_factory=dict)
+
+    def form(self, terms: Sequence[tuple[str, Floats]]) -> int:
+        """Return where a sum of leg numbers begins: a row for each of its terms."""
+        self.forms += [(COLUMNS.index(name), self.tables.add(values)) for name, values in terms]
+        return len(self.forms) - len(terms)
+
+    def tiers(self, upto: Floats, rate: Floats, which: npt.NDArray[np.int32] | None) -> int:
+        """Return the number of a set of tier tables [tables, tiers], and which one each row reads."""
+        key = upto.shape, upto.tobytes(), rate.tobytes()
+        if key not in self._tiers_at:
+            self._tiers_at[key] = len(self.upto)
+            self.upto += upto.ravel().tolist()
+            self.rate += rate.ravel().tolist()
+        place = -1 if which is None else self.which.add(which)
+        self.tier_sets.append((self._tiers_at[key], upto.shape[1], upto.shape[0], place))
+        return len(self.tier_sets) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class LegSums:
+    """The sums of legs onto one level: their group, and the lane of each node."""
+
+    group: int
+    lanes: int
+    lane_of: dict[int, int]
+
+
+def leg_sums(nodes: Sequence[Op], pools: Pools) -> LegSums:
+    """Return the lanes of sums of legs onto one level; equal sums share a lane."""
+    lane_of: dict[int, int] = {}
+    known: dict[tuple[Any, ...], int] = {}
+    distinct: list[Terms] = []
+    for node in nodes:
+        (terms,) = node.parts
+        assert isinstance(terms, Terms)
+        key = tuple((name, terms.by[name].tobytes()) for name in sorted(terms.by))
+        if key not in known:
+            known[key] = len(distinct)
+            distinct.append(terms)
+        lane_of[id(node)] = known[key]
+    wide = -(-len(distinct) // WIDTH) * WIDTH
+    names = [name for name in COLUMNS if any(name in terms.by for terms in distinct)]
+    blocks = []
+    for name in names:
+        found = next(terms.by[name] for terms in distinct if name in terms.by)
+        block = np.zeros((found.shape[0], wide))
+        for lane, terms in enumerate(distinct):
+            if name in terms.by:
+                block[:, lane] = terms.by[name]
+        blocks.append(block)
+    first = len(pools.lane_terms)
+    pools.lane_terms += [(COLUMNS.index(name), number) for number, name in enumerate(names)]
+    start = pools.lanes.add(np.stack(blocks)) if blocks else 0
+    pools.lane_groups.append((start, wide, first, len(names)))
+    return LegSums(len(pools.lane_groups) - 1, len(distinct), lane_of)

@@ -1,0 +1,133 @@
+"""The universe of a book: every contract that its accounts may hold, every class of pools, and the template rows of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.margin.program.template import Rows, make_rows
+from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow, unpriced, unpriced_asset
+from crossmargin.margin.resolve import SETTLEMENT, asset_key, contract_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.margin.resolved import Names
+    from crossmargin.market import Listing, Snapshot
+    from crossmargin.scenarios import Contracts
+
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["PoolClass", "Priced", "Universe", "price", "make_universe"]
+
+
+class PoolClass(NamedTuple):
+    """What a pool's formulas may depend on beside what it holds."""
+
+    reporting: str
+    account_class: int
+    isolated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """The universe's contracts at one moment; `refused` says why one cannot be assessed, `warnings` by symbol."""
+
+    names: Names
+    contracts: Contracts
+    refused: Mapping[int, Failure]
+    warnings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """Contracts are numbered instruments first, then assets. `listings` are the terms as first seen."""
+
+    listings: Mapping[str, Listing]
+    assets: tuple[str, ...]
+    account_classes: tuple[str, ...]
+    pools: tuple[PoolClass, ...]
+    rows: Rows
+    place: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def contract_count(self) -> int:
+        """How many contracts there are."""
+        return len(self.listings) + len(self.assets)
+
+
+def price(
+    listings: Mapping[str, Listing],
+    assets: Sequence[str],
+    account_classes: tuple[str, ...],
+    snapshot: Snapshot,
+    rulebook: Rulebook,
+    max_quote_age_seconds: float | None,
+) -> Priced:
+    """Return the columns of instruments and assets; those that cannot be priced are refused, with their terms kept."""
+    reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook)
+    quotes: dict[str, QuoteRow] = {}
+    refused: dict[int, Failure] = {}
+    for symbol, listing in listings.items():
+        try:
+            quotes[symbol] = reader.instrument(symbol)
+        except InputError as error:
+            refused[len(quotes)] = error.failure()
+            quotes[symbol] = unpriced(listing, snapshot)
+    for asset in assets:
+        try:
+            quotes[asset_key(asset)] = reader.asset(asset)
+        except InputError as error:
+            refused[len(quotes)] = error.failure()
+            quotes[asset_key(asset)] = unpriced_asset(asset, snapshot)
+    names, contracts = contract_columns(quotes, quotes, snapshot, np.dtype(np.float64), account_classes)
+    return Priced(names, contracts, refused, reader.warnings)
+
+
+def make_universe(
+    listings: Mapping[str, Listing],
+    assets: Iterable[str],
+    account_classes: tuple[str, ...],
+    priced: Priced,
+    rulebook: Rulebook,
+    *,
+    isolated: bool,
+    held: Iterable[tuple[int, PoolClass]] = (),
+) -> Universe:
+    """Return the universe in which each contract may stand in each class of pools that is its own.
+
+    Parameters
+    ----------
+    isolated
+        Whether there are pools of one position.
+    held
+        Contracts held in other classes (the collateral of an isolated position).
+    """
+    names, c = priced.names, priced.contracts
+    kinds = (False, True) if isolated or rulebook.pool_by == "position" else (False,)
+    pairs = [
+        (contract, PoolClass(names.assets[settle] if rulebook.reporting == SETTLEMENT else rulebook.reporting, code, alone))
+        for contract, settle in enumerate(c.settle_asset.tolist())
+        for code in range(len(account_classes))
+        for alone in kinds
+    ]
+    pairs += list(held)
+    pools = tuple(dict.fromkeys(pool for _, pool in pairs))
+    number = {pool: n for n, pool in enumerate(pools)}
+    if len(pools) > _MOST_POOLS:
+        message = f"pools of {len(pools)} classes (reporting asset, account class, isolated); at most {_MOST_POOLS} are numbered"
+        raise InputError(FailureReason.OUT_OF_SCOPE, message)
+    contract = np.asarray([contract for contract, _ in pairs], dtype=np.int64)
+    pool = np.asarray([number[found] for _, found in pairs], dtype=np.int64)
+    rows = make_rows(contract, pool, c)
+    place = {name: n for n, name in enumerate((*listings, *map(asset_key, assets)))}
+    return Universe(dict(listings), tuple(assets), account_classes, pools, rows, place)
+
+
+_MOST_POOLS = 256
