@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crossmargin.instruments import ContractKind, Instrument, InstrumentKind, OptionType
     from crossmargin.margin import MarginReport, Rulebook
     from crossmargin.margin.assess import BookReport, assess, assess_book
+    from crossmargin.margin.program.compact import CompactBook, compact
     from crossmargin.margin.exact import ExactReport, assess_exact
     from crossmargin.margin.resolve import resolve
     from crossmargin.market import AssetQuote, Listing, Snapshot
@@ -38,7 +39,7 @@ else:
         "instruments": ("ContractKind", "Instrument", "InstrumentKind", "OptionType"),
         "margin": (
             *("BookReport", "ExactReport", "MarginReport", "Rulebook"),
-            *("assess", "assess_book", "assess_exact", "resolve"),
+            *("assess", "assess_book", "assess_exact", "compact", "CompactBook", "resolve"),
         ),
         "market": ("AssetQuote", "Listing", "Snapshot"),
         "sources": ("load_accounts", "load_rulebook", "load_snapshot"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from crossmargin.account import Account
     from crossmargin.margin.model import Rulebook
+    from crossmargin.margin.program.assess import CompactReport
+    from crossmargin.margin.program.compact import CompactBook
     from crossmargin.margin.resolved import Resolved
     from crossmargin.market import Snapshot
 
@@ -48,16 +50,36 @@ class BookReport(PoolColumns):
         return make_report(self, account, amounts)
 
 
+@overload
 def assess_book(
     book: Book, snapshot: Snapshot, rulebook: Rulebook, *, max_quote_age_seconds: float | None = 3600.0
-) -> BookReport:
+) -> BookReport: ...
+@overload
+def assess_book(
+    book: CompactBook, snapshot: Snapshot, rulebook: Rulebook, *, max_quote_age_seconds: float | None = 3600.0
+) -> CompactReport: ...
+def assess_book(
+    book: Book | CompactBook, snapshot: Snapshot, rulebook: Rulebook, *, max_quote_age_seconds: float | None = 3600.0
+) -> BookReport | CompactReport:
     """Return every account's equity and requirements; accounts that cannot be assessed become failures.
 
     Parameters
     ----------
+    book
+        A book, of which all that is computed on the way is kept for reports; or a compact one (see :func:`compact`),
+        for millions of accounts, of which only the figures are.
     max_quote_age_seconds
         Quotes observed longer before `snapshot.as_of` are refused; None accepts any age.
+
+    Raises
+    ------
+    InputError
+        When a compact book was laid out for another rulebook.
     """
+    if not isinstance(book, Book):
+        from crossmargin.margin.program.assess import assess_compact  # noqa: PLC0415 (keeps start-up light)
+
+        return assess_compact(book, snapshot, rulebook, assess_resolved, max_quote_age_seconds=max_quote_age_seconds)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes out infinite or NaN is refused below, not warned of
         return assess_resolved(resolve(book, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds), rulebook)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossmargin import kernels
-from crossmargin.errors import Failure, FailureReason
+from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.pools import PoolColumns
 from crossmargin.margin.program.nodes import NotRecordableError
 from crossmargin.margin.program.program import OUTPUTS, Market, Program, make_market, make_program
@@ -56,6 +56,9 @@ def assess_compact(
     max_quote_age_seconds: float | None = 3600.0,
 ) -> CompactReport:
     """Return every account's figures at a snapshot's prices; `evaluate` is the evaluation of resolved arrays."""
+    if book.rulebook != rulebook.digest:
+        message = f"the book was laid out for another rulebook than {rulebook.name}@{rulebook.effective_from}: compact it anew"
+        raise InputError(FailureReason.INVALID_RULEBOOK, message)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     program = program_of(book, market, rulebook)
     found = np.empty((len(OUTPUTS) + 1, len(book.legs)))

@@ -10,6 +10,7 @@ from crossmargin.errors import Failure
 from crossmargin.margin.legs import muted_legs
 from crossmargin.margin.program.compact import EXTRA_COLUMNS, PLACE_MASK, PLACE_SHIFT
 from crossmargin.margin.program.nodes import COLUMNS
+from crossmargin.margin.program.slots import ranges
 from crossmargin.margin.resolved import Legs, Resolved, Units, make_levels
 
 if TYPE_CHECKING:
@@ -23,14 +24,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["ranges", "unpack"]
-
-
-def ranges(start: npt.NDArray[Any], count: npt.NDArray[Any]) -> Ints:
-    """Return the places start, start + 1, ... of each of several runs, one after the other."""
-    count = count.astype(np.int64)
-    before = np.cumsum(count) - count
-    return np.asarray(np.arange(int(count.sum())) + np.repeat(start.astype(np.int64) - before, count))
+__all__ = ["unpack"]
 
 
 def unpack(book: CompactBook, market: Market, rulebook: Rulebook, first: int, last: int) -> Resolved:
