@@ -88,7 +88,9 @@ def test_a_recorded_formula_is_the_formula(text: str) -> None:
     legs = evaluation.resolved.legs
     numbers = {name: np.asarray(getattr(legs, name)) for name in ("quantity", "cost", "accrued", "bids", "asks")}
     found = on_legs(recording.formula(formula, frames[1], "initial", {}), cell[frames[0].legs], numbers)
-    scale = np.abs(wanted) + np.abs(evaluation.measures["notional"]) ** 2 + 1.0  # what sums in the tree may have cancelled
+    scale = (
+        np.abs(wanted) + np.abs(evaluation.measures["notional"]) ** 2 + 1.0
+    )  # what sums in the tree may have cancelled
     same = (found == wanted) | (np.isnan(found) & np.isnan(wanted)) | (np.abs(found - wanted) <= 1e-12 * scale)
     assert same.all(), (text, found[~same][:3], wanted[~same][:3])
 

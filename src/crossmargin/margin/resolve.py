@@ -121,6 +121,7 @@ def _refuse(book: Book, account: int, error: InputError | None, failures: dict[i
 
 
 def check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) -> None:
+    """Refuse accounts that state an input which the rulebook does not declare."""
     for name, values in book.inputs.items():
         if name in rulebook.inputs:
             continue

@@ -129,7 +129,9 @@ class _Parts:
         full[frame.rows] = value
         return Table(frame.level, full)
 
-    def bend(self, level: str, columns: tuple[int, int], slopes: Slopes, frame: Frame, *, close_out: bool = False) -> Bend:
+    def bend(
+        self, level: str, columns: tuple[int, int], slopes: Slopes, frame: Frame, *, close_out: bool = False
+    ) -> Bend:
         cap, deductible = slopes.gain_cap, slopes.deductible
         return Bend(
             level,

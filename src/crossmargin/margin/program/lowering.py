@@ -117,9 +117,11 @@ class _Lowering:
             return self._form(node)
         if node.name == "scan":
             return self._scan(node)
-        special = {"input": self._input, "max_loss": self._max_loss}
-        special |= dict.fromkeys(("sum", "largest", "lift"), self._between)
-        return special.get(node.name, self._elementwise)(node)
+        if node.name in {"sum", "largest", "lift"}:
+            return self._between(node)
+        if node.name == "input":
+            return self._emit("input", "account", [0, 0, 0], int(node.more))
+        return self._max_loss(node) if node.name == "max_loss" else self._elementwise(node)
 
     def _table(self, node: Table) -> Any:  # noqa: ANN401 - as above
         values = np.atleast_1d(node.values)
@@ -136,9 +138,6 @@ class _Lowering:
             return made
         part = self.operand(_entry(node.by[PER_UNIT]))
         return part if made is None else self._emit("add", "leg", [made, part, 0])
-
-    def _input(self, node: Op) -> _Value:
-        return self._emit("input", "account", [0, 0, 0], int(node.more))
 
     def _between(self, node: Op) -> _Value:
         part = self.operand(node.parts[0])
@@ -270,5 +269,3 @@ def _arrays(lowering: _Lowering, outputs: Sequence[_Value], ops: Mapping[str, in
         "folds": table(pools.folds, 8),
         "segments": table(pools.segments, 8),
     }
-
-

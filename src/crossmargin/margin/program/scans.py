@@ -81,8 +81,7 @@ def add_scan(
         more: Scanned = node.more
         rows = _rows(more, contract)
         columns.append(rows)
-        for bend in more.bends:
-            bends.append((chain.index(bend.level), _fold(bend, start, node, operand)))
+        bends += [(chain.index(bend.level), _fold(bend, start, node, operand)) for bend in more.bends]
         pools.segments.append(_segment(more, start, node, operand, value, pools))
         start += rows.shape[1]
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
@@ -125,8 +124,13 @@ def _fold(bend: Bend, start: int, node: Op, operand: Callable[[Op, int], Any]) -
 
 
 def _segment(
-    more: Scanned, start: int, node: Op, operand: Callable[[Op, int], Any], made: Any, pools: Pools
-) -> list[Any]:  # noqa: ANN401 - the caller's values
+    more: Scanned,
+    start: int,
+    node: Op,
+    operand: Callable[[Op, int], Any],
+    made: Any,  # noqa: ANN401 - the caller's values
+    pools: Pools,
+) -> list[Any]:
     tail = more.tail
     shares = -1 if tail.shares is None else pools.shares.add(tail.shares)
     weight = NONE if more.weight is None else operand(node, more.weight)

@@ -1,4 +1,4 @@
-"""The universe of a book: every contract that its accounts may hold, every class of pools, and the template rows of both."""
+"""The universe of a book: every contract that its accounts may hold, every class of pools, and the rows of both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["PoolClass", "Priced", "Universe", "price", "make_universe"]
+__all__ = ["PoolClass", "Priced", "Universe", "make_universe", "price"]
 
 
 class PoolClass(NamedTuple):
@@ -112,7 +112,10 @@ def make_universe(
     names, c = priced.names, priced.contracts
     kinds = (False, True) if isolated or rulebook.pool_by == "position" else (False,)
     pairs = [
-        (contract, PoolClass(names.assets[settle] if rulebook.reporting == SETTLEMENT else rulebook.reporting, code, alone))
+        (
+            contract,
+            PoolClass(names.assets[settle] if rulebook.reporting == SETTLEMENT else rulebook.reporting, code, alone),
+        )
         for contract, settle in enumerate(c.settle_asset.tolist())
         for code in range(len(account_classes))
         for alone in kinds
@@ -121,7 +124,8 @@ def make_universe(
     pools = tuple(dict.fromkeys(pool for _, pool in pairs))
     number = {pool: n for n, pool in enumerate(pools)}
     if len(pools) > _MOST_POOLS:
-        message = f"pools of {len(pools)} classes (reporting asset, account class, isolated); at most {_MOST_POOLS} are numbered"
+        what = "(reporting asset, account class, isolated)"
+        message = f"pools of {len(pools)} classes {what}; at most {_MOST_POOLS} are numbered"
         raise InputError(FailureReason.OUT_OF_SCOPE, message)
     contract = np.asarray([contract for contract, _ in pairs], dtype=np.int64)
     pool = np.asarray([number[found] for _, found in pairs], dtype=np.int64)
