@@ -11,6 +11,7 @@ from crossmargin.margin.kinds.measures_of_row import quantile_rank, tail_shares
 from crossmargin.margin.kinds.scan import climb_levels, leg_rates, refuse_lacking, scan_cells, scan_number
 from crossmargin.margin.program.columns import Column
 from crossmargin.margin.program.nodes import PER_UNIT, Node, NotRecordableError, Op, Table, Terms, walk
+from crossmargin.margin.program.pairing import record_pairing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -175,5 +176,6 @@ def _worst_side(recording: Recording, line: Line, requirement: str, _key: tuple[
 RECORDED_KINDS: Final[Mapping[str, Callable[..., Column]]] = {
     "scan": _scan,
     "max_loss": _max_loss,
+    "pairing": record_pairing,
     "worst_side": _worst_side,
 }
