@@ -214,7 +214,7 @@ class OneUnit:
             payoffs = [0.0] if not legs else []
             for price in [0.0, *(strike[i] for i in legs)]:
                 payoffs.append(sum(quantity[i] * max(price - strike[i] if call[i] else strike[i] - price, 0.0) for i in legs))
-            out.append(max(0.0, -float(np.min(payoffs))))
+            out.append(float(np.maximum(0.0, -np.min(payoffs))))
         return out
 
     def worst_side(self, code: list[int], place: int, *, nested: bool) -> Floats:
