@@ -57,7 +57,9 @@ def make_book(units: int, rng: np.random.Generator) -> Mapping:
     }  # fmt: skip
 
 
-def make_program(rng: np.random.Generator, columns: int, chain: tuple[int, ...], depth: int = 0, ops: int = 0) -> Mapping:
+def make_program(
+    rng: np.random.Generator, columns: int, chain: tuple[int, ...], depth: int = 0, ops: int = 0
+) -> Mapping:
     """Return one scan, folded where it climbs, and `ops` operations on what comes of it; shortfall where deep."""
     pitch = -(-columns // 8) * 8
     matrix = np.zeros((ROWS, pitch))
@@ -77,7 +79,7 @@ def make_program(rng: np.random.Generator, columns: int, chain: tuple[int, ...],
         "lane_groups": np.zeros((0, 4), dtype=np.int64), "lane_terms": np.zeros((0, 2), dtype=np.int32),
         "lanes": np.zeros(0), "matrices": aligned(matrix),
         "scans": np.array([(0, 0, pitch, -1, 0, *chain, *[0] * (3 - len(chain)), 0, 1, 0, len(chain) - 1)]),
-        "folds": np.array([(0, chain[0], 0, columns, -2, -1, NONE, NONE)] * (len(chain) - 1), dtype=np.int64).reshape(-1, 8),
+        "folds": np.array([(0, chain[0], 0, columns, -2, -1, NONE, NONE)] * (len(chain) - 1), np.int64).reshape(-1, 8),
         "segments": np.array([(0, columns, int(depth > 0), max(depth, 1), 0, 0, NONE, 0)]),
         "shares": np.full(max(depth, 1), 1.0 / max(depth, 1)),
         "outputs": np.zeros(1, dtype=np.int32), "trade_kind": np.full(ROWS, 2, dtype=np.uint8),
@@ -161,8 +163,8 @@ def trades(book: Mapping, columns: int, count: int) -> None:
         print(f"\nwhat_if, {columns} columns, 40 operations, {name}: p50 {p50 / 1e3:.2f} us, p99.9 {p999 / 1e3:.2f} us")
     units = len(book["start"])
     engine = account_engine(book, make_program(rng, columns, (BUCKET,), ops=40))
-    many = (rng.integers(0, units, count), rng.integers(1, ROWS, count).astype(np.int32), np.zeros(count, dtype=np.int32),
-            np.ones(count), np.full(count, 2.0))  # fmt: skip
+    row, wallet = rng.integers(1, ROWS, count).astype(np.int32), np.zeros(count, dtype=np.int32)
+    many = (rng.integers(0, units, count), row, wallet, np.ones(count), np.full(count, 2.0))
     table = np.empty((1, count))
     seconds = medians({"": lambda: engine.what_ifs(*many, table, 1)}, 5)[""]
     print(f"what_ifs of random units of 20 legs: {count / seconds / 1e6:.2f} million a second on 1 thread")
@@ -182,7 +184,9 @@ def main() -> None:
         scanned(book, given.columns, chain, 0, given.threads, given.repetitions)
     few = make_book(given.units // 10, np.random.default_rng(0))
     scanned(few, 1_000, (UNIT,), 25, given.threads, given.repetitions)
-    scanned(make_book(given.units // 50, np.random.default_rng(0)), 5_000, (UNIT,), 125, given.threads, given.repetitions)
+    scanned(
+        make_book(given.units // 50, np.random.default_rng(0)), 5_000, (UNIT,), 125, given.threads, given.repetitions
+    )
     trades(book, given.columns, 100_000)
 
 
