@@ -13,13 +13,17 @@ inline bool take_plain(const Program& p, const Source& s, Block& b) {
     const int64_t count = s.count, limit = p.rows;
     int32_t *const row = b.row.at + b.legs, *const index = b.rows[LEG].key.at + b.legs;
     double* const quantity = b.quantity.at + b.legs;
-    int32_t wrong = 0;
-    for (int64_t leg = 0; leg < count; leg++) row[leg] = rows[leg];
-    for (int64_t leg = 0; leg < count; leg++) quantity[leg] = s.quantity[leg];
-    for (int64_t leg = 0; leg < count; leg++) wrong |= quantity[leg] == 0.0;
-    for (int64_t leg = 1; leg < count; leg++) wrong |= row[leg] < row[leg - 1];
-    if (wrong || (count > 0 && (row[0] < 0 || row[count - 1] >= limit))) return false;
-    for (int64_t leg = 0; leg < count; leg++) index[leg] = 3 * row[leg] + 1 + (quantity[leg] > 0.0) - (quantity[leg] < 0.0);
+    bool wrong = false;
+    for (int64_t leg = 0, before = 0; leg < count; leg++) {
+        const int64_t r = rows[leg];
+        const double q = s.quantity[leg];
+        row[leg] = static_cast<int32_t>(r);
+        quantity[leg] = q;
+        index[leg] = static_cast<int32_t>(3 * r + 1 + (q > 0.0) - (q < 0.0));
+        wrong |= r < before || q == 0.0;
+        before = r;
+    }
+    if (wrong || (count > 0 && row[count - 1] >= limit)) return false;
     b.legs += count;
     return true;
 }

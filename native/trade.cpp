@@ -97,10 +97,12 @@ private:
     void find(int64_t first, int64_t last) {
         for (int64_t leg = first; leg < last; leg++) {
             double side = s_.quantity[leg], orders = 0.0;
-            if (side == 0.0) extras_of(leg, [&](uint32_t column, double v) { orders += column == BIDS || column == ASKS ? v : 0.0; });
-            if (side == 0.0) side = orders;
-            if (p_.by_side == 0 || side > 0.0) long_.before = leg;
-            if (p_.by_side == 0 || (side < 0.0 && short_.before < 0)) short_.before = leg;
+            if (side == 0.0) {  // of orders alone
+                extras_of(leg, [&](uint32_t c, double value) { orders += c == BIDS || c == ASKS ? value : 0.0; });
+                side = orders;
+            }
+            if (long_.before < 0 && (p_.by_side == 0 || side > 0.0)) long_.before = leg;
+            if (short_.before < 0 && (p_.by_side == 0 || side < 0.0)) short_.before = leg;
         }
     }
 

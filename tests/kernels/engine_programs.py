@@ -42,7 +42,7 @@ class Maker:
             name: [] for name in ("tables", "tier_upto", "tier_rate", "tier_sets", "which", "form_terms", "lane_groups",
                                   "lane_terms", "lanes", "scans", "matrices", "folds", "segments", "shares", "code")
         }  # fmt: skip
-        self.contracts, self.by_side = int(rng.integers(1, 6)), int(rng.integers(0, 2))
+        self.contracts = int(rng.integers(1, 6))
         for _ in range(int(rng.integers(1, 25))):
             self.operation()
         self.add("input", UNIT, aux=0)
@@ -271,16 +271,13 @@ class Maker:
             "registers": np.array(self.registers, dtype=np.int64),
             "outputs": np.array(self.written[UNIT], dtype=np.int32),
             "trade_kind": rng.integers(0, 4, self.rows).astype(np.uint8),
-            "multiplier": rng.choice([1.0, 0.1, 10.0], self.rows), "by_side": self.by_side,
+            "multiplier": rng.choice([1.0, 0.1, 10.0], self.rows), "by_side": int(rng.integers(0, 2)),
         }  # fmt: skip
 
-    def book(self, units: int, *, tidy: bool = False) -> Mapping:
-        """Return units of a few legs each, some of none, in an arena with gaps.
-
-        Tidy: one leg of a row, or a short and a long one where sides are kept apart.
-        """
+    def book(self, units: int) -> Mapping:
+        """Return units of a few legs each, some of none, in an arena with gaps."""
         rng = self.rng
-        counts = np.minimum(rng.choice([0, 1, 2, 3, 5, 9], units), self.rows if tidy else 9)
+        counts = rng.choice([0, 1, 2, 3, 5, 9], units)
         gaps = rng.integers(0, 3, units)
         start = np.cumsum(counts + gaps) - counts
         arena = int((counts + gaps).sum()) + 2
@@ -289,12 +286,8 @@ class Maker:
         value: list[float] = []
         extra_start, extra_count = [], []
         for first, count in zip(start.tolist(), counts.tolist(), strict=True):
-            sides = 1 + self.by_side
-            place = np.sort(rng.choice(sides * self.rows, count, replace=not tidy))
-            row[first : first + count] = place // sides
+            row[first : first + count] = np.sort(rng.integers(0, self.rows, count))
             quantity[first : first + count] = rng.choice([-2.0, -1.0, 0.0, 0.5, 3.0, 7.0], count)
-            if tidy and self.by_side:
-                quantity[first : first + count] = rng.choice([0.5, 3.0, 7.0], count) * (2 * (place % 2) - 1)
             extra_start.append(len(leg))
             for i in range(count):
                 for column in rng.permutation(np.arange(1, 9))[: int(rng.integers(0, 3) * rng.integers(0, 2))].tolist():

@@ -36,10 +36,10 @@ pytestmark = [
 ]
 
 
-def made(seed: int, units: int = 9, *, strange: bool = False, tidy: bool = False) -> tuple[Mapping, Mapping]:
+def made(seed: int, units: int = 9, *, strange: bool = False) -> tuple[Mapping, Mapping]:
     rng = np.random.default_rng(seed)
     maker = Maker(rng, OPS, strange=strange)
-    return maker.book(units, tidy=tidy), maker.program()
+    return maker.book(units), maker.program()
 
 
 def filled(
@@ -70,7 +70,7 @@ def test_a_program_gives_what_its_twin_gives(seed: int, strange: bool, units: in
 
 @given(SEEDS, st.data())
 def test_a_trade_gives_what_its_twin_gives(seed: int, data: st.DataObject) -> None:
-    book, program = made(seed, tidy=True)
+    book, program = made(seed)
     program["trade_kind"][:] = np.maximum(program["trade_kind"], 1)
     rows = len(program["contract"])
     if rows == 1:
