@@ -1,7 +1,9 @@
 // One level: the kernels compiled for the instruction set that LEVEL names.
 #include "black76.h"
 #include "group.h"
+#include "implied.h"
 #include "probe.h"
+#include "revalue.h"
 #include "select.h"
 #include "table.h"
 
@@ -11,6 +13,7 @@
 #define NAME_OF(a) TEXT(a)
 
 const Table* NAMED(level_, LEVEL)() {
-    static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, span_sum, group_tail, tails, options, probe};
+    static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, span_sum, group_tail, tails,
+                                each<Values>, each<Greeks>, each<ImpliedVols>, revalue, probe};
     return &table;
 }

@@ -17,14 +17,25 @@ def group_tail(
 ) -> None: ...
 def tails(rows: Floats, shares: Floats, depth: int, out: Floats, threads: int, /) -> None: ...
 def span_sum(values: Floats, starts: Ints, out: Floats, threads: int, /) -> None: ...
-def options(
-    forward: Floats,
-    strike: Floats,
-    vol: Floats,
-    years: Floats,
-    sign: Floats,
-    discount: Floats,
-    out: Floats,
+def option_values(
+    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats, out: Floats, threads: int, /
+) -> None: ...
+def option_greeks(
+    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats, out: Floats, threads: int, /
+) -> None: ...
+def implied_vols(
+    price: Floats, forward: Floats, strike: Floats, years: Floats, sign: Floats, discount: Floats, out: Floats, threads: int, /
+) -> None: ...
+def revalue(
+    columns: Floats,
+    contract: Ints,
+    vols: Floats,
+    vol_of: Ints,
+    moves: Floats,
+    spot: Floats,
+    cells: Floats,
+    today: Floats,
+    discount: bool,
     threads: int,
     /,
 ) -> None: ...

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.kernels import numpy_engine
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _NUMPY = "numpy"
 _FLOAT = "d"  # exact numbers are summed by NumPy
 try:
-    from crossmargin.kernels import native_engine
+    from crossmargin.kernels import native_engine, native_options
 except ImportError:  # not built here, or the processor has none of its instruction sets
     _NATIVE: tuple[str, ...] = ()
     _PROCESSORS = 1
@@ -162,8 +163,59 @@ def option_values(
 ) -> Floats:
     """Return Black-76 prices; the arguments broadcast, `sign` is +1 for a call and -1 for a put.
 
-    NaN where an argument is NaN or a forward, strike, vol or time is negative; nothing is raised.
+    NaN where an argument is NaN, a forward, strike, vol or time negative, a price infinite; nothing is raised.
     """
     if _CHOICE.native:
-        return native_engine.option_values(forward, strike, vol, years, sign, discount, _CHOICE.threads)
+        return native_options.option_values((forward, strike, vol, years, sign, discount), _CHOICE.threads)
     return numpy_engine.option_values(forward, strike, vol, years, sign, discount)
+
+
+def option_greeks(
+    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats
+) -> Floats | None:
+    """Return the Greeks in the order of `pricing.Greeks`, [9, common shape]; None where NumPy serves (pricing/greeks.py)."""
+    if _CHOICE.native:
+        return native_options.option_greeks((forward, strike, vol, years, sign, discount), _CHOICE.threads)
+    return None
+
+
+def implied_vols(
+    price: Floats, forward: Floats, strike: Floats, years: Floats, sign: Floats, discount: Floats
+) -> Floats | None:
+    """Return vols and status codes [2, common shape]; None where NumPy serves (pricing/implied.py)."""
+    if _CHOICE.native:
+        return native_options.implied_vols((price, forward, strike, years, sign, discount), _CHOICE.threads)
+    return None
+
+
+def revalue_options(
+    columns: Floats, contract: Ints, vols: Floats, vol_of: Ints, moves: Floats, spot: Floats,
+    cells: Floats, today: Floats, *, discount: bool,
+) -> Ints:  # fmt: skip
+    """Fill the rows of options under scenarios, and return the options left alone: with NumPy all, else strange ones.
+
+    Strange is what is no number, negative, zero where it divides, or out of range: scenarios/revalue.py, which serves
+    where NumPy does, says what they are worth.
+
+    Parameters
+    ----------
+    columns
+        [11, options] forward, strike, vol of today, years, sign (1 a call, -1 a put), rate, known part of the forward,
+        weight (what one unit's value is multiplied by), and flags: inverse, its money moves with spot, with the peg.
+    contract
+        [options] the row of `spot`, `cells` and `today` that is the option's.
+    vols, vol_of
+        [options, names] shocked vols and [scenarios] which of them holds.
+    moves
+        [4, scenarios] shifts of rate, basis, time (years) and peg.
+    spot
+        [contracts, scenarios] or [scenarios] relative moves.
+    cells, today
+        [2, contracts, scenarios] gain and value, [contracts] value today: filled.
+    """
+    if not _CHOICE.native:
+        return np.arange(contract.shape[0])
+    native_options.revalue(
+        columns, contract, vols, vol_of, moves, spot, cells, today, _CHOICE.threads, discount=discount
+    )
+    return np.flatnonzero(np.isnan(today[contract]))

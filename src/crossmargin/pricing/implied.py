@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crossmargin import kernels
 from crossmargin.pricing.normal import (
     INV_SQRT_2PI,
     BoolArray,
@@ -238,7 +239,13 @@ def implied_vol(
     P. Jaeckel, "Let's be rational", Wilmott (2015), for the three functions; Halley (1694) for the steps.
     """
     arguments = (price, forward, strike, years, np.where(call, 1.0, -1.0), discount)
-    columns = np.broadcast_arrays(*(np.asarray(argument, dtype=np.float64) for argument in arguments))
+    columns = [np.asarray(argument, dtype=np.float64) for argument in arguments]
+    found = kernels.implied_vols(*columns)
+    return _by_numpy(columns) if found is None else ImpliedVol(found[0], found[1].astype(np.int8))
+
+
+def _by_numpy(arguments: list[FloatArray]) -> ImpliedVol:
+    columns = np.broadcast_arrays(*arguments)
     shape = columns[0].shape
     p, f, k, t, sign, d = (column.ravel() for column in columns)
     valid = np.isfinite(p + f + k + t + d) & (f > 0.0) & (k > 0.0) & (t > 0.0) & (d > 0.0)
