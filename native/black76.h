@@ -12,13 +12,13 @@ namespace {
 constexpr double HUGE_DEVIATION = 24.0, LEAST_DEVIATION = 1e-150, MOST_DEVIATION = 80.0, FARTHEST = 1e10;
 constexpr double INV_SQRT_2PI = 0.39894228040143267794, INFINITE = __builtin_inf(), NOT_A_NUMBER = __builtin_nan("");
 
-// s as it is computed with: so small that any distance is infinitely many of it, never zero.
+// Half of s, and what a distance is multiplied by; no s is so small that this were infinite.
 template <class T>
 struct Spread {
     T half, reciprocal;
     static inline Spread of(T s) {
-        const T kept = least(greatest(s, splat(LEAST_DEVIATION)), splat(MOST_DEVIATION));
-        return {splat(0.5) * kept, splat(1.0) / kept};
+        const T kept = least(s, splat(MOST_DEVIATION));
+        return {splat(0.5) * kept, splat(1.0) / greatest(kept, splat(LEAST_DEVIATION))};
     }
 };
 
@@ -104,7 +104,7 @@ struct Greeks {
                                rate * value - alive(d * money * v / (splat(2.0) * root)),
                                negative(t) * value,
                                negative(d) * select(live, density * d2_by_vol, at_no_vol),
-                               alive(vega * d1 * d2_by_vol),
+                               alive(vega * d1 * d2 / v),
                                rate * delta + alive(d * density * d2 / (splat(2.0) * t))};
         const auto fine = both(usable(f, k, v, t), f + k + v + t + absolute(d) < splat(INFINITE));
         for (int i = 0; i < OUT; i++) out[i] = select(fine, greeks[i], splat(NOT_A_NUMBER));

@@ -9,7 +9,7 @@ namespace {
 
 constexpr double LEAST_VOL = 1e-4, GREATEST_VOL = 20.0, NOISE = 0x1p-50, CONVERGED = 1e-7;
 constexpr int MOST_ITERATIONS = 100, PATIENCE = 10;
-enum Status { OK, BELOW_INTRINSIC, ABOVE_MAXIMUM, NOT_CONVERGED, INVALID };  // ImpliedVolStatus
+enum Status { OK, BELOW_INTRINSIC, ABOVE_MAXIMUM, NOT_CONVERGED, INVALID, LEFT_ALONE };  // ImpliedVolStatus, and one more
 
 template <class T>
 inline T scaled_tail(T x) {
@@ -75,6 +75,8 @@ struct ImpliedVols {
         const auto upper = splat(0.5) < target, lower = both(target < splat(0.5) * middle.value, low < inflection);
         high = select(lower, least(high, inflection), high);
         T status = select(below, splat(BELOW_INTRINSIC), select(over, splat(ABOVE_MAXIMUM), splat(NOT_CONVERGED)));
+        // where b underflows in the search, NumPy has the finer exponential
+        status = select(both(equal(status, splat(NOT_CONVERGED)), target < splat(1e-280)), splat(LEFT_ALONE), status);
         status = select(valid, status, splat(INVALID));
 
         // far below the inflection 1/ln b, above one half ln(1 - b), between b itself

@@ -159,7 +159,10 @@ private:
             const V ratio = splat(1.0) + load(spot + i, part), basis = load(r_.basis + i, part);
             const V by = moved(ratio, basis, splat(years), splat(share));
             if (any(negated(equal(basis, splat(0.0))), part)) flat_ = false;
-            if (any(negated(both(splat(1e-100) < by, by < splat(1e100))), part)) return false;
+            if (any(negated(both(splat(1e-100) < by, by < splat(1e100))), part)) {
+                first_ = -1;
+                return false;
+            }
             store(ratio_.data() + i, ratio), store(move_.data() + i, by), store(inverse_.data() + i, splat(1.0) / by),
                 store(log_.data() + i, logarithm(by));
         }

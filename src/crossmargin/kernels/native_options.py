@@ -55,6 +55,6 @@ def revalue(
     """Fill the options' rows of `cells` and `today`; NaN in `today` where an option was left alone."""
     rows = as_floats(spot) if spot.dtype.char != "d" or spot.strides[-1:] != (8,) else spot
     in_rows = np.broadcast_to(rows, cells.shape[1:])
-    table = cells.reshape(-1, cells.shape[2])
+    table = cells.reshape(2 * cells.shape[1], cells.shape[2])
     arrays = (as_floats(columns), as_ints(contract), as_floats(vols), as_ints(vol_of), as_floats(moves))
     _native.revalue(*arrays, in_rows, table, today, discount, most)

@@ -97,7 +97,7 @@ def _undiscounted(
     out += _out_of_the_money(low, work)
     huge = s >= HUGE_DEVIATION
     if np.any(huge):
-        np.copyto(out, np.where(sign > 0.0, forward, strike), where=huge)
+        np.copyto(out, np.where(sign > 0.0, forward, strike), where=huge & (forward + strike > 0.0))
 
 
 def option_values(

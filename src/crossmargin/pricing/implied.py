@@ -47,6 +47,9 @@ _SERIES_SPREAD: Final = 0.1
 _SERIES_DISTANCE: Final = 4.0
 _FARTHEST: Final = 1e10
 
+# What the compiled kernel says of a price next to nothing, for which it has not the exponent.
+_LEFT_ALONE: Final = 5
+
 
 class ImpliedVolStatus(IntEnum):
     """What became of one price. Closed."""
@@ -241,7 +244,13 @@ def implied_vol(
     arguments = (price, forward, strike, years, np.where(call, 1.0, -1.0), discount)
     columns = [np.asarray(argument, dtype=np.float64) for argument in arguments]
     found = kernels.implied_vols(*columns)
-    return _by_numpy(columns) if found is None else ImpliedVol(found[0], found[1].astype(np.int8))
+    if found is None:
+        return _by_numpy(columns)
+    vol, status = found[0], found[1].astype(np.int8)
+    left = status == _LEFT_ALONE
+    if np.any(left):
+        vol[left], status[left] = _by_numpy([np.broadcast_to(column, left.shape)[left] for column in columns])
+    return ImpliedVol(vol, status)
 
 
 def _by_numpy(arguments: list[FloatArray]) -> ImpliedVol:
