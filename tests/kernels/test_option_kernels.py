@@ -1,9 +1,9 @@
-"""The compiled option kernels against NumPy's, 60 digits and QuantLib: same to rounding, same bits however they are run."""
+"""The compiled option kernels against NumPy's, 60 digits and QuantLib: same to rounding, the same bits among them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 from crossmargin import kernels
-from crossmargin.instruments import ContractKind
 from crossmargin.kernels import kernels_here, use_kernel
 from crossmargin.kernels.numpy_options import option_values as option_values_of_numpy
 from crossmargin.pricing import Greeks, ImpliedVolStatus, greeks, implied_vol, price
@@ -34,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("kernel_kept")
 FEW, MANY = 5, 4_000
 
 
-def by_both(call: Callable[[], tuple[Floats, ...]]) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+def by_both(call: Callable[[], tuple[Any, ...]]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What NumPy and the compiled kernel say."""
     use_kernel("numpy")
     wanted = call()
@@ -99,7 +98,7 @@ def test_one_strange_option_leaves_the_others_alone(kernel: str, strange: float,
     assert np.isnan(found).tolist() == [i == 7 for i in range(11)]
 
 
-def chain(count: int, seed: int) -> tuple[Floats, ...]:
+def chain(count: int, seed: int) -> tuple[Any, Any, Any, Any, Any]:
     """Options as markets quote them: forward, strike, vol, years, call."""
     rng = np.random.default_rng(seed)
     forward = np.exp(rng.uniform(-2.0, 11.0, count))
@@ -114,12 +113,17 @@ def chain(count: int, seed: int) -> tuple[Floats, ...]:
 def test_greeks_are_the_twins_to_rounding(discount: float) -> None:
     columns = chain(MANY, 1)
     forward, _, vol, years, _ = columns
-    wanted, found = by_both(lambda: greeks(*columns, discount))
-    unit = {"delta": 1.0, "gamma": 1.0 / (forward * vol * np.sqrt(years)), "vanna": 1.0 / vol, "charm": 1.0 / years}
+    wanted, found = by_both(lambda: greeks(*columns, discount=discount))
+    unit: dict[str, Any] = {
+        "delta": 1.0,
+        "gamma": 1.0 / (forward * vol * np.sqrt(years)),
+        "vanna": 1.0 / vol,
+        "charm": 1.0 / years,
+    }
     unit |= {"volga": forward / vol, "theta": forward * (1.0 + vol / np.sqrt(years)) + forward / years}
     for name, one, other in zip(Greeks._fields, wanted, found, strict=True):
         assert np.all(abs(one - other) <= 1e-13 * unit.get(name, forward * (1.0 + years))), name
-    same_bits(lambda: greeks(*columns, discount))
+    same_bits(lambda: greeks(*columns, discount=discount))
 
 
 EDGES = [0.0, 1e-300, 1e-9, 0.5, 1.0, 24.0, 1e9, np.inf, np.nan, -1.0]
@@ -132,11 +136,15 @@ def test_at_the_edges_greeks_and_prices_are_what_numpy_says() -> None:
     forward, strike, vol, years, call = (part.ravel() for part in grid)
     for discount in (1.0, 0.5, 0.0, np.nan):
         wanted, found = by_both(lambda d=discount: greeks(forward, strike, vol, years, call == 1, d))  # type: ignore[misc]
+        scale = np.where(np.isfinite(forward + strike), forward + strike, 1.0)
         for name, one, other in zip(Greeks._fields, wanted, found, strict=True):
             np.testing.assert_array_equal(np.isnan(one), np.isnan(other), err_msg=f"{name} {discount}")
-            scale = np.where(np.isfinite(forward + strike), forward + strike, 1.0)
             close = np.isclose(one, other, rtol=1e-9, atol=1e-12 * scale, equal_nan=True)
-            assert close.all(), (name, discount, [part[~close][:3] for part in (forward, strike, vol, years, one, other)])
+            assert close.all(), (
+                name,
+                discount,
+                [part[~close][:3] for part in (forward, strike, vol, years, one, other)],
+            )
         wanted, found = by_both(lambda d=discount: (price(forward, strike, vol, years, call == 1, d),))  # type: ignore[misc]
         close = np.isclose(found[0], wanted[0], rtol=1e-14, atol=1e-14 * scale, equal_nan=True)
         assert close.all()
@@ -165,7 +173,9 @@ def test_implied_vols_are_the_twins_and_right_to_twelve_digits() -> None:
 def test_implied_vols_of_anything_have_numpys_status() -> None:
     prices = [0.0, 1e-320, 1e-200, 1e-12, 0.3, 0.5, 1.0, 1.3, 2.0, 1e9, np.inf, np.nan, -1.0]
     levels = [0.0, 1e-9, 1.0, 1.0000001, 1.5, 1e9, np.inf, np.nan, -1.0]
-    grid = np.meshgrid(prices, levels, [1.0, 1e-9, 2.0, 0.0, np.inf], [0.0, 1e-9, 1.0, 100.0, np.nan], [0, 1], [1.0, 0.5, 0.0])
+    grid = np.meshgrid(
+        prices, levels, [1.0, 1e-9, 2.0, 0.0, np.inf], [0.0, 1e-9, 1.0, 100.0, np.nan], [0, 1], [1.0, 0.5, 0.0]
+    )
     value, forward, strike, years, call, discount = (part.ravel() for part in grid)
     wanted, found = by_both(lambda: implied_vol(value, forward, strike, years, call == 1, discount))
     strange = np.flatnonzero(wanted[1] != found[1])
@@ -180,7 +190,9 @@ def test_implied_vols_agree_with_quantlib() -> None:
     found = implied_vol(price(forward, strike, vol, years, call), forward, strike, years, call)
     for i in np.flatnonzero(found.status == ImpliedVolStatus.OK).tolist():
         kind = QuantLib.Option.Call if call[i] else QuantLib.Option.Put
-        value = QuantLib.blackFormula(kind, float(strike[i]), float(forward[i]), float(found.vol[i] * np.sqrt(years[i])))
+        value = QuantLib.blackFormula(
+            kind, float(strike[i]), float(forward[i]), float(found.vol[i] * np.sqrt(years[i]))
+        )
         wanted = float(price(forward[i], strike[i], vol[i], years[i], call[i]))
         assert abs(value - wanted) <= 4e-15 * float(forward[i] + strike[i])
 
@@ -195,9 +207,9 @@ def test_any_layout_of_arguments_will_do(kernel: str) -> None:
     for one, other, third in zip(flat, cube, apart, strict=True):
         np.testing.assert_array_equal(one.reshape(2, 3, 4).transpose(2, 0, 1), other)
         np.testing.assert_array_equal(one, third)
-    assert greeks(100, np.float32(90), 1, 1, call=True).value.shape == ()
+    assert greeks(100, np.array(90, dtype=np.int32), 1, 1, call=True).value.shape == ()
     assert implied_vol(np.ones((0, 3)), 1.0, 1.0, 1.0, call=True).vol.shape == (0, 3)
-    with pytest.raises(ValueError, match="shape|broadcast"):
+    with pytest.raises(ValueError, match="broadcast"):
         greeks(np.ones(3), np.ones(4), 1.0, 1.0, call=True)
 
 
@@ -218,10 +230,14 @@ def moves(contracts: Contracts, scenarios: int, names: int, seed: int) -> Shifts
     iv = contracts.iv[contracts.kind == 3]
     still = np.arange(scenarios) > 0
     vols = np.concatenate([iv[:, None], iv[:, None] * rng.uniform(0.0, 2.0, (iv.shape[0], names - 1))], axis=1)
-    along = (still * rng.choice(values, scenarios) for values in ([0.0, 0.02, -0.2], [0.0, 0.1], [0.0, 0.01, 9.0], [0.0, -0.03]))
+    along = (
+        still * rng.choice(values, scenarios)
+        for values in ([0.0, 0.02, -0.2], [0.0, 0.1], [0.0, 0.01, 9.0], [0.0, -0.03])
+    )
     spot = np.repeat(still * rng.uniform(-0.9, 3.0, scenarios)[None, :], len(contracts), axis=0)
     spot[::3] *= 0.5
-    return Shifts(spot, *along, vols, rng.integers(0, names, scenarios) * still)
+    rate, basis, time, peg = along
+    return Shifts(spot, rate, basis, time, peg, vols, rng.integers(0, names, scenarios) * still)
 
 
 @needs_native
@@ -239,7 +255,9 @@ def test_revaluation_is_the_twins_to_rounding(scenarios: int, in_settlement: boo
     wanted, found = by_both(call)
     for one, other in zip(wanted, found, strict=True):
         scale = np.where(contracts.inverse & (contracts.kind == 3) & in_settlement, 1.0, 1e5)
-        assert np.all(abs(one - other) <= 1e-13 * (scale if one.ndim == 1 else scale[:, None] * np.ones(scenarios) * 4.0))
+        assert np.all(
+            abs(one - other) <= 1e-13 * (scale if one.ndim == 1 else scale[:, None] * np.ones(scenarios) * 4.0)
+        )
     if scenarios:
         assert np.all(found[0][contracts.kind == 3, 0] == 0.0)
     same_bits(call)
@@ -257,14 +275,18 @@ def test_an_option_is_worth_the_same_alone_and_in_any_company() -> None:
             alone = replace(shifts, spot=shifts.spot[[row]], vols=shifts.vols[[place]])
             found = revalue(contracts.take(np.array([row])), alone, in_settlement=False, discount=True)
             assert found.gain[0].tobytes() == whole.gain[row].tobytes()
-        some = replace(shifts, **{name: getattr(shifts, name)[..., 11:12] for name in ("spot", "rate", "basis", "time", "peg")})
+        some = replace(
+            shifts, **{name: getattr(shifts, name)[..., 11:12] for name in ("spot", "rate", "basis", "time", "peg")}
+        )
         some = replace(some, vol_of=shifts.vol_of[11:12])
         found = revalue(contracts, some, in_settlement=False, discount=True)
         assert found.gain[:, 0].tobytes() == whole.gain[:, 11].tobytes()
 
 
 @needs_native
-@pytest.mark.parametrize(("name", "strange"), [("iv", np.nan), ("forward", 0.0), ("years", np.nan), ("multiplier", np.nan)])
+@pytest.mark.parametrize(
+    ("name", "strange"), [("iv", np.nan), ("forward", 0.0), ("years", np.nan), ("multiplier", np.nan)]
+)
 def test_a_strange_option_is_left_to_numpy_and_the_others_are_not(name: str, strange: float) -> None:
     contracts = desk()
     shifts = moves(contracts, 20, 3, 1)
@@ -295,24 +317,37 @@ def test_a_price_that_falls_to_nothing_is_left_to_numpy() -> None:
 def test_the_door_of_the_option_kernels_is_narrow() -> None:
     from crossmargin.kernels import _native  # noqa: PLC0415  # where it is built
 
+    door: Any = _native  # what is wrong for its types, too
     one, places = np.ones(FEW), np.zeros(FEW, dtype=np.int64)
     out = np.empty((1, FEW))
-    for wrong, error in ((one[:3], ValueError), (one.astype(np.float32), TypeError), (np.ones((1, 1, FEW)), ValueError)):
-        for kernel, tables in ((_native.option_values, 1), (_native.option_greeks, 9), (_native.implied_vols, 2)):
+    for wrong, error in (
+        (one[:3], ValueError),
+        (one.astype(np.float32), TypeError),
+        (np.ones((1, 1, FEW)), ValueError),
+    ):
+        for kernel, tables in ((door.option_values, 1), (door.option_greeks, 9), (door.implied_vols, 2)):
             with pytest.raises(error):
                 kernel(one, wrong, one, one, one, one, np.empty((tables, FEW)), 1)
     with pytest.raises(ValueError, match="strike: expected items that lie side by side or repeat"):
-        _native.option_values(one, np.ones(2 * FEW)[::2], one, one, one, one, out, 1)
+        door.option_values(one, np.ones(2 * FEW)[::2], one, one, one, one, out, 1)
     columns, four, spot, cells = np.ones((11, FEW)), np.zeros((4, 2)), np.zeros((FEW, 2)), np.empty((2 * FEW, 2))
-    right = (columns, places, one[:, None], places[:2], four, spot, cells, np.empty(FEW))
-    _native.revalue(*right, False, 1)  # noqa: FBT003  # positions only
-    wrongs = [(0, columns[:10]), (0, columns[:, ::2]), (0, columns.T), (2, np.ones((3, 1))), (4, four[:, :1]), (5, spot[:2])]
+    last = (False, 1)  # no discount, one thread
+    right: tuple[Any, ...] = (columns, places, one[:, None], places[:2], four, spot, cells, np.empty(FEW))
+    door.revalue(*right, *last)
+    wrongs = [
+        (0, columns[:10]),
+        (0, columns[:, ::2]),
+        (0, columns.T),
+        (2, np.ones((3, 1))),
+        (4, four[:, :1]),
+        (5, spot[:2]),
+    ]
     wrongs += [(6, cells[:FEW]), (6, cells[::2]), (7, np.empty(2)), (0, np.ones((11, 2 * FEW))[:, :FEW])]
     for place, bad in wrongs:
         with pytest.raises(ValueError, match="expected"):
-            _native.revalue(*right[:place], bad, *right[place + 1 :], False, 1)  # type: ignore[arg-type]  # noqa: FBT003
+            door.revalue(*right[:place], bad, *right[place + 1 :], *last)
     for place in (1, 3):
         for value in (-1, FEW):
             bad = np.full(right[place].shape, value)
             with pytest.raises(IndexError, match="points outside the table"):
-                _native.revalue(*right[:place], bad, *right[place + 1 :], False, 1)  # type: ignore[arg-type]  # noqa: FBT003
+                door.revalue(*right[:place], bad, *right[place + 1 :], *last)

@@ -1,6 +1,7 @@
 """The few hot loops: compiled where that is built, in NumPy elsewhere; the same functions either way."""
 
 from crossmargin.kernels.engine import (
+    OptionScenarios,
     group_rows,
     group_tail,
     group_worst,
@@ -17,6 +18,7 @@ from crossmargin.kernels.engine import (
 from crossmargin.kernels.numpy_engine import codes_in_use, packed_key, segment_sum
 
 __all__ = [
+    "OptionScenarios",
     "codes_in_use",
     "group_rows",
     "group_tail",

@@ -18,13 +18,37 @@ def group_tail(
 def tails(rows: Floats, shares: Floats, depth: int, out: Floats, threads: int, /) -> None: ...
 def span_sum(values: Floats, starts: Ints, out: Floats, threads: int, /) -> None: ...
 def option_values(
-    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats, out: Floats, threads: int, /
+    forward: Floats,
+    strike: Floats,
+    vol: Floats,
+    years: Floats,
+    sign: Floats,
+    discount: Floats,
+    out: Floats,
+    threads: int,
+    /,
 ) -> None: ...
 def option_greeks(
-    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats, out: Floats, threads: int, /
+    forward: Floats,
+    strike: Floats,
+    vol: Floats,
+    years: Floats,
+    sign: Floats,
+    discount: Floats,
+    out: Floats,
+    threads: int,
+    /,
 ) -> None: ...
 def implied_vols(
-    price: Floats, forward: Floats, strike: Floats, years: Floats, sign: Floats, discount: Floats, out: Floats, threads: int, /
+    price: Floats,
+    forward: Floats,
+    strike: Floats,
+    years: Floats,
+    sign: Floats,
+    discount: Floats,
+    out: Floats,
+    threads: int,
+    /,
 ) -> None: ...
 def revalue(
     columns: Floats,

@@ -7,7 +7,7 @@ serves where nothing is compiled, differs from it by rounding: less than 1e-12 o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -173,7 +173,7 @@ def option_values(
 def option_greeks(
     forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats
 ) -> Floats | None:
-    """Return the Greeks in the order of `pricing.Greeks`, [9, common shape]; None where NumPy serves (pricing/greeks.py)."""
+    """Return the Greeks in the order of `pricing.Greeks` [9, common shape]; None where NumPy serves."""
     if _CHOICE.native:
         return native_options.option_greeks((forward, strike, vol, years, sign, discount), _CHOICE.threads)
     return None
@@ -188,10 +188,25 @@ def implied_vols(
     return None
 
 
-def revalue_options(
-    columns: Floats, contract: Ints, vols: Floats, vol_of: Ints, moves: Floats, spot: Floats,
-    cells: Floats, today: Floats, *, discount: bool,
-) -> Ints:  # fmt: skip
+class OptionScenarios(NamedTuple):
+    """Options, each on the row of its contract, and the scenarios that they meet."""
+
+    columns: Floats
+    """[11, options] forward, strike, vol of today, years, sign (1 a call, -1 a put), rate, known part of the forward,
+    weight (what one unit's value is multiplied by), and flags: inverse, its money moves with spot, with the peg."""
+    contract: Ints
+    """[options] the row of `spot` that is the option's."""
+    vols: Floats
+    """[options, names] shocked vols."""
+    vol_of: Ints
+    """[scenarios] which of them holds."""
+    moves: Floats
+    """[4, scenarios] shifts of rate, basis, time (years) and peg."""
+    spot: Floats
+    """[contracts, scenarios] or [scenarios] relative moves."""
+
+
+def revalue_options(given: OptionScenarios, cells: Floats, today: Floats, *, discount: bool) -> Ints:
     """Fill the rows of options under scenarios, and return the options left alone: with NumPy all, else strange ones.
 
     Strange is what is no number, negative, zero where it divides, or out of range: scenarios/revalue.py, which serves
@@ -199,23 +214,15 @@ def revalue_options(
 
     Parameters
     ----------
-    columns
-        [11, options] forward, strike, vol of today, years, sign (1 a call, -1 a put), rate, known part of the forward,
-        weight (what one unit's value is multiplied by), and flags: inverse, its money moves with spot, with the peg.
-    contract
-        [options] the row of `spot`, `cells` and `today` that is the option's.
-    vols, vol_of
-        [options, names] shocked vols and [scenarios] which of them holds.
-    moves
-        [4, scenarios] shifts of rate, basis, time (years) and peg.
-    spot
-        [contracts, scenarios] or [scenarios] relative moves.
     cells, today
         [2, contracts, scenarios] gain and value, [contracts] value today: filled.
+
+    Raises
+    ------
+    IndexError
+        When a contract or a vol is none of those given.
     """
     if not _CHOICE.native:
-        return np.arange(contract.shape[0])
-    native_options.revalue(
-        columns, contract, vols, vol_of, moves, spot, cells, today, _CHOICE.threads, discount=discount
-    )
-    return np.flatnonzero(np.isnan(today[contract]))
+        return np.arange(given.contract.shape[0])
+    native_options.revalue(given, cells, today, _CHOICE.threads, discount=discount)
+    return np.flatnonzero(np.isnan(today[given.contract]))

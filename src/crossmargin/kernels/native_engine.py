@@ -45,6 +45,7 @@ def as_floats(values: Floats) -> Floats:
 
 
 def as_ints(values: Ints) -> Ints:
+    """Return the values as aligned int64 side by side: themselves where they are."""
     flags = values.flags
     ready = flags.c_contiguous and flags.aligned and values.dtype.char == "l"
     return values if ready else np.require(values, np.int64, _LAYOUT)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from crossmargin.kernels.engine import OptionScenarios
+
     Floats = npt.NDArray[np.float64]
-    Ints = npt.NDArray[np.int64]
 
 _DIMENSIONS: Final = 2  # options, scenarios
 _GREEKS: Final = 9
@@ -48,13 +49,10 @@ def implied_vols(arguments: tuple[Floats, ...], most: int) -> Floats:
     return _tables(_native.implied_vols, 2, arguments, most)
 
 
-def revalue(
-    columns: Floats, contract: Ints, vols: Floats, vol_of: Ints, moves: Floats, spot: Floats,
-    cells: Floats, today: Floats, most: int, *, discount: bool,
-) -> None:  # fmt: skip
+def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> None:
     """Fill the options' rows of `cells` and `today`; NaN in `today` where an option was left alone."""
-    rows = as_floats(spot) if spot.dtype.char != "d" or spot.strides[-1:] != (8,) else spot
-    in_rows = np.broadcast_to(rows, cells.shape[1:])
+    side_by_side = given.spot.dtype.char == "d" and given.spot.strides[-1:] == (8,)
+    spot = np.broadcast_to(given.spot if side_by_side else as_floats(given.spot), cells.shape[1:])
     table = cells.reshape(2 * cells.shape[1], cells.shape[2])
-    arrays = (as_floats(columns), as_ints(contract), as_floats(vols), as_ints(vol_of), as_floats(moves))
-    _native.revalue(*arrays, in_rows, table, today, discount, most)
+    arrays = (as_floats(given.columns), as_ints(given.contract), as_floats(given.vols), as_ints(given.vol_of))
+    _native.revalue(*arrays, as_floats(given.moves), spot, table, today, discount, most)

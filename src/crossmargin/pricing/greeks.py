@@ -108,7 +108,10 @@ def greeks(
     -----
     F. Black (1976); E. G. Haug, The Complete Guide to Option Pricing Formulas, 2nd ed. (2007), chapter 2.
     """
-    columns = [np.asarray(part, dtype=np.float64) for part in (forward, strike, vol, years, np.where(call, 1.0, -1.0), discount)]
+    columns = [
+        np.asarray(part, dtype=np.float64)
+        for part in (forward, strike, vol, years, np.where(call, 1.0, -1.0), discount)
+    ]
     found = kernels.option_greeks(*columns)
     return _by_numpy(*columns) if found is None else Greeks(*found)
 

@@ -86,9 +86,8 @@ def _options(
     terms = (c.forward[o], c.strike[o], c.iv[o], c.years[o], np.where(c.call[o], 1.0, -1.0), c.rate[o])
     columns = np.stack([*terms, c.fixed_forward[o], c.multiplier[o] * money, c.inverse[o], *moving])
     moves = np.stack([shifts.rate, shifts.basis, shifts.time, shifts.peg])
-    left = kernels.revalue_options(
-        columns, o, shifts.vols, shifts.vol_of, moves, shifts.spot, cells, today, discount=discount
-    )
+    given = kernels.OptionScenarios(columns, o, shifts.vols, shifts.vol_of, moves, shifts.spot)
+    left = kernels.revalue_options(given, cells, today, discount=discount)
     if not left.size:
         return
     o, some = o[left], replace(shifts, vols=shifts.vols[left])
