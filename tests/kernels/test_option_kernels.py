@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 pytestmark = pytest.mark.usefixtures("kernel_kept")
-FEW, MANY = 5, 4_000
 
 
 def by_both(call: Callable[[], tuple[Any, ...]]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -111,7 +110,7 @@ def chain(count: int, seed: int) -> tuple[Any, Any, Any, Any, Any]:
 @needs_native
 @pytest.mark.parametrize("discount", [1.0, 0.9])
 def test_greeks_are_the_twins_to_rounding(discount: float) -> None:
-    columns = chain(MANY, 1)
+    columns = chain(4_000, 1)
     forward, _, vol, years, _ = columns
     wanted, found = by_both(lambda: greeks(*columns, discount=discount))
     unit: dict[str, Any] = {
@@ -153,9 +152,9 @@ def test_at_the_edges_greeks_and_prices_are_what_numpy_says() -> None:
 @needs_native
 def test_implied_vols_are_the_twins_and_right_to_twelve_digits() -> None:
     rng = np.random.default_rng(11)
-    x = rng.normal(0.0, 0.6, MANY) * rng.choice([0.0, 1e-8, 1e-3, 0.1, 1.0], MANY)
-    strike, years = 1e5 * np.exp(x), np.exp(rng.uniform(np.log(1e-5), np.log(3.0), MANY))
-    vol = np.exp(rng.uniform(np.log(0.02), np.log(8.0), MANY))
+    x = rng.normal(0.0, 0.6, 4_000) * rng.choice([0.0, 1e-8, 1e-3, 0.1, 1.0], 4_000)
+    strike, years = 1e5 * np.exp(x), np.exp(rng.uniform(np.log(1e-5), np.log(3.0), 4_000))
+    vol = np.exp(rng.uniform(np.log(0.02), np.log(8.0), 4_000))
     prices = price(1e5, strike, vol, years, strike >= 1e5)
     wanted, found = by_both(lambda: implied_vol(prices, 1e5, strike, years, strike >= 1e5))
     np.testing.assert_array_equal(found[1], wanted[1])
@@ -318,36 +317,25 @@ def test_the_door_of_the_option_kernels_is_narrow() -> None:
     from crossmargin.kernels import _native  # noqa: PLC0415  # where it is built
 
     door: Any = _native  # what is wrong for its types, too
-    one, places = np.ones(FEW), np.zeros(FEW, dtype=np.int64)
-    out = np.empty((1, FEW))
-    for wrong, error in (
-        (one[:3], ValueError),
-        (one.astype(np.float32), TypeError),
-        (np.ones((1, 1, FEW)), ValueError),
-    ):
+    few = 5
+    one, places = np.ones(few), np.zeros(few, dtype=np.int64)
+    out = np.empty((1, few))
+    for wrong, error in ((one[:3], ValueError), (one.astype("f4"), TypeError), (np.ones((1, 1, few)), ValueError)):
         for kernel, tables in ((door.option_values, 1), (door.option_greeks, 9), (door.implied_vols, 2)):
             with pytest.raises(error):
-                kernel(one, wrong, one, one, one, one, np.empty((tables, FEW)), 1)
+                kernel(one, wrong, one, one, one, one, np.empty((tables, few)), 1)
     with pytest.raises(ValueError, match="strike: expected items that lie side by side or repeat"):
-        door.option_values(one, np.ones(2 * FEW)[::2], one, one, one, one, out, 1)
-    columns, four, spot, cells = np.ones((11, FEW)), np.zeros((4, 2)), np.zeros((FEW, 2)), np.empty((2 * FEW, 2))
+        door.option_values(one, np.ones(2 * few)[::2], one, one, one, one, out, 1)
+    columns, four, spot, cells = np.ones((11, few)), np.zeros((4, 2)), np.zeros((few, 2)), np.empty((2 * few, 2))
     last = (False, 1)  # no discount, one thread
-    right: tuple[Any, ...] = (columns, places, one[:, None], places[:2], four, spot, cells, np.empty(FEW))
+    right: tuple[Any, ...] = (columns, places, one[:, None], places[:2], four, spot, cells, np.empty(few))
     door.revalue(*right, *last)
-    wrongs = [
-        (0, columns[:10]),
-        (0, columns[:, ::2]),
-        (0, columns.T),
-        (2, np.ones((3, 1))),
-        (4, four[:, :1]),
-        (5, spot[:2]),
-    ]
-    wrongs += [(6, cells[:FEW]), (6, cells[::2]), (7, np.empty(2)), (0, np.ones((11, 2 * FEW))[:, :FEW])]
+    wrongs = [(0, columns[:10]), (0, columns[:, ::2]), (0, columns.T), (2, np.ones((3, 1))), (4, four[:, :1])]
+    wrongs += [(6, cells[:few]), (6, cells[::2]), (7, np.empty(2)), (0, np.ones((11, 2 * few))[:, :few]), (5, spot[:2])]
     for place, bad in wrongs:
         with pytest.raises(ValueError, match="expected"):
             door.revalue(*right[:place], bad, *right[place + 1 :], *last)
-    for place in (1, 3):
-        for value in (-1, FEW):
-            bad = np.full(right[place].shape, value)
-            with pytest.raises(IndexError, match="points outside the table"):
-                door.revalue(*right[:place], bad, *right[place + 1 :], *last)
+    for place, value in ((1, -1), (1, few), (3, -1), (3, few)):
+        bad = np.full(right[place].shape, value)
+        with pytest.raises(IndexError, match="points outside the table"):
+            door.revalue(*right[:place], bad, *right[place + 1 :], *last)
