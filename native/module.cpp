@@ -6,6 +6,7 @@
 
 #include "arrays.h"
 #include "dispatch.h"
+#include "options.h"
 #include "pool.h"
 
 namespace {
@@ -134,25 +135,6 @@ PyObject* group_tail(PyObject*, PyObject* args) {
     });
 }
 
-PyObject* options(PyObject*, PyObject* args) {
-    PyObject* in[7];
-    int threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &in[6], &threads))
-        return nullptr;
-    return guarded([&] {
-        const Array forward(in[0], "forward"), strike(in[1], "strike"), vol(in[2], "vol"), years(in[3], "years");
-        const Array sign(in[4], "sign"), discount(in[5], "discount"), out(in[6], "out", "d", 2, true);
-        const int64_t rows = out.extent(0), columns = out.extent(1);
-        const auto grid = [&](const Array& array) { return array.grid(rows, columns); };
-        const Options o{grid(forward),  grid(strike),     grid(vol),
-                        grid(years),    grid(sign),       grid(discount),
-                        out.as<double>(), columns == 1 ? 1 : rows, columns == 1 ? rows : columns};
-        // pricing a cell costs what eight sums do
-        return spread(o.options, o.options * o.scenarios * 8, threads,
-                      [&, run = chosen->options](int64_t a, int64_t b) { return run(o, a, b); });
-    });
-}
-
 PyObject* probe(PyObject*, PyObject* args) {
     const char* which;
     PyObject* in;
@@ -193,10 +175,12 @@ PyObject* use_level(PyObject*, PyObject* args) {
 PyObject* threads(PyObject*, PyObject*) { return PyLong_FromLong(threads_here()); }
 
 PyMethodDef methods[] = {
-    {"group_rows", group_rows, METH_VARARGS, nullptr}, {"group_worst", group_worst, METH_VARARGS, nullptr},
-    {"group_tail", group_tail, METH_VARARGS, nullptr}, {"options", options, METH_VARARGS, nullptr},
-    {"probe", probe, METH_VARARGS, nullptr},           {"levels", levels, METH_NOARGS, nullptr},
-    {"use_level", use_level, METH_VARARGS, nullptr},   {"threads", threads, METH_NOARGS, nullptr},
+    {"group_rows", group_rows, METH_VARARGS, nullptr},       {"group_worst", group_worst, METH_VARARGS, nullptr},
+    {"group_tail", group_tail, METH_VARARGS, nullptr},       {"option_values", option_values, METH_VARARGS, nullptr},
+    {"option_greeks", option_greeks, METH_VARARGS, nullptr}, {"implied_vols", implied_vols, METH_VARARGS, nullptr},
+    {"revalue", revalue, METH_VARARGS, nullptr},             {"probe", probe, METH_VARARGS, nullptr},
+    {"levels", levels, METH_NOARGS, nullptr},                {"use_level", use_level, METH_VARARGS, nullptr},
+    {"threads", threads, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 
