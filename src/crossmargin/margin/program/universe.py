@@ -1,4 +1,4 @@
-"""The universe of a book: every contract that its accounts may hold, every class of pools, the template rows of both."""
+"""The universe of a book: all contracts its accounts may hold, all classes of pools, and the template rows of both."""
 
 from __future__ import annotations
 
