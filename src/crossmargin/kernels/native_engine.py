@@ -80,5 +80,3 @@ def group_tail(
     arrays = (as_floats(scale), _index(index), as_floats(matrix), as_ints(starts))
     _native.group_tail(*arrays, weights, depth, loss, most)
     return loss
-
-
