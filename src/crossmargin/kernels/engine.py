@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from crossmargin.kernels._native import Engine
+    from crossmargin.kernels.native_engine import Engine
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
