@@ -63,7 +63,7 @@ struct GroupArrays {
         bounds.push_back(scale.extent(0));
         for (size_t i = 0; i + 1 < bounds.size(); i++)
             if (bounds[i] < 0 || bounds[i] > bounds[i + 1] || bounds[i] > scale.extent(0))
-                refuse(PyExc_ValueError, "starts: %lld is out of order or out of range", static_cast<long long>(i));
+                wrong("starts: %lld is out of order or out of range", static_cast<long long>(i));
         g = {scale.as<double>(), narrowed.data(), bounds.data(), matrix.as<double>(), nullptr, starts.extent(0),
              matrix.extent(1), matrix.stride(0) / 8};
         // a load that crosses a line costs two: where rows are read often, a copy costs less
@@ -127,7 +127,7 @@ PyObject* group_tail(PyObject*, PyObject* args) {
         g.out = loss.as<double>();
         if (shares.extent(0) != 0) shares.expect(0, depth);
         if (depth < 1 || depth > g.scenarios)
-            refuse(PyExc_ValueError, "depth: expected 1 to %lld scenarios, found %lld",
+            wrong("depth: expected 1 to %lld scenarios, found %lld",
                    static_cast<long long>(g.scenarios), depth);
         const Tail tail{shares.extent(0) == 0 ? nullptr : shares.as<double>(), depth};
         return spread(g.groups, arrays.cells(), threads,
@@ -142,7 +142,7 @@ PyObject* probe(PyObject*, PyObject* args) {
     if (!PyArg_ParseTuple(args, "sOL", &which, &in, &rounds)) return nullptr;
     return guarded([&] {
         const Array values(in, "values", "d", 1);
-        if (values.extent(0) < 2) refuse(PyExc_ValueError, "values: expected two or more");
+        if (values.extent(0) < 2) wrong("values: expected two or more");
         return PyFloat_FromDouble(chosen->probe(*which, values.as<double>(), values.extent(0), rounds));
     });
 }
