@@ -1,6 +1,8 @@
 """The few hot loops: compiled where that is built, in NumPy elsewhere; the same functions either way."""
 
 from crossmargin.kernels.engine import (
+    account_engine,
+    engine_operations,
     group_rows,
     group_tail,
     group_worst,
@@ -9,12 +11,15 @@ from crossmargin.kernels.engine import (
     option_values,
     span_sum,
     tail_of_rows,
+    threads_in_use,
     use_kernel,
 )
 from crossmargin.kernels.numpy_engine import codes_in_use, packed_key, segment_sum
 
 __all__ = [
+    "account_engine",
     "codes_in_use",
+    "engine_operations",
     "group_rows",
     "group_tail",
     "group_worst",
@@ -25,5 +30,6 @@ __all__ = [
     "segment_sum",
     "span_sum",
     "tail_of_rows",
+    "threads_in_use",
     "use_kernel",
 ]

@@ -7,12 +7,14 @@ serves where nothing is compiled, differs from it by rounding: less than 1e-12 o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.kernels import numpy_engine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import numpy.typing as npt
 
@@ -167,3 +169,25 @@ def option_values(
     if _CHOICE.native:
         return native_engine.option_values(forward, strike, vol, years, sign, discount, _CHOICE.threads)
     return numpy_engine.option_values(forward, strike, vol, years, sign, discount)
+
+
+def threads_in_use() -> int:
+    """Return the most threads of one call."""
+    return _CHOICE.threads
+
+
+def engine_operations() -> dict[str, int]:
+    """Return the account engine's operations by name; none where no compiled kernel serves."""
+    return {}
+
+
+def account_engine(book: Mapping[str, Any], program: Mapping[str, Any]) -> Any:  # noqa: ANN401 - not compiled yet
+    """Return the compiled engine over a book's arrays.
+
+    Raises
+    ------
+    InputError
+        Where no compiled kernel serves.
+    """
+    del book, program
+    raise InputError(FailureReason.MALFORMED_INPUT, "no compiled kernel serves")
