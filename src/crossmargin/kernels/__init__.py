@@ -2,15 +2,13 @@
 
 from crossmargin.kernels.engine import (
     account_engine,
-    engine_operations,
     group_rows,
     group_tail,
     group_worst,
     kernel_name,
     kernels_here,
+    operations,
     option_values,
-    span_sum,
-    tail_of_rows,
     threads_in_use,
     use_kernel,
 )
@@ -19,17 +17,15 @@ from crossmargin.kernels.numpy_engine import codes_in_use, packed_key, segment_s
 __all__ = [
     "account_engine",
     "codes_in_use",
-    "engine_operations",
     "group_rows",
     "group_tail",
     "group_worst",
     "kernel_name",
     "kernels_here",
+    "operations",
     "option_values",
     "packed_key",
     "segment_sum",
-    "span_sum",
-    "tail_of_rows",
     "threads_in_use",
     "use_kernel",
 ]
