@@ -108,8 +108,8 @@ def account_engine(book: Mapping[str, object], program: Mapping[str, object]) ->
 
 
 def operations() -> Mapping[str, int]:
-    """Return the numbers of the account engine's operations by name; empty where nothing is compiled."""
-    return native_engine.OPS if _NATIVE else {}
+    """Return the numbers of the account engine's operations by name; empty where no compiled kernel serves."""
+    return native_engine.OPS if _CHOICE.native else {}
 
 
 def serving() -> tuple[str, int]:

@@ -78,13 +78,19 @@ class _Lowering:
     # --- what is emitted first
 
     def sums(self, nodes: Sequence[Op]) -> None:
-        """Emit all sums of legs, one operation for each level: they depend on nothing."""
-        for level in dict.fromkeys(node.level for node in nodes):
-            here = [node for node in nodes if node.level == level]
-            found = leg_sums(here, self.pools)
-            values = [self._fresh(level) for _ in range(found.lanes)]
-            self.code.append(_Instruction("legsum", level, [0, 0, 0], values, found.group, found.lanes))
-            self._known.update({id(node): values[found.lane_of[id(node)]] for node in here})
+        """Emit all sums of legs, in one pass over them: they depend on nothing. Coarser sums are sums of finer ones."""
+        for part in ([n for n in nodes if n.level == "asset"], [n for n in nodes if n.level != "asset"]):
+            if not part:
+                continue
+            finest = min((node.level for node in part), key=LEVEL_NUMBER.__getitem__)
+            found = leg_sums(part, self.pools)
+            values = [self._fresh(finest) for _ in range(found.lanes)]
+            self.code.append(_Instruction("legsum", finest, [0, 0, 0], values, found.group, found.lanes))
+            for node in part:
+                value = values[found.lane_of[id(node)]]
+                if node.level != finest:
+                    value = self._emit("sum", node.level, [value, LEVEL_NUMBER[finest], 0])
+                self._known[id(node)] = value
 
     def find_scans(self, nodes: Sequence[Op]) -> None:
         """Say which scans share a pass."""
