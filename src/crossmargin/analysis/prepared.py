@@ -191,14 +191,14 @@ class Prepared:
         target, legs, c = self._target(instrument), self.resolved.legs, self.resolved.contracts
         level = float(c.mark[target.contract]) if price is None else price
         opposite, same = (target.short, target.long) if amount > 0 else (target.long, target.short)
-        held = {leg: Holding(*(float(getattr(legs, name)[leg]) for name in _TRADED)) for leg in (opposite, same)}
+        held = {row: Holding(*(float(getattr(legs, name)[row]) for name in _TRADED)) for row in (opposite, same)}
         option = bool(c.kind[target.contract] == OPTION)
         terms = Terms(option, bool(c.inverse[target.contract]), float(c.multiplier[target.contract]))
         funding, paid = trade(terms, held[opposite], held[same], amount, level)
         columns = {name: getattr(legs, name).copy() for name in _TRADED}
-        for leg, holding in held.items():
+        for row, holding in held.items():
             for name in _TRADED:
-                columns[name][leg] = getattr(holding, name)
+                columns[name][row] = getattr(holding, name)
         quantity = columns["quantity"]
         quantity[target.wallet] = quantity[target.wallet] + funding + paid
         kept = legs.quantity * quantity > 0  # what is closed, or turned around, takes its leverage with it

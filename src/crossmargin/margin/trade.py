@@ -6,9 +6,15 @@ The rule stands here once; the compiled engine's what-if is its twin.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["Holding", "Terms", "TradeCheck", "trade"]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+__all__ = ["Holding", "Terms", "TradeCheck", "TradeChecks", "trade"]
 
 
 class TradeCheck(NamedTuple):
@@ -18,6 +24,15 @@ class TradeCheck(NamedTuple):
     maintenance_margin: float
     available_margin: float
     maintenance_headroom: float
+
+
+class TradeChecks(NamedTuple):
+    """The same of many trades, each on its own, in columns [trades]; NaN where the account would be refused."""
+
+    initial_margin: Floats
+    maintenance_margin: Floats
+    available_margin: Floats
+    maintenance_headroom: Floats
 
 
 class Terms(NamedTuple):

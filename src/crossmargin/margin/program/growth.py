@@ -43,9 +43,7 @@ def listed_anew(universe: Universe, snapshot: Snapshot, rulebook: Rulebook) -> t
     listings = {
         symbol: listing
         for symbol, listing in snapshot.listings.items()
-        if symbol not in universe.listings
-        and listing.kind in rulebook.scope
-        and listing.contract in rulebook.contracts
+        if symbol not in universe.listings and listing.kind in rulebook.scope and listing.contract in rulebook.contracts
     }
     settled = (listing.settlement_asset for listing in listings.values())
     wanted = dict.fromkeys((*snapshot.assets, *settled, snapshot.reporting_asset))

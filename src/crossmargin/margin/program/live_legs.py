@@ -49,7 +49,7 @@ class LiveLegs:
     def __init__(self, arrays: LegArrays, *, by_side: bool) -> None:
         self.by_side = by_side
         self.legs = Slots({"row": arrays.row, "quantity": arrays.quantity}, arrays.start, arrays.count)
-        beside = {"extra_leg": arrays.extra_leg, "extra_value": arrays.extra_value}
+        beside: dict[str, npt.NDArray[Any]] = {"extra_leg": arrays.extra_leg, "extra_value": arrays.extra_value}
         self.extras = Slots(beside, arrays.extra_start, arrays.extra_count)
 
     @property
@@ -89,11 +89,12 @@ class LiveLegs:
         if not (self.by_side and side):
             return first, first < last
         for place in range(first, last):
-            if self._side(pool, place) == side:
+            if self.side(pool, place) == side:
                 return place, True
         return (first if side < 0 else last), False
 
-    def _side(self, pool: int, place: int) -> int:
+    def side(self, pool: int, place: int) -> int:
+        """Return on which side of 0 a leg is, by its quantity, else by its orders."""
         numbers = self.read(pool, place)
         amount = numbers[_QUANTITY] or numbers.get(_BIDS, 0.0) + numbers.get(_ASKS, 0.0)
         return (amount > 0) - (amount < 0)

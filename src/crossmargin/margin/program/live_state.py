@@ -9,6 +9,7 @@ import numpy as np
 from crossmargin import kernels
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.assess import assess_resolved
+from crossmargin.margin.pools import PoolColumns
 from crossmargin.margin.program.assess import program_of
 from crossmargin.margin.program.compact import CompactBook
 from crossmargin.margin.program.growth import renumbered, row_table
@@ -200,7 +201,7 @@ class LiveState:
         bare = np.ones(self.pools.accounts, dtype=bool)
         bare[account[held]] = False
         first = np.append(True, account[1:] != account[:-1])[: order.shape[0]]
-        return order[held | (first & bare[account])]
+        return np.asarray(order[held | (first & bare[account])])
 
     def book_of(self, accounts: Sequence[int], also: Iterable[int] | None = None) -> tuple[CompactBook, Ints]:
         """Return copies of some accounts as a compact book, in the order asked, and the pools they were."""
@@ -273,6 +274,26 @@ class LiveState:
         found = self.found[:, list(self.pools.of(account))]
         return bool((~np.isfinite(found[:_MONEY])).any() or (found[-1] > 0).any())
 
+    def columns(
+        self, pools: Ints, owner: npt.NDArray[Any], ids: tuple[str, ...], failures: dict[int, Failure]
+    ) -> PoolColumns:
+        """Return copies of some pools' figures, as :func:`assess_book` gives them."""
+        equity, adjusted_initial, adjusted_maintenance, initial, maintenance, ratio, code = self.found[:FIGURES, pools]
+        return PoolColumns(
+            account_ids=ids,
+            unit_account=owner,
+            unit_rate=self.rate[self.pools.pool_class[pools]] if self.market.in_settlement else None,
+            reporting_asset=self.market.reporting_asset,
+            unit_equity=equity,
+            unit_adjusted_initial=adjusted_initial,
+            unit_adjusted_maintenance=adjusted_maintenance,
+            unit_initial=initial,
+            unit_maintenance=maintenance,
+            unit_coverage=ratio,
+            unit_state=code.astype(np.int8),
+            failures=failures,
+        )
+
     def evaluate(self, book: CompactBook) -> BookReport:
         """Return the ordinary report of a compact book of a few accounts."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -303,3 +324,8 @@ class LiveState:
                 self.failures.pop(account, None)
                 if n in report.failures:
                     self.failures[account] = report.failures[n]
+
+
+def error_of(failure: Failure) -> InputError:
+    """Return a refusal as the error to raise."""
+    return InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)

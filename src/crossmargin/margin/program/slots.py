@@ -1,7 +1,7 @@
 """Rows that belong to many owners, each owner's side by side, with room to grow.
 
-An owner whose room is used up moves to the end with half as much again; the hole stays until all is laid out anew, which
-happens when the end is reached. So adding a row costs the rows of its owner, and a share of one copy of everything.
+An owner whose room is used up moves to the end with half as much again; the hole stays until all is laid out anew,
+which happens when the end is reached. So adding a row costs the rows of its owner, and a share of one copy of everything.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Slots:
     never resized, when `generation` grows: who holds one asks then for the new one.
     """
 
-    def __init__(self, columns: Mapping[str, npt.NDArray[Any]], start: npt.NDArray[Any], count: npt.NDArray[Any]) -> None:
+    def __init__(
+        self, columns: Mapping[str, npt.NDArray[Any]], start: npt.NDArray[Any], count: npt.NDArray[Any]
+    ) -> None:
         self.columns = dict(columns)
         self.start = start.astype(np.uint32)
         self.count = count.astype(np.uint32)
