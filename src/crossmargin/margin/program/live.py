@@ -78,7 +78,7 @@ class LiveBook:
         self._names = LiveNames(self._state)
         self._targets: dict[str, Target] = {}
         self._quick: Any = None
-        self._bound: tuple[object, ...] | None = None
+        self._bound = -1
         self._bind()
 
     def __len__(self) -> int:
@@ -332,16 +332,15 @@ class LiveBook:
         """Look up anew whatever an event has replaced."""
         state = self._state
         engine, pools = state.engine(), state.pools
-        bound = (engine, state.market, state.universe, pools.first, pools.key)
-        if self._bound is not None and all(a is b for a, b in zip(bound, self._bound, strict=True)):
+        if state.version == self._bound:
             return
-        self._bound = bound
+        self._bound = state.version
         self._targets.clear()
         self._names.know(state.universe.listings)
         self._quick = None
         if engine is not None and state.rulebook.pool_by != "position":
             out = np.zeros(FIGURES + 1)
-            columns = (pools.first, pools.follow, pools.key, pools.pool_class)
+            columns: tuple[Any, ...] = (pools.first, pools.follow, pools.key, pools.pool_class)
             self._quick = (
                 engine.what_if,
                 *(memoryview(c) for c in columns),

@@ -36,6 +36,7 @@ def add_account(state: LiveState, account: Account) -> list[int]:
         raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
     classes = _welcome(state, book)
     number = state.pools.add_account(state.universe.account_classes.index(account.class_ or ""))
+    state.version += 1
     state.ids.append(account.id)
     state.numbers[account.id] = number
     legs = LiveLegs(book.legs, by_side=state.legs.by_side)

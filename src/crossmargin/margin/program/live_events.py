@@ -9,7 +9,6 @@ import numpy as np
 from crossmargin.margin.program.live_legs import fill, number_of
 from crossmargin.margin.program.live_targets import own_pool, row_in
 from crossmargin.margin.resolve import asset_key
-from crossmargin.margin.touched import looks_at_balances
 from crossmargin.scenarios import ASSET, SPOT
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def touched(state: LiveState, pool: int, rows: Sequence[int]) -> list[int]:
     """Note what a pool holds after an event on these rows; return all pools to be computed anew."""
     for row in rows:
         state.pools.mask[pool] |= state.bits[row]
-    if looks_at_balances(state.rulebook):
+    if state.looks_at_balances:
         _tidy(state, pool)
     return [pool, *(one for one in state.carry_inputs(int(state.pools.account[pool])) if one != pool)]
 

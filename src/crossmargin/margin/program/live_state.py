@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from crossmargin.margin.program.live_pools import LivePools
 from crossmargin.margin.program.program import OUTPUTS, make_market
 from crossmargin.margin.program.unpack import unpack
 from crossmargin.margin.resolve import ISOLATED
+from crossmargin.margin.touched import looks_at_balances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +47,8 @@ _AT_A_TIME: Final = 4096  # accounts that the evaluation takes together: some me
 class LiveState:
     """Everything of a live book but its lock and its names for callers.
 
-    `found` [outputs + 1, pools' room] are the figures, the last row counts refused legs; `failures` are accounts that
+    `version` grows when arrays, market or program are replaced. `found` [outputs + 1, pools' room] are the figures, the
+    last row counts refused legs; `failures` are accounts that
     are refused now, `without` those that were refused when they were laid out: they hold no pool.
     """
 
@@ -62,6 +65,7 @@ class LiveState:
             raise InputError(FailureReason.INVALID_RULEBOOK, f"{message}: compact it anew")
         self.snapshot = snapshot
         self.rulebook = rulebook
+        self.looks_at_balances = looks_at_balances(rulebook)
         self.max_quote_age_seconds = max_quote_age_seconds
         self.threads = threads
         self.ids = list(book.account_ids)
@@ -75,6 +79,7 @@ class LiveState:
         self.legs.add_pools(self.pools.room - self.pools.count)
         self.found = np.repeat(np.asarray(_NOTHING)[:, None], self.pools.room, axis=1)
         self.labels = self._labels(book)
+        self.version = 0
         self._engine: Any = None
         self._built = -1
         self._unit, self._one = np.zeros(1, dtype=np.int64), np.zeros((FIGURES + 1, 1))
@@ -125,6 +130,9 @@ class LiveState:
         self.program = program
         self.rate = market.numeraire if market.in_settlement else np.ones(len(self.universe.pools))
         self._built = -1
+        self.version += 1
+        self.outputs = FIGURES + int(program is not None and program.may_refuse)  # figures that the engine gives
+        self.found[self.outputs :] = self._one[self.outputs :] = 0.0
 
     def engine(self) -> Any:  # noqa: ANN401 - compiled, or None
         """Return the engine over the arrays as they are now, None where the evaluation serves."""
@@ -134,12 +142,8 @@ class LiveState:
             pools = {"pool_class": self.pools.pool_class, "inputs": self.pools.inputs}
             self._engine = kernels.account_engine(self.legs.buffers() | pools, self.program.arrays)
             self._built = self.legs.generation
+            self.version += 1
         return self._engine
-
-    @property
-    def outputs(self) -> int:
-        """How many figures the engine gives for a pool."""
-        return FIGURES + int(self.program is not None and self.program.may_refuse)
 
     def grow(self, growth: Growth, market: Market) -> None:
         """Lay everything out for the next universe."""
@@ -172,6 +176,7 @@ class LiveState:
         """Return a new pool of an account."""
         if self.pools.count == self.pools.room:
             added = self.pools.grow()
+            self.version += 1
             self.legs.add_pools(added)
             self.found = np.concatenate([self.found, np.repeat(np.asarray(_NOTHING)[:, None], added, axis=1)], axis=1)
         return self.pools.open(account, key, pool_class)
@@ -242,13 +247,23 @@ class LiveState:
             owners = self.pools.account[:count] if pools is None else self.pools.account[np.asarray(pools)]
             self._evaluate(np.unique(owners).tolist())
             return
+        if pools is not None and len(pools) == 1:
+            self._run_one(int(pools[0]))
+            return
         self._run_engine(None if pools is None else np.asarray(pools, dtype=np.int64))
         self._judge(np.arange(self.pools.count) if pools is None else np.asarray(pools, dtype=np.int64))
+
+    def _run_one(self, pool: int) -> None:
+        self._unit[0], outputs = pool, self.outputs
+        self.engine().run(self._unit, self._one[:outputs], 1)
+        self.found[:outputs, pool] = self._one[:outputs, 0]
+        *_, refused = figures = self._one[:, 0].tolist()
+        if refused or not isfinite(sum(figures[:_MONEY])) or int(self.pools.account[pool]) in self.failures:
+            self._judge(self._unit)
 
     def _run_engine(self, pools: Ints | None) -> None:
         threads = kernels.threads_in_use() if self.threads is None else self.threads
         engine, outputs = self.engine(), self.outputs
-        self.found[outputs:] = 0.0
         if pools is None:
             engine.run(None, self.found[:outputs], threads)
             return
