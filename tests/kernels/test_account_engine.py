@@ -36,13 +36,15 @@ pytestmark = [
 ]
 
 
-def made(seed: int, units: int = 9, *, strange: bool = False, tidy: bool = False) -> tuple[Mapping, Mapping]:
+def made(seed: int, units: int = 9, *, strange: bool = False) -> tuple[Mapping, Mapping]:
     rng = np.random.default_rng(seed)
     maker = Maker(rng, OPS, strange=strange)
-    return maker.book(units, tidy=tidy), maker.program()
+    return maker.book(units), maker.program()
 
 
-def filled(engine: Engine, outputs: int, units: int, threads: int = 1, listed: npt.NDArray[np.int64] | None = None) -> Floats:
+def filled(
+    engine: Engine, outputs: int, units: int, threads: int = 1, listed: npt.NDArray[np.int64] | None = None
+) -> Floats:
     out = np.full((outputs, units if listed is None else len(listed)), 7e77)
     engine.run(listed, out, threads)
     return out
@@ -53,7 +55,7 @@ def close(found: Floats, wanted: Floats) -> None:
 
 
 @given(SEEDS, st.booleans(), st.integers(0, 12))
-def test_a_program_gives_what_its_twin_gives(seed: int, strange: bool, units: int) -> None:  # noqa: FBT001 - drawn
+def test_a_program_gives_what_its_twin_gives(seed: int, strange: bool, units: int) -> None:
     book, program = made(seed, units, strange=strange)
     engine = account_engine(book, program)
     outputs = len(program["outputs"])
@@ -68,7 +70,7 @@ def test_a_program_gives_what_its_twin_gives(seed: int, strange: bool, units: in
 
 @given(SEEDS, st.data())
 def test_a_trade_gives_what_its_twin_gives(seed: int, data: st.DataObject) -> None:
-    book, program = made(seed, tidy=True)
+    book, program = made(seed)
     program["trade_kind"][:] = np.maximum(program["trade_kind"], 1)
     rows = len(program["contract"])
     if rows == 1:
@@ -79,7 +81,10 @@ def test_a_trade_gives_what_its_twin_gives(seed: int, data: st.DataObject) -> No
     count = 8
     unit, row = rng.integers(0, 9, count), rng.integers(0, rows, count).astype(np.int32)
     wallet = ((row + 1 + rng.integers(0, rows - 1, count)) % rows).astype(np.int32)
-    quantity, price = rng.choice([-12.5, -3.0, -1.0, 0.0, 0.5, 2.0, 7.0, 9.5], count), rng.choice([0.25, 4.0, 100.0], count)
+    quantity, price = (
+        rng.choice([-12.5, -3.0, -1.0, 0.0, 0.5, 2.0, 7.0, 9.5], count),
+        rng.choice([0.25, 4.0, 100.0], count),
+    )
     many = np.empty((outputs, count))
     engine.what_ifs(unit, row, wallet, quantity, price, many, 1)
     out = np.empty(outputs)
@@ -91,7 +96,9 @@ def test_a_trade_gives_what_its_twin_gives(seed: int, data: st.DataObject) -> No
     assert all(array.tobytes() == before[name].tobytes() for name, array in book.items())
 
 
-def one_scan(columns: int = 64, chain: tuple[int, ...] = (3,), measure: int = 0, depth: int = 1, folded: bool = False) -> Mapping:  # noqa: FBT001, FBT002 - a shape
+def one_scan(
+    columns: int = 64, chain: tuple[int, ...] = (3,), measure: int = 0, depth: int = 1, *, folded: bool = False
+) -> Mapping:
     """Return a program of one scan, summed to the unit, over a template of 60 rows in 3 buckets."""
     rng = np.random.default_rng(7)
     rows, pitch = 60, -(-columns // 8) * 8
@@ -113,7 +120,7 @@ def one_scan(columns: int = 64, chain: tuple[int, ...] = (3,), measure: int = 0,
         "lanes": np.zeros(0), "matrices": aligned(matrix.ravel()),
         "scans": np.array([(0, 0, pitch, -1, 0, *chain, *[0] * (3 - len(chain)), 0, 1, 0, int(folded))]),
         "folds": np.array([(0, chain[0], 0, columns, -1, -2, NONE, NONE)] * int(folded), dtype=np.int64).reshape(-1, 8),
-        "segments": np.array([(0, columns, measure, depth, 0, 0, NONE, 0)]), "shares": np.full(max(depth, 1), 1.0 / depth),
+        "segments": np.array([(0, columns, measure, depth, 0, 0, NONE, 0)]), "shares": np.full(depth, 1.0 / depth),
         "outputs": np.zeros(1, dtype=np.int32), "trade_kind": np.full(rows, 2, dtype=np.uint8),
         "multiplier": np.ones(rows), "by_side": 0,
     }  # fmt: skip
@@ -170,7 +177,9 @@ def test_an_account_of_many_options_takes_no_square_of_time() -> None:
     program["tables"] = np.concatenate([np.ones(180), np.repeat(np.arange(60.0), 3), np.repeat(np.arange(60.0) % 2, 3)])
     program["registers"] = np.array([1, 0, 1, 1, 0, 1])
     program["form_terms"] = np.array([(0, 0)], dtype=np.int32)
-    program["code"] = np.array([(OPS["form"], 0, 0, 0, 0, 0, 0, 1), (OPS["max_loss"], 5, 0, 0, 180, 360, 0, 0)], dtype=np.int32)
+    program["code"] = np.array(
+        [(OPS["form"], 0, 0, 0, 0, 0, 0, 1), (OPS["max_loss"], 5, 0, 0, 180, 360, 0, 0)], dtype=np.int32
+    )
     found = filled(account_engine(book, program), 1, 1)[0, 0]
     held, strike = np.bincount(book["row"], weights=book["quantity"], minlength=60), np.arange(60.0)
     away = strike[:, None] - strike
@@ -221,7 +230,9 @@ def test_a_book_that_is_rewritten_shows() -> None:
         ("pool_class", lambda a: a + np.uint8(1), IndexError, "its pool_class is not below class_count"),
     ],
 )
-def test_a_book_is_checked_while_it_runs(name: str, change: Callable[[Any], Any], error: type[Exception], match: str) -> None:
+def test_a_book_is_checked_while_it_runs(
+    name: str, change: Callable[[Any], Any], error: type[Exception], match: str
+) -> None:
     book = plain_book(4, 5)
     book[name] = change(book[name])
     engine = account_engine(book, one_scan())
@@ -256,7 +267,7 @@ def test_a_strange_extra_is_refused(code: int) -> None:
         ("program", "contract", np.full(60, 9999, dtype=np.int32), ValueError, "a matrix within matrices"),
         ("program", "contract", np.full(60, -1, dtype=np.int32), ValueError, "contract: row 0 is negative"),
         ("program", "level_row", np.full((4, 60), 99, dtype=np.int32), ValueError, "row 0 of level 1 is out of range"),
-        ("program", "level_row", np.array([np.arange(60) % 2] * 4, dtype=np.int32), ValueError, "does not lie with its like"),
+        ("program", "level_row", np.array([np.arange(60) % 2] * 4, np.int32), ValueError, "does not lie with its like"),
         ("program", "registers", np.full(6, -1), ValueError, "registers: level 0 is out of range"),
         ("program", "outputs", np.array([1], dtype=np.int32), ValueError, "outputs: 1 is not written"),
         ("program", "tables", np.zeros(2), ValueError, "a table within tables"),
@@ -267,7 +278,9 @@ def test_a_strange_extra_is_refused(code: int) -> None:
         ("program", "code", np.array([(1, 9, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a level from 0 to 5"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_refused_at_the_door(part: str, name: str, value: object, error: type[Exception], match: str) -> None:
+def test_what_is_wrong_is_refused_at_the_door(
+    part: str, name: str, value: object, error: type[Exception], match: str
+) -> None:
     given_parts = {"book": plain_book(4, 5), "program": one_scan()}
     given_parts[part][name] = value
     with pytest.raises(error, match=match):
@@ -321,7 +334,11 @@ def test_random_integers_give_errors_and_no_crash(seed: int) -> None:
     book, program = made(seed, 4, strange=True)
     rng = np.random.default_rng(seed)
     wild = [-1, 0, 1, 2, 3, 5, 7, 8, 63, 64, 1 << 20, -(1 << 20), 2**31 - 1, NONE, 2**62, -(2**62), 2**63 - 1, -(2**63)]
-    integers = [name for name, value in program.items() if isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size]
+    integers = [
+        name
+        for name, value in program.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size
+    ]
     for _ in range(int(rng.integers(1, 4))):
         array = program[str(rng.choice(integers))]
         fitting = [w for w in wild if np.iinfo(array.dtype).min <= w <= np.iinfo(array.dtype).max]

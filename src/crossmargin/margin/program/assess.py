@@ -58,7 +58,8 @@ def assess_compact(
 ) -> CompactReport:
     """Return every account's figures at a snapshot's prices; `evaluate` is the evaluation of resolved arrays."""
     if book.rulebook != rulebook.digest:
-        message = f"the book was laid out for another rulebook than {rulebook.name}@{rulebook.effective_from}: compact it anew"
+        name = f"{rulebook.name}@{rulebook.effective_from}"
+        message = f"the book was laid out for another rulebook than {name}: compact it anew"
         raise InputError(FailureReason.INVALID_RULEBOOK, message)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     program = program_of(book.universe, market, rulebook)

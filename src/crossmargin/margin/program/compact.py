@@ -91,7 +91,8 @@ class CompactBook:
     """Many accounts under one rulebook's pools, ready for :func:`assess_book` at any moment's prices.
 
     `pool_account` [pools] points into `account_ids`, pools of an account side by side; `pool_key` is the pool's
-    key within its account and `pool_labels` its name. `failures` are accounts that no price can help: they hold no pool.
+    key within its account and `pool_labels` its name. `failures` are accounts that no price can help: they hold no
+    pool.
     """
 
     account_ids: tuple[str, ...]

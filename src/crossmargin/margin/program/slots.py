@@ -103,8 +103,8 @@ class Slots:
         return int(next(iter(self.columns.values())).shape[0])
 
     def _grow(self, wanted: int) -> None:
-        size = self._end + wanted + self._spare()
-        self.columns = {name: np.append(c, np.zeros(size - c.shape[0], c.dtype)) for name, c in self.columns.items()}
+        length = self._end + wanted + self._spare()
+        self.columns = {name: np.append(c, np.zeros(length - c.shape[0], c.dtype)) for name, c in self.columns.items()}
         self.generation += 1
 
     def _spare(self) -> int:
@@ -116,8 +116,8 @@ class Slots:
         room = held + -(-held // _ROOM)
         start = np.cumsum(room) - room
         self._end = int(room.sum())
-        size = self._end + self._spare()
-        fresh = {name: np.zeros(size, dtype=column.dtype) for name, column in self.columns.items()}
+        length = self._end + self._spare()
+        fresh = {name: np.zeros(length, dtype=column.dtype) for name, column in self.columns.items()}
         for first in range(0, len(self), _AT_A_TIME):
             some = slice(first, first + _AT_A_TIME)
             old, new = ranges(self.start[some], self.count[some]), ranges(start[some], self.count[some])

@@ -1,8 +1,8 @@
-"""From a compact book back to resolved arrays: what reports of single accounts are made of, and the slow way for all."""
+"""From a compact book back to resolved arrays: for reports of single accounts, and for what has no program."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -120,4 +120,3 @@ def _warnings(
         if message:
             found.setdefault(int(account[unit[leg]]), {})[message] = None
     return {owner: tuple(messages) for owner, messages in found.items()}
-
