@@ -2,6 +2,7 @@
 
 #include <cstdarg>
 #include <cstring>
+#include <new>
 
 void refuse(PyObject* type, const char* message, ...) {
     va_list parts;
@@ -11,64 +12,83 @@ void refuse(PyObject* type, const char* message, ...) {
     throw PythonError{};
 }
 
-void Array::open(PyObject* object, int least, int most, bool written) {
+void raise_if(const Fault& fault) {
+    PyObject *number = PyExc_ValueError, *index = PyExc_IndexError;
+    const struct {
+        Wrong what;
+        PyObject* type;
+        const char* message;
+    } faults[] = {
+        {Wrong::number, number, "group %lld: not a number"},
+        {Wrong::row, index, "unit %lld: a leg's row is outside the template"},
+        {Wrong::order, number, "unit %lld: expected legs in ascending order of rows"},
+        {Wrong::span, index, "unit %lld: its legs or extras are outside the arena"},
+        {Wrong::extra, index, "unit %lld: expected extras in the order of its legs, of columns 1 to 8"},
+        {Wrong::pool_class, index, "unit %lld: its pool_class is not below class_count"},
+        {Wrong::unit, index, "unit %lld is outside the book"},
+        {Wrong::trade_row, index, "row %lld is outside the template"},
+        {Wrong::wallet, index, "wallet_row %lld: expected a row of the template other than the traded one"},
+        {Wrong::not_traded, number, "row %lld cannot be traded"},
+        {Wrong::not_finite, number, "trade %lld: expected a finite quantity and price, for an inverse contract above 0"},
+    };
+    if (fault.what == Wrong::nothing) return;
+    if (fault.what == Wrong::memory) throw std::bad_alloc{};
+    for (const auto& f : faults)
+        if (f.what == fault.what) refuse(f.type, f.message, static_cast<long long>(fault.place));
+}
+
+namespace {
+
+// The letter of an item type, whatever the platform calls it; 0: none that is known.
+char letter_of(const Py_buffer& view) {
+    const char* format = view.format ? view.format : "B";
+    if (*format == '@' || *format == '=' || *format == '<') format++;
+    if (std::strlen(format) != 1) return 0;
+    const auto is = [&](const char* letters, Py_ssize_t bytes) {
+        return std::strchr(letters, *format) != nullptr && view.itemsize == bytes;
+    };
+    return is("d", 8) ? 'd' : is("lq", 8) ? 'q' : is("il", 4) ? 'i' : is("IL", 4) ? 'I' : is("H", 2) ? 'H' : is("B?", 1) ? 'B' : 0;
+}
+
+const char* words_of(const char* items) {
+    const struct {
+        const char *items, *words;
+    } known[] = {{"d", "float64"}, {"q", "int64"}, {"i", "int32"}, {"I", "uint32"}, {"B", "uint8"}, {"Hi", "uint16 or int32"}};
+    for (const auto& each : known)
+        if (std::strcmp(each.items, items) == 0) return each.words;
+    return "int64, int32 or uint16";
+}
+
+}  // namespace
+
+void Array::open(PyObject* object, const char* items, int least, int most, bool written) {
     const int flags = PyBUF_STRIDES | PyBUF_FORMAT | (written ? PyBUF_WRITABLE : 0);
     if (PyObject_GetBuffer(object, &view_, flags) != 0) {
         PyErr_Clear();
         refuse(PyExc_TypeError, "%s: expected %s array", name_, written ? "a writable" : "an");
     }
-    if (view_.ndim < least || view_.ndim > most) {
-        const int found = view_.ndim;
-        PyBuffer_Release(&view_);
-        refuse(PyExc_ValueError, "%s: expected %d dimensions, found %d", name_, most, found);
-    }
-}
-
-void Array::check_item(Kind kind) {
-    const char* format = view_.format ? view_.format : "B";
-    if (*format == '@' || *format == '=' || *format == '<') format++;
-    const bool one = std::strlen(format) == 1;
-    const auto is = [&](const char* letters, Py_ssize_t bytes) {
-        return one && std::strchr(letters, *format) != nullptr && view_.itemsize == bytes;
-    };
-    bool right = false;
-    if (kind == Kind::real) {
-        right = is("d", 8);
-    } else if (is("lq", 8)) {
-        right = true;
-    } else if (kind == Kind::small && is("il", 4)) {
-        item_ = Item::i32;
-        right = true;
-    } else if (kind == Kind::small && is("H", 2)) {
-        item_ = Item::u16;
-        right = true;
-    }
-    const bool aligned = reinterpret_cast<uintptr_t>(view_.buf) % static_cast<uintptr_t>(view_.itemsize) == 0;
-    if (right && aligned) return;
+    const int found = view_.ndim;
+    item_ = letter_of(view_);
+    const bool right = item_ != 0 && std::strchr(items, item_) != nullptr;
+    const bool aligned = right && reinterpret_cast<uintptr_t>(view_.buf) % static_cast<uintptr_t>(view_.itemsize) == 0;
+    if (least <= found && found <= most && aligned) return;
     PyBuffer_Release(&view_);
-    const char* wanted = kind == Kind::real ? "float64" : kind == Kind::integer ? "int64" : "int64, int32 or uint16";
-    if (!right) refuse(PyExc_TypeError, "%s: expected items of %s", name_, wanted);
+    if (found < least || found > most) refuse(PyExc_ValueError, "%s: expected %d dimensions, found %d", name_, most, found);
+    if (!right) refuse(PyExc_TypeError, "%s: expected items of %s", name_, words_of(items));
     refuse(PyExc_ValueError, "%s: expected aligned items", name_);
 }
 
-Array::Array(PyObject* object, const char* name, Kind kind, int dimensions, bool written) : name_(name) {
-    open(object, dimensions, dimensions, written);
-    check_item(kind);
+Array::Array(PyObject* object, const char* name, const char* items, int dimensions, bool written) : name_(name) {
+    open(object, items, dimensions, dimensions, written);
     const int inner = dimensions - 1;
     const bool beside = view_.shape[inner] <= 1 || view_.strides[inner] == view_.itemsize;
-    const bool packed = dimensions == 1 || !written || view_.shape[0] <= 1 ||
-                        view_.strides[0] == view_.shape[1] * view_.itemsize;
-    if (beside && packed && (dimensions == 1 || view_.strides[0] % 8 == 0)) return;
+    const bool apart = !written && dimensions == 2 && view_.strides[0] % view_.itemsize == 0;
+    if ((beside && apart) || packed()) return;
     PyBuffer_Release(&view_);
     refuse(PyExc_ValueError, "%s: expected items that lie side by side", name_);
 }
 
-Array::Array(PyObject* object, const char* name) : name_(name) {
-    open(object, 0, 2, false);
-    check_item(Kind::real);
-}
-
-Array::~Array() { PyBuffer_Release(&view_); }
+Array::Array(PyObject* object, const char* name) : name_(name) { open(object, "d", 0, 2, false); }
 
 void Array::expect(int axis, int64_t wanted) const {
     if (view_.shape[axis] == wanted) return;

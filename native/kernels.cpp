@@ -1,4 +1,5 @@
 // One level: the kernels compiled for the instruction set that LEVEL names.
+#include "account.h"
 #include "black76.h"
 #include "group.h"
 #include "probe.h"
@@ -11,6 +12,6 @@
 #define NAME_OF(a) TEXT(a)
 
 const Table* NAMED(level_, LEVEL)() {
-    static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, span_sum, group_tail, tails, options, probe};
+    static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, group_tail, evaluate, options, probe};
     return &table;
 }

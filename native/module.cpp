@@ -1,41 +1,16 @@
 // The Python side: arguments in, arrays filled. Every function returns None, or raises and says what was expected.
-#include "arrays.h"
-#include "dispatch.h"
-#include "pool.h"
+#include "module.h"
 
 #include <cstring>
 #include <vector>
 
+#include "arrays.h"
+#include "dispatch.h"
+#include "pool.h"
+
 namespace {
 
-using Kind = Array::Kind;
-
 const Table* chosen = nullptr;  // read and written under the interpreter's lock
-
-class Unlocked {  // the interpreter goes on while the kernel works
-public:
-    Unlocked() : state_(PyEval_SaveThread()) {}
-    Unlocked(const Unlocked&) = delete;
-    Unlocked& operator=(const Unlocked&) = delete;
-    ~Unlocked() { PyEval_RestoreThread(state_); }
-
-private:
-    PyThreadState* state_;
-};
-
-void raise_if(const Fault& fault, const char* what) {
-    const long long place = fault.place;
-    switch (fault.what) {
-        case Wrong::index:
-            refuse(PyExc_IndexError, "index: leg %lld points outside the table", place);
-        case Wrong::order:
-            refuse(PyExc_ValueError, "starts: %lld is out of order or out of range", place);
-        case Wrong::number:
-            refuse(PyExc_ValueError, "%s %lld: not a number", what, place);
-        default:
-            return;
-    }
-}
 
 // Rows a thread takes at a time: enough cells to be worth the taking, few enough that threads end together.
 int64_t chunk_of(int64_t rows, int64_t cells) {
@@ -46,69 +21,64 @@ int64_t chunk_of(int64_t rows, int64_t cells) {
 }
 
 template <class Work>
-Fault spread(int64_t rows, int64_t cells, int threads, const Work& work) {
+PyObject* spread(int64_t rows, int64_t cells, int threads, const Work& work) {
     constexpr int64_t WORTH_IT = 1 << 21;  // about a millisecond
-    const Unlocked unlocked;
-    return in_parallel(rows, chunk_of(rows, cells), cells < WORTH_IT ? 1 : threads, work);
-}
-
-template <class Body>
-PyObject* guarded(const Body& body) {
-    try {
-        body();
-    } catch (const PythonError&) {
-        return nullptr;
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
-        return nullptr;
+    Fault fault;
+    {
+        const Unlocked unlocked;
+        fault = in_parallel(rows, chunk_of(rows, cells), cells < WORTH_IT ? 1 : threads, work);
     }
+    raise_if(fault);
     Py_RETURN_NONE;
 }
 
-// A copy of a table whose rows begin with a cache line each.
-class Aligned {
-public:
-    void take(Groups& g) {
-        const int64_t wide = (g.scenarios + 7) / 8 * 8;
-        held_.resize(static_cast<size_t>(wide * g.contracts + 8));
-        const auto address = reinterpret_cast<uintptr_t>(held_.data());
-        double* first = held_.data() + (64 - address % 64) % 64 / 8;
-        for (int64_t row = 0; row < g.contracts; row++)
-            std::memcpy(first + row * wide, g.matrix + row * g.pitch, static_cast<size_t>(g.scenarios) * 8);
-        g.matrix = reinterpret_cast<const char*>(first);
-        g.pitch = wide * 8;
+template <class T>
+void narrow(const Array& index, int64_t contracts, std::vector<int32_t>& to) {
+    for (int64_t leg = 0; leg < index.extent(0); leg++) {
+        const int64_t row = index.as<T>()[leg];
+        if (row < 0 || row >= contracts)
+            refuse(PyExc_IndexError, "index: leg %lld points outside the table", static_cast<long long>(leg));
+        to[static_cast<size_t>(leg)] = static_cast<int32_t>(row);
     }
+}
 
-private:
-    std::vector<double> held_;
-};
-
+// scale, index, matrix, starts: checked here once, so that the kernels need not.
 struct GroupArrays {
     Array scale, index, matrix, starts;
-    Aligned aligned;
-    GroupArrays(PyObject* const* in)
-        : scale(in[0], "scale", Kind::real, 1, false), index(in[1], "index", Kind::small, 1, false),
-          matrix(in[2], "matrix", Kind::real, 2, false), starts(in[3], "starts", Kind::integer, 1, false) {
+    std::vector<int32_t> narrowed;
+    std::vector<int64_t> bounds;
+    std::vector<double> lined;
+    Groups g{};
+
+    explicit GroupArrays(PyObject* const* in)
+        : scale(in[0], "scale", "d", 1), index(in[1], "index", "qiH", 1), matrix(in[2], "matrix", "d", 2),
+          starts(in[3], "starts", "q", 1), narrowed(static_cast<size_t>(index.extent(0))),
+          bounds(starts.as<int64_t>(), starts.as<int64_t>() + starts.extent(0)) {
         index.expect(0, scale.extent(0));
-    }
-    Groups groups() {
-        Groups g{};
-        g.scale = scale.as<double>();
-        g.index = index.as<void>();
-        g.item = index.item();
-        g.starts = starts.as<int64_t>();
-        g.matrix = matrix.as<char>();
-        g.pitch = matrix.stride(0);
-        g.legs = scale.extent(0);
-        g.groups = starts.extent(0);
-        g.contracts = matrix.extent(0);
-        g.scenarios = matrix.extent(1);
+        const int64_t contracts = matrix.extent(0);
+        if (index.item() == 'H') narrow<uint16_t>(index, contracts, narrowed);
+        if (index.item() == 'i') narrow<int32_t>(index, contracts, narrowed);
+        if (index.item() == 'q') narrow<int64_t>(index, contracts, narrowed);
+        bounds.push_back(scale.extent(0));
+        for (size_t i = 0; i + 1 < bounds.size(); i++)
+            if (bounds[i] < 0 || bounds[i] > bounds[i + 1] || bounds[i] > scale.extent(0))
+                refuse(PyExc_ValueError, "starts: %lld is out of order or out of range", static_cast<long long>(i));
+        g = {scale.as<double>(), narrowed.data(), bounds.data(), matrix.as<double>(), nullptr, starts.extent(0),
+             matrix.extent(1), matrix.stride(0) / 8};
         // a load that crosses a line costs two: where rows are read often, a copy costs less
-        const bool crosses = reinterpret_cast<uintptr_t>(g.matrix) % 64 != 0 || g.pitch % 64 != 0;
-        if (crosses && g.scenarios >= 8 && g.legs > 16 * g.contracts) aligned.take(g);
-        return g;
+        const bool crosses = reinterpret_cast<uintptr_t>(g.matrix) % 64 != 0 || g.pitch % 8 != 0;
+        if (crosses && g.scenarios >= 8 && scale.extent(0) > 16 * contracts) line_up(contracts);
     }
-    int64_t cells() const { return scale.extent(0) * matrix.extent(1); }
+    void line_up(int64_t contracts) {  // each row begins with a cache line
+        const int64_t wide = (g.scenarios + 7) / 8 * 8;
+        lined.resize(static_cast<size_t>(wide * contracts + 8));
+        double* first = lined.data() + (64 - reinterpret_cast<uintptr_t>(lined.data()) % 64) % 64 / 8;
+        for (int64_t row = 0; row < contracts; row++)
+            std::memcpy(first + row * wide, g.matrix + row * g.pitch, static_cast<size_t>(g.scenarios) * 8);
+        g.matrix = first;
+        g.pitch = wide;
+    }
+    int64_t cells() const { return scale.extent(0) * g.scenarios; }
 };
 
 PyObject* group_rows(PyObject*, PyObject* args) {
@@ -117,39 +87,29 @@ PyObject* group_rows(PyObject*, PyObject* args) {
     if (!PyArg_ParseTuple(args, "OOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &threads)) return nullptr;
     return guarded([&] {
         GroupArrays arrays(in);
-        const Array out(in[4], "out", Kind::real, 2, true);
-        Groups g = arrays.groups();
+        const Array out(in[4], "out", "d", 2, true);
+        Groups& g = arrays.g;
         out.expect(0, g.groups);
         out.expect(1, g.scenarios);
-        g.rows = out.as<double>();
-        const auto work = [&, run = chosen->group_rows](int64_t a, int64_t b) { return run(g, a, b); };
-        raise_if(spread(g.groups, arrays.cells(), threads, work), "group");
+        g.out = out.as<double>();
+        return spread(g.groups, arrays.cells(), threads,
+                      [&, run = chosen->group_rows](int64_t a, int64_t b) { return run(g, a, b); });
     });
 }
 
 PyObject* group_worst(PyObject*, PyObject* args) {
-    PyObject* in[6];
+    PyObject* in[5];
     int threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &threads)) return nullptr;
+    if (!PyArg_ParseTuple(args, "OOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &threads)) return nullptr;
     return guarded([&] {
         GroupArrays arrays(in);
-        const Array loss(in[4], "loss", Kind::real, 1, true), worst(in[5], "worst", Kind::integer, 1, true);
-        Groups g = arrays.groups();
+        const Array loss(in[4], "loss", "d", 1, true);
+        Groups& g = arrays.g;
         loss.expect(0, g.groups);
-        if (worst.extent(0) != 0) worst.expect(0, g.groups);
-        g.loss = loss.as<double>();
-        g.worst = worst.extent(0) == 0 ? nullptr : worst.as<int64_t>();
-        const auto work = [&, run = chosen->group_worst](int64_t a, int64_t b) { return run(g, a, b); };
-        raise_if(spread(g.groups, arrays.cells(), threads, work), "group");
+        g.out = loss.as<double>();
+        return spread(g.groups, arrays.cells(), threads,
+                      [&, run = chosen->group_worst](int64_t a, int64_t b) { return run(g, a, b); });
     });
-}
-
-Tail tail_of(const Array& shares, int64_t depth, int64_t scenarios) {
-    if (shares.extent(0) != 0) shares.expect(0, depth);
-    if (depth < 1 || depth > scenarios)
-        refuse(PyExc_ValueError, "depth: expected 1 to %lld scenarios, found %lld", static_cast<long long>(scenarios),
-               static_cast<long long>(depth));
-    return {shares.extent(0) == 0 ? nullptr : shares.as<double>(), depth};
 }
 
 PyObject* group_tail(PyObject*, PyObject* args) {
@@ -160,43 +120,17 @@ PyObject* group_tail(PyObject*, PyObject* args) {
         return nullptr;
     return guarded([&] {
         GroupArrays arrays(in);
-        const Array shares(in[4], "shares", Kind::real, 1, false), loss(in[5], "loss", Kind::real, 1, true);
-        Groups g = arrays.groups();
+        const Array shares(in[4], "shares", "d", 1), loss(in[5], "loss", "d", 1, true);
+        Groups& g = arrays.g;
         loss.expect(0, g.groups);
-        g.loss = loss.as<double>();
-        const Tail tail = tail_of(shares, depth, g.scenarios);
-        const auto work = [&, run = chosen->group_tail](int64_t a, int64_t b) { return run(g, tail, a, b); };
-        raise_if(spread(g.groups, arrays.cells(), threads, work), "group");
-    });
-}
-
-PyObject* tails(PyObject*, PyObject* args) {
-    PyObject* in[3];
-    long long depth;
-    int threads;
-    if (!PyArg_ParseTuple(args, "OOLOi", &in[0], &in[1], &depth, &in[2], &threads)) return nullptr;
-    return guarded([&] {
-        const Array rows(in[0], "rows", Kind::real, 2, false), shares(in[1], "shares", Kind::real, 1, false);
-        const Array out(in[2], "out", Kind::real, 1, true);
-        out.expect(0, rows.extent(0));
-        Rows r{rows.as<char>(), rows.stride(0), out.as<double>(), rows.extent(0), rows.extent(1), {}};
-        r.tail = tail_of(shares, depth, r.scenarios);
-        const auto work = [&, run = chosen->tails](int64_t a, int64_t b) { return run(r, a, b); };
-        raise_if(spread(r.n, r.n * r.scenarios, threads, work), "row");
-    });
-}
-
-PyObject* span_sum(PyObject*, PyObject* args) {
-    PyObject* in[3];
-    int threads;
-    if (!PyArg_ParseTuple(args, "OOOi", &in[0], &in[1], &in[2], &threads)) return nullptr;
-    return guarded([&] {
-        const Array values(in[0], "values", Kind::real, 1, false), starts(in[1], "starts", Kind::integer, 1, false);
-        const Array out(in[2], "out", Kind::real, 1, true);
-        out.expect(0, starts.extent(0));
-        const Spans s{values.as<double>(), starts.as<int64_t>(), out.as<double>(), values.extent(0), starts.extent(0)};
-        const auto work = [&, run = chosen->span_sum](int64_t a, int64_t b) { return run(s, a, b); };
-        raise_if(spread(s.spans, s.n, threads, work), "span");
+        g.out = loss.as<double>();
+        if (shares.extent(0) != 0) shares.expect(0, depth);
+        if (depth < 1 || depth > g.scenarios)
+            refuse(PyExc_ValueError, "depth: expected 1 to %lld scenarios, found %lld",
+                   static_cast<long long>(g.scenarios), depth);
+        const Tail tail{shares.extent(0) == 0 ? nullptr : shares.as<double>(), depth};
+        return spread(g.groups, arrays.cells(), threads,
+                      [&, run = chosen->group_tail](int64_t a, int64_t b) { return run(g, tail, a, b); });
     });
 }
 
@@ -207,15 +141,15 @@ PyObject* options(PyObject*, PyObject* args) {
         return nullptr;
     return guarded([&] {
         const Array forward(in[0], "forward"), strike(in[1], "strike"), vol(in[2], "vol"), years(in[3], "years");
-        const Array sign(in[4], "sign"), discount(in[5], "discount"), out(in[6], "out", Kind::real, 2, true);
+        const Array sign(in[4], "sign"), discount(in[5], "discount"), out(in[6], "out", "d", 2, true);
         const int64_t rows = out.extent(0), columns = out.extent(1);
         const auto grid = [&](const Array& array) { return array.grid(rows, columns); };
         const Options o{grid(forward),  grid(strike),     grid(vol),
                         grid(years),    grid(sign),       grid(discount),
                         out.as<double>(), columns == 1 ? 1 : rows, columns == 1 ? rows : columns};
-        const auto work = [&, run = chosen->options](int64_t a, int64_t b) { return run(o, a, b); };
         // pricing a cell costs what eight sums do
-        raise_if(spread(o.options, o.options * o.scenarios * 8, threads, work), "option");
+        return spread(o.options, o.options * o.scenarios * 8, threads,
+                      [&, run = chosen->options](int64_t a, int64_t b) { return run(o, a, b); });
     });
 }
 
@@ -224,15 +158,11 @@ PyObject* probe(PyObject*, PyObject* args) {
     PyObject* in;
     long long rounds;
     if (!PyArg_ParseTuple(args, "sOL", &which, &in, &rounds)) return nullptr;
-    double found = 0.0;
-    PyObject* none = guarded([&] {
-        const Array values(in, "values", Kind::real, 1, false);
+    return guarded([&] {
+        const Array values(in, "values", "d", 1);
         if (values.extent(0) < 2) refuse(PyExc_ValueError, "values: expected two or more");
-        found = chosen->probe(*which, values.as<double>(), values.extent(0), rounds);
+        return PyFloat_FromDouble(chosen->probe(*which, values.as<double>(), values.extent(0), rounds));
     });
-    if (none == nullptr) return nullptr;
-    Py_DecRef(none);
-    return PyFloat_FromDouble(found);
 }
 
 PyObject* levels(PyObject*, PyObject*) {
@@ -263,27 +193,27 @@ PyObject* use_level(PyObject*, PyObject* args) {
 PyObject* threads(PyObject*, PyObject*) { return PyLong_FromLong(threads_here()); }
 
 PyMethodDef methods[] = {
-    {"group_rows", group_rows, METH_VARARGS, nullptr},   {"group_worst", group_worst, METH_VARARGS, nullptr},
-    {"group_tail", group_tail, METH_VARARGS, nullptr},   {"tails", tails, METH_VARARGS, nullptr},
-    {"span_sum", span_sum, METH_VARARGS, nullptr},
-    {"options", options, METH_VARARGS, nullptr},         {"probe", probe, METH_VARARGS, nullptr},
-    {"levels", levels, METH_NOARGS, nullptr},
-    {"use_level", use_level, METH_VARARGS, nullptr},     {"threads", threads, METH_NOARGS, nullptr},
+    {"group_rows", group_rows, METH_VARARGS, nullptr}, {"group_worst", group_worst, METH_VARARGS, nullptr},
+    {"group_tail", group_tail, METH_VARARGS, nullptr}, {"options", options, METH_VARARGS, nullptr},
+    {"probe", probe, METH_VARARGS, nullptr},           {"levels", levels, METH_NOARGS, nullptr},
+    {"use_level", use_level, METH_VARARGS, nullptr},   {"threads", threads, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 
-int start(PyObject*) {
+int start(PyObject* module) {
     if (levels_here().empty()) {
         PyErr_SetString(PyExc_ImportError, "this processor has none of the instruction sets of the compiled kernels");
         return -1;
     }
     chosen = levels_here().back();
-    return 0;
+    return add_engine(module);
 }
 
 PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(start)}, {0, nullptr}};
-PyModuleDef module = {PyModuleDef_HEAD_INIT, "_native", nullptr, 0, methods, slots, nullptr, nullptr, nullptr};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", nullptr, 0, methods, slots, nullptr, nullptr, nullptr};
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__native() { return PyModuleDef_Init(&module); }
+const Table& level_in_use() { return *chosen; }
+
+PyMODINIT_FUNC PyInit__native() { return PyModuleDef_Init(&definition); }

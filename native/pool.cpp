@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 
@@ -18,7 +19,7 @@ struct Job {
     const Work* work;
     int64_t count, chunk;
     std::atomic<int64_t> next{0};
-    std::mutex lock;
+    std::mutex lock{};
     int64_t fault_at = INT64_MAX;
     Fault fault = NO_FAULT;
 
@@ -26,7 +27,12 @@ struct Job {
         for (;;) {
             const int64_t first = next.fetch_add(chunk, std::memory_order_relaxed);
             if (first >= count) return;
-            const Fault found = (*work)(first, std::min(first + chunk, count));
+            Fault found;
+            try {
+                found = (*work)(first, std::min(first + chunk, count));
+            } catch (const std::bad_alloc&) {
+                found = {Wrong::memory, first};
+            }
             if (found.what == Wrong::nothing) continue;
             const std::lock_guard<std::mutex> hold(lock);
             if (first < fault_at) {

@@ -1,18 +1,19 @@
 // The lowest cells of a row, exactly, without sorting it.
 //
-// Cells below a bound are gathered; when enough have come together, the lowest `depth` of them are kept and the highest
-// of those is the new bound. What is left is sorted, so that it is summed in one order whatever came before. Enough is
-// the geometric mean of depth and cells: fewer make the first bound loose, more make it late.
+// Cells below a guessed bound are gathered and the lowest `depth` of them sorted, so that they are summed in one order
+// whatever the guess. The guess is a multiple of the row's root mean square, tuned from row to row; where too few cells
+// lie below it, all are gathered: the guess moves the time and never the result.
 #pragma once
 
+#include "engine.h"
 #include "group.h"
 #include "simd.h"
-#include "table.h"
 
 namespace {
 
-inline void swap(double& a, double& b) {
-    const double c = a;
+template <class T>
+inline void swap(T& a, T& b) {
+    const T c = a;
     a = b;
     b = c;
 }
@@ -47,7 +48,8 @@ inline void lowest_in_front(double* x, int64_t n, int64_t k) {
     }
 }
 
-inline void sift(double* x, int64_t root, int64_t n) {
+template <class T>
+inline void sift(T* x, int64_t root, int64_t n) {
     for (int64_t child = 2 * root + 1; child < n; child = 2 * root + 1) {
         if (child + 1 < n && x[child] < x[child + 1]) child++;
         if (!(x[root] < x[child])) return;
@@ -57,10 +59,11 @@ inline void sift(double* x, int64_t root, int64_t n) {
 }
 
 // Ascending: by insertion where few, else by heap, which no order of the cells makes slow.
-inline void sort(double* x, int64_t n) {
+template <class T>
+inline void sort(T* x, int64_t n) {
     if (n <= 48) {
         for (int64_t i = 1; i < n; i++) {
-            const double held = x[i];
+            const T held = x[i];
             int64_t j = i;
             for (; j > 0 && held < x[j - 1]; j--) x[j] = x[j - 1];
             x[j] = held;
@@ -74,106 +77,74 @@ inline void sort(double* x, int64_t n) {
     }
 }
 
-class Selection {
-public:
-    Selection(const Tail& tail, int64_t cells)
-        : tail_(tail), full_(tail.depth + static_cast<int64_t>(__builtin_sqrt(static_cast<double>(tail.depth * cells)))),
-          room_(full_ + V::W), kept_(static_cast<double*>(__builtin_malloc(room_ * 8))) {}
-    Selection(const Selection&) = delete;
-    Selection& operator=(const Selection&) = delete;
-    ~Selection() { __builtin_free(kept_); }
+inline double mean_square(const double* row, int64_t cells) {
+    V sum[2] = {splat(0.0), splat(0.0)};
+    int64_t i = 0;
+    for (; i + 2 * V::W <= cells; i += 2 * V::W) {
+        const V a = load(row + i), b = load(row + i + V::W);
+        sum[0] = fma(a, a, sum[0]);
+        sum[1] = fma(b, b, sum[1]);
+    }
+    double lanes[V::W], total = 0.0;
+    store(lanes, sum[0] + sum[1]);
+    for (double lane : lanes) total += lane;
+    for (; i < cells; i++) total += row[i] * row[i];
+    return total / static_cast<double>(cells);
+}
 
-    // False where a cell is no number. `row` has at least `depth` cells.
-    bool of(const double* row, int64_t cells, double& out) {
-        count_ = 0;
-        bound_ = __builtin_inf();
-        open_ = true;
-        Mask strange = none();
+// The tail of a row; NaN where a cell is no number. `kept` has room for the cells and a vector more; `guess` is what
+// this function left there (0 at first).
+inline double tail_of(const double* row, int64_t cells, const Tail& tail, double* kept, double& guess) {
+    constexpr int64_t FEW = 64;
+    const double square = mean_square(row, cells);
+    if (square != square) return square;
+    if (!(guess > 0.0)) guess = 1.0;
+    int64_t count = 0;
+    if (cells > FEW && 4 * tail.depth <= cells) {
+        const V bound = splat(-guess * __builtin_sqrt(square));
         int64_t i = 0;
         for (; i + V::W <= cells; i += V::W) {
             const V x = load(row + i);
-            strange = either(strange, unordered(x));
-            if (open_ || any(x < splat(bound_))) gather(row + i, V::W);
+            count += compress(x, x < bound, kept + count);
         }
+        double lanes[V::W];
+        store(lanes, bound);
         for (; i < cells; i++) {
-            if (row[i] != row[i]) return false;
-            gather(row + i, 1);
+            kept[count] = row[i];
+            count += row[i] < lanes[0];
         }
-        if (any(strange)) return false;
-        if (count_ > tail_.depth) lowest_in_front(kept_, count_, tail_.depth);
-        sort(kept_, tail_.depth);
-        out = tail_.shares ? weighted() : kept_[tail_.depth - 1];
-        return true;
+        if (count < tail.depth) guess *= 0.85;
+        if (count > tail.depth + tail.depth / 2 + 8) guess *= 1.02;
     }
-
-private:
-    void gather(const double* cells, int n) {
-        for (int i = 0; i < n; i++) {
-            kept_[count_] = cells[i];
-            count_ += open_ || cells[i] < bound_;
-        }
-        if (count_ < full_) return;
-        lowest_in_front(kept_, count_, tail_.depth);
-        count_ = tail_.depth;
-        bound_ = kept_[0];
-        for (int64_t i = 1; i < count_; i++) bound_ = bound_ < kept_[i] ? kept_[i] : bound_;
-        open_ = false;
+    if (count < tail.depth) {
+        count = cells;
+        for (int64_t i = 0; i < cells; i++) kept[i] = row[i];
     }
-
-    double weighted() const {
-        double sum = 0.0;
-        for (int64_t i = 0; i < tail_.depth; i++) sum = __builtin_fma(tail_.shares[i], kept_[i], sum);
-        return sum;
+    if (count > tail.depth) lowest_in_front(kept, count, tail.depth);
+    if (tail.shares == nullptr) {
+        double last = kept[0];
+        for (int64_t i = 1; i < tail.depth; i++) last = last < kept[i] ? kept[i] : last;
+        return last;
     }
-
-    const Tail tail_;
-    const int64_t full_, room_;
-    double* const kept_;
-    int64_t count_ = 0;
-    double bound_ = 0.0;
-    bool open_ = true;  // nothing is bounded yet: infinite cells count too
-};
-
-Fault tails(const Rows& r, int64_t first, int64_t last) {
-    Selection selection(r.tail, r.scenarios);
-    for (int64_t row = first; row < last; row++) {
-        const double* cells = reinterpret_cast<const double*>(r.at + row * r.pitch);
-        if (!selection.of(cells, r.scenarios, r.out[row])) return {Wrong::number, row};
-    }
-    return NO_FAULT;
+    sort(kept, tail.depth);
+    double sum = 0.0;
+    for (int64_t i = 0; i < tail.depth; i++) sum = __builtin_fma(tail.shares[i], kept[i], sum);
+    return sum;
 }
 
-// Takes one group's row into a scratch row and keeps the loss of its tail.
-struct ToTail {
-    const Groups& g;
-    Selection& selection;
-    double* scratch;
-    void open(int64_t) {}
-    template <int N, bool PART>
-    inline void take(V (&sum)[N], int64_t column, Lanes part) {
-#pragma GCC unroll 8
-        for (int j = 0; j < N; j++) {
-            if (PART && j == N - 1) {
-                store(scratch + column + j * V::W, sum[j], part);
-            } else {
-                store(scratch + column + j * V::W, sum[j]);
-            }
-        }
-    }
-    bool close(int64_t group) {
-        double tail;
-        if (!selection.of(scratch, g.scenarios, tail)) return false;
-        g.loss[group] = tail < 0.0 ? -tail : 0.0;
-        return true;
-    }
-};
-
 Fault group_tail(const Groups& g, const Tail& tail, int64_t first, int64_t last) {
-    Selection selection(tail, g.scenarios);
-    double* scratch = static_cast<double*>(__builtin_malloc(g.scenarios * 8 + 8));
-    const Fault found = groups(g, first, last, ToTail{g, selection, scratch});
-    __builtin_free(scratch);
-    return found;
+    const Legs legs = legs_of(g);
+    Store<double> scratch;
+    double* row = scratch.of(2 * g.scenarios + WIDE);
+    double guess = 0.0;
+    ToRow to{row};
+    for (int64_t i = first; i < last; i++) {
+        row_of(legs, g.starts[i], g.starts[i + 1], 0, g.scenarios, to);
+        const double found = tail_of(row, g.scenarios, tail, row + g.scenarios, guess);
+        if (found != found) return {Wrong::number, i};
+        g.out[i] = found < 0.0 ? -found : 0.0;
+    }
+    return NO_FAULT;
 }
 
 }  // namespace

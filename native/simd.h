@@ -15,8 +15,11 @@
 
 namespace {
 
-#if defined(LEVEL_v4)
+#if defined(LEVEL_v3) || defined(LEVEL_v4)
 
+#if defined(LEVEL_v4)
+#define MM(name) _mm512_##name
+#define OF_BITS __m512i
 struct V {
     static constexpr int W = 8;
     __m512d x;
@@ -26,47 +29,23 @@ struct Lanes {  // the first n lanes
     __mmask8 m;
     explicit Lanes(int n) : m(static_cast<__mmask8>((1u << n) - 1)) {}
 };
-inline V splat(double d) { return {_mm512_set1_pd(d)}; }
-inline V load(const double* p) { return {_mm512_loadu_pd(p)}; }
+#define COMPARED(a, b, how) _mm512_cmp_pd_mask(a.x, b.x, how)
 inline V load(const double* p, Lanes n) { return {_mm512_maskz_loadu_pd(n.m, p)}; }
-inline void store(double* p, V a) { _mm512_storeu_pd(p, a.x); }
 inline void store(double* p, V a, Lanes n) { _mm512_mask_storeu_pd(p, n.m, a.x); }
-inline V operator+(V a, V b) { return {_mm512_add_pd(a.x, b.x)}; }
-inline V operator-(V a, V b) { return {_mm512_sub_pd(a.x, b.x)}; }
-inline V operator*(V a, V b) { return {_mm512_mul_pd(a.x, b.x)}; }
-inline V operator/(V a, V b) { return {_mm512_div_pd(a.x, b.x)}; }
-inline V fma(V a, V b, V c) { return {_mm512_fmadd_pd(a.x, b.x, c.x)}; }
-inline V sqrt(V a) { return {_mm512_sqrt_pd(a.x)}; }
-inline V least(V a, V b) { return {_mm512_min_pd(a.x, b.x)}; }     // a < b ? a : b
-inline V greatest(V a, V b) { return {_mm512_max_pd(a.x, b.x)}; }  // a > b ? a : b
-inline Mask operator<(V a, V b) { return _mm512_cmp_pd_mask(a.x, b.x, _CMP_LT_OQ); }
-inline Mask operator<=(V a, V b) { return _mm512_cmp_pd_mask(a.x, b.x, _CMP_LE_OQ); }
-inline Mask unordered(V a) { return _mm512_cmp_pd_mask(a.x, a.x, _CMP_UNORD_Q); }
 inline Mask either(Mask a, Mask b) { return static_cast<Mask>(a | b); }
 inline Mask negated(Mask a) { return static_cast<Mask>(~a); }
 inline Mask none() { return 0; }
 inline bool any(Mask a) { return a != 0; }
 inline bool any(Mask a, Lanes n) { return (a & n.m) != 0; }
-inline Mask unordered(V a, V b) { return _mm512_cmp_pd_mask(a.x, b.x, _CMP_UNORD_Q); }
-inline Mask equal(V a, V b) { return _mm512_cmp_pd_mask(a.x, b.x, _CMP_EQ_OQ); }
-inline uint64_t lanes_of(Mask a) { return a; }
 inline double lowest_lane(V a) { return _mm512_reduce_min_pd(a.x); }
 inline V select(Mask m, V a, V b) { return {_mm512_mask_blend_pd(m, b.x, a.x)}; }
-struct U {
-    __m512i x;
-};
-inline U bits(V a) { return {_mm512_castpd_si512(a.x)}; }
-inline V real(U a) { return {_mm512_castsi512_pd(a.x)}; }
-inline U constant(uint64_t u) { return {_mm512_set1_epi64(static_cast<long long>(u))}; }
-inline U operator+(U a, U b) { return {_mm512_add_epi64(a.x, b.x)}; }
-inline U operator-(U a, U b) { return {_mm512_sub_epi64(a.x, b.x)}; }
-inline U operator&(U a, U b) { return {_mm512_and_si512(a.x, b.x)}; }
-inline U operator|(U a, U b) { return {_mm512_or_si512(a.x, b.x)}; }
-inline U up52(U a) { return {_mm512_slli_epi64(a.x, 52)}; }
-inline U down52(U a) { return {_mm512_srli_epi64(a.x, 52)}; }
-
-#elif defined(LEVEL_v3)
-
+inline int compress(V a, Mask m, double* to) {  // in a register and then stored: to memory it is slow on Zen 4
+    _mm512_storeu_pd(to, _mm512_maskz_compress_pd(m, a.x));
+    return __builtin_popcount(m);
+}
+#else
+#define MM(name) _mm256_##name
+#define OF_BITS __m256i
 struct V {
     static constexpr int W = 4;
     __m256d x;
@@ -76,47 +55,69 @@ struct Lanes {
     __m256i m;
     explicit Lanes(int n) : m(_mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3))) {}
 };
-inline V splat(double d) { return {_mm256_set1_pd(d)}; }
-inline V load(const double* p) { return {_mm256_loadu_pd(p)}; }
+#define COMPARED(a, b, how) _mm256_cmp_pd(a.x, b.x, how)
 inline V load(const double* p, Lanes n) { return {_mm256_maskload_pd(p, n.m)}; }
-inline void store(double* p, V a) { _mm256_storeu_pd(p, a.x); }
 inline void store(double* p, V a, Lanes n) { _mm256_maskstore_pd(p, n.m, a.x); }
-inline V operator+(V a, V b) { return {_mm256_add_pd(a.x, b.x)}; }
-inline V operator-(V a, V b) { return {_mm256_sub_pd(a.x, b.x)}; }
-inline V operator*(V a, V b) { return {_mm256_mul_pd(a.x, b.x)}; }
-inline V operator/(V a, V b) { return {_mm256_div_pd(a.x, b.x)}; }
-inline V fma(V a, V b, V c) { return {_mm256_fmadd_pd(a.x, b.x, c.x)}; }
-inline V sqrt(V a) { return {_mm256_sqrt_pd(a.x)}; }
-inline V least(V a, V b) { return {_mm256_min_pd(a.x, b.x)}; }
-inline V greatest(V a, V b) { return {_mm256_max_pd(a.x, b.x)}; }
-inline Mask operator<(V a, V b) { return _mm256_cmp_pd(a.x, b.x, _CMP_LT_OQ); }
-inline Mask operator<=(V a, V b) { return _mm256_cmp_pd(a.x, b.x, _CMP_LE_OQ); }
-inline Mask unordered(V a) { return _mm256_cmp_pd(a.x, a.x, _CMP_UNORD_Q); }
 inline Mask either(Mask a, Mask b) { return _mm256_or_pd(a, b); }
 inline Mask negated(Mask a) { return _mm256_xor_pd(a, _mm256_castsi256_pd(_mm256_set1_epi64x(-1))); }
 inline Mask none() { return _mm256_setzero_pd(); }
 inline bool any(Mask a) { return _mm256_movemask_pd(a) != 0; }
-inline bool any(Mask a, Lanes n) { return _mm256_movemask_pd(_mm256_and_pd(a, _mm256_castsi256_pd(n.m))) != 0; }
-inline Mask unordered(V a, V b) { return _mm256_cmp_pd(a.x, b.x, _CMP_UNORD_Q); }
-inline Mask equal(V a, V b) { return _mm256_cmp_pd(a.x, b.x, _CMP_EQ_OQ); }
-inline uint64_t lanes_of(Mask a) { return static_cast<uint64_t>(_mm256_movemask_pd(a)); }
+inline bool any(Mask a, Lanes n) { return any(_mm256_and_pd(a, _mm256_castsi256_pd(n.m))); }
 inline double lowest_lane(V a) {
     const __m128d two = _mm_min_pd(_mm256_castpd256_pd128(a.x), _mm256_extractf128_pd(a.x, 1));
     return _mm_cvtsd_f64(_mm_min_sd(two, _mm_unpackhi_pd(two, two)));
 }
 inline V select(Mask m, V a, V b) { return {_mm256_blendv_pd(b.x, a.x, m)}; }
+inline int compress(V a, Mask m, double* to) {
+    const unsigned met = static_cast<unsigned>(_mm256_movemask_pd(m));
+    double lanes[4];
+    _mm256_storeu_pd(lanes, a.x);
+    int n = 0;
+    for (unsigned lane = 0; lane < 4; lane++) {
+        to[n] = lanes[lane];
+        n += met >> lane & 1;
+    }
+    return n;
+}
+#endif
+inline V splat(double d) { return {MM(set1_pd)(d)}; }
+inline V load(const double* p) { return {MM(loadu_pd)(p)}; }
+inline void store(double* p, V a) { MM(storeu_pd)(p, a.x); }
+inline V operator+(V a, V b) { return {MM(add_pd)(a.x, b.x)}; }
+inline V operator-(V a, V b) { return {MM(sub_pd)(a.x, b.x)}; }
+inline V operator*(V a, V b) { return {MM(mul_pd)(a.x, b.x)}; }
+inline V operator/(V a, V b) { return {MM(div_pd)(a.x, b.x)}; }
+inline V fma(V a, V b, V c) { return {MM(fmadd_pd)(a.x, b.x, c.x)}; }
+inline V sqrt(V a) { return {MM(sqrt_pd)(a.x)}; }
+inline V least(V a, V b) { return {MM(min_pd)(a.x, b.x)}; }     // a < b ? a : b
+inline V greatest(V a, V b) { return {MM(max_pd)(a.x, b.x)}; }  // a > b ? a : b
+inline Mask operator<(V a, V b) { return COMPARED(a, b, _CMP_LT_OQ); }
+inline Mask operator<=(V a, V b) { return COMPARED(a, b, _CMP_LE_OQ); }
+inline Mask equal(V a, V b) { return COMPARED(a, b, _CMP_EQ_OQ); }
+inline Mask unordered(V a, V b) { return COMPARED(a, b, _CMP_UNORD_Q); }
 struct U {
-    __m256i x;
+    OF_BITS x;
 };
+#if defined(LEVEL_v4)
+inline U bits(V a) { return {_mm512_castpd_si512(a.x)}; }
+inline V real(U a) { return {_mm512_castsi512_pd(a.x)}; }
+inline U constant(uint64_t u) { return {_mm512_set1_epi64(static_cast<long long>(u))}; }
+inline U operator&(U a, U b) { return {_mm512_and_si512(a.x, b.x)}; }
+inline U operator|(U a, U b) { return {_mm512_or_si512(a.x, b.x)}; }
+#else
 inline U bits(V a) { return {_mm256_castpd_si256(a.x)}; }
 inline V real(U a) { return {_mm256_castsi256_pd(a.x)}; }
 inline U constant(uint64_t u) { return {_mm256_set1_epi64x(static_cast<long long>(u))}; }
-inline U operator+(U a, U b) { return {_mm256_add_epi64(a.x, b.x)}; }
-inline U operator-(U a, U b) { return {_mm256_sub_epi64(a.x, b.x)}; }
 inline U operator&(U a, U b) { return {_mm256_and_si256(a.x, b.x)}; }
 inline U operator|(U a, U b) { return {_mm256_or_si256(a.x, b.x)}; }
-inline U up52(U a) { return {_mm256_slli_epi64(a.x, 52)}; }
-inline U down52(U a) { return {_mm256_srli_epi64(a.x, 52)}; }
+#endif
+inline U operator+(U a, U b) { return {MM(add_epi64)(a.x, b.x)}; }
+inline U operator-(U a, U b) { return {MM(sub_epi64)(a.x, b.x)}; }
+inline U up52(U a) { return {MM(slli_epi64)(a.x, 52)}; }
+inline U down52(U a) { return {MM(srli_epi64)(a.x, 52)}; }
+#undef MM
+#undef OF_BITS
+#undef COMPARED
 
 #elif defined(LEVEL_neon)
 
@@ -142,19 +143,24 @@ inline V fma(V a, V b, V c) { return {vfmaq_f64(c.x, a.x, b.x)}; }
 inline V sqrt(V a) { return {vsqrtq_f64(a.x)}; }
 inline Mask operator<(V a, V b) { return vcltq_f64(a.x, b.x); }
 inline Mask operator<=(V a, V b) { return vcleq_f64(a.x, b.x); }
+inline Mask equal(V a, V b) { return vceqq_f64(a.x, b.x); }
 inline V select(Mask m, V a, V b) { return {vbslq_f64(m, a.x, b.x)}; }
 inline V least(V a, V b) { return select(a < b, a, b); }
 inline V greatest(V a, V b) { return select(b < a, a, b); }
 inline Mask negated(Mask a) { return veorq_u64(a, vdupq_n_u64(~0ull)); }
-inline Mask unordered(V a) { return negated(vceqq_f64(a.x, a.x)); }
 inline Mask either(Mask a, Mask b) { return vorrq_u64(a, b); }
+inline Mask unordered(V a, V b) { return negated(vandq_u64(equal(a, a), equal(b, b))); }
 inline Mask none() { return vdupq_n_u64(0); }
 inline bool any(Mask a) { return (vgetq_lane_u64(a, 0) | vgetq_lane_u64(a, 1)) != 0; }
 inline bool any(Mask a, Lanes n) { return n.n == 2 ? any(a) : vgetq_lane_u64(a, 0) != 0; }
-inline Mask unordered(V a, V b) { return either(unordered(a), unordered(b)); }
-inline Mask equal(V a, V b) { return vceqq_f64(a.x, b.x); }
-inline uint64_t lanes_of(Mask a) { return (vgetq_lane_u64(a, 0) & 1) | (vgetq_lane_u64(a, 1) & 2); }
 inline double lowest_lane(V a) { return vminvq_f64(a.x); }
+inline int compress(V a, Mask m, double* to) {
+    const int first = vgetq_lane_u64(m, 0) & 1, second = vgetq_lane_u64(m, 1) & 1;
+    to[0] = vgetq_lane_f64(a.x, 0);
+    to[first] = vgetq_lane_f64(a.x, first ? 1 : 0);
+    if (!first) to[0] = vgetq_lane_f64(a.x, 1);
+    return first + second;
+}
 struct U {
     uint64x2_t x;
 };
@@ -193,17 +199,19 @@ inline V least(V a, V b) { return {a.x < b.x ? a.x : b.x}; }
 inline V greatest(V a, V b) { return {a.x > b.x ? a.x : b.x}; }
 inline Mask operator<(V a, V b) { return a.x < b.x; }
 inline Mask operator<=(V a, V b) { return a.x <= b.x; }
-inline Mask unordered(V a) { return a.x != a.x; }
+inline Mask equal(V a, V b) { return a.x == b.x; }
+inline Mask unordered(V a, V b) { return a.x != a.x || b.x != b.x; }
 inline Mask either(Mask a, Mask b) { return a || b; }
 inline Mask negated(Mask a) { return !a; }
 inline Mask none() { return false; }
 inline bool any(Mask a) { return a; }
 inline bool any(Mask a, Lanes) { return a; }
-inline Mask unordered(V a, V b) { return a.x != a.x || b.x != b.x; }
-inline Mask equal(V a, V b) { return a.x == b.x; }
-inline uint64_t lanes_of(Mask a) { return a; }
 inline double lowest_lane(V a) { return a.x; }
 inline V select(Mask m, V a, V b) { return m ? a : b; }
+inline int compress(V a, Mask m, double* to) {
+    *to = a.x;
+    return m;
+}
 struct U {
     uint64_t x;
 };
@@ -229,6 +237,7 @@ inline U down52(U a) { return {a.x >> 52}; }
 
 constexpr uint64_t SIGN = 0x8000000000000000ull;
 
+inline Mask unordered(V a) { return unordered(a, a); }
 inline V absolute(V a) { return real(bits(a) & constant(~SIGN)); }
 inline V negative(V a) { return splat(-0.0) - a; }
 inline V with_sign(V magnitude, V sign) { return real((bits(magnitude) & constant(~SIGN)) | (bits(sign) & constant(SIGN))); }

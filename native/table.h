@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 
-enum class Wrong : int { nothing, index, order, number };
+enum class Wrong : int {
+    nothing, number, row, order, span, extra, pool_class, unit, trade_row, wallet, not_traded, not_finite, memory
+};
 
 struct Fault {
     Wrong what;
@@ -14,40 +16,20 @@ struct Fault {
 };
 constexpr Fault NO_FAULT{Wrong::nothing, 0};
 
-enum class Item : int { u16, i32, i64 };
-
 struct Groups {
-    const double* scale;  // [legs]
-    const void* index;    // [legs] of `item`
-    const int64_t* starts;  // [groups]; the last group ends with the legs
-    const char* matrix;   // [contracts] rows of doubles, `pitch` bytes apart
-    double* rows;         // [groups, scenarios], or null
-    double* loss;         // [groups], or null
-    int64_t* worst;       // [groups], or null
-    int64_t legs, groups, contracts, scenarios;
+    const double* scale;    // [legs]
+    const int32_t* index;   // [legs] row of the matrix
+    const int64_t* starts;  // [groups + 1] ascending
+    const double* matrix;   // rows `pitch` doubles apart
+    double* out;            // [groups, scenarios] or [groups]
+    int64_t groups, scenarios;
     ptrdiff_t pitch;
-    Item item;
-};
-
-struct Spans {
-    const double* values;   // [n]
-    const int64_t* starts;  // [spans]; the last one ends with the values
-    double* out;            // [spans]
-    int64_t n, spans;
 };
 
 // The `depth` lowest cells of a row. With shares: the sum of share * cell, lowest cell first; without: the last of them.
 struct Tail {
     const double* shares;  // [depth], or null
     int64_t depth;
-};
-
-struct Rows {
-    const char* at;  // [n] rows of doubles, `pitch` bytes apart
-    ptrdiff_t pitch;
-    double* out;  // [n]
-    int64_t n, scenarios;
-    Tail tail;
 };
 
 // A column or table that may repeat: bytes from row to row and from scenario to scenario, either of them 0.
@@ -62,13 +44,17 @@ struct Options {
     int64_t options, scenarios;
 };
 
+struct Program;
+struct Book;
+struct Block;
+
 struct Table {
     const char* name;
     Fault (*group_rows)(const Groups&, int64_t first, int64_t last);
     Fault (*group_worst)(const Groups&, int64_t first, int64_t last);
-    Fault (*span_sum)(const Spans&, int64_t first, int64_t last);
     Fault (*group_tail)(const Groups&, const Tail&, int64_t first, int64_t last);
-    Fault (*tails)(const Rows&, int64_t first, int64_t last);
+    // The outputs of the units in `block.source`, [output, stride] from `out` on.
+    Fault (*evaluate)(const Program&, const Book&, Block& block, double* out, int64_t stride);
     Fault (*options)(const Options&, int64_t first, int64_t last);
     double (*probe)(char which, const double* values, int64_t count, int64_t rounds);
 };

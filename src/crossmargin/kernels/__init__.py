@@ -1,29 +1,31 @@
 """The few hot loops: compiled where that is built, in NumPy elsewhere; the same functions either way."""
 
 from crossmargin.kernels.engine import (
+    account_engine,
     group_rows,
     group_tail,
     group_worst,
     kernel_name,
     kernels_here,
+    operations,
     option_values,
-    span_sum,
-    tail_of_rows,
+    threads_in_use,
     use_kernel,
 )
 from crossmargin.kernels.numpy_engine import codes_in_use, packed_key, segment_sum
 
 __all__ = [
+    "account_engine",
     "codes_in_use",
     "group_rows",
     "group_tail",
     "group_worst",
     "kernel_name",
     "kernels_here",
+    "operations",
     "option_values",
     "packed_key",
     "segment_sum",
-    "span_sum",
-    "tail_of_rows",
+    "threads_in_use",
     "use_kernel",
 ]

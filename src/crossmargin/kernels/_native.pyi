@@ -1,5 +1,6 @@
 # The compiled kernels: arrays in, arrays filled. Built from native/ at the root of the checkout.
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Final, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +10,10 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Index: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, out: Floats, threads: int, /) -> None: ...
-def group_worst(
-    scale: Floats, index: Index, matrix: Floats, starts: Ints, loss: Floats, worst: Ints, threads: int, /
-) -> None: ...
+def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, loss: Floats, threads: int, /) -> None: ...
 def group_tail(
     scale: Floats, index: Index, matrix: Floats, starts: Ints, shares: Floats, depth: int, loss: Floats, threads: int, /
 ) -> None: ...
-def tails(rows: Floats, shares: Floats, depth: int, out: Floats, threads: int, /) -> None: ...
-def span_sum(values: Floats, starts: Ints, out: Floats, threads: int, /) -> None: ...
 def options(
     forward: Floats,
     strike: Floats,
@@ -32,3 +29,24 @@ def probe(which: str, values: Floats, rounds: int, /) -> float: ...
 def levels() -> tuple[str, ...]: ...
 def use_level(name: str, /) -> None: ...
 def threads() -> int: ...
+
+OPS: Final[Mapping[str, int]]
+
+@final
+class Engine:
+    def __new__(cls, book: Mapping[str, object], program: Mapping[str, object], /) -> Engine: ...
+    def run(self, units: Ints | None, out: Floats, threads: int, /) -> None: ...
+    def what_if(
+        self, unit: int, row: int, wallet_row: int, quantity: float, price: float, out: Floats, /
+    ) -> None: ...
+    def what_ifs(
+        self,
+        unit: Ints,
+        row: npt.NDArray[np.int32],
+        wallet_row: npt.NDArray[np.int32],
+        quantity: Floats,
+        price: Floats,
+        out: Floats,
+        threads: int,
+        /,
+    ) -> None: ...

@@ -13,8 +13,12 @@ from crossmargin.errors import FailureReason, InputError
 from crossmargin.kernels import numpy_engine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import numpy.typing as npt
+
+    from crossmargin.kernels._native import Engine
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -82,16 +86,35 @@ def use_kernel(name: str, threads: int | None = None) -> None:
         native_engine.use_level(wanted.removeprefix("native-"))
 
 
+def threads_in_use() -> int:
+    """Return the most threads of one call."""
+    return _CHOICE.threads
+
+
+def account_engine(book: Mapping[str, object], program: Mapping[str, object]) -> Engine:
+    """Return a program ready to run over a book, compiled; the arrays are held and read in place.
+
+    Raises
+    ------
+    InputError
+        When the NumPy kernel serves, which has no such engine.
+    ValueError, TypeError
+        When an array is missing, has another layout, or points outside another one.
+    """
+    if not _CHOICE.native:
+        message = "the account engine is compiled, and the NumPy kernel serves: choose a native one"
+        raise InputError(FailureReason.MALFORMED_INPUT, message)
+    return native_engine.Engine(book, program)
+
+
+def operations() -> Mapping[str, int]:
+    """Return the numbers of the account engine's operations by name; empty where nothing is compiled."""
+    return native_engine.OPS if _NATIVE else {}
+
+
 def serving() -> tuple[str, int]:
     """Return what :func:`use_kernel` needs to choose what serves now."""
     return _CHOICE.kernel, _CHOICE.threads
-
-
-def span_sum(values: Floats, starts: Ints) -> Floats:
-    """Return the sum of each span of `values`, in order; `starts` [spans] as in :func:`group_rows`."""
-    if _CHOICE.native:
-        return native_engine.span_sum(values, starts, _CHOICE.threads)
-    return numpy_engine.span_sum(values, starts)
 
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
@@ -114,8 +137,8 @@ def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Flo
     return numpy_engine.group_rows(scale, index, matrix, starts)
 
 
-def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> tuple[Floats, Ints]:
-    """Return the worst loss of each group's row (>= 0) and its first scenario, both [groups].
+def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
+    """Return the worst loss of each group's row (>= 0) [groups].
 
     The rows of :func:`group_rows`, which see for the arguments, are never held.
 
@@ -132,7 +155,9 @@ def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> tu
 def group_tail(
     scale: Floats, index: Index, matrix: Floats, starts: Ints, depth: int, shares: Floats | None = None
 ) -> Floats:
-    """Return the loss of each group's row in its tail (>= 0) [groups]: see :func:`tail_of_rows`.
+    """Return the loss of each group's row in its tail (>= 0) [groups].
+
+    It is the `depth`-th lowest cell; with `shares` [depth], the sum of share * cell, lowest cell first.
 
     Raises
     ------
@@ -142,19 +167,6 @@ def group_tail(
     if _CHOICE.native:
         return native_engine.group_tail(scale, index, matrix, starts, depth, shares, _CHOICE.threads)
     return numpy_engine.group_tail(scale, index, matrix, starts, depth, shares)
-
-
-def tail_of_rows(rows: Floats, depth: int, shares: Floats | None = None) -> Floats:
-    """Return the `depth`-th lowest cell of each row; with `shares` [depth], the sum of share * cell, lowest cell first.
-
-    Raises
-    ------
-    ValueError
-        When a cell is no number, or the depth is not within 1 and the number of scenarios.
-    """
-    if _CHOICE.native:
-        return native_engine.tail_of_rows(rows, depth, shares, _CHOICE.threads)
-    return numpy_engine.tail_of_rows(rows, depth, shares)
 
 
 def option_values(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
+Engine = _native.Engine
+OPS = _native.OPS
 levels = _native.levels
 threads = _native.threads
 
@@ -54,13 +56,6 @@ def _index(index: Index) -> Index:
     return index if index.dtype.char in _SMALL and index.flags.carray else _ints(index.astype(np.int64))
 
 
-def span_sum(values: Floats, starts: Ints, most: int) -> Floats:
-    """Return the sum of each span of the values."""
-    out = np.empty(starts.shape[0])
-    _native.span_sum(_floats(values), _ints(starts), out, most)
-    return out
-
-
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
     """Return the rows of the groups."""
     out = np.empty((starts.shape[0], matrix.shape[1]))
@@ -68,11 +63,11 @@ def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: 
     return out
 
 
-def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> tuple[Floats, Ints]:
-    """Return the worst loss of each group and its scenario."""
-    loss, worst = np.empty(starts.shape[0]), np.empty(starts.shape[0], dtype=np.int64)
-    _native.group_worst(_floats(scale), _index(index), _floats(matrix), _ints(starts), loss, worst, most)
-    return loss, worst
+def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
+    """Return the worst loss of each group."""
+    loss = np.empty(starts.shape[0])
+    _native.group_worst(_floats(scale), _index(index), _floats(matrix), _ints(starts), loss, most)
+    return loss
 
 
 def group_tail(
@@ -84,13 +79,6 @@ def group_tail(
     arrays = (_floats(scale), _index(index), _floats(matrix), _ints(starts))
     _native.group_tail(*arrays, weights, depth, loss, most)
     return loss
-
-
-def tail_of_rows(rows: Floats, depth: int, shares: Floats | None, most: int) -> Floats:
-    """Return the tail of each row."""
-    out = np.empty(rows.shape[0])
-    _native.tails(_floats(rows), _NO_SHARES if shares is None else _floats(shares), depth, out, most)
-    return out
 
 
 def option_values(

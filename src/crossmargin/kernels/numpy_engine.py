@@ -26,8 +26,6 @@ __all__ = [
     "option_values",
     "packed_key",
     "segment_sum",
-    "span_sum",
-    "tail_of_rows",
 ]
 
 _CELLS = 1 << 20  # cells gathered at a time: 8 MiB, so that a block stays in cache
@@ -73,13 +71,6 @@ def codes_in_use(codes: Ints) -> Ints:
     return np.flatnonzero(np.bincount(codes))
 
 
-def span_sum(values: Floats, starts: Ints) -> Floats:
-    """Return the sum of each span of `values`, in order."""
-    spans = starts.shape[0]
-    held = values[starts[0] :] if spans else values[:0]
-    return segment_sum(held, np.repeat(np.arange(spans), np.diff(starts, append=values.shape[0])), spans)
-
-
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
     """Return sum over a group's legs of scale * matrix[index], [groups, scenarios]."""
     held = np.diff(starts, append=scale.shape[0]) > 0
@@ -112,14 +103,12 @@ def _rows_held(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Flo
     return out
 
 
-def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> tuple[Floats, Ints]:
-    """Return the worst loss of each group's row and its first scenario."""
-    loss, worst = np.zeros(starts.shape[0]), np.zeros(starts.shape[0], dtype=np.int64)
+def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
+    """Return the worst loss of each group's row."""
+    loss = np.zeros(starts.shape[0])
     for groups, rows in _blocks(scale, index, matrix, starts):
-        if rows.shape[1]:
-            worst[groups] = np.argmin(rows, axis=1)
-            loss[groups] = np.maximum(0.0, -rows[np.arange(rows.shape[0]), worst[groups]])
-    return loss, worst
+        loss[groups] = np.maximum(0.0, -rows.min(axis=1, initial=0.0))
+    return loss
 
 
 def group_tail(
@@ -128,11 +117,11 @@ def group_tail(
     """Return the loss of each group's row in its tail."""
     loss = np.zeros(starts.shape[0])
     for groups, rows in _blocks(scale, index, matrix, starts):
-        loss[groups] = np.maximum(0.0, -tail_of_rows(rows, depth, shares))
+        loss[groups] = np.maximum(0.0, -_tail_of_rows(rows, depth, shares))
     return loss
 
 
-def tail_of_rows(rows: Floats, depth: int, shares: Floats | None = None) -> Floats:
+def _tail_of_rows(rows: Floats, depth: int, shares: Floats | None = None) -> Floats:
     """Return the `depth`-th lowest cell of each row, or the sum of share * cell, lowest cell first."""
     _refuse_strange(rows)
     if not 1 <= depth <= rows.shape[1]:

@@ -1,0 +1,156 @@
+// The account engine's plain data: a book of legs, a program of operations over registers, and the scratch of one block.
+//
+// The levels (scalar, v3, v4) share these types, so nothing here may be compiled into a function of its own: each level
+// would emit one for its instruction set, and the linker keeps only one of them.
+#pragma once
+
+#include <cstddef>
+
+#include "table.h"
+
+#define INLINE inline __attribute__((always_inline))
+
+enum Level : int32_t { LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT, LEVELS };
+enum Column : uint32_t { QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, BID_COST, ASK_COST, ORDERS, ONE };
+
+// name, number, operands that are registers of the operation's own level (or constants)
+#define OPERATIONS(X)                                                                                                 \
+    X(add, 1, 2) X(sub, 2, 2) X(mul, 3, 2) X(div, 4, 2) X(pow, 5, 2) X(neg, 6, 1) X(abs, 7, 1) X(sqrt, 8, 1)          \
+    X(exp, 9, 1) X(log, 10, 1) X(min, 11, 2) X(max, 12, 2) X(lt, 13, 2) X(le, 14, 2) X(gt, 15, 2) X(ge, 16, 2)        \
+    X(eq, 17, 2) X(ne, 18, 2) X(select, 19, 3) X(ceil_to, 20, 2) X(floor_to, 21, 2) X(marginal, 22, 1) X(step, 23, 1) \
+    X(ramp, 24, 1) X(table, 40, 0) X(input, 41, 0) X(form, 42, 0) X(legsum, 43, 0) X(sum, 44, 0) X(largest, 45, 0)    \
+    X(lift, 46, 0) X(scan, 47, 0) X(max_loss, 48, 0) X(worst_side, 49, 1)
+#define NUMBER(name, number, operands) op_##name = number,
+enum Operation : int32_t { OPERATIONS(NUMBER) };
+#undef NUMBER
+
+constexpr int64_t NONE = INT32_MIN;  // an operand that is not given
+constexpr int64_t WIDE = 8;          // doubles of a cache line: rows of matrices and registers are padded to it
+
+struct Code {
+    int32_t op, level, dst, a, b, c, aux, n;
+};
+struct TierSet {
+    int64_t offset, width, tables, which;
+};
+struct Term {
+    int32_t column, offset;
+};
+struct LaneGroup {
+    int64_t offset, width, first, terms;
+};
+struct Scan {
+    int64_t scale, matrix, pitch, shocked, shocked_level, chain[3], first_segment, segments, first_fold, folds;
+    INLINE int64_t depth() const { return 1 + (chain[1] != 0) + (chain[2] != 0); }
+};
+enum Measure : int64_t { WORST, SHORTFALL, AT_RISK, MEAN, ROW };
+struct Segment {
+    int64_t from, to, measure, depth, shares, dst, weight, unused;
+};
+struct Fold {
+    int64_t close_out, level, from, to, gain, loss, cap, deductible;
+};
+
+struct Program {
+    int64_t rows, classes, by_side;
+    const int32_t* level_row[LEVELS];
+    int64_t level_rows[LEVELS], registers[LEVELS];
+    bool used[LEVELS];
+    const int32_t *contract, *which, *outputs;
+    const uint8_t *always_active, *trade_kind;
+    const double *constants, *tables, *upto, *rate, *lanes, *shares, *matrices, *multiplier;  // a constant stands WIDE times
+    const TierSet* tiers;
+    const Term *form_terms, *lane_terms;
+    const LaneGroup* groups;
+    const Scan* scans;
+    const Segment* segments;
+    const Fold* folds;
+    const Code* code;
+    int64_t ops, output_count, segment_count, scan_count;
+};
+
+struct Book {
+    const void* row;  // u16, or i32 where `wide`
+    bool wide;
+    const double *quantity, *extra_value, *inputs;
+    const uint32_t *start, *count, *extra_start, *extra_count, *extra_leg;
+    const uint8_t* pool_class;
+    int64_t arena, extras, units;
+};
+
+// The legs of one unit, as they lie in the book or as a trade would leave them.
+struct Source {
+    const void* row;
+    const double *quantity, *extra_value;
+    const uint32_t* extra_leg;
+    uint32_t count, extras;
+    int64_t unit;
+    bool wide;
+};
+constexpr uint32_t POSITION = (1u << 28) - 1;
+
+// At least `bytes` of zeros that begin with a cache line, in place of `old`; throws std::bad_alloc.
+void* regrow(void* old, size_t& room, size_t bytes);
+void release(void* held);
+
+template <class T>
+struct Store {  // scratch that grows; what it held is gone then
+    T* at = nullptr;
+    size_t room = 0;
+    INLINE Store() {}
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+    INLINE ~Store() { release(at); }
+    INLINE T* of(int64_t n) {
+        const size_t bytes = static_cast<size_t>(n) * sizeof(T);
+        if (bytes > room) at = static_cast<T*>(regrow(at, room, bytes));
+        return at;
+    }
+};
+
+struct Extra {
+    int32_t leg;
+    uint32_t column;
+    double value;
+};
+
+struct OptionLeg {
+    double strike, quantity;
+    INLINE bool operator<(const OptionLeg& other) const { return strike < other.strike; }
+};
+
+// The rows of one level in a block: of each row its first leg (in `order` for assets) and its row in the template, of
+// each unit its first row, of each leg its row.
+struct Rows {
+    int64_t count = 0, stride = 0;
+    Store<int32_t> first, key, of_leg, of_unit;
+    Store<double> bank;  // the level's registers, [register, stride]
+};
+
+struct Block {
+    int64_t units = 0, legs = 0, extras = 0;
+    Store<Source> source;
+    Store<int32_t> row, contract, order, slot, sorted;
+    Store<double> quantity, weight, cells, lanes, kept, guess;
+    Store<Extra> extra;
+    Store<OptionLeg> options;
+    Store<uint8_t> ordered;  // whether a unit has bids or asks
+    Rows rows[LEVELS];
+    Store<int32_t> staged_row;  // legs after a trade, of every trade of the block
+    Store<double> staged_quantity, staged_value;
+    Store<uint32_t> staged_leg;
+    Block* inner = nullptr;
+    Block() = default;
+    ~Block();
+    Block& within();  // the block of those units that are evaluated once more
+};
+
+struct Trade {
+    int64_t unit, row, wallet;
+    double quantity, price;
+};
+
+// Where the legs of a unit lie in the book.
+Fault find_unit(const Book& book, int64_t unit, Source& source);
+// Fills the block's sources with units as trades would leave them, each on its own.
+Fault stage(const Program& program, const Book& book, const Trade* trades, int64_t count, Block& block);

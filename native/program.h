@@ -1,0 +1,22 @@
+// The buffers of a book and a program, opened by name and checked once.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "arrays.h"
+#include "engine.h"
+
+struct Opened {  // what a Book or a Program points into
+    std::vector<std::unique_ptr<Array>> views;
+    std::vector<std::shared_ptr<void>> copies;
+};
+
+Book open_book(PyObject* given, Opened& opened, int64_t& inputs);
+// Throws where anything in it points outside what it points into, or is read before it is written.
+Program open_program(PyObject* given, Opened& opened, int64_t inputs);
+
+extern const struct OperationName {
+    const char* name;
+    int32_t number, operands;
+} OPERATION_NAMES[];

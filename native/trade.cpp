@@ -1,0 +1,235 @@
+// A unit as one trade would leave it: what closes is realised into the wallet, the rest merges. Nothing in the book moves.
+#include <cmath>
+#include <cstring>
+
+#include "engine.h"
+
+namespace {
+
+struct Held {  // a leg that the trade touches: its place before and after, and what a trade changes
+    int64_t before = -1, after = -1;
+    double quantity = 0.0, cost = 0.0, accrued = 0.0, old = 0.0;
+};
+
+class Staging {
+public:
+    Staging(const Program& p, const Source& s, const Trade& t) : p_(p), s_(s), t_(t) {}
+
+    Fault run(int32_t* row, double* quantity, uint32_t* extra_leg, double* extra_value, Source& out) {
+        const int64_t first = bound(t_.row), last = bound(t_.row + 1), wallet = bound(t_.wallet);
+        find(first, last);
+        wallet_.before = wallet < s_.count && row_at(wallet) == t_.wallet ? wallet : -1;
+        read(long_);
+        read(short_);
+        read(wallet_);
+        Held& same = t_.quantity > 0.0 ? long_ : short_;
+        Held& opposite = p_.by_side == 0 ? same : t_.quantity > 0.0 ? short_ : long_;
+        fill(same, opposite);
+        // a leg that is new stands before `at` of the old ones: short legs before long ones
+        const int64_t at = same.before >= 0 ? -1 : &same == &long_ ? last : first;
+        const int64_t paid = wallet_.before >= 0 ? -1 : wallet;
+        int64_t n = 0;
+        for (int64_t leg = 0; leg <= s_.count; leg++) {
+            const bool two = at == leg && paid == leg && t_.wallet < t_.row;
+            if (two) put(wallet_, t_.wallet, n++, row, quantity);
+            if (at == leg) put(same, t_.row, n++, row, quantity);
+            if (paid == leg && !two) put(wallet_, t_.wallet, n++, row, quantity);
+            if (leg == s_.count) break;
+            Held* touched = leg == same.before       ? &same
+                            : leg == opposite.before ? &opposite
+                            : leg == wallet_.before  ? &wallet_
+                                                     : nullptr;
+            if (touched != nullptr) {
+                put(*touched, row_at(leg), n++, row, quantity);
+                continue;
+            }
+            row[n] = static_cast<int32_t>(row_at(leg));
+            quantity[n++] = s_.quantity[leg];
+        }
+        const Fault fault = extras(same, opposite, extra_leg, extra_value, out);
+        out.row = row;
+        out.quantity = quantity;
+        out.extra_leg = extra_leg;
+        out.extra_value = extra_value;
+        out.count = static_cast<uint32_t>(n);
+        out.unit = s_.unit;
+        out.wide = true;
+        return fault;
+    }
+
+private:
+    int64_t row_at(int64_t leg) const {
+        return s_.wide ? static_cast<const int32_t*>(s_.row)[leg] : static_cast<const uint16_t*>(s_.row)[leg];
+    }
+
+    int64_t bound(int64_t row) const {  // the first leg of that row or a later one
+        int64_t low = 0, high = s_.count;
+        while (low < high) {
+            const int64_t middle = low + (high - low) / 2;
+            row_at(middle) < row ? low = middle + 1 : high = middle;
+        }
+        return low;
+    }
+
+    static void put(Held& leg, int64_t template_row, int64_t n, int32_t* row, double* quantity) {
+        row[n] = static_cast<int32_t>(template_row);
+        quantity[n] = leg.quantity;
+        leg.after = n;
+    }
+
+    template <class F>
+    void extras_of(int64_t leg, F f) const {
+        uint32_t low = 0, high = s_.extras;
+        while (low < high) {
+            const uint32_t middle = low + (high - low) / 2;
+            (s_.extra_leg[middle] & POSITION) < leg ? low = middle + 1 : high = middle;
+        }
+        for (; low < s_.extras && (s_.extra_leg[low] & POSITION) == leg; low++)
+            f(s_.extra_leg[low] >> 28, s_.extra_value[low]);
+    }
+
+    void find(int64_t first, int64_t last) {
+        for (int64_t leg = first; leg < last; leg++) {
+            double side = s_.quantity[leg], orders = 0.0;
+            if (side == 0.0) extras_of(leg, [&](uint32_t column, double v) { orders += column == BIDS || column == ASKS ? v : 0.0; });
+            if (side == 0.0) side = orders;
+            if (p_.by_side == 0 || side > 0.0) long_.before = leg;
+            if (p_.by_side == 0 || (side < 0.0 && short_.before < 0)) short_.before = leg;
+        }
+    }
+
+    void read(Held& leg) const {
+        if (leg.before < 0) return;
+        leg.quantity = leg.old = s_.quantity[leg.before];
+        extras_of(leg.before, [&](uint32_t column, double value) {
+            if (column == COST) leg.cost = value;
+            if (column == ACCRUED) leg.accrued = value;
+        });
+    }
+
+    // Takes `closing` contracts (signed as the trade) off a leg; returns its change of cost. Its funding is paid.
+    double close(Held& leg, double closing) {
+        if (closing == 0.0) return 0.0;
+        const double share = -closing / leg.quantity, cost = share * leg.cost, funding = share * leg.accrued;
+        const bool whole = share == 1.0;
+        leg.quantity = whole ? 0.0 : leg.quantity + closing;
+        leg.cost = whole ? 0.0 : leg.cost - cost;
+        leg.accrued = whole ? 0.0 : leg.accrued - funding;
+        wallet_.quantity += funding;
+        return -cost;
+    }
+
+    void fill(Held& same, Held& opposite) {
+        const double amount = t_.quantity, level = t_.price, multiplier = p_.multiplier[t_.row], before = opposite.quantity;
+        const double closing = !(before * amount < 0.0)                             ? 0.0
+                               : std::fabs(amount) <= std::fabs(before) ? amount
+                                                                        : -before;
+        if (p_.trade_kind[t_.row] == 1) {  // an option: its premium is paid
+            close(opposite, closing);
+            wallet_.quantity -= amount * multiplier * level;
+            const double opened = amount - (opposite.quantity - before);
+            same.quantity += opened;
+            same.cost += same.cost != 0.0 ? opened * level : 0.0;  // only where what is held states its entry
+            return;
+        }
+        const bool inverse = p_.trade_kind[t_.row] == 3;
+        const double price_of_one = inverse ? 1.0 / level : level;
+        const double gained = close(opposite, closing) - closing * price_of_one;
+        wallet_.quantity += gained * multiplier * (inverse ? -1.0 : 1.0);
+        same.quantity += amount - closing;
+        same.cost += (amount - closing) * price_of_one;
+    }
+
+    // Extras in the order of the legs: of touched legs cost and accrued anew, and no leverage of what closed or turned.
+    Fault extras(const Held& same, const Held& opposite, uint32_t* leg, double* value, Source& out) {
+        uint32_t n = 0;
+        const Held* touched[3] = {&same, &opposite, &wallet_};
+        int64_t count = &same == &opposite ? 1 : 2;
+        if (&same == &opposite || opposite.before < 0) touched[1] = &wallet_, count = 1;
+        const Held* ahead[3];
+        int64_t waiting = 0;
+        for (int64_t i = 0; i <= count; i++) ahead[waiting++] = touched[i];
+        for (int64_t i = 1; i < waiting; i++)
+            for (int64_t j = i; j > 0 && ahead[j]->after < ahead[j - 1]->after; j--) {
+                const Held* held = ahead[j];
+                ahead[j] = ahead[j - 1];
+                ahead[j - 1] = held;
+            }
+        int64_t next = 0;
+        const auto flush = [&](int64_t until) {
+            for (; next < waiting && ahead[next]->after <= until; next++) {
+                const uint32_t place = static_cast<uint32_t>(ahead[next]->after);
+                if (ahead[next]->cost != 0.0) leg[n] = place | COST << 28, value[n++] = ahead[next]->cost;
+                if (ahead[next]->accrued != 0.0) leg[n] = place | ACCRUED << 28, value[n++] = ahead[next]->accrued;
+            }
+        };
+        for (uint32_t e = 0; e < s_.extras; e++) {
+            const uint32_t code = s_.extra_leg[e], column = code >> 28, old = code & POSITION;
+            if (old >= s_.count) return {Wrong::extra, s_.unit};
+            const Held* mine = nullptr;
+            int64_t place = old;
+            for (int64_t i = 0; i < waiting; i++) {
+                if (ahead[i]->before == old) mine = ahead[i];
+                if (ahead[i]->before < 0 && ahead[i]->after <= place) place++;
+            }
+            flush(place);
+            if (mine != nullptr && (column == COST || column == ACCRUED)) continue;
+            const double was = s_.quantity[old];
+            if (column == LEVERAGE && !(was * (mine ? mine->quantity : was) > 0.0)) continue;
+            leg[n] = static_cast<uint32_t>(place) | column << 28;
+            value[n++] = s_.extra_value[e];
+        }
+        flush(INT64_MAX - 1);
+        out.extras = n;
+        return NO_FAULT;
+    }
+
+    const Program& p_;
+    const Source& s_;
+    const Trade& t_;
+    Held long_, short_, wallet_;
+};
+
+}  // namespace
+
+Fault find_unit(const Book& book, int64_t unit, Source& source) {
+    if (unit < 0 || unit >= book.units) return {Wrong::unit, unit};
+    const int64_t first = book.start[unit], extra = book.extra_start[unit];
+    const uint32_t count = book.count[unit], extras = book.extra_count[unit];
+    if (first + count > book.arena || count > POSITION || extra + extras > book.extras) return {Wrong::span, unit};
+    const char* row = static_cast<const char*>(book.row) + first * (book.wide ? 4 : 2);
+    source = {row, book.quantity + first, book.extra_value + extra, book.extra_leg + extra, count, extras, unit, book.wide};
+    return NO_FAULT;
+}
+
+Fault stage(const Program& p, const Book& book, const Trade* trades, int64_t count, Block& b) {
+    int64_t legs = 0, extras = 0;
+    b.units = count;
+    b.source.of(count);
+    for (int64_t i = 0; i < count; i++) {
+        const Trade& t = trades[i];
+        const Fault fault = find_unit(book, t.unit, b.source.at[i]);
+        if (fault.what != Wrong::nothing) return fault;
+        if (t.row < 0 || t.row >= p.rows) return {Wrong::trade_row, t.row};
+        if (t.wallet < 0 || t.wallet >= p.rows || t.wallet == t.row) return {Wrong::wallet, t.wallet};
+        if (p.trade_kind[t.row] < 1 || p.trade_kind[t.row] > 3) return {Wrong::not_traded, t.row};
+        const bool inverse = p.trade_kind[t.row] == 3;
+        if (!std::isfinite(t.quantity) || !std::isfinite(t.price) || (inverse && !(t.price > 0.0)))
+            return {Wrong::not_finite, i};
+        legs += b.source.at[i].count + 2;
+        extras += b.source.at[i].extras + 6;
+    }
+    int32_t* row = b.staged_row.of(legs);
+    double *quantity = b.staged_quantity.of(legs), *value = b.staged_value.of(extras);
+    uint32_t* leg = b.staged_leg.of(extras);
+    for (int64_t i = 0; i < count; i++) {
+        const Source held = b.source.at[i];
+        const Fault fault = Staging(p, held, trades[i]).run(row, quantity, leg, value, b.source.at[i]);
+        if (fault.what != Wrong::nothing) return fault;
+        row += held.count + 2;
+        quantity += held.count + 2;
+        leg += held.extras + 6;
+        value += held.extras + 6;
+    }
+    return NO_FAULT;
+}

@@ -1,0 +1,342 @@
+"""The account engine once more in plain Python, unit by unit and leg by leg: slow, and easy to read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Mapping = dict[str, Any]
+
+LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT = range(6)
+QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, ONE = 0, 1, 2, 3, 4, 5, 9
+NONE = -(2**31)
+_POSITION = (1 << 28) - 1
+
+ELEMENTWISE: Any = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power, "neg": np.negative,
+    "abs": np.abs, "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "min": np.minimum, "max": np.maximum,
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
+    "select": np.where,
+}  # fmt: skip
+
+
+@dataclass
+class Leg:
+    """One leg of a unit: its template row, its quantity, and its other columns."""
+
+    row: int
+    quantity: float
+    extra: dict[int, float] = field(default_factory=dict)
+
+    def column(self, column: int) -> float:
+        if column == QUANTITY:
+            return self.quantity
+        if column == ONE:
+            return 1.0
+        return self.extra.get(column, math.nan if column == LEVERAGE else 0.0)
+
+    def active(self, always: npt.NDArray[np.uint8]) -> bool:
+        others = any(value != 0 for column, value in self.extra.items() if column != LEVERAGE)
+        return self.quantity != 0 or others or bool(always[self.row])
+
+    def key(self) -> int:
+        return 3 * self.row + 1 + (self.quantity > 0) - (self.quantity < 0)
+
+
+def legs_of(book: Mapping, unit: int) -> list[Leg]:
+    """Return the legs of a unit as the book holds them."""
+    first, extra = int(book["start"][unit]), int(book["extra_start"][unit])
+    legs = [Leg(int(book["row"][i]), float(book["quantity"][i])) for i in range(first, first + int(book["count"][unit]))]
+    for i in range(extra, extra + int(book["extra_count"][unit])):
+        code = int(book["extra_leg"][i])
+        legs[code & _POSITION].extra[code >> 28] = float(book["extra_value"][i])
+    return legs
+
+
+class Twin:
+    """One unit under a program; `evaluate` gives its outputs."""
+
+    def __init__(self, book: Mapping, program: Mapping, names: dict[int, str]) -> None:
+        self.book, self.program, self.names = book, program, names
+
+    def run(self) -> Floats:
+        units = range(len(self.book["start"]))
+        columns = [self.evaluate(legs_of(self.book, unit), unit) for unit in units]
+        return np.array(columns).reshape(len(columns), -1).T
+
+    def evaluate(self, legs: list[Leg], unit: int) -> Floats:
+        with np.errstate(all="ignore"):
+            return OneUnit(self, legs, unit).outputs()
+
+    def what_if(self, unit: int, row: int, wallet_row: int, quantity: float, price: float) -> Floats:
+        legs = traded(legs_of(self.book, unit), self.program, row, wallet_row, quantity, price)
+        return self.evaluate(legs, unit)
+
+
+class OneUnit:
+    """The registers of one unit while its program runs."""
+
+    def __init__(self, twin: Twin, legs: list[Leg], unit: int) -> None:
+        self.twin, self.program, self.unit = twin, twin.program, unit
+        self.legs = [leg for leg in legs if leg.active(self.program["always_active"])]
+        self.rows: list[list[list[int]]] = [[[i] for i in range(len(self.legs))]]
+        self.keys: list[list[int]] = [[leg.key() for leg in self.legs]]
+        for level in range(STRIKE, UNIT):
+            above = [int(self.program["level_row"][level - 1][leg.row]) for leg in self.legs]
+            self.keys.append(list(dict.fromkeys(above)))
+            self.rows.append([[i for i, key in enumerate(above) if key == row] for row in self.keys[level]])
+        self.rows.append([list(range(len(self.legs)))])
+        self.keys.append([int(twin.book["pool_class"][unit])])
+        self.held: list[dict[int, Floats]] = [{} for _ in range(6)]
+
+    def outputs(self) -> Floats:
+        self.execute(len(self.program["code"]), nested=False)
+        return np.array([self.held[UNIT][int(register)][0] for register in self.program["outputs"]])
+
+    def execute(self, ops: int, *, nested: bool) -> None:
+        for place in range(ops):
+            code = [int(x) for x in self.program["code"][place]]
+            name, level = self.twin.names[code[0]], code[1]
+            if name in ELEMENTWISE:
+                operands = [self.operand(level, number) for number in code[3 : 3 + ELEMENTWISE_ARITY[name]]]
+                if name == "select":
+                    operands[0] = operands[0] != 0
+                result = np.broadcast_to(ELEMENTWISE[name](*operands), len(self.rows[level])).astype(np.float64)
+                self.held[level][code[2]] = result
+            elif name == "worst_side":
+                self.held[level][code[2]] = self.worst_side(code, place, nested=nested)
+            elif name in {"scan", "legsum"}:
+                getattr(self, name)(code)
+            else:
+                self.held[level][code[2]] = np.array(getattr(self, name)(code), dtype=np.float64)
+
+    def operand(self, level: int, number: int) -> Any:  # noqa: ANN401 - a column or a constant
+        count = len(self.rows[level])
+        return self.held[level][number] if number >= 0 else np.full(count, self.program["constants"][-1 - number])
+
+    def tabled(self, offset: int, level: int) -> Floats:
+        return np.asarray(self.program["tables"][[offset + key for key in self.keys[level]]], dtype=np.float64)
+
+    def table(self, code: list[int]) -> Floats:
+        return self.tabled(code[6], code[1])
+
+    def input(self, code: list[int]) -> list[float]:
+        return [self.twin.book["inputs"][code[6]][self.unit]]
+
+    def ceil_to(self, code: list[int]) -> Floats:
+        return self.rounded(code, np.ceil)
+
+    def floor_to(self, code: list[int]) -> Floats:
+        return self.rounded(code, np.floor)
+
+    def rounded(self, code: list[int], towards: Any) -> Floats:  # noqa: ANN401 - a ufunc
+        from crossmargin.margin.functions import _rounded  # noqa: PLC0415
+
+        return _rounded(towards, self.operand(code[1], code[3]), self.operand(code[1], code[4]))
+
+    def tiered(self, code: list[int], function: str) -> Floats:
+        from crossmargin.margin import functions  # noqa: PLC0415
+        from crossmargin.margin.model import Tiers  # noqa: PLC0415
+
+        offset, width, count, which = (int(x) for x in self.program["tier_sets"][code[6]])
+        part = slice(offset, offset + width * count)
+        upto, rate = (self.program[name][part].reshape(count, width) for name in ("tier_upto", "tier_rate"))
+        tables = tuple(Tiers(tuple(u), tuple(r)) for u, r in zip(upto.tolist(), rate.tolist(), strict=True))
+        number = None if which < 0 else np.array([self.program["which"][which + key] for key in self.keys[code[1]]], dtype=np.intp)
+        result: Floats = getattr(functions, function)(functions.TierColumn(tables, number), self.operand(code[1], code[3]))
+        return result
+
+    def marginal(self, code: list[int]) -> Floats:
+        return self.tiered(code, "marginal")
+
+    def step(self, code: list[int]) -> Floats:
+        return self.tiered(code, "step")
+
+    def ramp(self, code: list[int]) -> Floats:
+        return self.tiered(code, "ramp")
+
+    def form(self, code: list[int]) -> list[float]:
+        terms = self.program["form_terms"][code[6] : code[6] + code[7]]
+        return [sum((self.term(leg, int(c), self.program["tables"][o + leg.key()]) for c, o in terms), 0.0) for leg in self.legs]
+
+    @staticmethod
+    def term(leg: Leg, column: int, coefficient: float) -> float:
+        """Nothing where the leg lacks the column, but NaN for leverage."""
+        if column in {QUANTITY, ONE, LEVERAGE} or column in leg.extra:
+            return leg.column(column) * coefficient
+        return 0.0
+
+    def legsum(self, code: list[int]) -> None:
+        offset, width, first, terms = (int(x) for x in self.program["lane_groups"][code[6]])
+        block = 3 * len(self.program["contract"]) * width
+        for lane in range(code[7]):
+            totals = []
+            for legs in self.rows[code[1]]:
+                total = 0.0
+                for column, number in self.program["lane_terms"][first : first + terms].tolist():
+                    for leg in (self.legs[i] for i in legs):
+                        at = offset + number * block + leg.key() * width + lane
+                        total += self.term(leg, column, self.program["lanes"][at])
+                totals.append(total)
+            self.held[code[1]][code[2] + lane] = np.array(totals)
+
+    def within(self, fine: int, coarse: int) -> list[list[int]]:
+        """Return the finer rows of each coarser row."""
+        return [[j for j, f in enumerate(self.rows[fine]) if f and f[0] in set(legs)] for legs in self.rows[coarse]]
+
+    def sum(self, code: list[int]) -> list[float]:
+        column = self.held[code[4]][code[3]]
+        return [float(sum((column[j] for j in rows), 0.0)) for rows in self.within(code[4], code[1])]
+
+    def largest(self, code: list[int]) -> list[float]:
+        column = self.held[code[4]][code[3]]
+        return [float(np.max(column[rows], initial=-np.inf)) for rows in self.within(code[4], code[1])]
+
+    def lift(self, code: list[int]) -> list[float]:
+        out = [0.0] * len(self.rows[code[1]])
+        for i, rows in enumerate(self.within(code[1], code[4])):
+            for row in rows:
+                out[row] = self.held[code[4]][code[3]][i]
+        return out
+
+    def max_loss(self, code: list[int]) -> list[float]:
+        strike, call, counts = (self.tabled(offset, LEG) for offset in (code[4], code[5], code[6]))
+        quantity, out = self.held[LEG][code[3]], []
+        for row in self.rows[code[1]]:
+            legs = [i for i in row if counts[i] and not math.isnan(strike[i])]
+            payoffs = [0.0] if not legs else []
+            for price in [0.0, *(strike[i] for i in legs)]:
+                payoffs.append(sum(quantity[i] * max(price - strike[i] if call[i] else strike[i] - price, 0.0) for i in legs))
+            out.append(max(0.0, -float(np.min(payoffs))))
+        return out
+
+    def worst_side(self, code: list[int], place: int, *, nested: bool) -> Floats:
+        held = self.held[code[1]][code[3]]
+        if nested or not any(leg.extra.get(column, 0.0) for leg in self.legs for column in (BIDS, ASKS)):
+            return held
+        sides = [held]
+        for column in (BIDS, ASKS):
+            other = OneUnit(self.twin, self.legs, self.unit)
+            other.legs = [Leg(leg.row, leg.quantity + leg.extra.get(column, 0.0), leg.extra) for leg in self.legs]
+            other.rows, other.keys = self.rows, [[leg.key() for leg in other.legs], *self.keys[1:]]
+            other.execute(place, nested=True)
+            sides.append(other.held[code[1]][code[3]])
+        return np.maximum(np.maximum(sides[0], sides[1]), sides[2])
+
+    def scan(self, code: list[int]) -> None:
+        p = self.program
+        scale, matrix, pitch, shocked, _, *rest = (int(x) for x in p["scans"][code[6]])
+        chain = [level for level in rest[:3] if level]
+        segments = p["segments"][rest[3] : rest[3] + rest[4]].tolist()
+        folds = p["folds"][rest[5] : rest[5] + rest[6]].tolist()
+        weight = np.array([leg.quantity for leg in self.legs]) * self.tabled(scale, LEG)
+        rows = [self.summed(legs, weight, matrix, pitch) for legs in self.rows[chain[0]]]
+        if shocked >= 0:
+            moved = [self.summed(legs, weight, shocked, pitch) for legs in self.rows[chain[0]]]
+            for fold in (fold for fold in folds if fold[0]):
+                gain, loss = (self.operand(chain[0], fold[i]) for i in (4, 5))
+                slopes = [np.where(x > 0, gain[i], np.where(x < 0, loss[i], 1.0)) for i, x in enumerate(moved)]
+                rows = [row + (slope - 1.0) * x for row, slope, x in zip(rows, slopes, moved, strict=True)]
+        for place, level in enumerate(chain):
+            if place:
+                rows = [sum((rows[j] for j in inner), np.zeros(pitch)) for inner in self.within(chain[place - 1], level)]
+            for fold in (fold for fold in folds if not fold[0] and fold[1] == level):
+                for i, row in enumerate(rows):
+                    row[fold[2] : fold[3]] = self.folded(fold, level, i, row[fold[2] : fold[3]])
+        for segment in segments:
+            by = np.ones(len(rows)) if segment[6] == NONE else self.operand(chain[-1], segment[6])
+            losses = [self.measured(segment, row[segment[0] : segment[1]]) * by[i] for i, row in enumerate(rows)]
+            if chain[-1] == UNIT and not self.legs:
+                losses = [0.0]
+            self.held[chain[-1]][segment[5]] = np.array(losses, dtype=np.float64)
+
+    def summed(self, legs: list[int], weight: Floats, offset: int, pitch: int) -> Floats:
+        row = np.zeros(pitch)
+        for i in legs:
+            at = offset + int(self.program["contract"][self.legs[i].row]) * pitch
+            row = row + weight[i] * self.program["matrices"][at : at + pitch]
+        return row
+
+    def folded(self, fold: list[int], level: int, row: int, x: Floats) -> Floats:
+        gain, loss = (self.operand(level, fold[i])[row] for i in (4, 5))
+        up, down = gain * np.maximum(x, 0.0), loss * np.minimum(x, 0.0)
+        if fold[6] != NONE:
+            up = np.minimum(up, self.operand(level, fold[6])[row])
+        if fold[7] != NONE:
+            down = np.minimum(down + self.operand(level, fold[7])[row], 0.0)
+        return np.asarray(up + down)
+
+    def measured(self, segment: list[int], row: Floats) -> float:
+        measure, depth, shares = segment[2:5]
+        if np.isnan(row).any():
+            return math.nan
+        if measure == 0:
+            return max(0.0, -float(row.min(initial=0.0)))
+        if measure == 1:
+            return max(0.0, -float(np.sort(row)[:depth] @ self.program["shares"][shares : shares + depth]))
+        if measure == 2:
+            return max(0.0, -float(np.sort(row)[depth - 1]))
+        return -float(row.mean()) if measure == 3 else float(row.sum())
+
+
+ELEMENTWISE_ARITY = {name: 2 for name in ELEMENTWISE} | {name: 1 for name in ("neg", "abs", "sqrt", "exp", "log")} | {"select": 3}
+
+
+def traded(legs: list[Leg], program: Mapping, row: int, wallet_row: int, amount: float, price: float) -> list[Leg]:
+    """Return the legs after a trade, by the rule of :class:`crossmargin.analysis.prepared.Prepared`."""
+    legs = [Leg(leg.row, leg.quantity, dict(leg.extra)) for leg in legs]
+    before = {id(leg): leg.quantity for leg in legs}
+
+    def side(leg: Leg) -> float:
+        return leg.quantity or leg.extra.get(BIDS, 0.0) + leg.extra.get(ASKS, 0.0)
+
+    def find(wanted: int, sign: float) -> Leg:
+        for leg in legs:
+            if leg.row == wanted and (not sign or side(leg) * sign > 0):
+                return leg
+        new = Leg(wanted, 0.0)
+        after = [i for i, leg in enumerate(legs) if leg.row > wanted or (leg.row == wanted and sign < 0)]
+        legs.insert(after[0] if after else len(legs), new)
+        return new
+
+    sign = math.copysign(1.0, amount) if amount else -1.0
+    same = find(row, sign if program["by_side"] else 0.0)
+    kept = [leg for leg in legs if leg.row == row and side(leg) * sign < 0]
+    opposite = same if not program["by_side"] else kept[0] if kept else Leg(row, 0.0)
+    wallet = find(wallet_row, 0.0)
+    held = opposite.quantity
+    closing = 0.0 if held * amount >= 0 else amount if abs(amount) <= abs(held) else -held
+    gained = 0.0
+    if closing:
+        share = -closing / held
+        cost, funding = share * opposite.extra.get(COST, 0.0), share * opposite.extra.get(ACCRUED, 0.0)
+        opposite.quantity = 0.0 if share == 1.0 else held + closing
+        opposite.extra[COST] = 0.0 if share == 1.0 else opposite.extra.get(COST, 0.0) - cost
+        opposite.extra[ACCRUED] = 0.0 if share == 1.0 else opposite.extra.get(ACCRUED, 0.0) - funding
+        wallet.quantity += funding
+        gained = -cost
+    multiplier, kind = float(program["multiplier"][row]), int(program["trade_kind"][row])
+    if kind == 1:
+        wallet.quantity -= amount * multiplier * price
+        opened = amount - (opposite.quantity - held)
+        same.quantity += opened
+        same.extra[COST] = same.extra.get(COST, 0.0) + (opened * price if same.extra.get(COST, 0.0) else 0.0)
+    else:
+        one = 1.0 / price if kind == 3 else price
+        wallet.quantity += (gained - closing * one) * multiplier * (-1.0 if kind == 3 else 1.0)
+        same.quantity += amount - closing
+        same.extra[COST] = same.extra.get(COST, 0.0) + (amount - closing) * one
+    for leg in legs:
+        if not before.get(id(leg), 0.0) * leg.quantity > 0:
+            leg.extra.pop(LEVERAGE, None)
+        for column in (COST, ACCRUED):
+            if leg.extra.get(column) == 0.0:
+                del leg.extra[column]
+    return legs
