@@ -29,7 +29,7 @@ def gross(report: BookReport) -> np.ndarray:
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_compact_book_is_assessed_as_a_book_is(spec: str) -> None:
     wanted, found = both(spec, 7, 150)
-    if kernels.engine_operations():
+    if kernels.operations():
         assert found.engine == (spec.split("@")[0] not in WALKED)
     assert found.failures == wanted.failures
     for name in FIGURES:

@@ -72,7 +72,7 @@ def assess_compact(
 
 def program_of(book: CompactBook, market: Market, rulebook: Rulebook) -> Program | None:
     """Return the program, None where no compiled kernel serves or the rulebook cannot be recorded."""
-    ops = kernels.engine_operations()
+    ops = kernels.operations()
     if not ops or rulebook.opposite_positions == "larger":
         return None
     try:
