@@ -9,7 +9,7 @@ import numpy as np
 
 from crossmargin.margin.kinds.measures_of_row import quantile_rank, tail_shares
 from crossmargin.margin.kinds.scan import climb_levels, leg_rates, refuse_lacking, scan_cells, scan_number
-from crossmargin.margin.program.columns import Column, node_of
+from crossmargin.margin.program.columns import Column
 from crossmargin.margin.program.nodes import PER_UNIT, Node, NotRecordableError, Op, Table, Terms, walk
 
 if TYPE_CHECKING:
@@ -116,9 +116,18 @@ class _Parts:
 
     def place(self, parameter: Parameter, frame: Frame) -> int:
         value = self.recording.parameter(parameter, frame, self.requirement, self.line.parameters)
-        space = self.recording.spaces[frame.level]
-        self.nodes.append(node_of(value, Column(space, Table(space.level, np.zeros(())), frame.rows)))
+        self.nodes.append(self._everywhere(value, frame))
         return len(self.nodes) - 1
+
+    def _everywhere(self, value: Any, frame: Frame) -> Node:  # noqa: ANN401 - recorded or plain
+        """Return a frame's column on all rows: where nothing is selected nothing is gained, and 0 bends nothing."""
+        if isinstance(value, Column):
+            return self.recording.masked(value, frame).node
+        if np.ndim(value) == 0:
+            return Table(frame.level, np.asarray(value, dtype=np.float64))
+        full = np.zeros(self.recording.spaces[frame.level].count)
+        full[frame.rows] = value
+        return Table(frame.level, full)
 
     def bend(self, level: str, columns: tuple[int, int], slopes: Slopes, frame: Frame, *, close_out: bool = False) -> Bend:
         cap, deductible = slopes.gain_cap, slopes.deductible

@@ -93,7 +93,7 @@ def make_program(universe: Universe, market: Market, rulebook: Rulebook, ops: Ma
     NotRecordableError
         When the rulebook does what a program cannot.
     """
-    template = _template(universe, market, rulebook)
+    template = template_of(universe, market, rulebook)
     recording = Recording(template, rulebook, market.priced.refused)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         arrays = lower(_outputs(recording), template.resolved.legs.contract, ops)
@@ -102,7 +102,8 @@ def make_program(universe: Universe, market: Market, rulebook: Rulebook, ops: Ma
     return Program(arrays, bool(recording.refusals))
 
 
-def _template(universe: Universe, market: Market, rulebook: Rulebook) -> Template:
+def template_of(universe: Universe, market: Market, rulebook: Rulebook) -> Template:
+    """Return the template of a universe at one moment."""
     pools = universe.pools
     units = Units(
         account=np.arange(len(pools)),
