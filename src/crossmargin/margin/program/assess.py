@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["CompactReport", "assess_compact", "run_program"]
+__all__ = ["CompactReport", "assess_compact", "fill", "make_report", "program_of", "run_program"]
 
 _AT_A_TIME = 4096  # accounts that the evaluation takes together: some megabytes of columns
 
@@ -62,12 +62,23 @@ def assess_compact(
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     program = program_of(book, market, rulebook)
     found = np.empty((len(OUTPUTS) + 1, len(book.legs)))
-    if program is None:
-        failures = dict(_evaluated(book, market, rulebook, evaluate, found))
-    else:
-        run_program(book, program, found)
-        failures = dict(_refused(book, market, rulebook, evaluate, found))
+    failures = fill(book, market, program, rulebook, evaluate, found)
     return make_report(book, market, rulebook, found, failures, engine=program is not None)
+
+
+def fill(
+    book: CompactBook,
+    market: Market,
+    program: Program | None,
+    rulebook: Rulebook,
+    evaluate: Callable[[Resolved, Rulebook], BookReport],
+    out: Floats,
+) -> dict[int, Failure]:
+    """Fill `out` [outputs + 1, pools] by the program, or by the evaluation if there is none; return who is refused."""
+    if program is None:
+        return dict(_evaluated(book, market, rulebook, evaluate, out))
+    run_program(book, program, out)
+    return dict(_refused(book, market, rulebook, evaluate, out))
 
 
 def program_of(book: CompactBook, market: Market, rulebook: Rulebook) -> Program | None:
