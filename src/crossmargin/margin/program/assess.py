@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["CompactReport", "assess_compact", "fill", "make_report", "program_of", "run_program"]
+__all__ = ["CompactReport", "assess_compact", "check_rulebook", "fill", "make_report", "program_of", "run_program"]
 
 _AT_A_TIME = 4096  # accounts that the evaluation takes together: some megabytes of columns
 
@@ -56,14 +56,19 @@ def assess_compact(
     max_quote_age_seconds: float | None = 3600.0,
 ) -> CompactReport:
     """Return every account's figures at a snapshot's prices; `evaluate` is the evaluation of resolved arrays."""
-    if book.rulebook != rulebook.digest:
-        message = f"the book was laid out for another rulebook than {rulebook.name}@{rulebook.effective_from}: compact it anew"
-        raise InputError(FailureReason.INVALID_RULEBOOK, message)
+    check_rulebook(book, rulebook)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     program = program_of(book, market, rulebook)
     found = np.empty((len(OUTPUTS) + 1, len(book.legs)))
     failures = fill(book, market, program, rulebook, evaluate, found)
     return make_report(book, market, rulebook, found, failures, engine=program is not None)
+
+
+def check_rulebook(book: CompactBook, rulebook: Rulebook) -> None:
+    """Raise :class:`InputError` when a book was laid out for another rulebook."""
+    if book.rulebook != rulebook.digest:
+        message = f"the book was laid out for another rulebook than {rulebook.name}@{rulebook.effective_from}: compact it anew"
+        raise InputError(FailureReason.INVALID_RULEBOOK, message)
 
 
 def fill(
@@ -75,10 +80,11 @@ def fill(
     out: Floats,
 ) -> dict[int, Failure]:
     """Fill `out` [outputs + 1, pools] by the program, or by the evaluation if there is none; return who is refused."""
-    if program is None:
-        return dict(_evaluated(book, market, rulebook, evaluate, out))
-    run_program(book, program, out)
-    return dict(_refused(book, market, rulebook, evaluate, out))
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes out infinite or NaN is refused, not warned of
+        if program is None:
+            return dict(_evaluated(book, market, rulebook, evaluate, out))
+        run_program(book, program, out)
+        return dict(_refused(book, market, rulebook, evaluate, out))
 
 
 def program_of(book: CompactBook, market: Market, rulebook: Rulebook) -> Program | None:
