@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from crossmargin.market import Snapshot
 
 
-def made_book(snapshot: Snapshot, first: int, last: int, legs: int = 20, assets: tuple[str, ...] = ("BTC", "ETH")) -> Book:
-    """Accounts `first` to `last` of one endless book: `legs` positions each, popular contracts more often, two coins."""
+def made_book(
+    snapshot: Snapshot, first: int, last: int, legs: int = 20, assets: tuple[str, ...] = ("BTC", "ETH")
+) -> Book:
+    """Accounts `first` to `last` of one endless book: `legs` positions each, popular contracts more often, coins."""
     rng, count = np.random.default_rng([7, first]), last - first
     symbols = tuple(snapshot.listings)
     share = 1.0 / np.arange(2, len(symbols) + 2) ** 0.7

@@ -1,4 +1,4 @@
-"""Books too large or rulebooks too slow for one process: shards by account, over processes or the machines of a Ray cluster."""
+"""Books or rulebooks too much for one process: shards by account, over processes or the machines of a Ray cluster."""
 
 from crossmargin.cluster.processes import assess_shards
 from crossmargin.cluster.ray_shards import Cluster, Tick, open_cluster

@@ -1,4 +1,4 @@
-"""Objects with large arrays handed to other processes through mapped files: written once, copied by nobody who reads them."""
+"""Objects with large arrays for other processes, in mapped files: written once, copied by nobody who reads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(path: Path, value: object) -> None:
     """Write an object; its arrays stand apart from the rest, each on a cache line."""
     arrays: list[pickle.PickleBuffer] = []
     head = pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
-    parts = [head, *(array.raw() for array in arrays)]
+    parts: list[bytes | memoryview] = [head, *(array.raw() for array in arrays)]
     table = np.asarray([len(parts), *map(len, parts)], dtype=np.int64).tobytes()
     with path.open("wb") as file:
         for part in (table, *parts):

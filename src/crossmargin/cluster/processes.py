@@ -1,4 +1,4 @@
-"""One machine's processes for rulebooks that the engine cannot run: Python is what takes the time there, and it does not share."""
+"""One machine's processes, for rulebooks that the engine cannot run: Python takes the time there, and shares none."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["assess_shards"]
 
+_FEW: Final = 20_000  # accounts that this process has evaluated before others have started
 _SHARDS_EACH: Final = 4  # of a process: the last one to finish is then not far behind
 _ROWS: Final = len(OUTPUTS) + 1
 _WORK, _FOUND = "work", "found"
@@ -65,14 +66,14 @@ def assess_shards(
 ) -> CompactReport:
     """Return what :func:`assess_book` does, to the bit, worked out shard by shard.
 
-    Processes are started anew for each call (the first second of it) and import the caller's main module, so a script keeps
-    this call under ``if __name__ == "__main__":``. One that dies is replaced, and what it was at is done again.
+    Processes are started anew for each call and import the caller's main module, so a script keeps this call under
+    ``if __name__ == "__main__":``. One that dies is replaced, and what it was at is done again.
 
     Parameters
     ----------
     processes
-        How many; None: where the engine runs the rulebook none but this one, on its threads, otherwise one for each
-        processor. 1 is this one too.
+        How many; None: one for each processor, but none other than this one where the engine runs the rulebook on its
+        threads or the book is small. 1 is this one too.
     shards
         Ranges of accounts; None: some for each process.
     progress
@@ -91,7 +92,7 @@ def assess_shards(
     if processes is not None and processes < 1:
         message = f"at least one process is needed, found {processes}"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
-    count = processes or (1 if program is not None else _processors())
+    count = processes or (1 if program is not None or len(book) < _FEW else _processors())
     work = _Work(book.packed(), market, program, rulebook, serving()[0])
     ranges = bounds(len(book), shards or (1 if count == 1 else count * _SHARDS_EACH))
     found = np.zeros((_ROWS, len(book.legs)))

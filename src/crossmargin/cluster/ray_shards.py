@@ -1,10 +1,10 @@
-"""Shards as actors of a Ray cluster: each holds its accounts from tick to tick; what travels is prices out and columns back."""
+"""Shards as actors of a Ray cluster: each holds its accounts from tick to tick; prices go out, columns come back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 
     from crossmargin.margin.model import Rulebook
     from crossmargin.margin.program.assess import CompactReport
+    from crossmargin.margin.program.book import CompactBook
     from crossmargin.market import Snapshot
 
 __all__ = ["Cluster", "Reduce", "Tick", "open_cluster"]
 
 Reduce: TypeAlias = Callable[[Any], Any]
-"""What an actor does with its table of pools before it sends it: keep the rows that stand badly, say, or add them up."""
+"""What an actor does with its table of pools before it sends it: keep the rows that stand badly, say, or sum up."""
 
 
 class Tick(NamedTuple):
     """All shards at one moment: an Arrow table each, in the order of accounts, and who was refused, by account.
 
-    Columns are those of :class:`PoolColumns`: `account`, `equity`, `adjusted_initial`, `adjusted_maintenance`, `initial`,
-    `maintenance`, `coverage`, `state`, and `rate` where pools report in different assets. Refused accounts' are of no meaning.
+    Columns are those of :class:`PoolColumns`: `account`, `equity`, `adjusted_initial`, `adjusted_maintenance`,
+    `initial`, `maintenance`, `coverage`, `state`, and `rate` where pools report in different assets. Those of refused
+    accounts mean nothing.
     """
 
     tables: tuple[Any, ...]
@@ -59,14 +61,19 @@ def _table(report: CompactReport, before: int) -> Any:  # noqa: ANN401 - pyarrow
 class _Shard:
     """One shard's accounts, in an actor."""
 
-    def __init__(self, source: Source, before: int, rulebook: Rulebook, kernel: str, threads: int, age: float | None) -> None:
+    def __init__(
+        self, source: Source, before: int, rulebook: Rulebook, kernel: str, threads: int, age: float | None
+    ) -> None:
         kernels.use_kernel(kernel, threads)
-        self.book, self.before, self.rulebook, self.age = source.read(), before, rulebook, age
+        self.source, self.before, self.rulebook, self.age = source, before, rulebook, age
+        self.book: CompactBook | None = None
 
     def tick(self, sent: tuple[Snapshot, Reduce | None]) -> tuple[Any, dict[int, Failure]] | CrossmarginError:
         """Return the table of its pools and who is refused; an error of ours is returned, as Ray would wrap it."""
         snapshot, reduce = sent
         try:
+            if self.book is None:  # not read when made: what is wrong with it must reach the caller
+                self.book = self.source.read()
             report = assess_book(self.book, snapshot, self.rulebook, max_quote_age_seconds=self.age)
         except CrossmarginError as error:
             return error
@@ -151,7 +158,7 @@ class Cluster:
         self.actors.clear()
         self.handles.clear()
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> Self:
         """Return this."""
         return self
 
@@ -170,8 +177,8 @@ def open_cluster(
     Parameters
     ----------
     sources
-        The shards (:func:`shards_of`). A folder must be one that every machine reads; a book is held by Ray's object store,
-        once here and once on the machine of its actor, which reads it in place.
+        The shards (:func:`shards_of`). A folder must be one that every machine reads; a book is held by Ray's object
+        store, once here and once on the machine of its actor, which reads it in place.
     threads
         Processors of each actor: for rulebooks that the engine runs as many as a machine has, with an actor for each
         machine; otherwise 1, with an actor for each processor.
@@ -189,7 +196,8 @@ def open_cluster(
         raise InputError(FailureReason.MALFORMED_INPUT, message)
     processors = ray.cluster_resources().get("CPU", 0)
     if len(sources) * threads > processors:
-        message = f"{len(sources)} shards of {threads} threads need {len(sources) * threads} processors; the cluster has {processors:g}"
+        wanted = len(sources) * threads
+        message = f"{len(sources)} shards of {threads} threads need {wanted} processors; the cluster has {processors:g}"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
     kind = ray.remote(num_cpus=threads, max_restarts=0)(_Shard)
     handles = [ray.put(source) for source in sources]

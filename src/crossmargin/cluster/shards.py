@@ -21,7 +21,7 @@ MOST_TRIES: Final = 3
 
 
 class Source(NamedTuple):
-    """Accounts [first, last) of a book, itself or the folder that holds it; a worker that takes over reads them from there."""
+    """Accounts [first, last) of a book, itself or its folder: where a worker that takes over reads them."""
 
     book: CompactBook | str
     first: int
@@ -35,7 +35,7 @@ class Source(NamedTuple):
 
 
 def bounds(accounts: int, shards: int) -> list[tuple[int, int]]:
-    """Return so many ranges of accounts, as even as can be; some are empty where there are more shards than accounts."""
+    """Return so many ranges of accounts, as even as can be; empty ones where there are more shards than accounts."""
     if shards < 1:
         message = f"at least one shard is needed, found {shards}"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
@@ -48,8 +48,8 @@ def shards_of(book: CompactBook | str | Path, shards: int) -> Sequence[Source]:
     Parameters
     ----------
     book
-        A book, of which each worker gets its own accounts, or the folder of one (:func:`write_compact_book`), which every
-        worker must be able to read.
+        A book, of which each worker gets its own accounts, or the folder of one (:func:`write_compact_book`), which
+        every worker must be able to read.
     """
     if isinstance(book, CompactBook):
         return [Source(book.part(*ends).packed(), 0, ends[1] - ends[0]) for ends in bounds(len(book), shards)]

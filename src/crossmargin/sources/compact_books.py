@@ -33,7 +33,9 @@ _FORM: Final = "crossmargin compact book 1"
 _TABLES: Final = {
     "accounts": {"id": "large_string", "class": "uint8"},
     "pools": {
-        **{"account": "int32", "key": "int32", "class": "uint8"},
+        "account": "int32",
+        "key": "int32",
+        "class": "uint8",
         **dict.fromkeys(("start", "count", "extra_start", "extra_count"), "uint32"),
     },
     "legs": {"row": "uint16 or int32", "quantity": "double"},
@@ -61,15 +63,15 @@ class _Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def arrow() -> ModuleType:
     """Return pyarrow, or say in one line how to get it."""
     try:
-        import pyarrow
+        import pyarrow as pa
     except ImportError as error:
         message = "Arrow files need the extra `frames`: pip install 'crossmargin[frames]'"
         raise InputError(FailureReason.MALFORMED_INPUT, message) from error
-    return pyarrow  # type: ignore[no-any-return]  # ships no types
+    return pa  # type: ignore[no-any-return]  # ships no types
 
 
 def write_compact_book(book: CompactBook, folder: str | Path, *, parquet: bool = False) -> None:
-    """Write a compact book into a folder, which is made when absent; meta.json comes last, as only with it there is a book.
+    """Write a compact book into a folder, which is made when absent; meta.json comes last, as it makes it a book.
 
     Parameters
     ----------
@@ -125,8 +127,14 @@ def _columns_of(book: CompactBook, pa: ModuleType) -> dict[str, dict[str, Any]]:
     return {
         "accounts": {"id": text, "class": book.account_class},
         "pools": {
-            **{"account": book.pool_account, "key": book.pool_key, "class": legs.pool_class, "start": legs.start},
-            **{"count": legs.count, "extra_start": legs.extra_start, "extra_count": legs.extra_count, **inputs},
+            "account": book.pool_account,
+            "key": book.pool_key,
+            "class": legs.pool_class,
+            "start": legs.start,
+            "count": legs.count,
+            "extra_start": legs.extra_start,
+            "extra_count": legs.extra_count,
+            **inputs,
         },
         "legs": {"row": legs.row, "quantity": legs.quantity},
         "extras": {"leg": legs.extra_leg, "value": legs.extra_value},
@@ -142,8 +150,8 @@ def read_compact_book(folder: str | Path, first: int = 0, last: int | None = Non
     Raises
     ------
     InputError
-        When there is no such book, a table is missing, cut short or of other columns, a number points nowhere, or pyarrow
-        is not installed.
+        When there is no such book, a table is missing, cut short or of other columns, a number points nowhere, or
+        pyarrow is not installed.
     """
     pa, place = arrow(), Path(folder)
     meta = _decode(_content(place / META), place / META)
@@ -232,7 +240,7 @@ def _book(meta: _Meta, tables: dict[str, dict[str, Any]]) -> CompactBook:
         legs=LegArrays(
             row=legs["row"], quantity=legs["quantity"], extra_leg=tables["extras"]["leg"],
             extra_value=tables["extras"]["value"], pool_class=pools["class"],
-            inputs=np.asarray(inputs, dtype=np.float64).reshape(meta.inputs, pools["class"].shape[0]),
+            inputs=inputs[0][None] if len(inputs) == 1 else np.reshape(inputs, (len(inputs), pools["class"].shape[0])),
             **{name: pools[name] for name in ("start", "count", "extra_start", "extra_count")},
         ),
         failures=meta.failures,

@@ -67,7 +67,8 @@ def assess_compact(
 def check_rulebook(book: CompactBook, rulebook: Rulebook) -> None:
     """Raise :class:`InputError` when a book was laid out for another rulebook."""
     if book.rulebook != rulebook.digest:
-        message = f"the book was laid out for another rulebook than {rulebook.name}@{rulebook.effective_from}: compact it anew"
+        wanted = f"{rulebook.name}@{rulebook.effective_from}"
+        message = f"the book was laid out for another rulebook than {wanted}: compact it anew"
         raise InputError(FailureReason.INVALID_RULEBOOK, message)
 
 

@@ -103,7 +103,8 @@ class CompactBook:
     """Many accounts under one rulebook's pools, ready for :func:`assess_book` at any moment's prices.
 
     `pool_account` [pools] points into `account_ids`, pools of an account side by side; `pool_key` [pools]
-    says which of `pool_labels` is the pool's name within its account. `failures` are accounts that no price can help: they hold no pool.
+    says which of `pool_labels` is the pool's name within its account. `failures` are accounts that no price
+    can help: they hold no pool.
     """
 
     account_ids: Ids

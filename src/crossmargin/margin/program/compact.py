@@ -1,4 +1,4 @@
-"""Books laid out for the engine, some hundred thousand accounts at a time, so that a large one needs little beside itself."""
+"""Books laid out for the engine, a hundred thousand accounts at a time, so that a large one needs little more."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class _Layout:
         self.held |= {(0, pools[n]) for n in np.unique(pool_class).tolist()}
 
     def _labels(self, book: Book, key: Ints) -> Ints:
-        """Return each pool's name within its account, numbered as first met. Isolated positions go by symbol and side."""
+        """Return each pool's name within its account, numbered as first met."""
         p, code = book.positions, key.copy()
         alone = np.flatnonzero(key >= ISOLATED)
         at = key[alone] - ISOLATED
@@ -199,11 +199,13 @@ class _Layout:
         universe = make_universe(
             ground.listings, ground.assets, classes, ground.priced, ground.rulebook, isolated=self.isolated, held=held
         )
-        labels = {n: name for name, n in self.labels.items()}
         number = {pool: n for n, pool in enumerate(universe.pools)}
         classes_of = np.asarray([number[pool] for pool in self.pools], dtype=np.uint8)
         inputs = len(ground.rulebook.inputs)
         joined = join_pieces(self.pieces, _row_table(universe, classes_of), classes_of, inputs)
+        labels = dict(enumerate(sorted(self.labels)))  # in an order that does not depend on the pieces
+        place = {name: n for n, name in labels.items()}
+        joined["pool_key"] = np.asarray([place[name] for name in self.labels], dtype=np.int32)[joined["pool_key"]]
         return CompactBook(**joined, pool_labels=labels, universe=universe, rulebook=ground.rulebook.digest)
 
 

@@ -1,4 +1,4 @@
-"""Account ids of a large book: their text end to end, and where each one ends. No Python string stands for any of them."""
+"""Account ids of a large book: their text end to end, and where each one ends, with no Python string for any."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Ids"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ids(Sequence[str]):
-    """A sequence of strings that reads as a tuple does. `ends` i64 [ids + 1] are places in `text`, UTF-8; a slice is a view."""
+    """Strings that read as a tuple does. `ends` i64 [ids + 1] are places in `text`, UTF-8; a slice is a view."""
 
     ends: npt.NDArray[np.int64]
     text: npt.NDArray[np.uint8]

@@ -49,10 +49,8 @@ class Piece:
     failures: Mapping[int, Failure]
 
 
-def join_pieces(
-    pieces: list[Piece], row_table: Ints, classes_of: npt.NDArray[np.uint8], inputs: int
-) -> dict[str, Any]:
-    """Return what a compact book of all pieces holds, by name; the list is emptied, so that no leg is held twice for long.
+def join_pieces(pieces: list[Piece], row_table: Ints, classes_of: npt.NDArray[np.uint8], inputs: int) -> dict[str, Any]:
+    """Return what a compact book of all pieces holds, by name; the list is emptied as it is read.
 
     Parameters
     ----------
@@ -134,11 +132,11 @@ def join(parts: Sequence[CompactBook]) -> CompactBook:
     first = parts[0]
     labels: dict[int, str] = {}
     for part in parts:
-        labels.update(part.pool_labels)
+        labels = {**part.pool_labels, **labels}
     for n, part in enumerate(parts):
         agree = part.rulebook == first.rulebook and _same(part.universe, first.universe)
         if not agree or any(labels[key] != name for key, name in part.pool_labels.items()):
-            message = f"book {n} is laid out over other contracts, pools or another rulebook than book 0: lay out all together"
+            message = f"book {n} has other contracts, pools or another rulebook than book 0: lay out all together"
             raise InputError(FailureReason.MALFORMED_INPUT, message)
     rows = len(first.universe.rows)
     table, classes = np.arange(rows), np.arange(len(first.universe.pools), dtype=np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ _ROWS: Final = 1 << 21  # of positions, balances and orders in a piece: some 200
 
 
 def split(book: Book, rows: int = _ROWS) -> Iterator[Book]:
-    """Yield the book in ranges of accounts with about so many rows each; in one where its rows are not in account order."""
+    """Yield the book in ranges of accounts of about so many rows; in one where its rows are not in account order."""
     tables = (book.positions, book.balances, book.orders)
     held = sum(table.account.shape[0] for table in tables)
     if held <= rows or not all((np.diff(table.account) >= 0).all() for table in tables):
@@ -26,7 +27,7 @@ def split(book: Book, rows: int = _ROWS) -> Iterator[Book]:
         return
     pieces = -(-held // rows)
     bounds = np.linspace(0, len(book), pieces + 1).astype(np.int64).tolist()
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         if last > first:
             yield _range(book, first, last)
 

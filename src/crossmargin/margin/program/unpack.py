@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -122,4 +122,3 @@ def _warnings(
         if message:
             found.setdefault(int(account[unit[leg]]), {})[message] = None
     return {owner: tuple(messages) for owner, messages in found.items()}
-
