@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from crossmargin.instruments import ContractKind, Instrument, InstrumentKind, OptionType
     from crossmargin.margin import MarginReport, Rulebook
     from crossmargin.margin.assess import BookReport, assess, assess_book
-    from crossmargin.margin.program.compact import CompactBook, compact
     from crossmargin.margin.exact import ExactReport, assess_exact
+    from crossmargin.margin.program.compact import CompactBook, compact
     from crossmargin.margin.resolve import resolve
     from crossmargin.market import AssetQuote, Listing, Snapshot
     from crossmargin.sources import load_accounts, load_rulebook, load_snapshot
@@ -63,6 +63,7 @@ __all__ = [
     "AssetQuote",
     "Book",
     "BookReport",
+    "CompactBook",
     "ContractKind",
     "CrossmarginError",
     "ExactReport",
@@ -83,6 +84,7 @@ __all__ = [
     "assess",
     "assess_book",
     "assess_exact",
+    "compact",
     "compare",
     "explain",
     "load_accounts",

@@ -88,7 +88,7 @@ def assess_shards(
     """
     check_rulebook(book, rulebook)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
-    program = program_of(book, market, rulebook)
+    program = program_of(book.universe, market, rulebook)
     if processes is not None and processes < 1:
         message = f"at least one process is needed, found {processes}"
         raise InputError(FailureReason.MALFORMED_INPUT, message)

@@ -34,7 +34,7 @@ _TABLES: Final = {
     "accounts": {"id": "large_string", "class": "uint8"},
     "pools": {
         "account": "int32",
-        "key": "int32",
+        "key": "int64",
         "class": "uint8",
         **dict.fromkeys(("start", "count", "extra_start", "extra_count"), "uint32"),
     },

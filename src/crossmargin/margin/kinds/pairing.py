@@ -7,7 +7,8 @@ the rate is a share of what matched units stand for, and at bucket level each bu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-_KEY = {"asset": "settlement_asset"}  # a contract's asset is what it settles in, a balance's is itself
+Functions: TypeAlias = Mapping[str, Callable[..., Any]]
+PAIRED_KEY = {"asset": "settlement_asset"}  # a contract's asset is what it settles in, a balance's is itself
 
 
 class Match(NamedTuple):
@@ -67,12 +69,8 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     matches, charges = [], []
     for pair in spec.pairs:
         figures = _figures(spec, pair, amounts, worth)
-        matched = _matched(evaluation, spec, pair, amounts)
-        rate = evaluation.parameter(pair.rate, frame, requirement, line.parameters)
-        charge = evaluation.functions["marginal"](rate, matched) if isinstance(rate, TierColumn) else matched * rate
-        parts: tuple[Any, ...] = (charge,)
-        if spec.worth is not None:
-            parts = (charge * worth[pair.of[0]], charge * pair.ratio * worth[pair.of[1]])
+        matched = match_pair(evaluation.functions, spec, pair, amounts)
+        parts = pair_charges(evaluation, line, requirement, frame, pair, matched, worth)
         charges.append((pair, parts))
         matches.append(Match(figures, tuple(plain(part) for part in parts)))
     evaluation.details[key] = Matches(frame, tuple(matches))
@@ -95,15 +93,15 @@ def _figures(spec: Pairing, pair: Pair, amounts: dict[str, Any], worth: dict[str
     return found
 
 
-def _matched(evaluation: Evaluation, spec: Pairing, pair: Pair, amounts: dict[str, Any]) -> Any:  # noqa: ANN401 - plain or traced
+def match_pair(f: Functions, spec: Pairing, pair: Pair, amounts: dict[str, Any]) -> Any:  # noqa: ANN401 - plain, traced, recorded
     """Return the matched units of a pair, in units of its first key, and leave the rest in `amounts`."""
-    f, (one, other) = evaluation.functions, pair.of
+    one, other = pair.of
     if not spec.tiers:
         first, second = amounts[one], amounts[other]
-        opposite = plain(first) * plain(second) < 0
+        opposite = f["less"](first * second, 0.0)
         matched = f["when"](opposite, f["min"](f["abs"](first), f["abs"](second) * (1.0 / pair.ratio)), 0.0)
-        amounts[one] = first - matched * np.sign(plain(first))
-        amounts[other] = second - matched * (np.sign(plain(second)) * pair.ratio)
+        amounts[one] = first - matched * _sign(f, first)
+        amounts[other] = second - matched * (_sign(f, second) * pair.ratio)
         return matched
     if one == other:
         long, short = amounts[one]
@@ -115,6 +113,27 @@ def _matched(evaluation: Evaluation, spec: Pairing, pair: Pair, amounts: dict[st
     amounts[one] = (long - up, short - down)
     amounts[other] = (other_long - down * pair.ratio, other_short - up * pair.ratio)
     return up + down
+
+
+def _sign(f: Functions, x: Any) -> Any:  # noqa: ANN401 - as above
+    return f["when"](f["greater"](x, 0.0), 1.0, f["when"](f["less"](x, 0.0), -1.0, 0.0))
+
+
+def pair_charges(
+    evaluation: Evaluation,
+    line: Line,
+    requirement: str,
+    frame: Frame,
+    pair: Pair,
+    matched: Any,  # noqa: ANN401 - plain, traced, recorded
+    worth: Mapping[str, Any],
+) -> tuple[Any, ...]:
+    """Return what matched units are charged: one amount, or with `worth` one for each key."""
+    rate = evaluation.parameter(pair.rate, frame, requirement, line.parameters)
+    charge = evaluation.functions["marginal"](rate, matched) if isinstance(rate, TierColumn) else matched * rate
+    if line.spec.worth is None:
+        return (charge,)
+    return charge * worth[pair.of[0]], charge * pair.ratio * worth[pair.of[1]]
 
 
 def _amounts(evaluation: Evaluation, line: Line, requirement: str, frame: Frame) -> dict[str, Any]:
@@ -148,7 +167,7 @@ def _netted(evaluation: Evaluation, spec: Pairing, requirement: str, frame: Fram
     if spec.tiers:
         days = np.nan_to_num(np.asarray(evaluation.measures["days"])[legs])  # without expiry: in the first tier
         return _Netted(amount, place, np.searchsorted(list(spec.tiers.values()), days), tuple(spec.tiers))
-    codes, names = contract_keys(resolved, _KEY.get(spec.between, spec.between))
+    codes, names = contract_keys(resolved, PAIRED_KEY.get(spec.between, spec.between))
     return _Netted(amount, place, codes[resolved.legs.contract[legs]], names)
 
 

@@ -103,7 +103,7 @@ def refuse_lacking(evaluation: Evaluation, spec: Scan, cells: Cells, frame: Fram
 
 
 def leg_rates(evaluation: Evaluation, spec: Scan, frame: Frame) -> Floats:
-    """Return what turns a contract's gain into the pool's reporting asset, or its delta into one, [legs of the frame]."""
+    """Return what turns a contract's gain, or its delta, into the pool's reporting asset, [legs of the frame]."""
     if spec.exposure != "pnl":
         return units_at_risk(evaluation, frame.legs)
     if evaluation.resolved.in_settlement:

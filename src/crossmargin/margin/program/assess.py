@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.assess import BookReport
     from crossmargin.margin.model import Rulebook
     from crossmargin.margin.program.compact import CompactBook
+    from crossmargin.margin.program.universe import Universe
     from crossmargin.margin.resolved import Resolved
     from crossmargin.market import Snapshot
 
@@ -58,7 +59,7 @@ def assess_compact(
     """Return every account's figures at a snapshot's prices; `evaluate` is the evaluation of resolved arrays."""
     check_rulebook(book, rulebook)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
-    program = program_of(book, market, rulebook)
+    program = program_of(book.universe, market, rulebook)
     found = np.empty((len(OUTPUTS) + 1, len(book.legs)))
     failures = fill(book, market, program, rulebook, evaluate, found)
     return make_report(book, market, rulebook, found, failures, engine=program is not None)
@@ -88,13 +89,13 @@ def fill(
         return dict(_refused(book, market, rulebook, evaluate, out))
 
 
-def program_of(book: CompactBook, market: Market, rulebook: Rulebook) -> Program | None:
+def program_of(universe: Universe, market: Market, rulebook: Rulebook) -> Program | None:
     """Return the program, None where no compiled kernel serves or the rulebook cannot be recorded."""
     ops = kernels.operations()
     if not ops or rulebook.opposite_positions == "larger":
         return None
     try:
-        return make_program(book.universe, market, rulebook, ops)
+        return make_program(universe, market, rulebook, ops)
     except NotRecordableError:
         return None
 

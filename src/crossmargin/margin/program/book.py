@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["EXTRA_COLUMNS", "PLACE_MASK", "PLACE_SHIFT", "CompactBook", "LegArrays"]
+__all__ = ["EXTRA_COLUMNS", "PLACE_MASK", "PLACE_SHIFT", "SMALL", "CompactBook", "LegArrays"]
 
 EXTRA_COLUMNS: Final = COLUMNS[1:9]
 """The numbers of a leg that stand in the list beside; the place in `COLUMNS` is the engine's number."""
 PLACE_SHIFT: Final = 28
 PLACE_MASK: Final = (1 << PLACE_SHIFT) - 1
+SMALL: Final = 1 << 16
+"""So many rows fit two bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +104,15 @@ def _alone(start: npt.NDArray[np.uint32], count: npt.NDArray[np.uint32]) -> tupl
 class CompactBook:
     """Many accounts under one rulebook's pools, ready for :func:`assess_book` at any moment's prices.
 
-    `pool_account` [pools] points into `account_ids`, pools of an account side by side; `pool_key` [pools]
-    says which of `pool_labels` is the pool's name within its account. `failures` are accounts that no price
-    can help: they hold no pool.
+    `pool_account` [pools] points into `account_ids`, pools of an account side by side; `pool_key` is the pool's
+    key within its account and `pool_labels` its name. `failures` are accounts that no price can help: they hold no
+    pool.
     """
 
     account_ids: Ids
     account_class: npt.NDArray[np.uint8]
     pool_account: npt.NDArray[np.int32]
-    pool_key: npt.NDArray[np.int32]
+    pool_key: npt.NDArray[np.int64]
     pool_labels: Mapping[int, str]
     universe: Universe
     legs: LegArrays

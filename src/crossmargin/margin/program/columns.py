@@ -1,7 +1,7 @@
 """Columns that record what is done to them, and the functions of the expression language over them.
 
-They stand for the rows of a template: every leg that any account could hold, and every row of a level that could come of
-it. What no quantity enters is computed there and then, on NumPy arrays; the rest is recorded.
+They stand for the rows of a template: every leg that any account could hold, and every row of a level that could come
+of it. What no quantity enters is computed there and then, on NumPy arrays; the rest is recorded.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _binary(name: str, left: Any, right: Any) -> Any:  # noqa: ANN401 - columns,
 
 
 def _added(a: Mapping[str, Floats], b: Mapping[str, Floats]) -> Mapping[str, Floats]:
-    return {name: a[name] + b[name] if name in a and name in b else a.get(name, b.get(name)) for name in {**a, **b}}  # type: ignore[misc]
+    return {name: a[name] + b[name] if name in a and name in b else {**a, **b}[name] for name in {**a, **b}}
 
 
 def _less(a: Mapping[str, Floats], b: Mapping[str, Floats]) -> Mapping[str, Floats]:
@@ -229,7 +229,9 @@ def _absolute(x: Any) -> Any:  # noqa: ANN401 - as above
     return _settled(x, {name: np.abs(values) * side})
 
 
-def _extreme(name: str, reduce_plain: Callable[[Any, Any], Any], opposite: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def _extreme(
+    name: str, reduce_plain: Callable[[Any, Any], Any], opposite: Callable[[Any, Any], Any]
+) -> Callable[..., Any]:
     def pair(left: Any, right: Any) -> Any:  # noqa: ANN401 - as above
         like = _column_among((left, right))
         if like is None:
@@ -239,7 +241,9 @@ def _extreme(name: str, reduce_plain: Callable[[Any, Any], Any], opposite: Calla
         if one is None:
             return Column(like.space, Op(name, like.space.level, nodes), like.rows)
         term, side, (first, second) = one
-        return _settled(like, {term: np.where(np.asarray(side) < 0, opposite(first, second), reduce_plain(first, second))})
+        return _settled(
+            like, {term: np.where(np.asarray(side) < 0, opposite(first, second), reduce_plain(first, second))}
+        )
 
     return lambda *parts: reduce(pair, parts)
 

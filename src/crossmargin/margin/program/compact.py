@@ -9,7 +9,7 @@ import numpy as np
 
 from crossmargin.errors import Failure, FailureReason
 from crossmargin.margin.legs import gather, make_legs
-from crossmargin.margin.program.book import EXTRA_COLUMNS, PLACE_MASK, PLACE_SHIFT, CompactBook, LegArrays
+from crossmargin.margin.program.book import EXTRA_COLUMNS, PLACE_MASK, PLACE_SHIFT, SMALL, CompactBook, LegArrays
 from crossmargin.margin.program.ids import Ids
 from crossmargin.margin.program.join import Piece, join_pieces
 from crossmargin.margin.program.nodes import COLUMNS
@@ -48,6 +48,7 @@ __all__ = [
     "EXTRA_COLUMNS",
     "PLACE_MASK",
     "PLACE_SHIFT",
+    "SMALL",
     "CompactBook",
     "LegArrays",
     "compact",
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 _MOST_CLASSES: Final = 256  # numbered by one byte
+_NAME_BITS: Final = 20  # of an isolated pool's key: the number of its name; above them its place in its account
 
 
 def compact(
@@ -129,7 +131,9 @@ class _Layout:
     pieces: list[Piece] = field(default_factory=list)
     classes: dict[str, int] = field(default_factory=dict)
     pools: dict[PoolClass, int] = field(default_factory=dict)
-    labels: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+    labels: dict[int, str] = field(default_factory=dict)
+    alone: dict[str, int] = field(default_factory=dict)
     held: set[tuple[int, PoolClass]] = field(default_factory=set)
     isolated: bool = False
 
@@ -154,7 +158,7 @@ class _Layout:
                 account_ids=Ids.of(book.account_ids),
                 account_class=codes[book.account_class].astype(np.uint8),
                 pool_account=account.astype(np.int32),
-                pool_key=self._labels(book, key).astype(np.int32),
+                pool_key=self._keys(book, account, key),
                 inputs=np.asarray(inputs, dtype=np.float64).reshape(len(inputs), account.shape[0]),
                 failures=failures,
                 **_arrays(legs, pool_class, ground),
@@ -180,16 +184,33 @@ class _Layout:
         self.held |= {(key % count, pools[key // count]) for key in held.tolist()}
         self.held |= {(0, pools[n]) for n in np.unique(pool_class).tolist()}
 
-    def _labels(self, book: Book, key: Ints) -> Ints:
-        """Return each pool's name within its account, numbered as first met."""
-        p, code = book.positions, key.copy()
-        alone = np.flatnonzero(key >= ISOLATED)
-        at = key[alone] - ISOLATED
-        code[alone] = ISOLATED + p.symbol[at] * 3 + p.side[at]
-        _, first, of_pool = np.unique(code, return_index=True, return_inverse=True)
-        ground = self.ground
-        names = [pool_label(k, book, ground.priced.names, ground.rulebook) for k in key[first].tolist()]
-        return np.asarray([self.labels.setdefault(n, len(self.labels)) for n in names], dtype=np.int64)[of_pool]
+    def _keys(self, book: Book, account: Ints, key: Ints) -> Ints:
+        """Return each pool's key, of the same meaning in all pieces; note the names of those that are shared."""
+        own = key.copy()
+        shared, alone = np.flatnonzero(key < ISOLATED), np.flatnonzero(key >= ISOLATED)
+        codes = [self.groups.setdefault(name, len(self.groups)) for name in book.pools]
+        if self.ground.rulebook.pool_by == "group":
+            own[shared] = np.asarray(codes, dtype=np.int64)[key[shared]]
+        found, first = np.unique(own[shared], return_index=True)
+        self.labels |= {k: self._label(book, key[shared[i]]) for k, i in zip(found.tolist(), first, strict=True)}
+        p, at = book.positions, key[alone] - ISOLATED
+        _, first, name = np.unique(p.symbol[at] * 3 + p.side[at], return_index=True, return_inverse=True)
+        number = [self.alone.setdefault(self._label(book, key[alone[i]]), len(self.alone)) for i in first]
+        place = np.arange(alone.shape[0]) - np.searchsorted(account[alone], account[alone])
+        own[alone] = ISOLATED + (place << _NAME_BITS) + np.asarray(number, dtype=np.int64)[name]
+        return own
+
+    def _label(self, book: Book, key: int) -> str:
+        return pool_label(int(key), book, self.ground.priced.names, self.ground.rulebook)
+
+    def _name_alone(self, key: Ints) -> dict[int, str]:
+        """Number the names of isolated pools in an order that does not depend on the pieces; return them by key."""
+        names = sorted(self.alone)
+        place = {name: n for n, name in enumerate(names)}
+        fresh = np.asarray([place[name] for name in self.alone], dtype=np.int64)
+        at, mask = np.flatnonzero(key >= ISOLATED), (1 << _NAME_BITS) - 1
+        key[at] += fresh[key[at] & mask] - (key[at] & mask) if at.size else 0
+        return {k: names[k & mask] for k in np.unique(key[at]).tolist()}
 
     def finish(self) -> CompactBook:
         """Return all pieces as one book."""
@@ -203,9 +224,7 @@ class _Layout:
         classes_of = np.asarray([number[pool] for pool in self.pools], dtype=np.uint8)
         inputs = len(ground.rulebook.inputs)
         joined = join_pieces(self.pieces, _row_table(universe, classes_of), classes_of, inputs)
-        labels = dict(enumerate(sorted(self.labels)))  # in an order that does not depend on the pieces
-        place = {name: n for n, name in labels.items()}
-        joined["pool_key"] = np.asarray([place[name] for name in self.labels], dtype=np.int32)[joined["pool_key"]]
+        labels = dict(sorted(self.labels.items())) | self._name_alone(joined["pool_key"])
         return CompactBook(**joined, pool_labels=labels, universe=universe, rulebook=ground.rulebook.digest)
 
 

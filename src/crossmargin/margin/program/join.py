@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from crossmargin.errors import Failure, FailureReason, InputError
-from crossmargin.margin.program.book import PLACE_MASK, CompactBook, LegArrays
+from crossmargin.margin.program.book import PLACE_MASK, SMALL, CompactBook, LegArrays
 from crossmargin.margin.program.ids import Ids
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Piece", "join", "join_pieces"]
 
-_SMALL: Final = 1 << 16
 _MOST_LEGS: Final = 1 << 32
 
 
@@ -37,7 +36,7 @@ class Piece:
     account_ids: Ids
     account_class: npt.NDArray[np.uint8]
     pool_account: npt.NDArray[np.int32]
-    pool_key: npt.NDArray[np.int32]
+    pool_key: npt.NDArray[np.int64]
     cell: npt.NDArray[np.int32]
     quantity: Floats
     count: npt.NDArray[np.uint32]
@@ -62,7 +61,7 @@ def join_pieces(pieces: list[Piece], row_table: Ints, classes_of: npt.NDArray[np
         How many inputs the rulebook declares.
     """
     rows = row_table.ravel()
-    dtype = np.uint16 if int(rows.max(initial=0)) < _SMALL else np.int32
+    dtype = np.uint16 if int(rows.max(initial=0)) < SMALL else np.int32
     count = _joined([piece.count for piece in pieces], np.uint32)
     extra_count = _joined([piece.extra_count for piece in pieces], np.uint32)
     legs, extras = _total(count, "legs"), _total(extra_count, "numbers beside legs")
@@ -71,7 +70,7 @@ def join_pieces(pieces: list[Piece], row_table: Ints, classes_of: npt.NDArray[np
         "account_ids": Ids.join([piece.account_ids for piece in pieces]),
         "account_class": _joined([piece.account_class for piece in pieces], np.uint8),
         "pool_account": _joined([p.pool_account + np.int32(n) for p, n in _numbered(pieces, accounts)], np.int32),
-        "pool_key": _joined([piece.pool_key for piece in pieces], np.int32),
+        "pool_key": _joined([piece.pool_key for piece in pieces], np.int64),
         "failures": {n + at: f for piece, n in _numbered(pieces, accounts) for at, f in piece.failures.items()},
     }
     pool_class = classes_of[_joined([piece.pool_class for piece in pieces], np.int64)]

@@ -11,6 +11,7 @@ from crossmargin.margin.kinds.measures_of_row import quantile_rank, tail_shares
 from crossmargin.margin.kinds.scan import climb_levels, leg_rates, refuse_lacking, scan_cells, scan_number
 from crossmargin.margin.program.columns import Column
 from crossmargin.margin.program.nodes import PER_UNIT, Node, NotRecordableError, Op, Table, Terms, walk
+from crossmargin.margin.program.pairing import record_pairing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,9 +80,9 @@ def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, s
     for level in chain:
         at = frame if level == line.level else parts.frame(level)
         if level in spec.close_out:
-            bends.append(parts.bend(level, (0, len(cells.names)), spec.close_out[level], at, close_out=True))
+            bends.append(parts.bend(level, (0, len(cells)), spec.close_out[level], at, close_out=True))
         if level in spec.fold:
-            bends.append(parts.bend(level, (0, len(cells.names)), spec.fold[level], at))
+            bends.append(parts.bend(level, (0, len(cells)), spec.fold[level], at))
         for where, block in cells.blocks:
             if level in block.fold:
                 bends.append(parts.bend(level, (where.start, where.stop), block.fold[level], at))
@@ -93,7 +94,7 @@ def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, s
         gain=cells.valuation.gain,
         shocked=cells.valuation.shocked if spec.close_out else None,
         bends=tuple(bends),
-        tail=_tail(spec.measure, len(cells.names), confidence),
+        tail=_tail(spec.measure, len(cells), confidence),
         weight=weight,
     )
     node = Op("scan", line.level, tuple(parts.nodes), more)
@@ -129,7 +130,9 @@ class _Parts:
         full[frame.rows] = value
         return Table(frame.level, full)
 
-    def bend(self, level: str, columns: tuple[int, int], slopes: Slopes, frame: Frame, *, close_out: bool = False) -> Bend:
+    def bend(
+        self, level: str, columns: tuple[int, int], slopes: Slopes, frame: Frame, *, close_out: bool = False
+    ) -> Bend:
         cap, deductible = slopes.gain_cap, slopes.deductible
         return Bend(
             level,
@@ -173,5 +176,6 @@ def _worst_side(recording: Recording, line: Line, requirement: str, _key: tuple[
 RECORDED_KINDS: Final[Mapping[str, Callable[..., Column]]] = {
     "scan": _scan,
     "max_loss": _max_loss,
+    "pairing": record_pairing,
     "worst_side": _worst_side,
 }

@@ -78,13 +78,19 @@ class _Lowering:
     # --- what is emitted first
 
     def sums(self, nodes: Sequence[Op]) -> None:
-        """Emit all sums of legs, one operation for each level: they depend on nothing."""
-        for level in dict.fromkeys(node.level for node in nodes):
-            here = [node for node in nodes if node.level == level]
-            found = leg_sums(here, self.pools)
-            values = [self._fresh(level) for _ in range(found.lanes)]
-            self.code.append(_Instruction("legsum", level, [0, 0, 0], values, found.group, found.lanes))
-            self._known.update({id(node): values[found.lane_of[id(node)]] for node in here})
+        """Emit all sums of legs, in one pass over them: they depend on nothing. Coarser sums are sums of finer ones."""
+        for part in ([n for n in nodes if n.level == "asset"], [n for n in nodes if n.level != "asset"]):
+            if not part:
+                continue
+            finest = min((node.level for node in part), key=LEVEL_NUMBER.__getitem__)
+            found = leg_sums(part, self.pools)
+            values = [self._fresh(finest) for _ in range(found.lanes)]
+            self.code.append(_Instruction("legsum", finest, [0, 0, 0], values, found.group, found.lanes))
+            for node in part:
+                value = values[found.lane_of[id(node)]]
+                if node.level != finest:
+                    value = self._emit("sum", node.level, [value, LEVEL_NUMBER[finest], 0])
+                self._known[id(node)] = value
 
     def find_scans(self, nodes: Sequence[Op]) -> None:
         """Say which scans share a pass."""
@@ -111,9 +117,11 @@ class _Lowering:
             return self._form(node)
         if node.name == "scan":
             return self._scan(node)
-        special = {"input": self._input, "max_loss": self._max_loss}
-        special |= dict.fromkeys(("sum", "largest", "lift"), self._between)
-        return special.get(node.name, self._elementwise)(node)
+        if node.name in {"sum", "largest", "lift"}:
+            return self._between(node)
+        if node.name == "input":
+            return self._emit("input", "account", [0, 0, 0], int(node.more))
+        return self._max_loss(node) if node.name == "max_loss" else self._elementwise(node)
 
     def _table(self, node: Table) -> Any:  # noqa: ANN401 - as above
         values = np.atleast_1d(node.values)
@@ -130,9 +138,6 @@ class _Lowering:
             return made
         part = self.operand(_entry(node.by[PER_UNIT]))
         return part if made is None else self._emit("add", "leg", [made, part, 0])
-
-    def _input(self, node: Op) -> _Value:
-        return self._emit("input", "account", [0, 0, 0], int(node.more))
 
     def _between(self, node: Op) -> _Value:
         part = self.operand(node.parts[0])
@@ -204,19 +209,19 @@ class _Registers:
         self.count = dict.fromkeys(LEVEL_NUMBER, 0)
         last = {value: n for n, step in enumerate(code) for value in _read(step)}
         last |= dict.fromkeys(outputs, len(code))
-        free: dict[str, list[int]] = {level: [] for level in LEVEL_NUMBER}
+        spare: dict[str, list[int]] = {level: [] for level in LEVEL_NUMBER}
         for n, step in enumerate(code):
             # lanes of one operation stand side by side
             side_by_side = len(step.made) > 1 and step.op == "legsum"
             for value in step.made:
-                self.place[value] = self._take(value.level, [] if side_by_side else free[value.level])
+                self.place[value] = self._take(value.level, [] if side_by_side else spare[value.level])
             for value in {*_read(step), *step.made}:
                 if last.get(value, n) == n:
-                    free[value.level].append(self.place[value])
+                    spare[value.level].append(self.place[value])
 
-    def _take(self, level: str, free: list[int]) -> int:
-        if free:
-            return free.pop()
+    def _take(self, level: str, spare: list[int]) -> int:
+        if spare:
+            return spare.pop()
         self.count[level] += 1
         return self.count[level] - 1
 
@@ -264,5 +269,3 @@ def _arrays(lowering: _Lowering, outputs: Sequence[_Value], ops: Mapping[str, in
         "folds": table(pools.folds, 8),
         "segments": table(pools.segments, 8),
     }
-
-

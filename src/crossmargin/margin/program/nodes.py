@@ -1,8 +1,8 @@
 """What a recorded column is made of: operations on columns of one level, and sums of legs by their own numbers.
 
-A leg column is kept as a sum of terms, each a number of the leg (its quantity, its cost, ...) times a coefficient for each
-template leg, for as long as it is one. On a template leg the side is known, so `abs(quantity)` and `max(-quantity, 0)`
-are such sums too, and a whole line of a rulebook becomes one coefficient.
+A leg column is kept as a sum of terms, each a number of the leg (its quantity, its cost, ...) times a coefficient for
+each template leg, for as long as it is one. On a template leg the side is known, so `abs(quantity)` and
+`max(-quantity, 0)` are such sums too, and a whole line of a rulebook becomes one coefficient.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["COLUMNS", "ONE", "PER_UNIT", "QUANTITY", "SIGN", "Node", "NotRecordableError", "Op", "Table", "Terms", "walk"]
+__all__ = [
+    "COLUMNS",
+    "ONE",
+    "PER_UNIT",
+    "QUANTITY",
+    "SIGN",
+    "Node",
+    "NotRecordableError",
+    "Op",
+    "Table",
+    "Terms",
+    "walk",
+]
 
 ONE: Final = "one"
 QUANTITY: Final = "quantity"

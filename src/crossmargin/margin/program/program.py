@@ -1,4 +1,4 @@
-"""A rulebook at one moment's prices as the engine's program: recorded on the template, lowered, with what it refuses."""
+"""A rulebook at one moment's prices as the engine's program: recorded on the template, then lowered."""
 
 from __future__ import annotations
 

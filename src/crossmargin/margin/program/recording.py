@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from crossmargin.margin.expression import Name
+    from crossmargin.margin.measures import Measures
     from crossmargin.margin.model import Line, Parameter, Rulebook
     from crossmargin.margin.program.template import Template
 
@@ -34,7 +35,9 @@ __all__ = ["Recording"]
 class _Frames(Frames):
     """Frames of the template: every leg counts as held, but for those that are refused."""
 
-    def __init__(self, template: Template, rulebook: Rulebook, measures: Any, shared: dict[Any, Any], refused: Flags) -> None:  # noqa: ANN401 - the evaluation's
+    def __init__(
+        self, template: Template, rulebook: Rulebook, measures: Measures, shared: dict[Any, Any], refused: Flags
+    ) -> None:
         self.resolved = template.resolved
         self.rulebook = rulebook
         self.measures = measures
@@ -54,7 +57,11 @@ class Recording(Evaluation):
     """
 
     def __init__(
-        self, template: Template, rulebook: Rulebook, refused: Mapping[int, Failure], shared: dict[Any, Any] | None = None
+        self,
+        template: Template,
+        rulebook: Rulebook,
+        refused: Mapping[int, Failure],
+        shared: dict[Any, Any] | None = None,
     ) -> None:
         kept: dict[Any, Any] = {} if shared is None else shared
         self.template = template
@@ -150,7 +157,9 @@ class Recording(Evaluation):
         if level == to:
             return column
         if level == "leg":
-            return self._total(column, Frame(to, (), self._standing(), self.spaces[to].every, np.zeros(0, dtype=np.int64)))
+            return self._total(
+                column, Frame(to, (), self._standing(), self.spaces[to].every, np.zeros(0, dtype=np.int64))
+            )
         finer = to != "leg" and (level == "asset" or (to != "asset" and CHAIN.index(level) < CHAIN.index(to)))
         return Column(self.spaces[to], Op("sum" if finer else "lift", to, (column.node,)))
 
@@ -172,7 +181,7 @@ class Recording(Evaluation):
         return self.parameter(parameter, self.account_frame(), requirement, {})
 
     def _line_on(self, name: str, frame: Frame, requirement: str) -> Any:  # noqa: ANN401 - recorded
-        key = (name, frame.key, requirement if self._line_varies(name) else "")
+        key = (name, frame.key, requirement if self.varies(name) else "")
         if key not in self._kept:
             column = self.on_level(self.line(name, requirement), self.lines[name].level, frame.level)
             self._kept[key] = column[frame.rows]

@@ -31,9 +31,10 @@ _MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row
 def scan_groups(nodes: Sequence[Op], contract: Ints) -> list[tuple[tuple[Op, ...], Floats]]:
     """Return which scans share a pass, and the scale [template legs] of each such group; `contract` [template legs]."""
     groups: list[tuple[list[Op], Floats]] = []
+    alone = {id(node) for node in nodes if any(isinstance(n, Op) and n.name == "scan" for n in walk(list(node.parts)))}
     for node in nodes:
         for place, (members, scale) in enumerate(groups):
-            joined = _joined(members, scale, node, contract)
+            joined = None if id(node) in alone else _joined(members, scale, node, contract)
             if joined is not None:
                 members.append(node)
                 groups[place] = (members, joined)
@@ -50,7 +51,7 @@ def _joined(members: list[Op], scale: Floats, node: Op, contract: Ints) -> Float
     if first.chain != more.chain or first.shocked is not None or more.shocked is not None:
         return None
     both = (scale != 0) & (more.scale != 0)
-    if (scale != more.scale)[both].any() or any(isinstance(n, Op) and n.name == "scan" for n in walk(list(node.parts))):
+    if (scale != more.scale)[both].any():
         return None
     joined = np.where(scale != 0, scale, more.scale)
     # a contract that one of them leaves out is a row of zeros there: it must be left out on all of its template legs
@@ -81,9 +82,9 @@ def add_scan(
         more: Scanned = node.more
         rows = _rows(more, contract)
         columns.append(rows)
-        for bend in more.bends:
-            bends.append((chain.index(bend.level), _fold(bend, start, node, operand)))
-        pools.segments.append(_segment(more, start, node, operand, value, pools))
+        wide = rows.shape[1]
+        bends += [(chain.index(bend.level), _fold(bend, start, wide, node, operand)) for bend in more.bends]
+        pools.segments.append(_segment(more, start, wide, node, operand, value, pools))
         start += rows.shape[1]
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
     shocked = members[0].more.shocked
@@ -118,17 +119,25 @@ def _padded(rows: Floats) -> Floats:
     return np.pad(rows, ((0, 0), (0, wide - rows.shape[1])))
 
 
-def _fold(bend: Bend, start: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
+def _fold(bend: Bend, start: int, wide: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
     places = (bend.gain, bend.loss, bend.gain_cap, bend.deductible)
     parts = [NONE if place is None else operand(node, place) for place in places]
-    return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, start + bend.last, *parts]
+    # columns of zeros stay zeros: whole vectors are folded
+    last = wide if bend.last == node.more.gain.shape[1] else bend.last
+    return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, start + last, *parts]
 
 
 def _segment(
-    more: Scanned, start: int, node: Op, operand: Callable[[Op, int], Any], made: Any, pools: Pools
-) -> list[Any]:  # noqa: ANN401 - the caller's values
+    more: Scanned,
+    start: int,
+    wide: int,
+    node: Op,
+    operand: Callable[[Op, int], Any],
+    made: Any,  # noqa: ANN401 - the caller's values
+    pools: Pools,
+) -> list[Any]:
     tail = more.tail
     shares = -1 if tail.shares is None else pools.shares.add(tail.shares)
     weight = NONE if more.weight is None else operand(node, more.weight)
-    last = start + more.gain.shape[1]
+    last = start + (wide if tail.measure == "worst" else more.gain.shape[1])  # a zero is never the worst loss
     return [start, last, _MEASURES.index(tail.measure), tail.depth, shares, made, weight, 0]

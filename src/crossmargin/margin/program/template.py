@@ -1,8 +1,8 @@
 """The template: every leg that an account could hold, once for each side, under every class of pool.
 
-A real leg points at a template row (a contract within a class of pools), and its side is the sign of its quantity; a real
-row of a level points at a row of the template's level. What a rulebook's formulas read of contracts, pools and tables is
-computed on the template, once a tick, however many accounts there are.
+A real leg points at a template row (a contract within a class of pools), and its side is the sign of its quantity; a
+real row of a level points at a row of the template's level. What a rulebook's formulas read of contracts, pools and
+tables is computed on the template, once a tick, however many accounts there are.
 """
 
 from __future__ import annotations
@@ -74,6 +74,9 @@ def make_template(rows: Rows, contracts: Contracts, units: Units, names: Names, 
     spaces |= {level: Space(level, len(found)) for level, found in levels.items()}
     ones = np.ones(count)
     held: dict[str, Any] = {name: Column(spaces["leg"], Terms({name: ones})) for name in COLUMNS if name != ONE}
+    given: dict[str, Any] = {
+        name: Column(spaces["account"], Op("input", "account", more=n)) for n, name in enumerate(like.inputs)
+    }
     legs = Legs(contract=contract, unit=unit, muted=np.zeros(count, dtype=bool), **held)
     resolved = replace(
         like,
@@ -83,8 +86,8 @@ def make_template(rows: Rows, contracts: Contracts, units: Units, names: Names, 
         legs=legs,
         units=units,
         levels=levels,
-        inputs={name: Column(spaces["account"], Op("input", "account", more=n)) for n, name in enumerate(like.inputs)},
+        inputs=given,
         failures={},
         warnings={},
-    )  # fmt: skip
+    )
     return Template(resolved, rows, spaces)

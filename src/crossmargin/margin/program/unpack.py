@@ -1,4 +1,4 @@
-"""From a compact book back to resolved arrays: what reports of single accounts are made of, and the slow way for all."""
+"""From a compact book back to resolved arrays: for reports of single accounts, and for what has no program."""
 
 from __future__ import annotations
 
