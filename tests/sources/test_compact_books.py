@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from msgspec import structs
 
 from crossmargin.account import Account, Book, Position
 from crossmargin.errors import FailureReason, InputError
@@ -68,6 +69,17 @@ def test_a_part_with_gaps_is_written_without_them(tmp_path: Path) -> None:
     part = made().part(20, 30)
     write_compact_book(part, tmp_path)
     assert read_compact_book(tmp_path).legs.row.shape[0] == int(part.legs.count.sum())
+
+
+def test_terms_made_from_columns_come_back(tmp_path: Path) -> None:
+    listings = {
+        name: one if one.strike is None else structs.replace(one, strike=np.float64(one.strike))
+        for name, one in market().listings.items()
+    }
+    snapshot = structs.replace(market(), listings=listings)
+    book = compact(Book.from_accounts(random_accounts(SPECS[0], 4, 20)), snapshot, rules(SPECS[0]))
+    write_compact_book(book, tmp_path)
+    assert dict(read_compact_book(tmp_path).universe.listings) == dict(book.universe.listings)
 
 
 def test_an_empty_book_comes_back(tmp_path: Path) -> None:

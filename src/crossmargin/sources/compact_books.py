@@ -18,6 +18,7 @@ from crossmargin.margin.program.ids import Ids
 from crossmargin.margin.program.template import Rows
 from crossmargin.margin.program.universe import PoolClass, Universe
 from crossmargin.margin.resolve import asset_key
+from crossmargin.margin.terms import ContractTerms
 from crossmargin.market import Listing
 from crossmargin.units import SCHEMA_VERSION
 
@@ -114,9 +115,16 @@ def _meta_of(book: CompactBook, place: Path) -> bytes:
         labels=dict(book.pool_labels),
         failures=dict(book.failures),
     )
-    content = msgspec.json.encode(meta)
+    content = msgspec.json.encode(meta, enc_hook=_plain)
     _decode(content, place / META)  # a term that JSON cannot hold is found now, not when the book is wanted
     return content
+
+
+def _plain(value: object) -> object:
+    """Return a number of NumPy's, as terms made from columns may hold, as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError
 
 
 def _columns_of(book: CompactBook, pa: ModuleType) -> dict[str, dict[str, Any]]:
@@ -225,7 +233,7 @@ def _array(column: Any, pa: ModuleType) -> Any:  # noqa: ANN401 - pyarrow ships 
 def _book(meta: _Meta, tables: dict[str, dict[str, Any]]) -> CompactBook:
     accounts, pools, legs = tables["accounts"], tables["pools"], tables["legs"]
     inputs = [pools[f"{_INPUT}{n}"] for n in range(meta.inputs)]
-    listings = {listing.symbol: listing for listing in meta.listings}
+    listings = ContractTerms.of({listing.symbol: listing for listing in meta.listings})
     names = (*listings, *map(asset_key, meta.assets))
     return CompactBook(
         account_ids=accounts["id"],

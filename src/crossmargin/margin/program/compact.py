@@ -26,6 +26,7 @@ from crossmargin.margin.resolve import (
     unit_inputs,
 )
 from crossmargin.margin.resolved import expiry_key, strike_key
+from crossmargin.margin.terms import ContractTerms
 from crossmargin.margin.touched import touched_assets, with_touched_assets
 from crossmargin.scenarios import OPTION
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.model import Rulebook
     from crossmargin.margin.program.universe import Priced, Universe
     from crossmargin.margin.resolved import Legs
-    from crossmargin.market import Listing, Snapshot
+    from crossmargin.market import Snapshot
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -96,7 +97,7 @@ class _Ground:
 
     snapshot: Snapshot
     rulebook: Rulebook
-    listings: Mapping[str, Listing]
+    listings: ContractTerms
     assets: tuple[str, ...]
     priced: Priced
     place: Mapping[str, int]
@@ -108,11 +109,12 @@ def _ground(
 ) -> _Ground:
     """Return the contracts: all instruments that the rulebook margins or that are used, all assets of either."""
     wanted = set(used)
-    listings = {
+    listed = {
         symbol: listing
         for symbol, listing in snapshot.listings.items()
         if symbol in wanted or (listing.kind in rulebook.scope and listing.contract in rulebook.contracts)
     }
+    listings = ContractTerms.of(listed)
     settled = (listing.settlement_asset for listing in listings.values())
     names = tuple(dict.fromkeys((*assets, *settled, *snapshot.assets, snapshot.reporting_asset)))
     priced = price(listings, names, ("",), snapshot, rulebook, max_age)
