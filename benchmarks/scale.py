@@ -1,6 +1,6 @@
 """What a tick costs by accounts, cores, bytes and machines: measured here, fitted, and drawn out to a billion accounts.
 
-python benchmarks/scale.py [--rulebook NAME] [--accounts N] [--evaluated N] [--cores N] [--memory GB] [--network Gbit/s]
+python benchmarks/scale.py [--rulebook NAME] [--accounts N] [--evaluated N] [--cores N] [--memory GB] [--network GBIT]
 
 Everything above the last table is measured on this machine; the last table is computed from it for machines of `--cores`,
 `--memory` and `--network`. Seconds of computing are those of the processor (all threads added), so that what else runs on
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _PIECE = 100_000
 _KILO, _GIGA = 1e3, 1e9
 _USED = 0.6  # of a machine's memory: the book and its results; the rest is the system's, Ray's and a neighbour's shard
+_WIDTHS = (14, 10, 9, 9, 15, 12, 12, 14)
 _SIZES = (10**6, 10**7, 10**8, 10**9)
 
 
@@ -95,7 +96,7 @@ def tick_costs(book: CompactBook, snapshot: Snapshot, rules: Rulebook, most: int
     program = program_of(book.universe, market, rules)
     made = spent(lambda: program_of(book.universe, make_market(book.universe, snapshot, rules), rules))
     line("prices and program of a tick", made, 1)
-    found = {"tick_fixed": made.wall, "engine_account": float("nan")}
+    found = {"tick_fixed": made.computing, "engine_account": float("nan")}
     found["program"] = float(sum(getattr(a, "nbytes", 0) for a in program.arrays.values())) if program else 0.0
 
     def timed(count: int, which: object, what: str) -> float:
@@ -125,7 +126,7 @@ def file_costs(book: CompactBook) -> dict[str, float]:
         line("mapped and checked", spent(lambda: read_compact_book(folder)), len(book))
         whole = sum(path.stat().st_size for path in Path(folder).iterdir())
         took = spent(lambda: [path.read_bytes() for path in Path(folder).iterdir()])
-    print(f"Arrow files: {whole / _GIGA:.3f} GB, read at {whole / took.wall / _GIGA:.1f} GB/s where the system holds them")
+    print(f"Arrow files: {whole / _GIGA:.3f} GB, read from the system's memory at {whole / took.wall / _GIGA:.1f} GB/s")
     return {"read_rate": whole / took.wall}
 
 
@@ -148,7 +149,8 @@ def actor_costs(book: CompactBook, snapshot: Snapshot, rules: Rulebook) -> dict[
     ray.shutdown()
     sent = len(book.legs) * 8 * (len(OUTPUTS) + 1)
     back = max(whole.wall - none.wall, 1e-4)
-    print(f"Ray: first tick {first:.2f} s after the start, later ones {whole.wall:.3f} s; {none.wall:.3f} s without results")
+    print(f"Ray: first tick {first:.2f} s after the start, later ones {whole.wall:.3f} s")
+    print(f"Ray: {none.wall:.3f} s of that without results")
     print(f"Ray: a call {call.wall * _KILO:.2f} ms; {sent / 1e6:.1f} MB of results in {back * _KILO:.1f} ms")
     return {"actor_start": max(first - whole.wall, 0.0), "actor_call": call.wall, "result_rate": sent / back}
 
@@ -159,8 +161,9 @@ def _nothing(_: object) -> Any:  # noqa: ANN401 - what an actor sends in place o
 
 def table(costs: Costs, cores: int, memory: float, network: float) -> None:
     """Print what so many accounts need on machines of so many cores, gigabytes and gigabits a second."""
-    print(f"\ncomputed for machines of {cores} cores, {memory:g} GB, {network:g} Gbit/s; a tick within 1 s where it can be")
-    print(f"{'accounts':>14}{'machines':>10}{'GB each':>9}{'tick s':>9}{'by evaluation':>15}{'results GB':>12}{'all back s':>12}{'a lost one s':>14}")
+    print(f"\ncomputed for machines of {cores} cores, {memory:g} GB, {network:g} Gbit/s; as many as a tick in 1 s needs")
+    heads = ("accounts", "machines", "GB each", "tick s", "by evaluation", "results GB", "all back s", "a lost one s")
+    print("".join(f"{head:>{width}}" for head, width in zip(heads, _WIDTHS, strict=True)))
     wire = network * _GIGA / 8
     each = costs.book_account + costs.result_account
     for count in _SIZES:
@@ -169,7 +172,9 @@ def table(costs: Costs, cores: int, memory: float, network: float) -> None:
         machines = max(held, quick, 1)
         sent = costs.snapshot * np.ceil(np.log2(machines + 1)) / wire
         fixed = costs.tick_fixed + costs.actor_call + (sent if machines > 1 else 0.0)
-        tick, slow = (fixed + count * one / machines / cores for one in (costs.engine_account, costs.evaluation_account))
+        tick, slow = (
+            fixed + count * one / machines / cores for one in (costs.engine_account, costs.evaluation_account)
+        )
         results = count * costs.result_account
         back = results / min(costs.result_rate, wire) if machines > 1 else 0.0
         share = count / machines
@@ -191,7 +196,9 @@ def main() -> None:
     parser.add_argument("--network", type=float, default=25.0)
     asked = parser.parse_args()
     snapshot, rules, count = make_snapshot(), load_rulebook(asked.rulebook), asked.accounts
-    print(f"{rules.name}, {len(snapshot.listings)} contracts, kernel {kernels.kernel_name()}, 20 positions and 2 balances")
+    print(
+        f"{rules.name}, {len(snapshot.listings)} contracts, kernel {kernels.kernel_name()}, 20 positions and 2 balances"
+    )
     print(f"{'':<44}{'accounts':>11}{'wall s':>10}{'computing s':>11}{'us/account':>12}")
     made = [made_book(snapshot, n, min(n + _PIECE, count)) for n in range(0, count, _PIECE)]
     books: list[CompactBook] = []

@@ -15,7 +15,7 @@ from crossmargin.margin.program import compact as laying
 from crossmargin.margin.program.book import CompactBook
 from crossmargin.margin.program.compact import compact, compact_books
 from crossmargin.margin.program.ids import Ids
-from crossmargin.margin.program.join import join
+from crossmargin.margin.program.join import join_books
 from crossmargin.margin.program.split import split
 from tests.strategies.books import decimal, market, random_accounts, rules
 from tests.twins.figures import figures
@@ -77,7 +77,7 @@ def test_parts_give_the_bits_of_the_whole(spec: str) -> None:
 def test_parts_join_to_the_whole(spec: str) -> None:
     book = compacted(spec)
     parts = [book.part(*ends) for ends in pairwise((0, 13, 13, 50, len(book)))]
-    assert same(join(parts), book)
+    assert same(join_books(parts), book)
 
 
 def test_a_part_shares_the_legs_of_its_book() -> None:
@@ -135,9 +135,9 @@ def test_an_asset_of_which_nothing_is_known_is_refused() -> None:
 def test_only_like_books_are_joined() -> None:
     one, other = compacted(SPECS[0]), compacted(SPECS[1])
     with pytest.raises(InputError, match="book 1 has other contracts"):
-        join([one, other])
+        join_books([one, other])
     with pytest.raises(InputError, match="no book to join"):
-        join([])
+        join_books([])
 
 
 def test_nothing_makes_an_empty_book() -> None:

@@ -12,12 +12,19 @@ from crossmargin.margin.resolved import Resolved
 
 if TYPE_CHECKING:
     from crossmargin.margin.program.assess import CompactReport
-    from crossmargin.margin.program.compact import CompactBook, compact
+    from crossmargin.margin.program.compact import CompactBook, compact, compact_books
+    from crossmargin.margin.program.join import join_books
 else:
     from importlib import import_module as _import_module
 
     # what large books need is loaded when it is first asked for: a single account starts without it
-    _LATER = {"CompactBook": "compact", "CompactReport": "assess", "compact": "compact"}
+    _LATER = {
+        "CompactBook": "compact",
+        "CompactReport": "assess",
+        "compact": "compact",
+        "compact_books": "compact",
+        "join_books": "join",
+    }
 
     def __getattr__(name: str) -> object:
         if name not in _LATER:
@@ -43,6 +50,8 @@ __all__ = [
     "assess_exact",
     "assess_resolved",
     "compact",
+    "compact_books",
+    "join_books",
     "numbers",
     "parse_rulebook",
     "resolve",

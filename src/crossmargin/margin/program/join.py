@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Piece", "join", "join_pieces"]
+__all__ = ["Piece", "join_books", "join_pieces"]
 
 _MOST_LEGS: Final = 1 << 32
 
@@ -117,7 +117,7 @@ def _starts(count: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return (np.cumsum(count, dtype=np.int64) - count).astype(np.uint32)
 
 
-def join(parts: Sequence[CompactBook]) -> CompactBook:
+def join_books(parts: Sequence[CompactBook]) -> CompactBook:
     """Return the accounts of several books, in order, as one; all must be laid out over one universe.
 
     Raises
