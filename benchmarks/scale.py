@@ -2,9 +2,9 @@
 
 python benchmarks/scale.py [--rulebook NAME] [--accounts N] [--evaluated N] [--cores N] [--memory GB] [--network GBIT]
 
-Everything above the last table is measured on this machine; the last table is computed from it for machines of `--cores`,
-`--memory` and `--network`. Seconds of computing are those of the processor (all threads added), so that what else runs on
-the machine counts little; wall time stands beside them.
+Everything above the last table is measured on this machine; the last table is computed from it for machines of
+`--cores`, `--memory` and `--network`. Seconds of computing are those of the processor (all threads added), so that what
+else runs on the machine counts little; wall time stands beside them.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _nothing(_: object) -> Any:  # noqa: ANN401 - what an actor sends in place o
 
 def table(costs: Costs, cores: int, memory: float, network: float) -> None:
     """Print what so many accounts need on machines of so many cores, gigabytes and gigabits a second."""
-    print(f"\ncomputed for machines of {cores} cores, {memory:g} GB, {network:g} Gbit/s; as many as a tick in 1 s needs")
+    print(f"\ncomputed for machines of {cores} cores, {memory:g} GB, {network:g} Gbit/s, enough for a tick in 1 s")
     heads = ("accounts", "machines", "GB each", "tick s", "by evaluation", "results GB", "all back s", "a lost one s")
     print("".join(f"{head:>{width}}" for head, width in zip(heads, _WIDTHS, strict=True)))
     wire = network * _GIGA / 8
