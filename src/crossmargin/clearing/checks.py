@@ -1,0 +1,51 @@
+"""What a posting must hold, checked each time one is made: sums of 0, and a bound on what the house may receive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crossmargin.clearing.contracts import Terms
+from crossmargin.clearing.indexes import BORROW, LEND, PER_UNIT
+from crossmargin.clearing.ledger import DUE, FEES, FUNDING, INTEREST, MOST_ROWS, ROUND, Rows, UnbalancedError, total
+
+
+def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int]) -> None:
+    """Raise `UnbalancedError` unless the rows sum to 0 per asset and each balancing owner stays within its bound.
+
+    `fees` receives exactly what the command states. `funding` and `interest` receive, with their due, at least 0 and
+    less than one unit for each account touched; `round` at least 0 and at most one unit for each account paid.
+    """
+    if len(rows) > MOST_ROWS:
+        raise UnbalancedError(f"a posting of {len(rows)} rows; at most {MOST_ROWS}")
+    sums = total(rows)
+    if sums:
+        raise UnbalancedError(f"rows do not sum to 0: {sums}")
+    house: dict[str, dict[str, int]] = {}
+    legs = 0
+    for owner, purse, asset, amount in rows:
+        if owner in _BALANCING:
+            money = asset if purse != DUE else settled_in(asset, terms)
+            kept = house.setdefault(owner, {})
+            kept[money] = kept.get(money, 0) + (amount if purse == DUE else amount * PER_UNIT)
+        elif purse == DUE:
+            legs += 1
+    stated = {asset: amount * PER_UNIT for asset, amount in fees.items() if amount}
+    received = {asset: amount for asset, amount in house.pop(FEES, {}).items() if amount}
+    if received != stated:
+        raise UnbalancedError(f"fees received {received}, the command states {stated} (10^-12 units)")
+    for owner, kept in house.items():
+        most = (len({row[0] for row in rows}) if owner == ROUND else legs + 1) * PER_UNIT
+        outside = {asset: amount for asset, amount in kept.items() if not 0 <= amount < most}
+        if outside:
+            raise UnbalancedError(f"{owner} would receive {outside} (10^-12 units), outside [0, {most})")
+
+
+_BALANCING = frozenset({FEES, FUNDING, INTEREST, ROUND})
+
+
+def settled_in(index: str, terms: Mapping[str, Terms]) -> str:
+    """Return the asset that an index is settled in."""
+    for prefix in (BORROW, LEND):
+        if index.startswith(prefix):
+            return index.removeprefix(prefix)
+    return terms[index].settlement

@@ -1,0 +1,123 @@
+"""Commands to events: pure, without clock or chance. Floats decide, integers act, events remember."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from crossmargin.clearing import commands as c
+from crossmargin.clearing import handlers_account as account
+from crossmargin.clearing import handlers_market as market
+from crossmargin.clearing.events import Event, Record, Refused
+from crossmargin.clearing.rules import Refusal, no_reaction
+from crossmargin.clearing.state import evolve, fold
+from crossmargin.errors import FailureReason, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from crossmargin.clearing.checking import Outcome
+    from crossmargin.clearing.rules import Reports, Rules
+    from crossmargin.clearing.state import State
+
+ROUNDS: Final = 1_000  # of reactions to one command
+
+HANDLERS: Final[Mapping[type, Callable[[State, Any, Rules], Outcome]]] = {
+    c.Configure: account.configure,
+    c.Deposit: account.deposit,
+    c.Withdraw: account.withdraw,
+    c.Transfer: account.transfer,
+    c.Trade: account.trade,
+    c.PlaceOrder: account.place_order,
+    c.Cancel: account.cancel,
+    c.Prices: market.prices,
+    c.Accrue: market.accrue,
+    c.Settle: market.settle,
+    c.Expire: market.expire,
+    c.Bid: market.bid,
+    c.Tick: market.tick,
+}
+
+
+class RunawayError(RuntimeError):
+    """Reactions to one command that would not end: a mistake of a procedure."""
+
+
+def known(state: State, command: c.Command) -> bool:
+    """Return whether the command was answered before; it then changes nothing."""
+    return command.sequence <= state.sources.get(command.source, 0)
+
+
+def decide(state: State, command: c.Command, rules: Rules) -> tuple[Event, ...]:
+    """Return what a command leads to: events in order, at least one; a refusal is one too.
+
+    Raises
+    ------
+    InputError
+        OUT_OF_ORDER for a gap in the source's numbers, MALFORMED_INPUT for a time without a zone. Nothing is recorded
+        then: the command was not taken.
+    """
+    _check_place(state, command)
+    try:
+        _check_time(state, command)
+        _check_rulebook(state, command, rules)
+        today = replace(state, as_of=command.as_of)
+        outcome = HANDLERS[type(command)](today, command, rules)
+    except Refusal as refusal:
+        return (Refused(refusal.reason, refusal.expected, refusal.found),)
+    except InputError as error:
+        return (Refused(error.reason, "a command that can be carried out", str(error)),)
+    return outcome.events if rules.react is no_reaction else _with_reactions(today, command, rules, outcome)
+
+
+def record_of(state: State, command: c.Command, event: Event, engine: str, digest: str) -> Record:
+    """Return the record that carries the next event. A command from the past is recorded as refused at the present."""
+    as_of = command.as_of if state.as_of is None else max(command.as_of, state.as_of)
+    return Record(state.number + 1, command.source, command.sequence, as_of, engine, digest, event)
+
+
+def _check_place(state: State, command: c.Command) -> None:
+    expected = state.sources.get(command.source, 0) + 1
+    if command.sequence > expected:
+        message = (
+            f"source {command.source}: expected command {expected}, found {command.sequence}; send what is between"
+        )
+        raise InputError(FailureReason.OUT_OF_ORDER, message)
+    assert command.sequence == expected, "a command that was answered before is not decided again"
+    if command.as_of.tzinfo is None:
+        message = f"expected a time with a zone, found {command.as_of.isoformat()} (write Z for UTC)"
+        raise InputError(FailureReason.MALFORMED_INPUT, message)
+
+
+def _check_time(state: State, command: c.Command) -> None:
+    if state.as_of is not None and command.as_of < state.as_of:
+        expected = f"a time at or after {state.as_of.isoformat()}"
+        raise Refusal(FailureReason.TIME_BACKWARDS, expected, command.as_of.isoformat())
+
+
+def _check_rulebook(state: State, command: c.Command, rules: Rules) -> None:
+    standing = state.configuration.rulebook
+    if standing is not None and standing.digest != rules.digest and not isinstance(command, c.Configure):
+        raise Refusal(FailureReason.CONFIGURATION_DIFFERS, f"rulebook {standing.digest}", f"in use: {rules.digest}")
+
+
+def _with_reactions(state: State, command: c.Command, rules: Rules, outcome: Outcome) -> tuple[Event, ...]:
+    """Return the events and, until nothing is left to do, what follows from them."""
+    events = outcome.events
+    after = evolve(state, record_of(state, command, events[0], "", ""))  # a copy of our own
+    for event in events[1:]:
+        fold(after, record_of(after, command, event, "", ""))
+    reports = outcome.reports or _assessed(after, rules, market.touched(after, events))
+    for _ in range(ROUNDS):
+        more = tuple(rules.react(after, reports))
+        if not more:
+            return events
+        for event in more:
+            fold(after, record_of(after, command, event, "", ""))
+        events += more
+        reports = _assessed(after, rules, market.touched(after, more) | set(reports))
+    raise RunawayError(f"reactions to command {command.sequence} of {command.source} did not end in {ROUNDS} rounds")
+
+
+def _assessed(state: State, rules: Rules, owners: set[str]) -> Reports:
+    return rules.assess(state, {owner: state.balances.get(owner, {}) for owner in sorted(owners)}) if owners else {}
