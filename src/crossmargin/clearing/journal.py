@@ -89,25 +89,26 @@ def recover(journal: Journal) -> Recovery:
         if error.reason != FailureReason.CORRUPT_JOURNAL:
             raise
         problem = f"after record {replayed.state.number}: {error.message}"
-    acknowledged = journal_sources(journal)
-    lost = {s: n for s, n in acknowledged.items() if n > replayed.state.sources.get(s, 0)}
-    if lost:
-        problem = problem or f"after record {replayed.state.number}: batches are missing"
-        problem += "; acknowledged and lost: " + ", ".join(
-            f"{source} {replayed.state.sources.get(source, 0) + 1} to {last}" for source, last in sorted(lost.items())
-        )
+    problem = "; ".join(one for one in (problem, _source_problem(journal, replayed.state)) if one)
     if not problem:
         return Recovery(replayed, "", "")
-    kept_at = journal.cut(replayed.state.number, replayed.state.sources)
-    return Recovery(replayed, problem, kept_at)
+    return Recovery(replayed, problem, journal.cut(replayed.state.number, replayed.state.sources))
 
 
-def journal_sources(journal: Journal) -> dict[str, int]:
-    """Return the journal's sources; empty where they cannot be read any more."""
+def _source_problem(journal: Journal, state: State) -> str:
+    """Return in words what the sources that were written with the batches know of and the records do not hold."""
     try:
-        return dict(journal.sources())
-    except InputError:
-        return {}
+        acknowledged = journal.sources()
+    except InputError as error:
+        return f"sources: {error.message}"
+    lost = [
+        f"{source} {state.sources.get(source, 0) + 1} to {last}"
+        for source, last in sorted(acknowledged.items())
+        if last > state.sources.get(source, 0)
+    ]
+    if lost:
+        return f"acknowledged after record {state.number} and lost: {', '.join(lost)}"
+    return "" if acknowledged == state.sources else "sources did not fit the records and were written anew"
 
 
 def answer_of(journal: Journal, source: str, sequence: int) -> tuple[Record, ...]:
