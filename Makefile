@@ -97,7 +97,7 @@ unit: .venv/.dev ## the tests
 	@$(BIN)/pytest --numprocesses=auto --benchmark-disable
 
 nightly: .venv/.dev ## the tests with many more examples
-	@$(BIN)/pytest --numprocesses=auto --benchmark-disable --hypothesis-profile=nightly
+	@$(BIN)/pytest --numprocesses=auto --benchmark-disable --hypothesis-profile=nightly -m ''
 
 bench: .venv/.dev ## the benchmarks
 	@$(BIN)/pytest benchmarks --benchmark-only

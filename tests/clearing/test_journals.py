@@ -283,7 +283,7 @@ def test_a_damaged_file_gives_its_whole_beginning_or_a_refusal(
     copy = tmp_path / "journal.db"
     how = damaged(path, copy, seed)
     try:
-        journal = SqliteJournal(copy)
+        journal = SqliteJournal(copy, repair=True)
         recovery = recover(journal)
     except InputError as error:
         if error.reason not in {R.CORRUPT_JOURNAL, R.WRONG_SCHEMA_VERSION}:

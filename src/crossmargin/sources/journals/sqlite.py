@@ -7,6 +7,7 @@ the journal refuses a writer that another one has taken over from.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -40,6 +41,7 @@ _INSERT: Final = "insert into batches values (?, ?, ?, ?, ?, ?)"
 _SELECT: Final = "select first, count, previous, head, records from batches where first > ? order by first limit ?"
 _UPSERT: Final = "insert into sources values (?, ?) on conflict (source) do update set sequence = excluded.sequence"
 _READ_AT_ONCE: Final = 64  # batches
+_LONGEST: Final = 1 << 45  # bytes that a damaged header is believed
 
 
 class SqliteJournal:
@@ -51,6 +53,9 @@ class SqliteJournal:
         The file; made where it is absent.
     take_over
         Write even where another writer lives; that one is refused from then on.
+    repair
+        Give a file that was cut short its length back, so that `recover` can read what is left of it; the file as it
+        was found is kept beside it.
 
     Raises
     ------
@@ -59,11 +64,13 @@ class SqliteJournal:
         CORRUPT_JOURNAL for a file that SQLite cannot read at all.
     """
 
-    def __init__(self, path: str | Path, *, take_over: bool = False) -> None:
+    def __init__(self, path: str | Path, *, take_over: bool = False, repair: bool = False) -> None:
         self.path = Path(path)
         self._lock = _lock_at(self.path)
         try:
             require_alone(str(self.path), locked=_locked(self._lock) or take_over)
+            if repair:
+                _lengthened(self.path)
             self._db = self._open()
         except BaseException:
             self._lock.close()
@@ -262,6 +269,20 @@ def _locked(lock: sqlite3.Connection) -> bool:
     except sqlite3.OperationalError:
         return False
     return True
+
+
+def _lengthened(path: Path) -> None:
+    """Fill a file with zeros up to the pages that its header counts; SQLite reads nothing of a shorter one."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        header = file.read(32)
+    page = int.from_bytes(header[16:18]) if header[16:18] != b"\0\1" else 65_536
+    wanted = page * int.from_bytes(header[28:32])
+    if len(header) == 32 and path.stat().st_size < wanted <= _LONGEST:  # noqa: PLR2004 - that far the header reaches
+        shutil.copyfile(path, _unused(path))
+        with path.open("r+b") as file:
+            file.truncate(wanted)
 
 
 def _unused(path: Path) -> Path:
