@@ -6,14 +6,25 @@ from collections.abc import Mapping
 
 from crossmargin.clearing.contracts import Terms
 from crossmargin.clearing.indexes import BORROW, LEND, PER_UNIT
-from crossmargin.clearing.ledger import DUE, FEES, FUNDING, INTEREST, MOST_ROWS, ROUND, Rows, UnbalancedError, total
+from crossmargin.clearing.ledger import (
+    DUE,
+    FEES,
+    FUNDING,
+    INTEREST,
+    MOST_ROWS,
+    ROUND,
+    WORLD,
+    Rows,
+    UnbalancedError,
+    total,
+)
 
 
 def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int]) -> None:
     """Raise `UnbalancedError` unless the rows sum to 0 per asset and each balancing owner stays within its bound.
 
     `fees` receives exactly what the command states. `funding` and `interest` receive, with their due, at least 0 and
-    less than one unit for each account touched; `round` at least 0 and at most one unit for each account paid.
+    less than one unit for each owner touched, and so does `round` for each one paid.
     """
     if len(rows) > MOST_ROWS:
         raise UnbalancedError(f"a posting of {len(rows)} rows; at most {MOST_ROWS}")
@@ -21,26 +32,30 @@ def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int]) 
     if sums:
         raise UnbalancedError(f"rows do not sum to 0: {sums}")
     house: dict[str, dict[str, int]] = {}
-    legs = 0
     for owner, purse, asset, amount in rows:
-        if owner in _BALANCING:
+        if owner in _BALANCING and owner != WORLD:
             money = asset if purse != DUE else settled_in(asset, terms)
             kept = house.setdefault(owner, {})
             kept[money] = kept.get(money, 0) + (amount if purse == DUE else amount * PER_UNIT)
-        elif purse == DUE:
-            legs += 1
     stated = {asset: amount * PER_UNIT for asset, amount in fees.items() if amount}
     received = {asset: amount for asset, amount in house.pop(FEES, {}).items() if amount}
     if received != stated:
         raise UnbalancedError(f"fees received {received}, the command states {stated} (10^-12 units)")
+    if not house:
+        return
+    most = len(others(rows)) * PER_UNIT
     for owner, kept in house.items():
-        most = (len({row[0] for row in rows}) if owner == ROUND else legs + 1) * PER_UNIT
-        outside = {asset: amount for asset, amount in kept.items() if not 0 <= amount < most}
+        outside = {asset: amount for asset, amount in kept.items() if amount and not 0 <= amount < most}
         if outside:
             raise UnbalancedError(f"{owner} would receive {outside} (10^-12 units), outside [0, {most})")
 
 
-_BALANCING = frozenset({FEES, FUNDING, INTEREST, ROUND})
+def others(rows: Rows) -> set[str]:
+    """Return the owners in rows whose payments are rounded: all but those that receive what rounding leaves."""
+    return {row[0] for row in rows} - _BALANCING
+
+
+_BALANCING = frozenset({FEES, FUNDING, INTEREST, ROUND, WORLD})
 
 
 def settled_in(index: str, terms: Mapping[str, Terms]) -> str:

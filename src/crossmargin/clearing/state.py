@@ -96,6 +96,7 @@ def evolve(state: State, record: Record) -> State:
 
 def fold(state: State, record: Record) -> None:
     """Bring a state that the caller owns one record further, in place."""
+    assert record.number == state.number + 1, f"record {record.number} cannot follow record {state.number}"
     event = record.event
     if isinstance(event, Posted):
         add(state.balances, event.rows)
