@@ -25,7 +25,8 @@ prices = st.integers(1, 10**7)
 def traded(balances: Balances, one: Contract, buyer: str, seller: str, quantity: int, price: int) -> tuple[Row, ...]:
     t = terms(one)
     money = trade_money(t, quantity, price)
-    rows = gathered(trade_rows(t, buyer, balances.get(buyer, {}), seller, balances.get(seller, {}), quantity, money))
+    bought, sold = (buyer, balances.get(buyer, {}), 0), (seller, balances.get(seller, {}), 0)
+    rows = gathered(trade_rows(t, bought, sold, quantity, money))
     check_rows(rows, {t.symbol: t}, {})
     add(balances, rows)
     return rows

@@ -22,7 +22,6 @@ from crossmargin.clearing import (
 )
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import Posted
-from crossmargin.clearing.ledger import moved
 from crossmargin.errors import InputError
 from tests.clearing import venue
 from tests.clearing.world import World
@@ -65,8 +64,8 @@ def test_a_world_under_a_real_rulebook_holds_its_invariants() -> None:
 def sign_of_the_basis(patch: pytest.MonkeyPatch) -> None:
     honest = trading.side_rows
 
-    def wrong(terms: Any, owner: str, holdings: Any, quantity: int, money: int) -> Any:  # noqa: ANN401
-        return honest(terms, owner, holdings, quantity, -money)
+    def wrong(terms: Any, owner: str, holdings: Any, quantity: int, money: int, fee: int) -> Any:  # noqa: ANN401
+        return honest(terms, owner, holdings, quantity, -money, fee)
 
     patch.setattr(trading, "side_rows", wrong)
 
@@ -74,18 +73,20 @@ def sign_of_the_basis(patch: pytest.MonkeyPatch) -> None:
 def sign_of_one_side(patch: pytest.MonkeyPatch) -> None:
     honest = trading.side_rows
 
-    def wrong(terms: Any, owner: str, holdings: Any, quantity: int, money: int) -> Any:  # noqa: ANN401
-        return honest(terms, owner, holdings, quantity, -abs(money))
+    def wrong(terms: Any, owner: str, holdings: Any, quantity: int, money: int, fee: int) -> Any:  # noqa: ANN401
+        return honest(terms, owner, holdings, quantity, -abs(money), fee)
 
     patch.setattr(trading, "side_rows", wrong)
 
 
 def sign_of_a_fee(patch: pytest.MonkeyPatch) -> None:
+    honest = trading.trade_rows
 
-    def wrong(source: str, target: str, purse: str, asset: str, amount: int) -> Any:  # noqa: ANN401
-        return moved(source, target, purse, asset, -amount if target == "fees" else amount)
+    def wrong(*words: Any) -> Any:  # noqa: ANN401
+        rows = honest(*words)
+        return [(owner, purse, asset, -amount if owner == "fees" else amount) for owner, purse, asset, amount in rows]
 
-    patch.setattr(handlers_account, "moved", wrong)
+    patch.setattr(handlers_account, "trade_rows", wrong)
 
 
 def sign_of_funding(patch: pytest.MonkeyPatch) -> None:
@@ -159,7 +160,7 @@ def repeated_command(patch: pytest.MonkeyPatch) -> None:
 PLANTED: list[tuple[Plant, str]] = [
     (sign_of_the_basis, "rounded by"),
     (sign_of_one_side, "do not sum to 0"),
-    (sign_of_a_fee, "fees received"),
+    (sign_of_a_fee, "do not sum to 0"),
     (sign_of_funding, "too little"),
     (rounding_of_a_trade, "rounded"),
     (rounding_of_funding, "would receive"),

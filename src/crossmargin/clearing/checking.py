@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.events import LOCKED, Event, Posted, Stage
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 _NOTHING: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What a command leads to: its events, and the figures after them where they are known already."""
 
     events: tuple[Event, ...]
@@ -33,6 +33,10 @@ def posting(
     state: State, cause: str, rows: list[Row], *, case: str | None = None, fees: Mapping[str, int] = _NOTHING
 ) -> Posted:
     """Return the posting of these rows and of the interest on the wallets that they change, checked."""
+    if not state.indices:  # nothing ran up, so no balance stands in two rows
+        plain = tuple(rows)
+        check_rows(plain, state.configuration.terms, fees)
+        return Posted(cause, case, plain)
     if any(name.startswith((BORROW, LEND)) for name in state.indices):
         rows = interest_rows(rows, state.balances, state.indices) + rows
     added_up = gathered(rows)
@@ -79,12 +83,15 @@ def check_stage(state: State, owner: str, terms: Terms, quantity: int, case: str
 
     A step of the owner's own case passes.
     """
+    halted, stages = state.configuration.halts.openings, state.pools.get(owner)
+    if not halted and stages is None:
+        return
     held = state.balances.get(owner, {}).get((HELD, terms.symbol), 0)
     underlying = terms.contract.instrument.underlying
     smaller = reduces(held, quantity)
-    if underlying in state.configuration.halts.openings and owner not in HOUSE and not smaller and case is None:
+    if underlying in halted and owner not in HOUSE and not smaller and case is None:
         raise Refusal(FailureReason.HALTED, f"a trade that reduces: {underlying} is halted", f"{quantity:+} on {held}")
-    for stood in state.pools.get(owner, {}).values():
+    for stood in (stages or {}).values():
         if case is not None and stood.case == case:
             continue
         if stood.stage in LOCKED:
@@ -111,22 +118,22 @@ def check_headroom(
         Whether a pool below 0 passes where the posting does not lower its headroom: such a trade reduces risk,
         as the margin engine itself measures it.
     """
-    users = [owner for owner in dict.fromkeys(owners) if owner not in HOUSE]
+    users = [owner for owner in owners if owner not in HOUSE]
     if not users:
         return {}
     reports = rules.assess(state, after_rows(state.balances, posted.rows, users))
-    short = {f.pool: (owner, f) for owner in users for f in _pools(reports[owner], owner) if f.initial_headroom < 0}
+    short = [f for owner in users for f in _pools(reports[owner], owner) if f.initial_headroom < 0]
     if short:
-        before = _before(state, {owner for owner, _ in short.values()}, rules) if unless_better else {}
-        for pool, (_, figures) in short.items():
-            if figures.initial_headroom < before.get(pool, 0.0):
-                expected = f"initial headroom of {pool} at or above 0" + (", or not lower" if unless_better else "")
-                raise Refusal(FailureReason.INSUFFICIENT_MARGIN, expected, f"{figures.initial_headroom:.8g}")
+        before = _before(state, users, rules) if unless_better else {}
+        for figures in short:
+            if figures.initial_headroom < before.get(figures.pool, 0.0):
+                what = f"initial headroom of {figures.pool} at or above 0" + (", or not lower" if unless_better else "")
+                raise Refusal(FailureReason.INSUFFICIENT_MARGIN, what, f"{figures.initial_headroom:.8g}")
     return reports
 
 
-def _before(state: State, owners: set[str], rules: Rules) -> dict[str, float]:
-    reports = rules.assess(state, {owner: state.balances.get(owner, {}) for owner in sorted(owners)})
+def _before(state: State, owners: list[str], rules: Rules) -> dict[str, float]:
+    reports = rules.assess(state, {owner: state.balances.get(owner, {}) for owner in owners})
     return {f.pool: f.initial_headroom for one in reports.values() if not isinstance(one, Failure) for f in one}
 
 

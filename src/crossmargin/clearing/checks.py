@@ -16,7 +16,6 @@ from crossmargin.clearing.ledger import (
     WORLD,
     Rows,
     UnbalancedError,
-    total,
 )
 
 
@@ -28,15 +27,16 @@ def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int]) 
     """
     if len(rows) > MOST_ROWS:
         raise UnbalancedError(f"a posting of {len(rows)} rows; at most {MOST_ROWS}")
-    sums = total(rows)
-    if sums:
-        raise UnbalancedError(f"rows do not sum to 0: {sums}")
+    sums: dict[str, int] = {}
     house: dict[str, dict[str, int]] = {}
     for owner, purse, asset, amount in rows:
-        if owner in _BALANCING and owner != WORLD:
+        sums[asset] = sums.get(asset, 0) + amount
+        if owner in _RECEIVING:
             money = asset if purse != DUE else settled_in(asset, terms)
             kept = house.setdefault(owner, {})
             kept[money] = kept.get(money, 0) + (amount if purse == DUE else amount * PER_UNIT)
+    if any(sums.values()):
+        raise UnbalancedError(f"rows do not sum to 0: { {name: left for name, left in sums.items() if left} }")
     stated = {asset: amount * PER_UNIT for asset, amount in fees.items() if amount}
     received = {asset: amount for asset, amount in house.pop(FEES, {}).items() if amount}
     if received != stated:
@@ -55,7 +55,8 @@ def others(rows: Rows) -> set[str]:
     return {row[0] for row in rows} - _BALANCING
 
 
-_BALANCING = frozenset({FEES, FUNDING, INTEREST, ROUND, WORLD})
+_RECEIVING = frozenset({FEES, FUNDING, INTEREST, ROUND})
+_BALANCING = _RECEIVING | {WORLD}
 
 
 def settled_in(index: str, terms: Mapping[str, Terms]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from crossmargin.clearing import commands as c
@@ -10,7 +9,7 @@ from crossmargin.clearing import handlers_account as account
 from crossmargin.clearing import handlers_market as market
 from crossmargin.clearing.events import Event, Record, Refused
 from crossmargin.clearing.rules import Refusal, no_reaction
-from crossmargin.clearing.state import evolve, fold
+from crossmargin.clearing.state import at, evolve, fold
 from crossmargin.errors import FailureReason, InputError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def decide(state: State, command: c.Command, rules: Rules) -> tuple[Event, ...]:
     try:
         _check_time(state, command)
         _check_rulebook(state, command, rules)
-        today = replace(state, as_of=command.as_of)
+        today = at(state, command.as_of)
         outcome = HANDLERS[type(command)](today, command, rules)
     except Refusal as refusal:
         return (Refused(refusal.reason, refusal.expected, refusal.found),)

@@ -15,11 +15,11 @@ from crossmargin.clearing.checking import (
     posting,
     terms_for,
 )
-from crossmargin.clearing.configuration import Section, account_of, configured, digest_of
+from crossmargin.clearing.configuration import UNIT_MARK, Section, account_of, configured, digest_of
 from crossmargin.clearing.contracts import Payment, trade_money
 from crossmargin.clearing.events import Configured
 from crossmargin.clearing.indexes import due_of_trade, funding_rows
-from crossmargin.clearing.ledger import FEES, RESERVED, WALLET, WORLD, Holdings, Row, moved
+from crossmargin.clearing.ledger import RESERVED, WALLET, WORLD, Holdings, Row, moved
 from crossmargin.clearing.rules import Refusal
 from crossmargin.clearing.trading import trade_rows
 from crossmargin.errors import FailureReason
@@ -91,17 +91,21 @@ def trade(state: State, command: Trade, rules: Rules) -> Outcome:
         rows += funding_rows(terms, buyer, bought, state.indices) + funding_rows(terms, seller, sold, state.indices)
         rows += due_of_trade(terms, buyer, command.quantity, state.indices)
         rows += due_of_trade(terms, seller, -command.quantity, state.indices)
-    rows += trade_rows(terms, buyer, bought, seller, sold, command.quantity, money)
-    for owner, fee in ((buyer, command.buyer_fee), (seller, command.seller_fee)):
-        if fee:
-            rows += moved(owner, FEES, WALLET, terms.settlement, fee)
-    rows += _filled(terms, buyer, bought, command.buyer_limit, command.quantity)
-    rows += _filled(terms, seller, sold, command.seller_limit, -command.quantity)
+    sides = (buyer, bought, command.buyer_fee), (seller, sold, command.seller_fee)
+    rows += trade_rows(terms, *sides, command.quantity, money)
+    if command.buyer_limit is not None:
+        rows += _filled(terms, buyer, bought, command.buyer_limit, command.quantity)
+    if command.seller_limit is not None:
+        rows += _filled(terms, seller, sold, command.seller_limit, -command.quantity)
     fees = {terms.settlement: command.buyer_fee + command.seller_fee}
     posted = posting(state, "trade", rows, case=command.case, fees=fees)
-    if command.case is not None:  # the case's procedure has decided; it need not wait for headroom
-        return Outcome((posted,))
-    return Outcome((posted,), check_headroom(state, posted, (buyer, seller), rules, unless_better=True))
+    judged = [owner for owner in (buyer, seller) if owner != _owner_of(state, command.case)]
+    return Outcome((posted,), check_headroom(state, posted, judged, rules, unless_better=True))
+
+
+def _owner_of(state: State, case: str | None) -> str | None:
+    """Return whose case it is: its procedure has decided for him, and his headroom is not waited for."""
+    return None if case is None else state.cases[case].pool.partition(UNIT_MARK)[0]
 
 
 def _check_trade(state: State, command: Trade, terms: Terms) -> None:
@@ -112,8 +116,11 @@ def _check_trade(state: State, command: Trade, terms: Terms) -> None:
         raise Refusal(FailureReason.UNKNOWN_ACCOUNT, "two different owners", f"{command.buyer} twice")
     if command.price < 0 or (command.price == 0 and terms.payment != Payment.PREMIUM):
         raise Refusal(FailureReason.INVALID_PRICE, "a price above 0", str(command.price))
-    if command.case is not None and command.case not in state.cases:
-        raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
+    if command.case is not None:
+        if command.case not in state.cases:
+            raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
+        if _owner_of(state, command.case) not in {command.buyer, command.seller}:
+            raise Refusal(FailureReason.UNKNOWN_CASE, f"a case of {command.buyer} or {command.seller}", command.case)
     check_stage(state, command.buyer, terms, command.quantity, command.case)
     check_stage(state, command.seller, terms, -command.quantity, command.case)
 
@@ -123,10 +130,8 @@ def order_asset(terms: Terms, limit_price: int) -> str:
     return f"{terms.symbol}@{limit_price}"
 
 
-def _filled(terms: Terms, owner: str, holdings: Holdings, limit: int | None, quantity: int) -> list[Row]:
+def _filled(terms: Terms, owner: str, holdings: Holdings, limit: int, quantity: int) -> list[Row]:
     """Return the rows that take a fill off an open order."""
-    if limit is None:
-        return []
     wanted = order_asset(terms, limit)
     standing = holdings.get((RESERVED, wanted), 0)
     if standing * quantity <= 0 or abs(standing) < abs(quantity):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from crossmargin._version import __version__
 from crossmargin.clearing.decide import decide, known, record_of
+from crossmargin.clearing.events import Record
 from crossmargin.clearing.journal import Replayed, replay
 from crossmargin.clearing.records import encode, last_commands, make_batch
 from crossmargin.clearing.snapshots import save
@@ -16,7 +18,6 @@ from crossmargin.errors import CrossmarginError, Failure, InputError
 
 if TYPE_CHECKING:
     from crossmargin.clearing.commands import Command
-    from crossmargin.clearing.events import Record
     from crossmargin.clearing.journal import Journal
     from crossmargin.clearing.records import Batch
     from crossmargin.clearing.rules import Rules
@@ -27,8 +28,7 @@ class StoppedError(CrossmarginError):
     """A house whose journal refused a batch: what it decided is not kept. Open it again from the journal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What became of a command: the records that it led to.
 
     Parameters

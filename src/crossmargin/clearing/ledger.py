@@ -76,7 +76,7 @@ def gathered(rows: Iterable[Row]) -> Rows:
     for owner, purse, asset, amount in rows:
         key = (owner, purse, asset)
         sums[key] = sums.get(key, 0) + amount
-    return tuple((*key, amount) for key, amount in sums.items() if amount)
+    return tuple([(*key, amount) for key, amount in sums.items() if amount])
 
 
 def moved(source: str, target: str, purse: str, asset: str, amount: int) -> Rows:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from crossmargin.errors import Failure, FailureReason
 
 if TYPE_CHECKING:
@@ -23,8 +25,7 @@ class Refusal(Exception):  # noqa: N818 - the command is refused; nothing is wro
         super().__init__(f"{reason}: expected {expected}, found {found}")
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True, gc=False):
     """One pool as the margin engine sees it, in its reporting asset; headrooms are signed.
 
     `pool` is the owner, or ``owner#unit`` where the rulebook parts an owner's holdings. `triggered` says whether the

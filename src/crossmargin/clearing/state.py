@@ -76,6 +76,14 @@ class State:
     as_of: datetime | None = None
 
 
+def at(state: State, as_of: datetime) -> State:
+    """Return the same state at a later time; it shares everything, so neither may be folded further."""
+    return State(
+        state.balances, state.marks, state.indices, state.indexed_at, state.pools, state.cases, state.sources,
+        state.documents, state.configuration, state.number, as_of,
+    )  # fmt: skip
+
+
 def evolve(state: State, record: Record) -> State:
     """Return the state after a record; the one given stays as it is."""
     rows = record.event.rows if isinstance(record.event, Posted) else ()

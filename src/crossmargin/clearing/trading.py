@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crossmargin.clearing.contracts import Payment
-from crossmargin.clearing.ledger import HELD, WALLET
+from crossmargin.clearing.ledger import FEES, HELD, WALLET
 
 if TYPE_CHECKING:
     from crossmargin.clearing.contracts import Terms
@@ -33,34 +33,36 @@ def realised(held: int, basis: int, quantity: int, money: int) -> int:
     return received + basis * closed // abs(held)
 
 
-def side_rows(terms: Terms, owner: str, holdings: Holdings, quantity: int, money: int) -> list[Row]:
+def side_rows(terms: Terms, owner: str, holdings: Holdings, quantity: int, money: int, fee: int) -> list[Row]:
     """Return one side's rows of a trade: `quantity` signed contracts received, `money` signed money received."""
-    if terms.payment == Payment.SPOT:
-        return [
-            (owner, WALLET, terms.spot_asset, quantity * terms.spot_scale),
-            (owner, WALLET, terms.settlement, money),
-        ]
-    rows = [(owner, HELD, terms.symbol, quantity)]
-    if terms.payment == Payment.PREMIUM:
-        return [*rows, (owner, WALLET, terms.settlement, money)]
-    held, basis = holdings.get((HELD, terms.symbol), 0), holdings.get((terms.basis, terms.settlement), 0)
-    gain = realised(held, basis, quantity, money)
-    rows.append((owner, terms.basis, terms.settlement, money - gain))
-    if gain:
-        rows.append((owner, WALLET, terms.settlement, gain))
+    settlement = terms.settlement
+    if terms.payment is Payment.MARGINED:
+        held, basis = holdings.get((HELD, terms.symbol), 0), holdings.get((terms.basis, settlement), 0)
+        gain = realised(held, basis, quantity, money)
+        rows = [(owner, HELD, terms.symbol, quantity), (owner, terms.basis, settlement, money - gain)]
+    elif terms.payment is Payment.PREMIUM:
+        gain, rows = money, [(owner, HELD, terms.symbol, quantity)]
+    else:
+        gain, rows = money, [(owner, WALLET, terms.spot_asset, quantity * terms.spot_scale)]
+    if gain != fee:
+        rows.append((owner, WALLET, settlement, gain - fee))
     return rows
 
 
 def trade_rows(
-    terms: Terms, buyer: str, bought: Holdings, seller: str, sold: Holdings, quantity: int, money: int
+    terms: Terms, buyer: tuple[str, Holdings, int], seller: tuple[str, Holdings, int], quantity: int, money: int
 ) -> list[Row]:
-    """Return both sides' rows of a trade of `quantity` > 0 for `money` >= 0, as `trade_money` gives it.
+    """Return the rows of a trade of `quantity` > 0 for `money` >= 0, as `trade_money` gives it.
 
     Parameters
     ----------
-    bought, sold
-        What buyer and seller hold before.
+    buyer, seller
+        Who, what he holds before, and his fee in the settlement asset.
     """
     received = money if terms.inverse else -money  # an inverse long receives coin: its price is coin per quote
-    rows = side_rows(terms, buyer, bought, quantity, received)
-    return rows + side_rows(terms, seller, sold, -quantity, -received)
+    rows = side_rows(terms, buyer[0], buyer[1], quantity, received, buyer[2])
+    rows += side_rows(terms, seller[0], seller[1], -quantity, -received, seller[2])
+    fees = buyer[2] + seller[2]
+    if fees:
+        rows.append((FEES, WALLET, terms.settlement, fees))
+    return rows
