@@ -312,3 +312,21 @@ def test_records_can_be_read_by_others(tmp_path: Path) -> None:
 
 def test_a_batch_says_where_it_ends() -> None:
     assert Batch(5, 3, b"", START, START, {}).last == 7
+
+
+def test_a_full_disk_stops_the_house_and_loses_nothing(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db")
+    desk = busy(open_house(journal=journal))
+    kept = desk.house.state.number
+    pages = journal._db.execute("pragma page_count").fetchone()[0]
+    journal._db.execute(f"pragma max_page_count = {pages + 1}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        busy(desk, 2_000)
+    assert desk.house.stopped
+    last = max(batch.last for batch in journal.batches())
+    journal.close()
+    again = Desk(House(SqliteJournal(tmp_path / "journal.db"), venue.RICH))
+    assert again.house.state.number == last >= kept
+    busy(again, 3)
+    assert recover(again.house.journal).dropped == ""
+    again.house.journal.close()

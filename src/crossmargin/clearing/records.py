@@ -83,7 +83,7 @@ def records_of(batch: Batch, previous: bytes, first: int) -> list[Record]:
     if link(previous, batch.records) != batch.head:
         _corrupt(batch, "its records are not those that its head was made of")
     try:
-        records = [_decoder.decode(line) for line in batch.records.splitlines()]
+        records = _decoder.decode_lines(batch.records)
     except msgspec.DecodeError as error:
         _corrupt(batch, str(error))
         raise
