@@ -218,7 +218,24 @@ def test_a_pipeline_gives_the_answers_that_the_house_gives(opened: Opened) -> No
     pipeline.close()
     assert answers == other.house.handle_all([command(other, twin) for _ in range(280)])
     assert to_bytes(replay(desk.house.journal).state) == to_bytes(other.house.state)
-    assert pipeline.put([]).result() == []
+
+
+def test_a_repetition_waits_until_what_it_repeats_is_durable() -> None:
+    class Slow(MemoryJournal):
+        gate = threading.Event()
+
+        def append(self, batches: object, /) -> None:
+            assert self.gate.wait(10)
+            super().append(batches)  # type: ignore[arg-type]
+
+    tick = c.Tick(source="a", sequence=1, as_of=venue.START)
+    pipeline = Pipeline(House(Slow(), venue.RICH))
+    first, again = pipeline.put([tick]), pipeline.put([tick])
+    assert not again.done()
+    Slow.gate.set()
+    assert again.result(timeout=10)[0].duplicate
+    assert first.done()
+    pipeline.close()
 
 
 def test_a_pipeline_whose_journal_fails_tells_everybody_and_stops() -> None:

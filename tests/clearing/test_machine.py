@@ -16,7 +16,7 @@ from crossmargin.clearing.decide import RunawayError
 from crossmargin.clearing.events import Event, Indexed, Posted, Priced, Refused, Stage, Staged
 from crossmargin.clearing.house import StoppedError
 from crossmargin.clearing.journal import answer_of
-from crossmargin.clearing.ledger import DUE, FUNDING, HELD, INTEREST, WALLET, total
+from crossmargin.clearing.ledger import DUE, FUNDING, HELD, INTEREST, WALLET, UnbalancedError, total
 from crossmargin.clearing.records import records_of
 from crossmargin.clearing.rules import Reports
 from crossmargin.clearing.snapshots import to_bytes
@@ -161,6 +161,7 @@ def test_prices_stand_when_the_guard_lets_them() -> None:
 
 # --- refused
 
+NAIVE = venue.START.replace(tzinfo=None)
 DEPOSIT = {"owner": "alice", "asset": "USDC", "amount": 1}
 TRADE = {"buyer": "alice", "seller": "bob", "instrument": "BTC-PERP", "quantity": 1, "price": 600_000}
 ORDER = {"owner": "alice", "instrument": "BTC-PERP", "quantity": 1, "limit_price": 600_000}
@@ -185,6 +186,12 @@ REFUSED: list[tuple[type, dict[str, Any], R]] = [
     (c.Cancel, {**ORDER, "instrument": "DOGE"}, R.UNKNOWN_INSTRUMENT),
     (c.Prices, {"quotes": {"feed": {"DOGE": c.Quote(price=1)}}}, R.UNKNOWN_INSTRUMENT),
     (c.Prices, {"quotes": {"feed": {"BTC": c.Quote(price=0)}}}, R.INVALID_PRICE),
+    (c.Prices, {"quotes": {"feed": {"BTC": c.Quote(price=1, figures={"mark_iv": "1"})}}}, R.MALFORMED_INPUT),
+    (c.Prices, {"quotes": {"feed": {"BTC": c.Quote(price=1, figures={"twap": "x"})}}}, R.INVALID_QUANTITY),
+    (c.Prices, {"quotes": {"feed": {"BTC": c.Quote(price=1, observed_at=NAIVE)}}}, R.MALFORMED_INPUT),
+    (c.Prices, {"quotes": {"feed": {"BTC": c.Quote(price=10**5000)}}}, R.INVALID_PRICE),
+    (c.Deposit, {**DEPOSIT, "amount": 10**5000}, R.INVALID_QUANTITY),
+    (c.Trade, {**TRADE, "buyer_fee": -(10**41)}, R.INVALID_QUANTITY),
     (c.Accrue, {"index": "BTC-MAR", "rate": "0.1", "mark": 1}, R.UNKNOWN_INSTRUMENT),
     (c.Accrue, {"index": "BTC-PERP", "rate": "much", "mark": 1}, R.INVALID_QUANTITY),
     (c.Accrue, {"index": "BTC-PERP", "rate": "1e99999", "mark": 1}, R.INVALID_QUANTITY),
@@ -289,6 +296,35 @@ def test_stages_close_doors(stage: Stage) -> None:
     bid = {"case": "case 1", "bidder": "bob", "share": "1", "limit": "0"}
     assert desk.send(c.Bid, **bid, step=3).reason == R.MOVED_ON
     assert desk.send(c.Bid, **bid, step=0).reason == R.UNKNOWN_CASE  # no procedure takes it
+
+
+def test_the_other_side_of_a_cases_trade_is_judged_and_strangers_do_not_pass() -> None:
+    desk = open_house(staging(Stage.LIQUIDATING, "case 1"))
+    trade(desk)
+    desk.send(c.Deposit, owner="alice", asset="USDC", amount=13)
+    poor = thin({"alice": 1_000, "bob": 0, "carol": 1_000}).assess
+    desk.house.rules = Rules(poor, "rich", react=desk.house.rules.react)
+    assert trade(desk, "carol", "alice", case="case 1", buyer_fee=1).reason == R.INSUFFICIENT_MARGIN
+    assert trade(desk, "carol", "bob", case="case 1").reason == R.UNKNOWN_CASE
+    assert isinstance(trade(desk, "bob", "alice", case="case 1", seller_fee=20), Posted)
+
+
+def test_a_reaction_that_makes_money_is_a_mistake_of_the_procedure() -> None:
+    desk = open_house()
+    desk.house.rules = Rules(
+        venue.plenty, "rich", react=lambda *_: [Posted("gift", None, (("bob", WALLET, "USDC", 1),))]
+    )
+    with pytest.raises(UnbalancedError):
+        desk.send(c.Tick)
+    with pytest.raises(StoppedError):
+        desk.send(c.Tick)
+
+
+@pytest.mark.parametrize("source", ["", "x" * 101, "a\nb", "\ud800"])
+def test_a_source_has_a_name_that_can_be_written(source: str) -> None:
+    answer = open_house().house.handle(c.Tick(source=source, sequence=1, as_of=venue.START))
+    assert answer.not_taken is not None
+    assert answer.not_taken.reason == R.MALFORMED_INPUT
 
 
 def test_reactions_that_do_not_end_are_a_mistake_of_the_procedure() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.rules import Reports, Rules
     from crossmargin.clearing.state import State
 
+MOST: Final = 10**40  # units of an amount, a quantity or a price
 _NOTHING: Mapping[str, int] = {}
 
 
@@ -57,9 +58,32 @@ def check_asset(state: State, asset: str) -> None:
 
 
 def check_amount(amount: int) -> None:
-    """Refuse an amount that is not above 0."""
-    if amount <= 0:
-        raise Refusal(FailureReason.INVALID_QUANTITY, "an amount above 0", str(amount))
+    """Refuse an amount that is not above 0, or beyond all reason."""
+    if not 0 < amount <= MOST:
+        raise Refusal(FailureReason.INVALID_QUANTITY, "an amount above 0 and of at most 40 digits", told(amount))
+
+
+def check_signed(amount: int, least: int = 1) -> None:
+    """Refuse a signed amount, or one that may be 0 (`least`), that is beyond all reason."""
+    if not least <= abs(amount) <= MOST:
+        raise Refusal(FailureReason.INVALID_QUANTITY, "a quantity other than 0, of at most 40 digits", told(amount))
+
+
+def check_price(price: int, what: str, least: int = 1) -> None:
+    """Refuse a price below `least` units, or beyond all reason."""
+    if not least <= price <= MOST:
+        expected = f"a {what} {'above' if least else 'at or above'} 0 and of at most 40 digits"
+        raise Refusal(FailureReason.INVALID_PRICE, expected, told(price))
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written; a lone surrogate cannot."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def told(number: int) -> str:
+    """Return a number in words; one beyond all reason by its length alone."""
+    return str(number) if abs(number) <= MOST else f"a number of {number.bit_length()} bits"
 
 
 def terms_for(state: State, instrument: str) -> Terms:

@@ -19,11 +19,12 @@ from crossmargin.clearing.ledger import (
 )
 
 
-def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int]) -> None:
+def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int] | None) -> None:
     """Raise `UnbalancedError` unless the rows sum to 0 per asset and each balancing owner stays within its bound.
 
-    `fees` receives exactly what the command states. `funding` and `interest` receive, with their due, at least 0 and
-    less than one unit for each owner touched, and so does `round` for each one paid.
+    `fees` receives exactly what the command states (None: what a procedure gives it). `funding` and `interest`
+    receive, with their due, at least 0 and less than one unit for each owner touched, and so does `round` for each
+    one paid.
     """
     if len(rows) > MOST_ROWS:
         raise UnbalancedError(f"a posting of {len(rows)} rows; at most {MOST_ROWS}")
@@ -37,8 +38,8 @@ def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int]) 
             kept[money] = kept.get(money, 0) + (amount if purse == DUE else amount * PER_UNIT)
     if any(sums.values()):
         raise UnbalancedError(f"rows do not sum to 0: { {name: left for name, left in sums.items() if left} }")
-    stated = {asset: amount * PER_UNIT for asset, amount in fees.items() if amount}
     received = {asset: amount for asset, amount in house.pop(FEES, {}).items() if amount}
+    stated = received if fees is None else {asset: amount * PER_UNIT for asset, amount in fees.items() if amount}
     if received != stated:
         raise UnbalancedError(f"fees received {received}, the command states {stated} (10^-12 units)")
     if not house:

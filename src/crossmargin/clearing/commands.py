@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -101,6 +101,15 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     observed_at: datetime | None = None
     figures: Mapping[str, str] = msgspec.field(default_factory=dict)
     quality: str = "as given"
+
+
+INSTRUMENT_FIGURES: Final = frozenset(
+    {
+        *("index_price", "forward_price", "fixed_forward", "stable_price", "twap", "max_price", "delivery_price"),
+        *("rate", "mark_iv", "bid", "ask", "funding_rate", "open_interest", "skew", "volume", "confidence"),
+    }
+)
+ASSET_FIGURES: Final = frozenset({"stable_price", "twap", "deposits", "borrows", "confidence"})
 
 
 class Prices(Named, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="prices"):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from crossmargin.clearing import commands as c
 from crossmargin.clearing import handlers_account as account
 from crossmargin.clearing import handlers_market as market
-from crossmargin.clearing.events import Event, Record, Refused
+from crossmargin.clearing.checks import check_rows
+from crossmargin.clearing.events import Event, Posted, Record, Refused
 from crossmargin.clearing.rules import Refusal, no_reaction
 from crossmargin.clearing.state import at, evolve, fold
 from crossmargin.errors import FailureReason, InputError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from crossmargin.clearing.state import State
 
 ROUNDS: Final = 1_000  # of reactions to one command
+_LONGEST_NAME: Final = 100
+_LONGEST_TEXT: Final = 500
 
 HANDLERS: Final[Mapping[type, Callable[[State, Any, Rules], Outcome]]] = {
     c.Configure: account.configure,
@@ -63,9 +66,9 @@ def decide(state: State, command: c.Command, rules: Rules) -> tuple[Event, ...]:
         today = at(state, command.as_of)
         outcome = HANDLERS[type(command)](today, command, rules)
     except Refusal as refusal:
-        return (Refused(refusal.reason, refusal.expected, refusal.found),)
+        return (Refused(refusal.reason, _writable(refusal.expected), _writable(refusal.found)),)
     except InputError as error:
-        return (Refused(error.reason, "a command that can be carried out", str(error)),)
+        return (Refused(error.reason, "a command that can be carried out", _writable(str(error))),)
     return outcome.events if rules.react is no_reaction else _with_reactions(today, command, rules, outcome)
 
 
@@ -73,6 +76,11 @@ def record_of(state: State, command: c.Command, event: Event, engine: str, diges
     """Return the record that carries the next event. A command from the past is recorded as refused at the present."""
     as_of = command.as_of if state.as_of is None else max(command.as_of, state.as_of)
     return Record(state.number + 1, command.source, command.sequence, as_of, engine, digest, event)
+
+
+def _writable(text: str) -> str:
+    """Return what a record can hold of a text that came in: at most 500 characters, and Unicode ones."""
+    return text[:_LONGEST_TEXT].encode("utf-8", "backslashreplace").decode()
 
 
 def _check_place(state: State, command: c.Command) -> None:
@@ -83,6 +91,9 @@ def _check_place(state: State, command: c.Command) -> None:
         )
         raise InputError(FailureReason.OUT_OF_ORDER, message)
     assert command.sequence == expected, "a command that was answered before is not decided again"
+    if not 0 < len(command.source) <= _LONGEST_NAME or not command.source.isprintable():
+        message = f"expected a source of 1 to {_LONGEST_NAME} printable characters, found {command.source[:9]!r} ..."
+        raise InputError(FailureReason.MALFORMED_INPUT, message)
     if command.as_of.tzinfo is None:
         message = f"expected a time with a zone, found {command.as_of.isoformat()} (write Z for UTC)"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
@@ -112,6 +123,8 @@ def _with_reactions(state: State, command: c.Command, rules: Rules, outcome: Out
         if not more:
             return events
         for event in more:
+            if isinstance(event, Posted):
+                check_rows(event.rows, after.configuration.terms, None)
             fold(after, record_of(after, command, event, "", ""))
         events += more
         reports = _assessed(after, rules, market.touched(after, more) | set(reports))

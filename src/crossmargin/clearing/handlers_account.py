@@ -11,7 +11,10 @@ from crossmargin.clearing.checking import (
     check_headroom,
     check_healthy,
     check_owner,
+    check_price,
+    check_signed,
     check_stage,
+    is_unicode,
     posting,
     terms_for,
 )
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 def configure(state: State, command: Configure, rules: Rules) -> Outcome:
     """Take a document, if its hash is the one named and it fits what stands."""
+    if not is_unicode(command.document):
+        raise Refusal(FailureReason.MALFORMED_INPUT, "a document of Unicode text", "a lone surrogate")
     found = digest_of(command.document)
     if found != command.digest:
         raise Refusal(FailureReason.CONFIGURATION_DIFFERS, f"a document of hash {command.digest}", found)
@@ -114,8 +119,9 @@ def _check_trade(state: State, command: Trade, terms: Terms) -> None:
     check_amount(command.quantity)
     if command.buyer == command.seller:
         raise Refusal(FailureReason.UNKNOWN_ACCOUNT, "two different owners", f"{command.buyer} twice")
-    if command.price < 0 or (command.price == 0 and terms.payment != Payment.PREMIUM):
-        raise Refusal(FailureReason.INVALID_PRICE, "a price above 0", str(command.price))
+    check_price(command.price, "price", 0 if terms.payment is Payment.PREMIUM else 1)
+    check_signed(command.buyer_fee, 0)
+    check_signed(command.seller_fee, 0)
     if command.case is not None:
         if command.case not in state.cases:
             raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
@@ -164,7 +170,5 @@ def cancel(state: State, command: Cancel, _: Rules) -> Outcome:
 
 
 def _check_order(command: PlaceOrder | Cancel) -> None:
-    if command.quantity == 0:
-        raise Refusal(FailureReason.INVALID_QUANTITY, "a quantity other than 0", "0")
-    if command.limit_price <= 0:
-        raise Refusal(FailureReason.INVALID_PRICE, "a limit price above 0", str(command.limit_price))
+    check_signed(command.quantity)
+    check_price(command.limit_price, "limit price")

@@ -6,7 +6,8 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from crossmargin.clearing.checking import Outcome, posting
+from crossmargin.clearing.checking import Outcome, check_price, is_unicode, posting
+from crossmargin.clearing.commands import ASSET_FIGURES, INSTRUMENT_FIGURES
 from crossmargin.clearing.contracts import Payment, Terms
 from crossmargin.clearing.events import Event, Indexed, Posted, Priced
 from crossmargin.clearing.indexes import BORROW, LEND, funding_step, interest_step
@@ -19,27 +20,38 @@ from crossmargin.instruments import InstrumentKind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from crossmargin.clearing.commands import Accrue, Bid, Expire, Prices, Settle, Tick
+    from crossmargin.clearing.commands import Accrue, Bid, Expire, Prices, Quote, Settle, Tick
     from crossmargin.clearing.rules import Rules
     from crossmargin.clearing.state import State
+
+
+_LONGEST = 40  # characters of a decimal, and its digits before or after the point
 
 
 def prices(state: State, command: Prices, rules: Rules) -> Outcome:
     """Let the guards say which quotes stand."""
     for feed in command.quotes.values():
         for name, quote in feed.items():
-            _check_price(state, name, quote.price)
+            _check_quote(state, name, quote)
     standing = rules.guard(state, command)
     return Outcome((Priced(dict(standing)),) if standing else (Posted("prices", None, ()),))
 
 
-def _check_price(state: State, name: str, price: int) -> None:
+def _check_quote(state: State, name: str, quote: Quote) -> None:
     terms = state.configuration.terms.get(name)
     if terms is None and name not in state.configuration.assets:
         raise Refusal(FailureReason.UNKNOWN_INSTRUMENT, "a configured asset or instrument", name)
-    least = 0 if terms is not None and terms.contract.instrument.kind == InstrumentKind.OPTION else 1
-    if price < least:
-        raise Refusal(FailureReason.INVALID_PRICE, f"a price of {name} above 0", str(price))
+    option = terms is not None and terms.contract.instrument.kind == InstrumentKind.OPTION
+    check_price(quote.price, f"price of {name}", 0 if option else 1)
+    if quote.observed_at is not None and quote.observed_at.tzinfo is None:
+        raise Refusal(FailureReason.MALFORMED_INPUT, f"a time with a zone for {name}", quote.observed_at.isoformat())
+    if len(quote.quality) > _LONGEST or not is_unicode(quote.quality):
+        raise Refusal(FailureReason.MALFORMED_INPUT, f"a quality of {name} in a few words", quote.quality[:_LONGEST])
+    figures = ASSET_FIGURES if terms is None else INSTRUMENT_FIGURES
+    for key, value in quote.figures.items():
+        if key not in figures:
+            raise Refusal(FailureReason.MALFORMED_INPUT, f"for {name} one of {', '.join(sorted(figures))}", key)
+        _decimal(value, f"{key} of {name} as a decimal")
 
 
 def accrue(state: State, command: Accrue, _: Rules) -> Outcome:
@@ -47,7 +59,7 @@ def accrue(state: State, command: Accrue, _: Rules) -> Outcome:
     moved_at = state.indexed_at.get(command.index)
     if moved_at is not None and state.as_of is not None and state.as_of <= moved_at:
         raise Refusal(FailureReason.ALREADY_ACCRUED, f"a time after {moved_at.isoformat()}", state.as_of.isoformat())
-    step = _step(state, command, _rate(command.rate))
+    step = _step(state, command, _decimal(command.rate, "a rate as a decimal fraction"))
     return Outcome((Indexed({command.index: state.indices.get(command.index, 0) + step}),))
 
 
@@ -63,18 +75,18 @@ def _step(state: State, command: Accrue, rate: Fraction) -> int:
     terms = state.configuration.terms.get(command.index)
     if terms is None or terms.contract.instrument.kind != InstrumentKind.PERPETUAL:
         raise Refusal(FailureReason.UNKNOWN_INSTRUMENT, "a configured perpetual", command.index)
-    if command.mark is None or command.mark <= 0:
-        raise Refusal(FailureReason.INVALID_PRICE, "a mark above 0", str(command.mark))
+    check_price(command.mark or 0, "mark")
+    assert command.mark is not None
     return funding_step(terms, rate, command.mark)
 
 
-def _rate(text: str) -> Fraction:
+def _decimal(text: str, what: str) -> Fraction:
     try:
-        number = Decimal(text)
+        number = Decimal(text if len(text) <= _LONGEST else "NaN")
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite() or abs(number.adjusted()) > 30:  # noqa: PLR2004 - no rate has as many digits
-        raise Refusal(FailureReason.INVALID_QUANTITY, "a rate as a decimal fraction", text[:40])
+    if not number.is_finite() or abs(number.adjusted()) > _LONGEST:
+        raise Refusal(FailureReason.INVALID_QUANTITY, what, text[:_LONGEST])
     return Fraction(number)
 
 
@@ -104,8 +116,7 @@ def _held_terms(state: State, instrument: str, price: int) -> Terms:
     terms = state.configuration.terms.get(instrument)
     if terms is None:
         raise Refusal(FailureReason.UNKNOWN_INSTRUMENT, "a configured instrument", instrument)
-    if price <= 0:
-        raise Refusal(FailureReason.INVALID_PRICE, "a settlement price above 0", str(price))
+    check_price(price, "settlement price")
     return terms
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class StoppedError(CrossmarginError):
-    """A house whose journal refused a batch: what it decided is not kept. Open it again from the journal."""
+    """A house whose state is ahead of its journal: what it decided last is not kept. Open it again from the journal."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -78,7 +78,7 @@ class House:
         InputError
             FENCED where another one writes the journal.
         StoppedError
-            For every call after the journal refused a batch.
+            For every call after one that failed.
         """
         answers, batch = self.fill(commands)
         if batch is not None:
@@ -91,15 +91,13 @@ class House:
         For a writer with a thread of its own, which commits one batch while the next is filled.
         """
         if self.stopped:
-            raise StoppedError("the journal refused a batch; open the house again from its journal")
-        answers = [self._take(command) for command in commands]
-        records = [record for answer in answers for record in answer.records]
-        if not records:
-            return answers, None
-        lines = [encode(record) for record in records]
-        batch = make_batch(self.head, records[0].number, lines, last_commands(records))
-        self.head = batch.head
-        return answers, batch
+            raise StoppedError("what was decided last could not be kept; open the house again from its journal")
+        try:
+            answers = [self._take(command) for command in commands]
+            return answers, self._batch([record for answer in answers for record in answer.records])
+        except BaseException:  # commands before this one are in the state and in no batch
+            self.stopped = True
+            raise
 
     def keep(self, batches: Sequence[Batch]) -> None:
         """Append batches that `fill` returned, in order; a failure stops the house, whose state is then ahead."""
@@ -112,6 +110,14 @@ class House:
     def save(self) -> None:
         """Keep the state beside the journal, so that a replay may begin there."""
         self.journal.save(save(self.state, self.head))
+
+    def _batch(self, records: list[Record]) -> Batch | None:
+        if not records:
+            return None
+        lines = [encode(record) for record in records]
+        batch = make_batch(self.head, records[0].number, lines, last_commands(records))
+        self.head = batch.head
+        return batch
 
     def _take(self, command: Command) -> Answer:
         if known(self.state, command):

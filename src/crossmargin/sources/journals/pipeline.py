@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.house import Answer, House
     from crossmargin.clearing.records import Batch
 
-    Waiting = tuple[list[Answer], Batch, Future[list[Answer]]]
+    Waiting = tuple[list[Answer], Batch | None, Future[list[Answer]]]
 
 
 class Pipeline:
@@ -39,12 +39,12 @@ class Pipeline:
         self._thread.start()
 
     def put(self, commands: Iterable[Command]) -> Future[list[Answer]]:
-        """Return the future answers to commands; they are decided now and given when they are durable."""
+        """Return the future answers to commands; they are decided now and given when they are durable.
+
+        An answer without a record (a repetition) waits for what was put before it: that may be what it repeats.
+        """
         answers, batch = self.house.fill(commands)
         future: Future[list[Answer]] = Future()
-        if batch is None:
-            future.set_result(answers)
-            return future
         with self._changed:
             self._changed.wait_for(lambda: len(self._waiting) < self.depth)
             self._waiting.append((answers, batch, future))
@@ -61,7 +61,9 @@ class Pipeline:
     def _commit(self) -> None:
         while group := self._next():
             try:
-                self.house.keep([batch for _, batch, _ in group])
+                batches = [batch for _, batch, _ in group if batch is not None]
+                if batches:
+                    self.house.keep(batches)
             except BaseException as error:  # noqa: BLE001 - told to everybody who waits
                 self._fail(group, error)
                 return
