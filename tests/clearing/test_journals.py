@@ -182,6 +182,8 @@ def test_a_lost_tail_is_known_from_the_sources(opened: Opened) -> None:
     busy(desk, 3)
     told = dict(desk.house.journal.sources())
     desk.house.journal.cut(kept, told)  # as if the last batches had vanished
+    with pytest.raises(InputError, match="recover the journal"):
+        House(desk.house.journal, venue.RICH)
     recovery = recover(desk.house.journal)
     assert recovery.dropped == f"acknowledged after record {kept} and lost: desk {before['desk'] + 1} to {told['desk']}"
 

@@ -10,11 +10,11 @@ import msgspec
 from crossmargin._version import __version__
 from crossmargin.clearing.decide import decide, known, record_of
 from crossmargin.clearing.events import Record
-from crossmargin.clearing.journal import Replayed, replay
+from crossmargin.clearing.journal import Replayed, replay, source_problem
 from crossmargin.clearing.records import encode, last_commands, make_batch
 from crossmargin.clearing.snapshots import save
 from crossmargin.clearing.state import fold
-from crossmargin.errors import CrossmarginError, Failure, InputError
+from crossmargin.errors import CrossmarginError, Failure, FailureReason, InputError
 
 if TYPE_CHECKING:
     from crossmargin.clearing.commands import Command
@@ -57,10 +57,18 @@ class House:
         The margin engine and the procedures.
     replayed
         Where the journal stands; None replays it, from the last state kept.
+
+    Raises
+    ------
+    InputError
+        CORRUPT_JOURNAL where the records are not whole, or lack commands that were acknowledged.
     """
 
     def __init__(self, journal: Journal, rules: Rules, replayed: Replayed | None = None) -> None:
         begun = replayed or replay(journal, journal.saved())
+        problem = source_problem(journal, begun.state)
+        if problem:
+            raise InputError(FailureReason.CORRUPT_JOURNAL, f"{problem}; recover the journal", path="journal")
         self.journal, self.rules = journal, rules
         self.state: State = begun.state
         self.head = begun.head

@@ -89,13 +89,13 @@ def recover(journal: Journal) -> Recovery:
         if error.reason != FailureReason.CORRUPT_JOURNAL:
             raise
         problem = f"after record {replayed.state.number}: {error.message}"
-    problem = "; ".join(one for one in (problem, _source_problem(journal, replayed.state)) if one)
+    problem = "; ".join(one for one in (problem, source_problem(journal, replayed.state)) if one)
     if not problem:
         return Recovery(replayed, "", "")
     return Recovery(replayed, problem, journal.cut(replayed.state.number, replayed.state.sources))
 
 
-def _source_problem(journal: Journal, state: State) -> str:
+def source_problem(journal: Journal, state: State) -> str:
     """Return in words what the sources that were written with the batches know of and the records do not hold."""
     try:
         acknowledged = journal.sources()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from crossmargin.clearing.contracts import Payment, payoff, worth
+from crossmargin.clearing.contracts import payoff, worth
 from crossmargin.clearing.indexes import funding_rows
 from crossmargin.clearing.ledger import DUE, HELD, ROUND, WALLET, after_rows
 
@@ -53,13 +53,7 @@ def expiry_rows(terms: Terms, holders: Mapping[str, Holdings], price: int, indic
     return [row for row in [*rows, (ROUND, WALLET, terms.settlement, rest)] if row[3]]
 
 
-def holders_of(terms: Terms, balances: Mapping[str, Holdings], others: Iterable[str] = ()) -> dict[str, Holdings]:
-    """Return everybody who holds a contract, or has a basis of it, in order of creation; `others` are left out."""
-    left_out = set(others)
+def holders_of(terms: Terms, balances: Mapping[str, Holdings]) -> dict[str, Holdings]:
+    """Return everybody who holds a contract, or has a basis of it, in order of creation."""
     keys = {(HELD, terms.symbol), (terms.basis, terms.settlement)}
-    return {o: h for o, h in balances.items() if o not in left_out and not keys.isdisjoint(h)}
-
-
-def margined(terms: Terms) -> bool:
-    """Return whether a contract has P&L that can be settled."""
-    return terms.payment == Payment.MARGINED
+    return {owner: held for owner, held in balances.items() if not keys.isdisjoint(held)}
