@@ -81,7 +81,7 @@ class World:
         self.send(command)
         if self.rng.random() < 0.05:
             self.repeat(command)
-        if self.done % CHECK_EVERY == 0:
+        if self.done % (CHECK_EVERY if self.done <= 500 else 20 * CHECK_EVERY) == 0:
             self.check()
 
     def send(self, command: c.Command) -> None:
