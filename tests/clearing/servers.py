@@ -22,12 +22,17 @@ def binaries() -> Path | None:
 
 
 class Server:
-    """One cluster; `conninfo` names it. The server refuses to run as root, so root lends it to the user postgres."""
+    """One cluster; `conninfo` names it. The server refuses to run as root, so root lends it to another user."""
 
     def __init__(self, home: Path, tools: Path) -> None:
         self.home, self.tools = home, tools
         self.conninfo = f"host={home} port={SPARE_PORT} user=postgres dbname=postgres"
-        self.user = "postgres" if os.geteuid() == 0 else None
+        self.user = self.lent_to() if os.geteuid() == 0 else None
+
+    @staticmethod
+    def lent_to() -> str:
+        known = {one.pw_name for one in pwd.getpwall()}
+        return "postgres" if "postgres" in known else "nobody"
 
     def make(self) -> None:
         if self.user:

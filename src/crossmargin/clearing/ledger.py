@@ -66,7 +66,15 @@ def add(balances: Balances, rows: Iterable[Row]) -> None:
 def after_rows(balances: Mapping[str, Holdings], rows: Rows, owners: Iterable[str]) -> dict[str, Holdings]:
     """Return what these owners would hold after the rows; `balances` stays as it is."""
     chosen = {owner: dict(balances.get(owner, {})) for owner in owners}
-    add(chosen, [row for row in rows if row[0] in chosen])
+    for owner, purse, asset, amount in rows:
+        holdings = chosen.get(owner)
+        if holdings is not None:
+            key = (purse, asset)
+            after = holdings.get(key, 0) + amount
+            if after:
+                holdings[key] = after
+            else:
+                holdings.pop(key, None)
     return chosen
 
 
