@@ -12,7 +12,7 @@ from crossmargin.clearing.contracts import Contract, payoff, trade_money, worth
 from crossmargin.clearing.ledger import HELD, ROUND, WALLET, Balances, Row, UnbalancedError, add, gathered, total
 from crossmargin.clearing.scales import to_decimal, to_text, to_units
 from crossmargin.clearing.settlement import expiry_rows, settle_rows
-from crossmargin.clearing.trading import realised, trade_rows
+from crossmargin.clearing.trading import handover_rows, realised, trade_rows
 from crossmargin.errors import FailureReason, InputError
 from tests.clearing import venue
 from tests.clearing.venue import terms
@@ -139,6 +139,24 @@ def test_opening_realises_nothing() -> None:
     assert realised(5, -500, 5, -700) == 0
     assert realised(5, -500, -2, 260) == 60
     assert realised(5, -501, -2, 260) == 260 - 201
+
+
+@given(st.sampled_from(MARGINED), quantities, quantities, prices, prices, st.booleans())
+def test_a_position_handed_over_keeps_its_cost_and_realises_nothing(
+    one: Contract, opened: int, given_away: int, price: int, mark: int, bought: bool
+) -> None:
+    t = terms(one)
+    balances: Balances = {}
+    traded(balances, one, *(("alice", "bob") if bought else ("bob", "alice")), opened, price)
+    before = value(balances, one, "alice", mark)
+    quantity = min(opened, given_away) * (1 if bought else -1)
+    rows = handover_rows(t, "alice", balances["alice"], "vault", {}, quantity)
+    assert total(rows) == {}
+    add(balances, rows)
+    assert (WALLET, t.settlement) not in balances["alice"]
+    assert value(balances, one, "alice", mark) + value(balances, one, "vault", mark) == before
+    if quantity == balances["vault"][HELD, t.symbol] == opened * (1 if bought else -1):
+        assert balances["alice"] == {}
 
 
 @given(st.sampled_from(MARGINED), quantities, prices, prices)

@@ -66,3 +66,28 @@ def trade_rows(
     if fees:
         rows.append((FEES, WALLET, terms.settlement, fees))
     return rows
+
+
+def handover_money(terms: Terms, holdings: Holdings, quantity: int) -> int:
+    """Return the money at which an owner's contracts change hands without profit: their part of the basis.
+
+    Parameters
+    ----------
+    holdings
+        What the owner holds, whose position is taken over.
+    quantity
+        Signed contracts he gives away, of the position's own sign and at most all of it.
+    """
+    held, basis = holdings[HELD, terms.symbol], holdings.get((terms.basis, terms.settlement), 0)
+    assert 0 < quantity * held <= held * held
+    return -(basis * abs(quantity) // abs(held))
+
+
+def handover_rows(terms: Terms, source: str, given: Holdings, target: str, taken: Holdings, quantity: int) -> list[Row]:
+    """Return the rows that hand contracts with their part of the basis to another owner; funding settled before.
+
+    The source realises nothing. A target with an opposite position closes at the source's average cost.
+    """
+    money = handover_money(terms, given, quantity)
+    rows = side_rows(terms, source, given, -quantity, money, 0)
+    return rows + side_rows(terms, target, taken, quantity, -money, 0)
