@@ -10,7 +10,7 @@ from crossmargin.clearing import handlers_market as market
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.events import Event, Posted, Record, Refused
 from crossmargin.clearing.rules import Refusal, no_reaction
-from crossmargin.clearing.state import at, evolve, fold
+from crossmargin.clearing.state import Draft, at
 from crossmargin.errors import FailureReason, InputError
 
 if TYPE_CHECKING:
@@ -113,21 +113,20 @@ def _check_rulebook(state: State, command: c.Command, rules: Rules) -> None:
 
 def _with_reactions(state: State, command: c.Command, rules: Rules, outcome: Outcome) -> tuple[Event, ...]:
     """Return the events and, until nothing is left to do, what follows from them."""
-    events = outcome.events
-    after = evolve(state, record_of(state, command, events[0], "", ""))  # a copy of our own
-    for event in events[1:]:
-        fold(after, record_of(after, command, event, "", ""))
-    reports = outcome.reports or _assessed(after, rules, market.touched(after, events))
-    for _ in range(ROUNDS):
-        more = tuple(rules.react(after, reports))
+    draft = Draft(state)
+    events: tuple[Event, ...] = ()
+    more, reports = outcome.events, outcome.reports or {}
+    for turn in range(ROUNDS):
+        for event in more:
+            if turn and isinstance(event, Posted):
+                check_rows(event.rows, state.configuration.terms, None)
+            draft.fold(record_of(draft.state, command, event, "", ""))
+        events += more
+        if turn or not reports:
+            reports = _assessed(draft.state, rules, market.touched(draft.state, more) | set(reports))
+        more = tuple(rules.react(draft.state, reports))
         if not more:
             return events
-        for event in more:
-            if isinstance(event, Posted):
-                check_rows(event.rows, after.configuration.terms, None)
-            fold(after, record_of(after, command, event, "", ""))
-        events += more
-        reports = _assessed(after, rules, market.touched(after, more) | set(reports))
     raise RunawayError(f"reactions to command {command.sequence} of {command.source} did not end in {ROUNDS} rounds")
 
 

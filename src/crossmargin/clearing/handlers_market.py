@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from crossmargin.clearing.checking import Outcome, check_price, is_unicode, posting
+from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.commands import ASSET_FIGURES, INSTRUMENT_FIGURES
 from crossmargin.clearing.contracts import Payment, Terms
 from crossmargin.clearing.events import Event, Indexed, Posted, Priced
@@ -139,7 +140,11 @@ def bid(state: State, command: Bid, rules: Rules) -> Outcome:
         raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
     if command.step != case.step:
         raise Refusal(FailureReason.MOVED_ON, f"a bid on step {case.step}", f"on step {command.step}")
-    return Outcome(tuple(rules.take_bid(state, command)))
+    events = tuple(rules.take_bid(state, command))
+    for event in events:
+        if isinstance(event, Posted):
+            check_rows(event.rows, state.configuration.terms, None)
+    return Outcome(events or (Posted("bid", command.case, ()),))
 
 
 def tick(_state: State, _command: Tick, _rules: Rules) -> Outcome:

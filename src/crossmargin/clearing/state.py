@@ -86,20 +86,35 @@ def at(state: State, as_of: datetime) -> State:
 
 def evolve(state: State, record: Record) -> State:
     """Return the state after a record; the one given stays as it is."""
-    rows = record.event.rows if isinstance(record.event, Posted) else ()
-    owners = {row[0] for row in rows}
-    balances = {owner: dict(held) if owner in owners else held for owner, held in state.balances.items()}
-    after = replace(
-        state,
-        balances=balances,
-        indices=dict(state.indices),
-        indexed_at=dict(state.indexed_at),
-        pools=dict(state.pools),
-        cases=dict(state.cases),
-        sources=dict(state.sources),
-    )
-    fold(after, record)
-    return after
+    after = Draft(state)
+    after.fold(record)
+    return after.state
+
+
+class Draft:
+    """A state that is folded further while the one it began as stays as it is."""
+
+    def __init__(self, state: State) -> None:
+        self.state = replace(
+            state,
+            balances=dict(state.balances),
+            indices=dict(state.indices),
+            indexed_at=dict(state.indexed_at),
+            pools=dict(state.pools),
+            cases=dict(state.cases),
+            sources=dict(state.sources),
+        )
+        self._owned: set[str] = set()  # whose holdings are our own copy
+
+    def fold(self, record: Record) -> None:
+        """Bring the draft one record further."""
+        if isinstance(record.event, Posted):
+            balances = self.state.balances
+            for owner in {row[0] for row in record.event.rows} - self._owned:
+                if owner in balances:
+                    balances[owner] = dict(balances[owner])
+                self._owned.add(owner)
+        fold(self.state, record)
 
 
 def fold(state: State, record: Record) -> None:
