@@ -121,6 +121,8 @@ class SqliteJournal:
     def cut(self, after: int, sources: Mapping[str, int]) -> str:
         """Drop what goes beyond record `after`: what is whole is copied into a new file, the old one is kept aside."""
         kept_at = _unused(self.path)
+        with suppress(sqlite3.DatabaseError):
+            self._db.execute("pragma wal_checkpoint(truncate)")
         fresh = self.path.with_name(self.path.name + "-recovered")
         fresh.unlink(missing_ok=True)
         target = _connect(fresh)
@@ -136,9 +138,12 @@ class SqliteJournal:
         target.execute("pragma wal_checkpoint(truncate)")
         target.close()
         self._db.close()
-        for ending in ("", "-wal", "-shm"):
+        # the old one is copied, not moved: at every moment a journal stands at the path
+        for ending in ("", "-wal"):
             with suppress(FileNotFoundError):
-                Path(f"{self.path}{ending}").replace(f"{kept_at}{ending}")
+                shutil.copyfile(f"{self.path}{ending}", f"{kept_at}{ending}")
+        for ending in ("-wal", "-shm"):
+            Path(f"{self.path}{ending}").unlink(missing_ok=True)  # it belongs to the old one
         fresh.replace(self.path)
         self._db = self._open()
         return str(kept_at)
