@@ -97,7 +97,7 @@ unit: .venv/.dev ## the tests
 	@$(BIN)/pytest --numprocesses=auto --benchmark-disable
 
 nightly: .venv/.dev ## the tests with many more examples
-	@$(BIN)/pytest --numprocesses=auto --benchmark-disable --hypothesis-profile=nightly
+	@$(BIN)/pytest --numprocesses=auto --benchmark-disable --hypothesis-profile=nightly -m ''
 
 # Ray is heavy, and the gates do without it: its tests are skipped, aloud, until this has run once.
 cluster: .venv/.dev ## Ray into .venv, and the tests of a cluster on this machine

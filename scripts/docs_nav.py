@@ -20,6 +20,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "How to": ("how-to/*",),
     "Venues": ("venues/index.md", "venues/reference.md", "venues/*", "conformance.md", "conformance-*"),
     "Families": ("families/index.md", "families/*"),
+    "Clearing": ("clearing/*",),
     "Use": ("cli.md", "interchange.md", "glossary.md"),
     "Reference": ("reference/index.md", "reference/*"),
     "Decisions": ("decisions/index.md", "decisions/*"),

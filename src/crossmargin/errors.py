@@ -43,6 +43,19 @@ class FailureReason(StrEnum):
     NOT_CONVERGED = "not_converged"
     INCONSISTENT_ROW = "inconsistent_row"
     UNDEFINED_RESULT = "undefined_result"
+    OUT_OF_ORDER = "out_of_order"
+    TIME_BACKWARDS = "time_backwards"
+    INSUFFICIENT_MARGIN = "insufficient_margin"
+    NOT_HEALTHY = "not_healthy"
+    LOCKED_OUT = "locked_out"
+    HALTED = "halted"
+    ALREADY_ACCRUED = "already_accrued"
+    UNKNOWN_CASE = "unknown_case"
+    MOVED_ON = "moved_on"
+    CONFIGURATION_DIFFERS = "configuration_differs"
+    WRONG_SCHEMA_VERSION = "wrong_schema_version"
+    CORRUPT_JOURNAL = "corrupt_journal"
+    FENCED = "fenced"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,19 @@ HINTS: Final[Mapping[FailureReason, str]] = {
     _R.NOT_CONVERGED: "the rulebook counts no reporting cash; check its [equity]",
     _R.INCONSISTENT_ROW: "quotes of one row must agree; correct the snapshot",
     _R.UNDEFINED_RESULT: "the formula has no value here; check the figures that it reads",
+    _R.OUT_OF_ORDER: "send the commands that are missing first: each source counts its own without gaps",
+    _R.TIME_BACKWARDS: "give a time at or after the last command's",
+    _R.INSUFFICIENT_MARGIN: "deposit first, or take less: initial headroom must stay at or above 0",
+    _R.NOT_HEALTHY: "bring the pool back to healthy before money leaves it",
+    _R.LOCKED_OUT: "wait until the pool's case is closed; in reduce-only, trade towards 0",
+    _R.HALTED: "wait until the halt is lifted, or reduce",
+    _R.ALREADY_ACCRUED: "each index moves once at a time; give a later time",
+    _R.UNKNOWN_CASE: "name a case that is open",
+    _R.MOVED_ON: "read the case's last step and bid on that",
+    _R.CONFIGURATION_DIFFERS: "send the document that the hash names, or start with the rulebook that is configured",
+    _R.WRONG_SCHEMA_VERSION: "open the journal with the version that wrote it, or copy its records into a new one",
+    _R.CORRUPT_JOURNAL: "recover the journal to its last whole record",
+    _R.FENCED: "stop this writer: another one writes the journal",
 }
 
 

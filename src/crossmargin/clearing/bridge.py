@@ -1,0 +1,208 @@
+"""From the state to the margin engine: holdings become accounts, marks a snapshot; the engine is called, not repeated.
+
+Each pool of the ledger is an account of its own here: it is assessed alone. A rulebook may part it further (by
+settlement asset, by position); the parts are units, ``owner#unit``.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from crossmargin.account import Account, Book, Order, Position
+from crossmargin.clearing.configuration import UNIT_MARK, Configuration, Holder, account_of
+from crossmargin.clearing.contracts import Payment, Terms, worth
+from crossmargin.clearing.indexes import bearing, owed
+from crossmargin.clearing.ledger import DUE, HELD, RESERVED, WALLET
+from crossmargin.clearing.rules import Figures, Reports, Rules, middle_quotes, no_bids, no_reaction
+from crossmargin.clearing.scales import to_decimal
+from crossmargin.errors import Failure
+from crossmargin.margin.assess import assess_book
+from crossmargin.margin.report import AccountState
+from crossmargin.margin.trigger import STATES
+from crossmargin.market import AssetQuote, Listing, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crossmargin.clearing.commands import Quote
+    from crossmargin.clearing.ledger import Holdings
+    from crossmargin.clearing.rules import Guard, React, TakeBid
+    from crossmargin.clearing.state import State
+    from crossmargin.margin import Rulebook
+
+_ENTRY_DIGITS: Final = 28  # of a derived entry price, which risk alone reads
+_WHOLE_POOL: Final = "cross"  # the engine's label of what is not parted
+_TRIGGERED: Final = STATES.index(AccountState.LIQUIDATABLE)
+
+
+def snapshot_of(state: State) -> Snapshot:
+    """Return the market as the marks say it, at the state's time. Assets and instruments without a mark are absent."""
+    standing = state.configuration
+    reporting = "USD" if standing.rulebook is None else standing.rulebook.reporting_asset
+    assets = {name: _asset_quote(standing, name, state.marks[name]) for name in standing.assets if name in state.marks}
+    assets.setdefault(reporting, AssetQuote(price=1.0))
+    listings = {s: _listing(terms, state.marks[s]) for s, terms in standing.terms.items() if s in state.marks}
+    assert state.as_of is not None
+    return Snapshot(as_of=state.as_of, reporting_asset=reporting, assets=assets, listings=listings)
+
+
+def _asset_quote(standing: Configuration, name: str, quote: Quote) -> AssetQuote:
+    asset = standing.assets[name]
+    figures = {key: float(value) for key, value in quote.figures.items()}
+    price = float(to_decimal(quote.price, asset.price_digits))
+    fields = {"price": price, "pegged_to": asset.pegged_to, "wraps": asset.wraps, "observed_at": quote.observed_at}
+    return msgspec.convert({**fields, **figures}, AssetQuote)
+
+
+def _listing(terms: Terms, quote: Quote) -> Listing:
+    figures: dict[str, Any] = {key: float(value) for key, value in quote.figures.items()}
+    mark = float(to_decimal(quote.price, terms.contract.price_digits))
+    static = msgspec.structs.asdict(terms.contract.instrument)
+    return Listing(**{"index_price": mark, **static, **figures, "mark_price": mark, "observed_at": quote.observed_at})
+
+
+def account_with(state: State, owner: str, holdings: Holdings) -> Account:
+    """Return what an owner holds as an account of the engine: exact decimals, entry prices derived from the basis."""
+    standing = state.configuration
+    holder = standing.accounts.get(account_of(owner), Holder())
+    balances, accrued = {}, {}
+    positions, orders = [], []
+    for (purse, asset), amount in holdings.items():
+        if purse == WALLET:
+            balances[asset] = to_decimal(amount, standing.assets[asset].digits)
+            interest = _interest(state, holdings, asset, amount)
+            if interest:
+                accrued[asset] = to_decimal(interest, standing.assets[asset].digits)
+        elif purse == HELD:
+            positions.append(_position(state, standing.terms[asset], holdings, amount))
+        elif purse == RESERVED:
+            orders.append(_order(standing, asset, amount))
+    return Account(
+        id=owner,
+        margin_mode=holder.margin_mode,
+        class_=holder.class_,
+        balances=balances,
+        accrued=accrued,
+        positions=tuple(positions),
+        orders=tuple(orders),
+    )
+
+
+def _interest(state: State, holdings: Holdings, asset: str, wallet: int) -> int:
+    pays = 0
+    for name, quantity in bearing(asset, wallet):
+        pays += owed(quantity, state.indices.get(name, 0), holdings.get((DUE, name), 0))
+    return -pays
+
+
+def _position(state: State, terms: Terms, holdings: Holdings, held: int) -> Position:
+    digits = state.configuration.assets[terms.settlement].digits
+    funding = -owed(held, state.indices.get(terms.symbol, 0), holdings.get((DUE, terms.symbol), 0))
+    entry = None
+    if terms.payment == Payment.MARGINED:
+        basis = holdings.get((terms.basis, terms.settlement), 0)
+        entry = _entry_price(terms, held, basis)
+        if entry is None:  # no price gives this basis; the mark does, with what it differs by as accrued
+            mark = state.marks[terms.symbol].price if terms.symbol in state.marks else 1
+            entry = to_decimal(mark, terms.contract.price_digits)
+            funding += int((worth(terms, held, mark) + basis) // 1)
+    return Position(
+        instrument=terms.symbol,
+        quantity=to_decimal(held, terms.contract.quantity_digits),
+        entry_price=entry,
+        accrued_funding=to_decimal(funding, digits),
+    )
+
+
+def _entry_price(terms: Terms, held: int, basis: int) -> Decimal | None:
+    """Return the average price at which the position was opened; None where no price above 0 gives its basis."""
+    if terms.inverse:
+        price = Fraction(held * terms.up, terms.down * basis) if basis else Fraction(0)
+    else:
+        price = Fraction(-basis * terms.down, held * terms.up)
+    if price <= 0:
+        return None
+    price /= 10**terms.contract.price_digits
+    with localcontext() as context:
+        context.prec = _ENTRY_DIGITS
+        return Decimal(price.numerator) / Decimal(price.denominator)
+
+
+def _order(standing: Configuration, asset: str, quantity: int) -> Order:
+    symbol, _, limit = asset.rpartition("@")
+    contract = standing.terms[symbol].contract
+    return Order(
+        instrument=symbol,
+        quantity=to_decimal(quantity, contract.quantity_digits),
+        limit_price=to_decimal(int(limit), contract.price_digits),
+    )
+
+
+class _Assessor:
+    """`assess_book` on accounts made of the state; the market is made anew when marks or configuration change."""
+
+    def __init__(self, rulebook: Rulebook, max_quote_age_seconds: float | None) -> None:
+        self.rulebook, self.max_quote_age_seconds = rulebook, max_quote_age_seconds
+        self._seen: tuple[object, object] = (None, None)
+        self._market: Snapshot | None = None
+
+    def __call__(self, state: State, holdings: Mapping[str, Holdings]) -> Reports:
+        if not holdings:
+            return {}
+        accounts = [account_with(state, owner, held) for owner, held in holdings.items()]
+        market, age = self._snapshot(state), self.max_quote_age_seconds
+        report = assess_book(Book.from_accounts(accounts), market, self.rulebook, max_quote_age_seconds=age)
+        owner_of = report.resolved.units.account.tolist()
+        figures: dict[str, list[Figures]] = {owner: [] for owner in holdings}
+        owners = list(holdings)
+        initial = report.unit_adjusted_initial - report.unit_initial
+        maintenance = report.unit_adjusted_maintenance - report.unit_maintenance
+        for unit, row in enumerate(owner_of):
+            figures[owners[row]].append(
+                Figures(
+                    pool=_pool_name(owners[row], report.resolved.units.label[unit]),
+                    equity=float(report.unit_equity[unit]),
+                    initial_headroom=float(initial[unit]),
+                    maintenance_headroom=float(maintenance[unit]),
+                    coverage_ratio=float(report.unit_coverage[unit]),
+                    triggered=bool(report.unit_state[unit] >= _TRIGGERED),
+                )
+            )
+        out: dict[str, tuple[Figures, ...] | Failure] = {owner: tuple(rows) for owner, rows in figures.items()}
+        out.update({owners[row]: failure for row, failure in report.failures.items()})
+        return out
+
+    def _snapshot(self, state: State) -> Snapshot:
+        seen = (state.marks, state.configuration)
+        if self._market is None or self._seen[0] is not seen[0] or self._seen[1] is not seen[1]:
+            self._market, self._seen = snapshot_of(state), seen
+        if state.as_of != self._market.as_of:
+            assert state.as_of is not None
+            self._market = msgspec.structs.replace(self._market, as_of=state.as_of)
+        return self._market
+
+
+def _pool_name(owner: str, unit: str) -> str:
+    return owner if unit == _WHOLE_POOL else f"{owner}{UNIT_MARK}{unit}"
+
+
+def rules_of(
+    rulebook: Rulebook,
+    *,
+    max_quote_age_seconds: float | None = 3600.0,
+    react: React = no_reaction,
+    guard: Guard = middle_quotes,
+    take_bid: TakeBid = no_bids,
+) -> Rules:
+    """Return the rules of a clearing house under a rulebook, with its procedures where there are any.
+
+    Parameters
+    ----------
+    max_quote_age_seconds
+        Quotes observed longer before a command's time are refused; None accepts any age.
+    """
+    return Rules(_Assessor(rulebook, max_quote_age_seconds), rulebook.digest, react, guard, take_bid)

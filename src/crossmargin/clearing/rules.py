@@ -1,0 +1,103 @@
+"""What the state machine asks for and does not know itself: assessment, procedures, price guards - as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from crossmargin.errors import Failure, FailureReason
+
+if TYPE_CHECKING:
+    from crossmargin.clearing.commands import Bid, Prices, Quote
+    from crossmargin.clearing.events import Event
+    from crossmargin.clearing.ledger import Holdings
+    from crossmargin.clearing.state import State
+
+
+class Refusal(Exception):  # noqa: N818 - the command is refused; nothing is wrong with the program
+    """A command that is not carried out: a reason of the closed list, what was expected, what was found."""
+
+    def __init__(self, reason: FailureReason, expected: str, found: str) -> None:
+        self.reason, self.expected, self.found = reason, expected, found
+        super().__init__(f"{reason}: expected {expected}, found {found}")
+
+
+class Figures(msgspec.Struct, frozen=True, gc=False):
+    """One pool as the margin engine sees it, in its reporting asset; headrooms are signed.
+
+    `pool` is the owner, or ``owner#unit`` where the rulebook parts an owner's holdings. `triggered` says whether the
+    rulebook's own liquidation trigger holds.
+    """
+
+    pool: str
+    equity: float
+    initial_headroom: float
+    maintenance_headroom: float
+    coverage_ratio: float
+    triggered: bool
+
+
+Reports = Mapping[str, "tuple[Figures, ...] | Failure"]
+"""By owner: its pools, or why it cannot be assessed."""
+
+
+class Assess(Protocol):
+    """What each owner's pools stand at with these holdings, and the marks, indices and time of `state`."""
+
+    def __call__(self, state: State, holdings: Mapping[str, Holdings], /) -> Reports:
+        """Return one entry for each owner of `holdings`."""
+
+
+class React(Protocol):
+    """What follows from a state and the figures of the pools that changed: events of cases, stages, waterfalls."""
+
+    def __call__(self, state: State, reports: Reports, /) -> Sequence[Event]:
+        """Return events; none when nothing is left to do. It is asked again until then."""
+
+
+class Guard(Protocol):
+    """Which of the raw quotes stand."""
+
+    def __call__(self, state: State, command: Prices, /) -> Mapping[str, Quote]:
+        """Return the quotes that pass, by name; empty where none does."""
+
+
+class TakeBid(Protocol):
+    """What a bid on an open case does."""
+
+    def __call__(self, state: State, command: Bid, /) -> Sequence[Event]:
+        """Return events, or raise `Refusal`."""
+
+
+def no_reaction(_state: State, _reports: Reports) -> Sequence[Event]:
+    """Return nothing: without a procedure a pool stays as it is."""
+    return ()
+
+
+def middle_quotes(_state: State, command: Prices) -> dict[str, Quote]:
+    """Return for each name the middle one of its quotes by price, the lower of two."""
+    offered: dict[str, list[Quote]] = {}
+    for feed in sorted(command.quotes):
+        for name, quote in command.quotes[feed].items():
+            offered.setdefault(name, []).append(quote)
+    middle = {name: sorted(quotes, key=lambda q: q.price) for name, quotes in offered.items()}
+    return {name: middle[name][(len(middle[name]) - 1) // 2] for name in sorted(middle)}
+
+
+def no_bids(_state: State, _command: Bid) -> Sequence[Event]:
+    """Refuse: without a procedure no case takes bids."""
+    raise Refusal(FailureReason.UNKNOWN_CASE, "a case that takes bids", "none: no procedure is set up")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The functions that `decide` is given, and the digest of the rulebook that they follow."""
+
+    assess: Assess
+    digest: str
+    react: React = no_reaction
+    guard: Guard = middle_quotes
+    take_bid: TakeBid = no_bids

@@ -1,0 +1,179 @@
+"""The journal on a PostgreSQL server, by psycopg 3 (the extra `postgres`).
+
+One row for each batch by COPY, `sources` upserted in the same transaction, `synchronous_commit` on. An advisory lock,
+held by the writer's session, keeps a second writer out; an epoch refuses one that has been taken over from while it
+still believed in its session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from crossmargin.clearing.records import JOURNAL_VERSION, Batch
+from crossmargin.clearing.snapshots import SavedState
+from crossmargin.sources.journals.sqlite import corrupt, fenced, require_alone, wrong_version
+
+_TABLES: Final = """
+create table if not exists journal (schema_version integer not null, epoch integer not null);
+create table if not exists batches (
+    first bigint primary key, count integer not null, epoch integer not null,
+    previous bytea not null, head bytea not null, records bytea not null
+);
+create table if not exists sources (source text primary key, sequence bigint not null);
+create table if not exists states (
+    number bigint primary key, head bytea not null, digest bytea not null, state bytea not null
+);
+alter table batches alter column records set storage external;
+create or replace view records as
+    select (line ->> 0)::bigint as number, line ->> 1 as source, (line ->> 2)::bigint as sequence,
+        (line ->> 3)::timestamptz as as_of, line ->> 4 as engine, line ->> 5 as rulebook,
+        line -> 6 ->> 0 as event, line -> 6 as content
+    from batches, lateral (
+        select text::jsonb as line
+        from unnest(string_to_array(rtrim(convert_from(records, 'UTF8'), E'\\n'), E'\\n')) as text
+    ) as lines;
+"""
+_UPSERT: Final = """
+insert into sources values (%s, %s) on conflict (source) do update set sequence = excluded.sequence
+"""
+_SELECT: Final = "select first, count, previous, head, records from batches where first > %s order by first limit %s"
+_MOVE: Final = """
+with gone as (delete from batches where first + count - 1 > %s returning *) insert into damaged select * from gone
+"""
+_LOCK: Final = 0x6A726E6C  # "jrnl"; with a hash of the schema: one writer for each
+_READ_AT_ONCE: Final = 64  # batches
+
+
+class PostgresJournal:
+    """A journal in one schema of a server; see :class:`crossmargin.clearing.Journal`.
+
+    Parameters
+    ----------
+    conninfo
+        How libpq names the server and the database.
+    schema
+        The schema that holds the tables; made where it is absent.
+    take_over
+        Write even where another writer lives; that one is refused from then on.
+
+    Raises
+    ------
+    InputError
+        FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version.
+    """
+
+    def __init__(self, conninfo: str, *, schema: str = "crossmargin", take_over: bool = False) -> None:
+        import psycopg
+        from psycopg import sql
+
+        self.schema, self.place = schema, f"PostgreSQL schema {schema}"
+        self._db = psycopg.connect(conninfo, autocommit=True)
+        try:
+            self._db.execute("set synchronous_commit = on")
+            name = sql.Identifier(schema)
+            self._locked = self._lock()
+            require_alone(self.place, locked=self._locked or take_over)
+            with self._db.transaction():
+                self._db.execute(sql.SQL("create schema if not exists {}").format(name))
+                self._db.execute(sql.SQL("set search_path = {}").format(name))
+                self._epoch = self._next_epoch()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        """Keep batches and their sources in one transaction; durable on return."""
+        sources = {name: last for batch in batches for name, last in batch.sources.items()}
+        with self._reading(), self._db.transaction():
+            self._check_epoch()
+            with self._db.cursor() as cursor:
+                with cursor.copy("copy batches from stdin (format binary)") as copy:
+                    copy.set_types(["int8", "int4", "int4", "bytea", "bytea", "bytea"])
+                    for b in batches:
+                        copy.write_row((b.first, b.count, self._epoch, b.previous, b.head, b.records))
+                cursor.executemany(_UPSERT, list(sources.items()))
+
+    def batches(self, after: int = 0) -> Iterator[Batch]:
+        """Return the batches whose first record's number is above `after`."""
+        while True:
+            with self._reading():
+                rows = self._db.execute(_SELECT, (after, _READ_AT_ONCE), binary=True).fetchall()
+            if not rows:
+                return
+            for first, count, previous, head, records in rows:
+                yield Batch(first, count, bytes(records), bytes(previous), bytes(head), {})
+                after = first
+
+    def sources(self) -> Mapping[str, int]:
+        """Return the last command of each source."""
+        with self._reading():
+            return dict(self._db.execute("select source, sequence from sources order by source").fetchall())
+
+    def save(self, saved: SavedState) -> None:
+        """Keep a state beside the records; the one before the last is dropped."""
+        with self._reading(), self._db.transaction():
+            self._check_epoch()
+            self._db.execute("delete from states where number = %s", (saved.number,))
+            row = (saved.number, saved.head, saved.digest, saved.state)
+            self._db.execute("insert into states values (%s, %s, %s, %s)", row)
+            self._db.execute(
+                "delete from states where number < (select max(number) from states where number < %s)", row[:1]
+            )
+
+    def saved(self) -> SavedState | None:
+        """Return the last state kept."""
+        with self._reading():
+            row = self._db.execute("select * from states order by number desc limit 1", binary=True).fetchone()
+        return None if row is None else SavedState(row[0], *(bytes(one) for one in row[1:]))
+
+    def cut(self, after: int, sources: Mapping[str, int]) -> str:
+        """Drop what goes beyond record `after`; the rows dropped move to the table `damaged`."""
+        with self._reading(), self._db.transaction():
+            self._check_epoch()
+            self._db.execute("create table if not exists damaged (like batches)")
+            self._db.execute(_MOVE, (after,))
+            self._db.execute("delete from states where number > %s", (after,))
+            self._db.execute("delete from sources")
+            with self._db.cursor() as cursor:
+                cursor.executemany(_UPSERT, sorted(sources.items()))
+        return f"{self.place}, table damaged"
+
+    def close(self) -> None:
+        """Let another one write."""
+        self._db.close()
+
+    def _next_epoch(self) -> int:
+        found = self._db.execute("select to_regclass('journal')").fetchone()
+        if found == (None,):
+            self._db.execute(_TABLES)
+            self._db.execute("insert into journal values (%s, 0)", (JOURNAL_VERSION,))
+        version, epoch = self._db.execute("select schema_version, epoch from journal for update").fetchone() or (
+            None,
+            0,
+        )
+        if version != JOURNAL_VERSION:
+            raise wrong_version(self.place, version)
+        self._db.execute("update journal set epoch = epoch + 1")
+        return int(epoch) + 1
+
+    def _lock(self) -> bool:
+        query = "select pg_try_advisory_lock(%s, hashtext(%s))"
+        return self._db.execute(query, (_LOCK, self.schema)).fetchone() == (True,)
+
+    def _check_epoch(self) -> None:
+        self._locked = self._locked or self._lock()  # whom it was taken over from may be gone by now
+        row = self._db.execute("select epoch from journal for share").fetchone()
+        if row != (self._epoch,):
+            raise fenced(self.place, self._epoch, row[0] if row else 0)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn what the server cannot read into a refusal that says so."""
+        from psycopg import errors
+
+        try:
+            yield
+        except (errors.DataCorrupted, errors.IndexCorrupted) as error:
+            raise corrupt(f"PostgreSQL: {error}", self.place) from error

@@ -1,0 +1,299 @@
+"""The journal as one SQLite file: the embedded default.
+
+One row for each batch, `sources` upserted in the same transaction; WAL with full synchronisation, so that a batch is on
+disk when `append` returns. A second file, ``PATH-writer``, is locked for as long as the writer lives; an epoch in
+the journal refuses a writer that another one has taken over from.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from crossmargin.clearing.records import JOURNAL_VERSION, Batch
+from crossmargin.clearing.snapshots import SavedState
+from crossmargin.errors import FailureReason, InputError
+
+T = TypeVar("T")
+
+_TABLES: Final = """
+create table journal (schema_version integer not null, epoch integer not null);
+create table batches (
+    first integer primary key, count integer not null, epoch integer not null,
+    previous blob not null, head blob not null, records blob not null
+);
+create table sources (source text primary key, sequence integer not null) without rowid;
+create table states (number integer primary key, head blob not null, digest blob not null, state blob not null);
+create view records as
+    select json_extract(value, '$[0]') as number, json_extract(value, '$[1]') as source,
+        json_extract(value, '$[2]') as sequence, json_extract(value, '$[3]') as as_of,
+        json_extract(value, '$[4]') as engine, json_extract(value, '$[5]') as rulebook,
+        json_extract(value, '$[6][0]') as event, json_extract(value, '$[6]') as content
+    from batches, json_each('[' || replace(rtrim(cast(records as text), char(10)), char(10), ',') || ']');
+"""
+_INSERT: Final = "insert into batches values (?, ?, ?, ?, ?, ?)"
+_SELECT: Final = "select first, count, previous, head, records from batches where first > ? order by first limit ?"
+_UPSERT: Final = "insert into sources values (?, ?) on conflict (source) do update set sequence = excluded.sequence"
+_READ_AT_ONCE: Final = 64  # batches
+_LONGEST: Final = 1 << 45  # bytes that a damaged header is believed
+
+
+class SqliteJournal:
+    """A journal in one file; see :class:`crossmargin.clearing.Journal`.
+
+    Parameters
+    ----------
+    path
+        The file; made where it is absent.
+    take_over
+        Write even where another writer lives; that one is refused from then on.
+    repair
+        Give a file that was cut short its length back, so that `recover` can read what is left of it; the file as it
+        was found is kept beside it.
+
+    Raises
+    ------
+    InputError
+        FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version,
+        CORRUPT_JOURNAL for a file that SQLite cannot read at all.
+    """
+
+    def __init__(self, path: str | Path, *, take_over: bool = False, repair: bool = False) -> None:
+        self.path = Path(path)
+        self._lock = _lock_at(self.path)
+        try:
+            require_alone(str(self.path), locked=_locked(self._lock) or take_over)
+            if repair:
+                _lengthened(self.path)
+            self._db = self._open()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        """Keep batches and their sources in one transaction; durable on return."""
+        sources = {name: last for batch in batches for name, last in batch.sources.items()}
+        with self._read(), _transaction(self._db):
+            self._check_epoch()
+            self._db.executemany(_INSERT, [_row(batch, self._epoch) for batch in batches])
+            self._db.executemany(_UPSERT, list(sources.items()))
+
+    def batches(self, after: int = 0) -> Iterator[Batch]:
+        """Return the batches whose first record's number is above `after`."""
+        while True:
+            with self._read():
+                rows = self._db.execute(_SELECT, (after, _READ_AT_ONCE)).fetchall()
+            if not rows:
+                return
+            for row in rows:
+                first, count, previous, head, records = typed(row, tuple[int, int, bytes, bytes, bytes], str(self.path))
+                yield Batch(first, count, records, previous, head, {})
+                after = first
+
+    def sources(self) -> Mapping[str, int]:
+        """Return the last command of each source."""
+        with self._read():
+            rows = self._db.execute("select source, sequence from sources order by source").fetchall()
+        return dict(typed(rows, list[tuple[str, int]], str(self.path)))
+
+    def save(self, saved: SavedState) -> None:
+        """Keep a state beside the records; the one before the last is dropped."""
+        with self._read(), _transaction(self._db):
+            self._check_epoch()
+            row = (saved.number, saved.head, saved.digest, saved.state)
+            self._db.execute("insert or replace into states values (?, ?, ?, ?)", row)
+            self._db.execute(
+                "delete from states where number not in (select number from states order by 1 desc limit 2)"
+            )
+
+    def saved(self) -> SavedState | None:
+        """Return the last state kept."""
+        with self._read():
+            row = self._db.execute("select * from states order by number desc limit 1").fetchone()
+        return None if row is None else SavedState(*typed(row, tuple[int, bytes, bytes, bytes], str(self.path)))
+
+    def cut(self, after: int, sources: Mapping[str, int]) -> str:
+        """Drop what goes beyond record `after`: what is whole is copied into a new file, the old one is kept aside."""
+        kept_at = _unused(self.path)
+        with suppress(sqlite3.DatabaseError):
+            self._db.execute("pragma wal_checkpoint(truncate)")
+        fresh = self.path.with_name(self.path.name + "-recovered")
+        fresh.unlink(missing_ok=True)
+        target = _connect(fresh)
+        target.executescript(_TABLES)
+        with _transaction(target):
+            target.execute("insert into journal values (?, ?)", (JOURNAL_VERSION, self._epoch))
+            with suppress(InputError):
+                for batch in self.batches():
+                    if batch.last > after:
+                        break
+                    target.execute(_INSERT, _row(batch, self._epoch))
+            target.executemany("insert into sources values (?, ?)", sorted(sources.items()))
+        target.execute("pragma wal_checkpoint(truncate)")
+        target.close()
+        self._db.close()
+        # the old one is copied, not moved: at every moment a journal stands at the path
+        for ending in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(f"{self.path}{ending}", f"{kept_at}{ending}")
+        for ending in ("-wal", "-shm"):
+            Path(f"{self.path}{ending}").unlink(missing_ok=True)  # it belongs to the old one
+        fresh.replace(self.path)
+        self._db = self._open()
+        return str(kept_at)
+
+    def close(self) -> None:
+        """Let another one write."""
+        self._db.close()
+        self._lock.close()
+
+    def _open(self) -> sqlite3.Connection:
+        with _reading(self.path):
+            db = _connect(self.path)
+            try:
+                with _transaction(db):
+                    self._epoch = _next_epoch(db, self.path)
+            except BaseException:
+                db.close()
+                raise
+        return db
+
+    def _check_epoch(self) -> None:
+        _locked(self._lock)  # whom it was taken over from may be gone by now
+        (epoch,) = self._db.execute("select epoch from journal").fetchone()
+        if epoch != self._epoch:
+            raise fenced(str(self.path), self._epoch, epoch)
+
+    def _read(self) -> AbstractContextManager[None]:
+        return _reading(self.path)
+
+
+def fenced(path: str, mine: int, other: int) -> InputError:
+    """Return the refusal of a writer that another one has taken over from."""
+    message = f"this is writer {mine}, and writer {other} has taken over; stop this one"
+    return InputError(FailureReason.FENCED, message, path=path)
+
+
+def require_alone(path: str, *, locked: bool) -> None:
+    """Refuse a second writer."""
+    if not locked:
+        raise InputError(FailureReason.FENCED, "another writer lives; stop it, or take over from it", path=path)
+
+
+def wrong_version(path: str, found: object) -> InputError:
+    """Return the refusal of a journal of another schema version."""
+    message = f"expected schema version {JOURNAL_VERSION}, found {found}; open it with the version that wrote it"
+    return InputError(FailureReason.WRONG_SCHEMA_VERSION, message, path=path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    db.execute("pragma journal_mode = wal")
+    db.execute("pragma synchronous = full")
+    return db
+
+
+def _next_epoch(db: sqlite3.Connection, path: Path) -> int:
+    """Return the number of a new writer, the tables made where there are none."""
+    if not db.execute("select count(*) from sqlite_master where name = 'journal'").fetchone()[0]:
+        for statement in _TABLES.split(";\n"):
+            db.execute(statement)
+        db.execute("insert into journal values (?, 0)", (JOURNAL_VERSION,))
+    row = db.execute("select schema_version, epoch from journal").fetchone()
+    version, epoch = typed(row, tuple[int, int], str(path))
+    if version != JOURNAL_VERSION:
+        raise wrong_version(str(path), version)
+    db.execute("update journal set epoch = epoch + 1")
+    return epoch + 1
+
+
+def _row(batch: Batch, epoch: int) -> tuple[int, int, int, bytes, bytes, bytes]:
+    return batch.first, batch.count, epoch, batch.previous, batch.head, batch.records
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("begin immediate")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:  # a full disk has ended it already
+            db.execute("rollback")
+        raise
+    db.execute("commit")
+
+
+def corrupt(message: str, path: str) -> InputError:
+    """Return the refusal of a journal that cannot be read."""
+    return InputError(FailureReason.CORRUPT_JOURNAL, f"{message}; recover the journal", path=path)
+
+
+def typed(row: object, kind: type[T], path: str) -> T:
+    """Return what was read, if it has the types that were written."""
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        raise corrupt(f"a row is damaged ({error})", path) from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what SQLite cannot read into a refusal that says so; a full or failing disk stays what it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if code & 0xFF in _NOT_DAMAGE and code != sqlite3.SQLITE_IOERR_SHORT_READ:
+            raise
+        raise corrupt(f"SQLite: {error}", str(path)) from error
+
+
+_NOT_DAMAGE: Final = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM,
+}  # fmt: skip
+
+
+def _lock_at(path: Path) -> sqlite3.Connection:
+    """Return a connection to the file whose lock a writer holds as long as its process lives, on whatever system."""
+    return sqlite3.connect(
+        path.with_name(path.name + "-writer"), isolation_level=None, timeout=0, check_same_thread=False
+    )
+
+
+def _locked(lock: sqlite3.Connection) -> bool:
+    """Return whether this writer holds the lock, taking it where nobody does."""
+    try:
+        if not lock.in_transaction:
+            lock.execute("begin exclusive")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+def _lengthened(path: Path) -> None:
+    """Fill a file with zeros up to the pages that its header counts; SQLite reads nothing of a shorter one."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        header = file.read(32)
+    page = int.from_bytes(header[16:18]) if header[16:18] != b"\0\1" else 65_536
+    wanted = page * int.from_bytes(header[28:32])
+    if len(header) == 32 and path.stat().st_size < wanted <= _LONGEST:  # noqa: PLR2004 - that far the header reaches
+        shutil.copyfile(path, _unused(path))
+        with path.open("r+b") as file:
+            file.truncate(wanted)
+
+
+def _unused(path: Path) -> Path:
+    """Return the first name beside a journal that no damaged one stands under."""
+    number = 1
+    while path.with_name(f"{path.name}-damaged-{number}").exists():
+        number += 1
+    return path.with_name(f"{path.name}-damaged-{number}")
