@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from crossmargin.margin.evaluation import Evaluation
     from crossmargin.margin.expression import Name
+    from crossmargin.margin.model import Formula
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -39,15 +40,22 @@ def trigger_distance(evaluation: Evaluation, known: Mapping[str, Floats]) -> tup
     known
         `adjusted_equity`, `coverage_ratio` and `equity` [units]; other names are the rulebook's.
     """
-    rule = evaluation.rulebook.liquidation
-    tree = rule.trigger.tree
+    return _distance(evaluation, evaluation.rulebook.procedure.liquidation.trigger, known)
+
+
+def _distance(
+    evaluation: Evaluation, condition: Formula, known: Mapping[str, Floats]
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return a condition's left side minus its right side [units], and where it holds."""
+    tree = condition.tree
     assert isinstance(tree, Comparison)
     frame = evaluation.account_frame()
+    own = evaluation.rulebook.procedure.liquidation.parameters
 
     def lookup(name: Name) -> object:
         if name.name in known and name.variant is None:
             return known[name.name]
-        return evaluation.name(name, frame, MAINTENANCE, rule.parameters)
+        return evaluation.name(name, frame, MAINTENANCE, own)
 
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         left = np.asarray(evaluate(tree.left, lookup, evaluation.functions), dtype=np.float64)
@@ -74,7 +82,18 @@ def states_of(
     return np.asarray(np.where(equity < 0, 3, state), dtype=np.int64)
 
 
-def band_of(evaluation: Evaluation, ratio: float) -> str | None:
-    """Return the rulebook's band that a coverage ratio falls in: the tightest threshold above it."""
-    reached = [band for band in evaluation.rulebook.bands if ratio < band.below]
-    return min(reached, key=lambda band: band.below).then if reached else None
+def band_of(evaluation: Evaluation, unit: int, known: Mapping[str, Floats]) -> str | None:
+    """Return the band that a pool is in: the tightest bound above its coverage ratio, else the last that holds.
+
+    Parameters
+    ----------
+    known
+        As :func:`trigger_distance` takes it.
+    """
+    ratio = float(known["coverage_ratio"][unit])
+    reached = [band for band in evaluation.rulebook.procedure.bands if band.below is None or ratio < band.below]
+    bounded = [band for band in reached if band.below is not None]
+    if bounded:
+        return min(bounded, key=lambda band: band.below or 0.0).then
+    holding = [band.then for band in reached if _distance(evaluation, band.when, known)[1][unit]]
+    return holding[-1] if holding else None
