@@ -191,6 +191,8 @@ class Liquidation:
         Whether the trader may not trade meanwhile.
     realised
         Where the profit of what is closed goes: into the wallet, or it stays with the position.
+    loss
+        What is missing where no step can restore the account, money; None: a negative equity.
     inputs
         Names that whoever runs it may state, with what they are otherwise (None: they must be stated).
     """
@@ -202,6 +204,7 @@ class Liquidation:
     lockout: bool = False
     pin: str | None = None
     realised: Literal["wallet", "basis"] = "wallet"
+    loss: Formula | None = None
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     lines: Mapping[str, Formula] = field(default_factory=dict)
     inputs: Mapping[str, float | None] = field(default_factory=dict)

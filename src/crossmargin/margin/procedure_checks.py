@@ -48,15 +48,15 @@ def check_procedure(reader: Reader, rulebook: Rulebook) -> None:
     known = _known(rulebook)
     used: set[str] = set()
     for formula, at in _formulas(rulebook):
-        for name in names(formula.tree):
-            used.add(name.name)
-            if base_name(name.name) not in known and name.name not in known:
-                near = suggestion(name.name, known)
+        for read in names(formula.tree):
+            used |= {read.name, base_name(read.name)}
+            if base_name(read.name) not in known and read.name not in known:
+                near = suggestion(read.name, known)
                 advice = near or "; name it in [liquidation.parameters], or use a measure"
-                raise reader.error(f"unknown name `{name.name}`{advice}", at)
-            if name.variant is not None and name.variant not in rulebook.requirements:
-                near = suggestion(name.variant, rulebook.requirements)
-                raise reader.error(f"`.{name.variant}` is no requirement{near}", at)
+                raise reader.error(f"unknown name `{read.name}`{advice}", at)
+            if read.variant is not None and read.variant not in rulebook.requirements:
+                near = suggestion(read.variant, rulebook.requirements)
+                raise reader.error(f"`.{read.variant}` is no requirement{near}", at)
     _check_circles(reader, rulebook)
     for name in (*liquidation.parameters, *liquidation.inputs):
         if name not in used and rulebook.procedure.liquidation.steps:
@@ -85,7 +85,7 @@ def _formulas(rulebook: Rulebook) -> Iterator[tuple[Formula, Path]]:
     procedure = rulebook.procedure
     liquidation = procedure.liquidation
     at: Path = ("liquidation",)
-    yield from _of(liquidation, at, ("trigger", "until", "cadence"))
+    yield from _of(liquidation, at, ("trigger", "until", "cadence", "loss"))
     yield from ((line, (*at, "lines", name)) for name, line in liquidation.lines.items())
     for name, parameter in liquidation.parameters.items():
         yield from ((part, (*at, "parameters", name)) for part in _parts(parameter))

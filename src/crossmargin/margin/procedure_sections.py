@@ -35,7 +35,7 @@ __all__ = ["read_procedure"]
 
 _TRIGGER: Final = "adjusted_equity < maintenance"
 _LIQUIDATION: Final = (
-    *("trigger", "target", "until", "cadence", "lockout", "pin", "realised"),
+    *("trigger", "target", "until", "cadence", "lockout", "pin", "realised", "loss"),
     *("parameters", "lines", "inputs", "steps"),
 )
 _STEP: Final = (
@@ -110,6 +110,7 @@ def _liquidation(reader: Reader) -> Liquidation:
         lockout=reader.flag((*at, "lockout")),
         pin=reader.choice((*at, "pin"), ("scenario",)) if "pin" in table else None,
         realised=cast("Any", reader.choice((*at, "realised"), ("wallet", "basis"), "wallet")),
+        loss=_formula(reader, (*at, "loss")),
         parameters={**own, **below},
         lines={name: _line(reader, (*at, "lines", name)) for name in _names(reader, (*at, "lines"))},
         inputs={name: _input(reader, (*at, "inputs", name)) for name in _names(reader, (*at, "inputs"))},

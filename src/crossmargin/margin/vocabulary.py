@@ -147,9 +147,10 @@ contract             | what one contract stands for, units of the underlying
 lot                  | the smallest number of contracts that trade
 bankruptcy_price     | price of the leg at which the pool's equity is 0, all else at mark
 relief               | maintenance freed per contract when the leg is closed at mark
-quote                | money received for the leg and not settled, a long's negative
-unsettled_pnl        | `quote` and the leg at mark together
-wallet               | the account's balance of the asset that the leg settles in
+settle_price         | price of the asset that the leg settles in
+quote                | what was received for the leg and is not settled, in units of that asset; a long's is negative
+unsettled_pnl        | `quote` and the leg at mark together, in units of that asset
+wallet               | the account's balance of that asset
 bucket_delta         | delta of all legs of the leg's underlying
 pair                 | contracts that an opposite leg of the same underlying matches
 depth                | contracts that the book offers against the leg at once; infinite where nobody says
@@ -159,6 +160,8 @@ round                | rounds since the case began, from 0
 reserved             | money that earlier bidders of the auction paid in
 used_in_window       | what the step moved of the leg in its last `window` seconds
 last                 | seconds since the step last moved anything; infinite before
+restore              | the least share of the leg (over the account: of all) after which `until` holds, else 1
+moved                | in fees: the amount of this move
 closed               | contracts of the leg that the case has closed
 settled              | unrealised P&L of the leg that the case has settled
 debt_price           | in `exchange`: price of the asset owed; so every word of a leg, `debt_*` and `collateral_*`
