@@ -34,6 +34,8 @@ class Scope:
     ----------
     leg
         The leg in question; None over the whole pool.
+    payer
+        Who is asked in the waterfall; its figures go before the leg's.
     stated
         What whoever runs it states: inputs of the document, and figures that the pool does not have.
     sides
@@ -48,6 +50,7 @@ class Scope:
     pool: Pool
     case: Case | None = None
     leg: Leg | None = None
+    payer: Leg | None = None
     step: str = ""
     window: float = inf
     stated: Mapping[str, Amount] | None = None
@@ -97,7 +100,8 @@ class Scope:
     def _measure(self, name: Name) -> Amount | Tiers:
         """Return a figure of the leg, of the pool, of the case."""
         key = name.name if name.variant is None else f"{name.name}.{name.variant}"
-        for place in (self.leg.figures if self.leg else {}, self.pool.figures, self._memory()):
+        parts = [part.figures for part in (self.payer, self.leg) if part is not None]
+        for place in (*parts, self.pool.figures, self._memory()):
             if key in place:
                 return self._number(place[key])
         if name.name == "restore" and self.restore is not None:

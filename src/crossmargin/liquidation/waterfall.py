@@ -44,7 +44,7 @@ def pay(
     payers
         Of each word of `pay` who may be asked, in listed order, with the figures that ranks, weights and caps read.
     scope
-        Where the formulas are evaluated; each payer stands as its leg.
+        Where the formulas are evaluated; each payer goes before its leg.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def _with_loss(scope: Scope, loss: int, left: int, scale: int) -> Scope:
 
 
 def _payer(layer: Payment, one: Leg, scope: Scope, scale: int) -> Payer:
-    there = replace(scope, leg=one)
+    there = replace(scope, payer=one)
     cap = None if layer.cap is None else there.number(layer.cap)
     kept = Fraction(0) if layer.keep is None else as_fraction(there.number(layer.keep))
     equity = one.figures.get("payer_equity", Fraction(0))

@@ -83,7 +83,7 @@ def run_conformance(documents: Mapping[str, object], rulebooks: Rulebooks) -> Co
     verdicts: dict[tuple[str, str], list[Verdict]] = {}
     waiting: dict[tuple[str, str], int] = {}
     for name, document in documents.items():
-        known = (*families_of(document), *procedures_of(document))
+        known: tuple[Family | ProcedureFamily, ...] = (*families_of(document), *procedures_of(document))
         for family in known:
             verdicts.setdefault((family.family, family.kind), []).extend(_judged(family, document, rulebooks))
         for key, count in kinds_left(name, document, known).items():
@@ -144,7 +144,7 @@ def judge(family: Family | ProcedureFamily, document: Fields, index: int, name: 
         return _unusable(name, error)
 
 
-def compare(case: Case | Run, outcome: Any) -> Verdict:
+def compare(case: Case | Run, outcome: Any) -> Verdict:  # noqa: ANN401 - what the family's own figures read
     """Return the verdict on what the engine made of a case."""
     judged = [(figure, figure.read(outcome)) for figure in case.figures]
     residuals = [figure.residual(computed) for figure, computed in judged]

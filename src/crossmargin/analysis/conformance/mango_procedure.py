@@ -11,7 +11,7 @@ from crossmargin.account import Account
 from crossmargin.analysis.conformance import mango
 from crossmargin.analysis.conformance.case import Figure, ProcedureFamily, Run, case_names, of_kind
 from crossmargin.analysis.conformance.fields import Fields, refuse
-from crossmargin.analysis.conformance.quote_positions import amount, asset_name
+from crossmargin.analysis.conformance.quote_positions import DOLLAR, amount, asset_name
 from crossmargin.liquidation.assessed import Engine
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Entry, Holdings, Row
 from crossmargin.liquidation.moves import Desk, scope_of
@@ -98,7 +98,7 @@ def _played(case: Fields, kind: str, rulebooks: Rulebooks) -> Left:
     about = {"L/A"} if kind == TOKEN else {"perpetual 0"}
     stated: dict[str, Amount] = _limits(case)
     desk = Desk(stated=stated, steps=frozenset(_STEPS[kind]), about=frozenset(about))
-    outcome = run(procedure, holdings, engine, Venue(_OWNER, mango.DOLLAR), desk, rounds=1)
+    outcome = run(procedure, holdings, engine, Venue(_OWNER, DOLLAR), desk, rounds=1)
     price = Fraction(exact(case.needed("tokens").needed("S").number("price"))) if kind == LOSS else Fraction(1)
     if kind != LOSS or outcome.ending == "ended":
         return Left(engine, outcome, (), price)
