@@ -60,7 +60,7 @@ class Case:
     def memory(self, step: str, leg: str, window: float) -> dict[str, Amount]:
         """Return what a step may read of the past."""
         mine = [move for move in self.done if move.step == step and move.leg == leg]
-        recent = [move.amount for move in mine if self.time - move.time <= window]
+        recent = [move.amount for move in mine if self.time - move.time < window]
         return {
             "elapsed": self.time - self.started,
             "t": self.time - self.opened,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, isfinite
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from crossmargin.liquidation.formulas import Amount, as_fraction
@@ -71,6 +72,8 @@ class Desk:
         Inputs of the document, and figures that no assessment gives.
     steps
         Names of the steps that may run; None: all. A venue whose liquidators choose what they call is asked so.
+    holder
+        Whose legs the pool shows: None the account's own, else an owner who took them over; its steps run then.
     about
         Names of the legs (of an exchange ``DEBT/COLLATERAL``) that may be moved; None: all.
     trial
@@ -82,6 +85,7 @@ class Desk:
     stated: Mapping[str, Amount] | None = None
     steps: frozenset[str] | None = None
     about: frozenset[str] | None = None
+    holder: str | None = None
     trial: Trial | None = None
     exactly: bool = False
 
@@ -110,7 +114,7 @@ def next_move(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> tuple
         step = procedure.liquidation.steps[position]
         if position != case.position:
             case = replace(case, position=position, passed=frozenset())
-        if desk.steps is not None and step.name not in desk.steps:
+        if (desk.steps is not None and step.name not in desk.steps) or step.holder != desk.holder:
             continue
         for scope in _ranked(_scopes(procedure, step, pool, case, desk), step):
             case = replace(case, passed=case.passed | {_name_of(scope)})
@@ -123,8 +127,6 @@ def next_move(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> tuple
 def _scopes(procedure: Procedure, step: Step, pool: Pool, case: Case, desk: Desk) -> Iterator[Scope]:
     """Yield where the step is asked: once, for each leg, or for each pair of debt and collateral."""
     plain = replace(scope_of(procedure, pool, case, desk), step=step.name)
-    if step.window is not None:
-        plain = replace(plain, window=float(plain.parameter(step.window)))
     if step.over == "account" or step.do == "cancel":
         found: Iterator[Scope] = iter([plain])
     elif step.do == "exchange":
@@ -132,12 +134,18 @@ def _scopes(procedure: Procedure, step: Step, pool: Pool, case: Case, desk: Desk
         held = [leg for leg in pool.legs if leg.terms.form == "asset" and "long" in leg.words and leg.fits(step.of)]
         found = (replace(plain, sides={"debt_": debt, "collateral_": one}) for debt in debts for one in held)
     else:
-        moved = (leg for leg in pool.legs if leg.terms.form != "asset" and leg.fits(step.of))
+        moved = (leg for leg in pool.legs if _movable(leg, step))
         found = (replace(plain, leg=leg) for leg in (_buckets(pool) if step.do == "hedge" else moved))
     for scope in found:
         name = _name_of(scope)
         if name not in case.passed and (desk.about is None or not name or name in desk.about):
-            yield scope
+            yield scope if step.window is None else replace(scope, window=float(scope.parameter(step.window)))
+
+
+def _movable(leg: Leg, step: Step) -> bool:
+    """Return whether a step may move a leg; balances only where `of` names them."""
+    named = any("asset" in words for words in step.of)
+    return leg.fits(step.of) and (leg.terms.form != "asset" or (named and step.do == "assume"))
 
 
 def _buckets(pool: Pool) -> Iterator[Leg]:
@@ -210,21 +218,20 @@ def _amount(scope: Scope, step: Step) -> Fraction:
 
 def _most(scope: Scope, step: Step) -> Fraction:
     """Return the largest amount that the kind allows."""
-    if step.over == "account" or step.do in {"share", "cancel"}:
+    if step.do == "cancel":
+        done = scope.case.done if scope.case else ()
+        return Fraction(not any(move.step == step.name for move in done))
+    if step.over == "account" or step.do == "share":
         return Fraction(1)
     if scope.sides is not None:
         return abs(as_fraction(scope.sides["debt_"].figures["quantity"]))
     assert scope.leg is not None
-    figures = scope.leg.figures
-    if step.do == "settle":
-        return abs(as_fraction(figures["unsettled_pnl"]))
-    if step.do == "hedge":
-        return abs(as_fraction(figures["bucket_delta"]))
-    if step.pairs:
-        return as_fraction(figures["pair"]) if "pair" in figures else Fraction(0)
-    return abs(as_fraction(figures["contracts_held"]))
+    name = "pair" if step.pairs else _MOST.get(step.do, "contracts_held")
+    found = scope.leg.figures.get(name)
+    return abs(as_fraction(found)) if found is not None else Fraction(0)
 
 
+_MOST: Final = MappingProxyType({"settle": "unsettled_pnl", "hedge": "bucket_delta"})
 _GRID: Final = 20
 _HALVINGS: Final = 30
 

@@ -66,7 +66,8 @@ def applied(holdings: Holdings, move: Move, pool: Pool, venue: Venue) -> Holding
         A hedge is asked for, and no instrument for it is at hand.
     """
     if move.step.do == "cancel":
-        return replace(holdings, cancelled=holdings.cancelled | {venue.owner})
+        paid = holdings.posted(_fees(move, venue.owner, venue.reporting))
+        return replace(paid, cancelled=holdings.cancelled | {venue.owner})
     return holdings.posted(_ROWS[move.step.do](holdings, move, pool, venue))
 
 
@@ -152,8 +153,11 @@ def _paid_in(move: Move) -> str:
 
 
 def _handed(holdings: Holdings, leg: Leg, amount: Fraction, move: Move, venue: Venue) -> list[Row]:
-    if move.price is not None:
+    if move.price is not None and leg.terms.form != "asset":
         return _closed(holdings, venue.owner, leg, amount, move, venue)
+    if leg.terms.form == "asset":
+        balance = Entry(venue.owner, WALLET, leg.terms.settles_in)
+        return [Row(balance, -amount), Row(balance._replace(owner=move.step.to), amount)]
     name = leg.keys.get("instrument", leg.name)
     held = holdings.get(venue.owner, HELD, name, name)
     share = amount / abs(held) if held else Fraction(0)
@@ -175,7 +179,8 @@ def _share(holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[Ro
     price = (move.price or Fraction(0)) * move.amount
     payee = venue.owner if price >= 0 else FUND
     paid = ((move.step.to, -price), (payee, price))
-    return [*rows, *(Row(Entry(owner, WALLET, venue.reporting), money) for owner, money in paid)]
+    rows += [Row(Entry(owner, WALLET, venue.reporting), money) for owner, money in paid]
+    return [*rows, *_fees(move, venue.owner, venue.reporting)]
 
 
 def _exchange(_holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[Row]:

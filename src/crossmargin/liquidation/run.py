@@ -30,11 +30,12 @@ _MOST_MOVES = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """One move that was made, and how the pool stood before it."""
+    """One move that was made, how the pool stood before it, and the book after it."""
 
     time: float
     move: Move
     before: Pool
+    holdings: Holdings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ def run(
         A formula has no value here, or NOT_CONVERGED: the procedure goes on without an end.
     """
     desk = desk or Desk()
-    venue = replace(venue, realise=procedure.liquidation.realised == "wallet")
+    venue = replace(venue, owner=desk.holder or venue.owner, realise=procedure.liquidation.realised == "wallet")
     pool = assess(holdings, case.time - case.started if case else 0.0)
     case = case or begun(pool)
     taken: list[Taken] = []
@@ -90,7 +91,7 @@ def run(
             move, case, holdings = step_once(procedure, holdings, pool, case, venue, desk, assess)
             if move is None:
                 break
-            taken.append(Taken(case.time, move, pool))
+            taken.append(Taken(case.time, move, pool, holdings))
             pool = assess(holdings, case.time - case.started)
             if len(taken) > _MOST_MOVES:
                 message = f"more than {_MOST_MOVES} moves without an end; check `until` and the amounts"

@@ -94,10 +94,13 @@ def _check_names(reader: Reader, rulebook: Rulebook) -> None:
 
 
 def _check_trigger(inference: Inference, rulebook: Rulebook) -> None:
-    """The trigger compares like with like."""
+    """The trigger and the bands' conditions compare like with like."""
     own = rulebook.procedure.liquidation.parameters
     scope = Scope("maintenance", ("liquidation",), own, columns=_TRIGGER_COLUMNS)
     inference.formula(rulebook.procedure.liquidation.trigger, ("liquidation", "trigger"), scope)
+    for number, band in enumerate(rulebook.procedure.bands):
+        if band.below is None:
+            inference.formula(band.when, ("bands", str(number), "when"), scope)
 
 
 def _check_valuation(inference: Inference, rulebook: Rulebook) -> None:

@@ -16,7 +16,9 @@ from crossmargin.analysis.conformance import (
     derive_pm2,
     derive_srm,
     drift,
+    drift_procedure,
     dydx,
+    dydx_procedure,
     hyperliquid_portfolio,
     mango,
     mango_procedure,
@@ -25,7 +27,9 @@ from crossmargin.analysis.conformance import (
     paradex,
     span,
     synthetix,
+    synthetix_procedure,
     vega,
+    vega_procedure,
     vega_risk,
 )
 
@@ -56,7 +60,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     *span.FAMILIES,
 )
 
-PROCEDURES: Final[tuple[ProcedureFamily, ...]] = (*mango_procedure.FAMILIES,)
+PROCEDURES: Final[tuple[ProcedureFamily, ...]] = (
+    *drift_procedure.FAMILIES,
+    *dydx_procedure.FAMILIES,
+    *mango_procedure.FAMILIES,
+    *synthetix_procedure.FAMILIES,
+    *vega_procedure.FAMILIES,
+)
 """Kinds of published cases that a rulebook's procedure is run on, or its lines evaluated."""
 
 
