@@ -19,6 +19,7 @@ from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Holdings, Row, account_of, opening, traded
 from crossmargin.liquidation.pools import Figures, Leg, Pool, Terms
 from crossmargin.margin.assess import assess_book
+from crossmargin.margin.expression import Name
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.procedure_checks import HEADROOM
 from crossmargin.margin.vocabulary import MEASURES, WORDS
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from crossmargin.account import Account
     from crossmargin.margin.assess import BookReport
     from crossmargin.margin.evaluation import Evaluation
-    from crossmargin.margin.measures import Measures
     from crossmargin.margin.model import Rulebook
     from crossmargin.market import Listing, Snapshot
 
@@ -165,7 +165,7 @@ class _View:
             known["lot"] = self.engine.lots[name]
         known["depth"] = self.engine.depth.get(name, inf)
         made: dict[str, Callable[[], Amount]] = {
-            measure: partial(_measured, measures, measure, row) for measure in MEASURES if measure != "equity"
+            measure: partial(_measured, evaluation, measure, row) for measure in MEASURES if measure != "equity"
         }
         names = _line_names(self.engine.rulebook)
         made |= {key: partial(_line_on, evaluation, line, requirement, row) for key, line, requirement in names}
@@ -292,8 +292,11 @@ def _balances(report: BookReport) -> np.ndarray[tuple[int, ...], np.dtype[np.boo
     return np.asarray(report.evaluation.measures.word("asset"))
 
 
-def _measured(measures: Measures, name: str, row: int) -> Amount:
-    return float(measures[name][row])
+def _measured(evaluation: Evaluation, name: str, row: int) -> Amount:
+    if name != "value":
+        return float(evaluation.measures[name][row])
+    column = evaluation.name(Name(name), evaluation.frame("leg", ()), MAINTENANCE, {})
+    return float(column[row])
 
 
 def _line_on(evaluation: Evaluation, name: str, requirement: str, row: int) -> Amount:

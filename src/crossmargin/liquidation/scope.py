@@ -110,8 +110,10 @@ class Scope:
             return self._at_start(Name(name.name.removesuffix(START), name.variant))
         for side in _SIDES:
             if self.sides is not None and name.name.startswith(side):
-                there = replace(self, leg=self.sides[side], sides=None)
-                return there.lookup(Name(name.name.removeprefix(side), name.variant))
+                leg = self.sides[side]
+                there = replace(self, leg=leg, sides=None)
+                whole = name.name in leg.figures  # `debt_value` is a figure of its own
+                return there.lookup(name if whole else Name(name.name.removeprefix(side), name.variant))
         return _refuse(f"nothing says what `{name.name}` is here; state it, or read it where it is known")
 
     def _memory(self) -> Mapping[str, Amount]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from crossmargin.analysis.conformance import (
     aave,
+    aave_procedure,
     binance_brackets,
     binance_options,
     bybit,
@@ -61,6 +62,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
 )
 
 PROCEDURES: Final[tuple[ProcedureFamily, ...]] = (
+    *aave_procedure.FAMILIES,
     *drift_procedure.FAMILIES,
     *dydx_procedure.FAMILIES,
     *mango_procedure.FAMILIES,
