@@ -13,6 +13,7 @@ from crossmargin.analysis.conformance import (
     deribit_legacy,
     deribit_linear,
     deribit_simulate,
+    derive_auction,
     derive_pm1,
     derive_pm2,
     derive_srm,
@@ -63,6 +64,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
 
 PROCEDURES: Final[tuple[ProcedureFamily, ...]] = (
     *aave_procedure.FAMILIES,
+    *derive_auction.FAMILIES,
     *drift_procedure.FAMILIES,
     *dydx_procedure.FAMILIES,
     *mango_procedure.FAMILIES,
