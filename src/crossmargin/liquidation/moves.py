@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, isfinite
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.case import Case
     from crossmargin.margin.procedure import Procedure, Step
 
-__all__ = ["Desk", "Move", "ended", "next_move", "scope_of"]
+__all__ = ["Desk", "Move", "amount_of", "ended", "most_of", "next_move", "restoring", "scope_of", "scopes_of"]
 
 Trial: TypeAlias = Callable[["Move"], Pool]
 """The pool as it would stand after a move."""
@@ -116,9 +116,9 @@ def next_move(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> tuple
             case = replace(case, position=position, passed=frozenset())
         if (desk.steps is not None and step.name not in desk.steps) or step.holder != desk.holder:
             continue
-        for scope in _ranked(_scopes(procedure, step, pool, case, desk), step):
-            case = replace(case, passed=case.passed | {_name_of(scope)})
-            found = _move(scope, step, desk)
+        for scope, name in scopes_of(procedure, step, pool, case, desk):
+            case = replace(case, passed=case.passed | {name})
+            found = _move(scope, step)
             if found is not None:
                 return found, case
     return None, replace(case, position=len(procedure.liquidation.steps))
@@ -158,7 +158,7 @@ def _buckets(pool: Pool) -> Iterator[Leg]:
             yield replace(leg, name=bucket)
 
 
-def _ranked(scopes: Iterator[Scope], step: Step) -> list[Scope]:
+def _ranked(scopes: Iterable[Scope], step: Step) -> list[Scope]:
     listed = list(scopes)
     if step.rank is None:
         return listed
@@ -176,13 +176,24 @@ def _pair_name(sides: Mapping[str, Leg]) -> str:
     return f"{sides['debt_'].name}/{sides['collateral_'].name}"
 
 
-def _move(scope: Scope, step: Step, desk: Desk) -> Move | None:
+def scopes_of(procedure: Procedure, step: Step, pool: Pool, case: Case, desk: Desk) -> list[tuple[Scope, str]]:
+    """Return where a step is asked, with `restore` at hand, and what each place is called."""
+    listed = _ranked((_able(one, step, desk) for one in _scopes(procedure, step, pool, case, desk)), step)
+    return [(scope, _name_of(scope)) for scope in listed]
+
+
+def _able(scope: Scope, step: Step, desk: Desk) -> Scope:
+    """Return the scope that can find the built-in amount, where something can be tried."""
+    if desk.trial is None:
+        return scope
+    return replace(scope, restore=lambda: _restore(scope, step, desk))
+
+
+def _move(scope: Scope, step: Step) -> Move | None:
     """Return what the step does here; None where its condition does not hold or its amount is not above 0."""
-    if desk.trial is not None:
-        scope = replace(scope, restore=lambda: _restore(scope, step, desk))
     if step.when is not None and not scope.holds(step.when):
         return None
-    amount = _amount(scope, step)
+    amount = amount_of(scope, step)
     return _made(scope, step, amount) if amount > 0 else None
 
 
@@ -201,9 +212,9 @@ def _made(scope: Scope, step: Step, amount: Fraction) -> Move:
     )
 
 
-def _amount(scope: Scope, step: Step) -> Fraction:
+def amount_of(scope: Scope, step: Step) -> Fraction:
     """Return the amount of a step: of contracts in whole lots, up, and never more than are held."""
-    most = _most(scope, step)
+    most = most_of(scope, step)
     wanted: Amount = most if step.amount is None else scope.number(step.amount)
     if not isfinite(wanted):
         return most if wanted > 0 else Fraction(0)
@@ -216,7 +227,7 @@ def _amount(scope: Scope, step: Step) -> Fraction:
     return min(amount, most)
 
 
-def _most(scope: Scope, step: Step) -> Fraction:
+def most_of(scope: Scope, step: Step) -> Fraction:
     """Return the largest amount that the kind allows."""
     if step.do == "cancel":
         done = scope.case.done if scope.case else ()
@@ -237,11 +248,17 @@ _HALVINGS: Final = 30
 
 
 def _restore(scope: Scope, step: Step, desk: Desk) -> Fraction:
-    """Return the least share after which `until` holds, by a grid and then by halves; 1 where no share does.
+    """Return the built-in amount: the least share that restores; 1 where none does."""
+    found = restoring(scope, step, desk)
+    return Fraction(1) if found is None else found
+
+
+def restoring(scope: Scope, step: Step, desk: Desk) -> Fraction | None:
+    """Return the least share after which `until` holds, by a grid and then by halves; None where no share does.
 
     Closing costs make headroom rise and then fall: halves alone would miss what a grid sees.
     """
-    most = _most(scope, step)
+    most = most_of(scope, step)
 
     def enough(share: Fraction) -> bool:
         assert desk.trial is not None
@@ -252,7 +269,7 @@ def _restore(scope: Scope, step: Step, desk: Desk) -> Fraction:
     grid = [Fraction(i, _GRID) for i in range(1, _GRID + 1)]
     high = next((share for share in grid if enough(share)), None)
     if high is None:
-        return Fraction(1)
+        return None
     low = high - Fraction(1, _GRID)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
