@@ -255,8 +255,8 @@ class _View:
 
     def _without(self, leg: Leg, part: Fraction) -> Holdings:
         contracts = -part if leg.figures["quantity"] > 0 else part
-        cash = leg.terms.money(contracts, leg.terms.mark)
-        sides = ((self.owner, contracts, cash), (_OTHER, -contracts, -cash))
+        paid = leg.terms.money(contracts, leg.terms.mark)
+        sides = ((self.owner, contracts, paid), (_OTHER, -contracts, -paid))
         rows: list[Row] = []
         for owner, change, paid in sides:
             rows += traded(self.holdings, owner, leg.name, leg.terms, change, paid, realise=True)
@@ -271,8 +271,8 @@ def _line_names(rulebook: Rulebook) -> list[tuple[str, str, str]]:
 
 def _part(leg: Leg) -> Fraction:
     held = abs(as_fraction(leg.figures["contracts_held"]))
-    lot = as_fraction(leg.figures["lot"]) if "lot" in leg.figures else Fraction(0)
-    return min(max(lot, held * _TRIAL), held) if held else Fraction(1)
+    least = as_fraction(leg.figures["lot"]) if "lot" in leg.figures else Fraction(0)
+    return min(max(least, held * _TRIAL), held) if held else Fraction(1)
 
 
 def _renamed(account: Account, number: int) -> Account:

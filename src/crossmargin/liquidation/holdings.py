@@ -79,9 +79,16 @@ class Holdings:
 
 
 def traded(
-    holdings: Holdings, owner: str, instrument: str, terms: Terms, contracts: Fraction, cash: Fraction, *, realise: bool
+    holdings: Holdings,
+    owner: str,
+    instrument: str,
+    terms: Terms,
+    contracts: Fraction,
+    money: Fraction,
+    *,
+    realise: bool,
 ) -> list[Row]:
-    """Return the rows by which an owner takes `contracts` more (signed) for `cash` (received, signed).
+    """Return the rows by which an owner takes `contracts` more (signed) for `money` (received, signed).
 
     What is closed takes its share of the basis with it; the difference goes to the wallet where `realise` says so, else
     it stays with the position. A flip closes all and opens the rest at the same price.
@@ -91,13 +98,13 @@ def traded(
     before = holdings.get(*held)
     rows = [Row(held, contracts)]
     if terms.form == "premium":
-        return [*rows, Row(wallet, cash)]
+        return [*rows, Row(wallet, money)]
     closed = min(abs(contracts), abs(before)) if before * contracts < 0 else Fraction(0)
     if not realise or not closed:
-        return [*rows, Row(basis, cash)]
+        return [*rows, Row(basis, money)]
     freed = holdings.get(*basis) * closed / abs(before)
-    of_it = cash * closed / abs(contracts)
-    return [*rows, Row(basis, cash - of_it - freed), Row(wallet, of_it + freed)]
+    of_it = money * closed / abs(contracts)
+    return [*rows, Row(basis, money - of_it - freed), Row(wallet, of_it + freed)]
 
 
 def opening(account: Account, terms: Mapping[str, Terms], world: str = "world") -> Holdings:

@@ -221,9 +221,9 @@ def amount_of(scope: Scope, step: Step) -> Fraction:
     amount = as_fraction(wanted)
     if scope.leg is None or step.do not in {"close", "assume"}:
         return min(amount, most)
-    lot = as_fraction(scope.leg.figures["lot"]) if "lot" in scope.leg.figures else Fraction(0)
-    if lot > 0 and amount > 0:
-        amount = ceil(amount / lot) * lot
+    least = as_fraction(scope.leg.figures["lot"]) if "lot" in scope.leg.figures else Fraction(0)
+    if least > 0 and amount > 0:
+        amount = ceil(amount / least) * least
     return min(amount, most)
 
 

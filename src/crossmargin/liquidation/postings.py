@@ -109,10 +109,10 @@ def _quoted(leg: Leg, price: Fraction) -> Fraction:
 def _trade(
     holdings: Holdings, owner: str, other: str, leg: Leg, contracts: Fraction, price: Fraction, *, realise: bool
 ) -> list[Row]:
-    cash = leg.terms.money(contracts, price)
+    money = leg.terms.money(contracts, price)
     name = leg.keys.get("instrument", leg.name)
-    rows = traded(holdings, owner, name, leg.terms, contracts, cash, realise=realise)
-    return [*rows, *traded(holdings, other, name, leg.terms, -contracts, -cash, realise=realise)]
+    rows = traded(holdings, owner, name, leg.terms, contracts, money, realise=realise)
+    return [*rows, *traded(holdings, other, name, leg.terms, -contracts, -money, realise=realise)]
 
 
 def _fees(move: Move, payer: str, asset: str) -> list[Row]:
@@ -130,9 +130,9 @@ def _hedge(holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[Ro
         message = f"a hedge of {move.leg.name} is asked for, and no instrument of it is at hand: name one"
         raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=move.leg.name)
     each = as_fraction(hedge.figures["delta"])
-    lot = as_fraction(hedge.figures.get("lot", 0.0))
+    least = as_fraction(hedge.figures.get("lot", 0.0))
     contracts = move.amount / abs(each)
-    contracts = round(contracts / lot) * lot if lot else contracts
+    contracts = round(contracts / least) * least if least else contracts
     if (move.leg.figures["bucket_delta"] > 0) == (each > 0):
         contracts = -contracts
     price = _quoted(hedge, move.price) if move.price is not None else venue.fill(hedge, contracts)
@@ -178,8 +178,8 @@ def _share(holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[Ro
         rows += [Row(entry, -part), Row(entry._replace(owner=move.step.to), part)]
     price = (move.price or Fraction(0)) * move.amount
     payee = venue.owner if price >= 0 else FUND
-    paid = ((move.step.to, -price), (payee, price))
-    rows += [Row(Entry(owner, WALLET, venue.reporting), money) for owner, money in paid]
+    sides = ((move.step.to, -price), (payee, price))
+    rows += [Row(Entry(owner, WALLET, venue.reporting), money) for owner, money in sides]
     return [*rows, *_fees(move, venue.owner, venue.reporting)]
 
 
@@ -203,12 +203,12 @@ def _settle(_holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[
     assert move.leg is not None
     name, asset = move.leg.keys.get("instrument", move.leg.name), move.leg.terms.settles_in
     gain = move.amount if move.leg.figures["unsettled_pnl"] > 0 else -move.amount
-    cash = gain * (move.price if move.price is not None else Fraction(1))
+    money = gain * (move.price if move.price is not None else Fraction(1))
     rows: list[Row] = []
     for owner, sign in ((venue.owner, 1), (move.step.to, -1)):
         rows += [
             Row(Entry(owner, BASIS, asset, name), -sign * gain),
-            Row(Entry(owner, WALLET, asset), sign * cash),
+            Row(Entry(owner, WALLET, asset), sign * money),
         ]
     return rows
 

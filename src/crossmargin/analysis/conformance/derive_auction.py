@@ -136,7 +136,7 @@ def _bid_figure(expected: Fields, key: str) -> Figure:
 class _Held:
     """What the account still holds: cash, and the amount of each option of the case."""
 
-    cash: float
+    money: float
     options: tuple[float, ...]
 
 
@@ -176,7 +176,7 @@ class _Auction:
         ]
         market = {"spot": feeds.number("spot"), "stable_price": feeds.number("stable_price"), "expiries": expiries}
         desk = derive_pm1.desk_of(
-            Fields({"cash": held.cash, "options": listed}, self.case.at("initial_portfolio")),
+            Fields({"cash": held.money, "options": listed}, self.case.at("initial_portfolio")),
             Fields(market, feeds.place),
         )
         snapshot = desk.snapshot()
@@ -198,7 +198,7 @@ class _Auction:
         venue = Venue(_OWNER, STABLE)
         out = run(self.procedure, engine.opening(), engine, venue, desk, rounds=1, case=memory)
         fee = float(out.holdings.get("fund", WALLET, STABLE))
-        held, found = replace(held, cash=held.cash - fee), {"expected_liquidation_fee": fee}
+        held, found = replace(held, money=held.money - fee), {"expected_liquidation_fee": fee}
         for number, action in enumerate(self.case.objects("actions")):
             held, memory, figures = self.bid(held, memory, action)
             found |= {f"actions[{number}].{key}": value for key, value in figures.items()}

@@ -73,8 +73,8 @@ class _Subaccount:
             if coins
         )
         paid = sum((coins * self.price(market) for market, coins in held.items()), Decimal(0))
-        cash = decimal_at(self.given, "quote_balance").scaleb(_PPM) + paid
-        account = Account(id="subaccount", balances={_USDC: cash}, positions=positions)
+        quote = decimal_at(self.given, "quote_balance").scaleb(_PPM) + paid
+        account = Account(id="subaccount", balances={_USDC: quote}, positions=positions)
         market = snapshot_of(listings.values(), _USDC)
         return assess_exact(account, market, self.rulebook, max_quote_age_seconds=None).pool
 

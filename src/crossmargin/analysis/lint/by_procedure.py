@@ -73,7 +73,7 @@ def short_accounts(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Account]:
     every = max(len(held) // _MOST, 1)
     chosen = [_cleared(account) for account in held[::every]][:_MOST]
     report = assess_book(Book.from_accounts(chosen), snapshot, rulebook, max_quote_age_seconds=None)
-    cash = cash_asset(rulebook)
+    funds = cash_asset(rulebook)
     for number, account in enumerate(chosen):
         units = np.flatnonzero(report.resolved.units.account == number)
         if number in report.failures or units.size != 1 or report.unit_maintenance[units[0]] <= 0:
@@ -83,9 +83,9 @@ def short_accounts(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Account]:
         lacking = (wanted - float(report.unit_adjusted_maintenance[unit])) * float(
             report.resolved.units.numeraire[unit]
         )
-        price = snapshot.assets[cash].price if cash in snapshot.assets else 1.0
-        balance = account.balances.get(cash, Decimal(0)) + exact(lacking / price)
-        yield msgspec.structs.replace(account, balances={**account.balances, cash: balance})
+        price = snapshot.assets[funds].price if funds in snapshot.assets else 1.0
+        balance = account.balances.get(funds, Decimal(0)) + exact(lacking / price)
+        yield msgspec.structs.replace(account, balances={**account.balances, funds: balance})
 
 
 def _cleared(account: Account) -> Account:
