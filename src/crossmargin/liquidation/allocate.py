@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -166,14 +166,18 @@ def _within_caps(loss: int, payers: Sequence[Payer], paid: list[int]) -> list[in
 
 
 def _paid_out(loss: int, payers: Sequence[Payer], remainder: str) -> list[int]:
-    """Floor what each still receives of its weight when all weights together lose the loss."""
+    """Floor what each still receives of its weight when all weights together lose the loss; nobody receives more."""
     weights = [payer.weight for payer in payers]
     collected = max(sum(weights) - loss, 0)
     winners = [i for i, weight in enumerate(weights) if weight > 0]
     still = [0] * len(payers)
     for i, amount in zip(winners, _shared(collected, [weights[i] for i in winners], remainder), strict=True):
         still[i] = amount
-    return _within_caps(loss, payers, [max(w - s, 0) for w, s in zip(weights, still, strict=True)])
+    over = 0
+    for i in reversed(range(len(payers))):  # what a remainder put above a weight goes to the one before
+        still[i], over = min(still[i] + over, weights[i]), max(still[i] + over - weights[i], 0)
+    bounded = [replace(payer, cap=_most(payer, payer.weight)) for payer in payers]
+    return _within_caps(loss, bounded, [weight - kept for weight, kept in zip(weights, still, strict=True)])
 
 
 def water_filled(total: int, payers: Sequence[Payer]) -> list[int]:
