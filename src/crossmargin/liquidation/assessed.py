@@ -202,7 +202,7 @@ class _View:
             "bucket_delta": lambda: self._same_bucket(row, "delta"),
             "pair": lambda: self._pair(row),
             "bankruptcy_price": lambda: self._bankruptcy_price(row, terms),
-            "relief": lambda: self.reliefs[name],
+            "relief": lambda: self.reliefs.get(name, 0.0),
             "debt_value": lambda: max(-float(measures["quantity"][row]), 0.0) * float(measures["price"][row]),
             "collateral_value": lambda: max(float(measures["quantity"][row]), 0.0) * float(measures["price"][row]),
         }

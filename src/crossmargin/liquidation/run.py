@@ -25,7 +25,7 @@ Assess: TypeAlias = Callable[["Holdings", float], "Pool"]
 Ending: TypeAlias = Literal["ended", "stuck", "limit"]
 """`ended`: `until` holds. `stuck`: a round moved nothing. `limit`: the rounds that were asked for are over."""
 
-_MOST_MOVES = 10_000
+_MOST_MOVES = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)

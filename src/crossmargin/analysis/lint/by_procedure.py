@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crossmargin.account import Account
+    from crossmargin.margin import BookReport
     from crossmargin.margin.model import Rulebook
     from crossmargin.market import Snapshot
 
@@ -32,6 +33,7 @@ __all__ = ["procedure_findings", "short_accounts"]
 _SHORT_BY: Final = 0.05  # of maintenance
 _MOST: Final = 12  # accounts that are tried: each costs some hundred assessments
 _SAME: Final = 1e-6
+_PROBE: Final = Decimal(1000)  # of cash, to see what it counts
 
 
 def procedure_findings(rulebook: Rulebook) -> Iterator[Finding]:
@@ -72,20 +74,29 @@ def short_accounts(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Account]:
     held = [case.account for case in make_cases(rulebook, snapshot, quick=True) if case.account.positions]
     every = max(len(held) // _MOST, 1)
     chosen = [_cleared(account) for account in held[::every]][:_MOST]
-    report = assess_book(Book.from_accounts(chosen), snapshot, rulebook, max_quote_age_seconds=None)
     funds = cash_asset(rulebook)
+    richer = [_with(account, funds, _PROBE) for account in chosen]
+    report = assess_book(Book.from_accounts([*chosen, *richer]), snapshot, rulebook, max_quote_age_seconds=None)
     for number, account in enumerate(chosen):
-        units = np.flatnonzero(report.resolved.units.account == number)
-        if number in report.failures or units.size != 1 or report.unit_maintenance[units[0]] <= 0:
+        here, there = (_unit(report, place) for place in (number, number + len(chosen)))
+        if here is None or there is None or report.unit_maintenance[here] <= 0:
             continue
-        unit = int(units[0])
-        wanted = (1 - _SHORT_BY) * float(report.unit_maintenance[unit])
-        lacking = (wanted - float(report.unit_adjusted_maintenance[unit])) * float(
-            report.resolved.units.numeraire[unit]
-        )
-        price = snapshot.assets[funds].price if funds in snapshot.assets else 1.0
-        balance = account.balances.get(funds, Decimal(0)) + exact(lacking / price)
-        yield msgspec.structs.replace(account, balances={**account.balances, funds: balance})
+        headroom = report.unit_adjusted_maintenance - (1 - _SHORT_BY) * report.unit_maintenance
+        weight = float(headroom[there] - headroom[here]) / float(_PROBE)
+        if weight > 0:
+            yield _with(account, funds, exact(-float(headroom[here]) / weight))
+
+
+def _unit(report: BookReport, account: int) -> int | None:
+    """Return the one pool of an account; None where it has several, or was refused."""
+    units = np.flatnonzero(report.resolved.units.account == account)
+    return int(units[0]) if units.size == 1 and account not in report.failures else None
+
+
+def _with(account: Account, asset: str, more: Decimal) -> Account:
+    """Return the account with more of an asset."""
+    balance = account.balances.get(asset, Decimal(0)) + more
+    return msgspec.structs.replace(account, id=f"{account.id}.", balances={**account.balances, asset: balance})
 
 
 def _cleared(account: Account) -> Account:
