@@ -70,10 +70,10 @@ def stage(scope: Scope, before: str = "healthy", since: float = 0.0) -> Stage:
 
 
 def _stands(scope: Scope, band: Band, before: str) -> bool:
-    """Return whether a band holds: by its condition, or, once in it, until it is left."""
+    """Return whether a band holds: by its condition, or, once in it or in a worse one, until it is left."""
     if scope.holds(band.when):
         return True
-    return before == band.then and band.until is not None and not scope.holds(band.until)
+    return _WORSE[before] >= _WORSE[band.then] and band.until is not None and not scope.holds(band.until)
 
 
 def _left(scope: Scope) -> bool:
