@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
-from crossmargin.liquidation.allocate import Payer, Rule, allocate, water_filled
+from crossmargin.liquidation.allocate import Payer, Rule, allocate, parted, water_filled
 
 RULES: tuple[Rule, ...] = ("queue", "pro_rata", "water_fill")
 AMOUNT = st.integers(0, 10**6)
@@ -124,3 +124,20 @@ def test_the_remainder_goes_where_the_rule_says() -> None:
 def test_what_cannot_be_is_refused(loss: int, listed: list[Payer]) -> None:
     with pytest.raises(InputError):
         allocate(loss, listed, "pro_rata")
+
+
+@given(money=st.integers(-(10**9), 10**9), contracts=st.lists(st.integers(1, 10**6), min_size=1, max_size=12))
+def test_what_counterparties_pay_together_is_the_whole(money: int, contracts: list[int]) -> None:
+    found = parted(money, contracts)
+    assert sum(found) == money
+    whole = sum(contracts)
+    for paid, part in zip(found, contracts, strict=True):
+        assert abs(paid - Fraction(money * part, whole)) <= len(contracts)
+
+
+def test_nobody_pays_for_no_contracts() -> None:
+    assert parted(0, []) == []
+    with pytest.raises(InputError):
+        parted(5, [0])
+    with pytest.raises(InputError):
+        parted(5, [-1, 2])

@@ -14,9 +14,10 @@ from crossmargin.liquidation.moves import Desk, scope_of
 from crossmargin.liquidation.pools import Leg, Pool
 from crossmargin.liquidation.run import begun
 from crossmargin.liquidation.stages import stage
-from crossmargin.liquidation.waterfall import cover, funds, pay, replenishment, shortfalls
+from crossmargin.liquidation.waterfall import cover, funds, inflow, pay, replenishment, shortfalls
 from crossmargin.margin import Rulebook
 from crossmargin.margin.procedure import Fund
+from crossmargin.sources import load_rulebook
 from tests.liquidation.procedures import rules
 
 LAYERS = """
@@ -234,3 +235,52 @@ def test_a_share_beyond_everything_is_refused() -> None:
         cleared([bid("a", "2", 1)], Fraction(1), Fraction(0))
     with pytest.raises(InputError):
         cleared([bid("a", "1", 1), bid("a", "1", 1)], Fraction(1), Fraction(0))
+
+
+ASSESSED = """
+[fund]
+skin = "0.1 * loss"
+assessment = "0.5 * deposited"
+inflow = "equity"
+[[waterfall]]
+pay = "skin"
+[[waterfall]]
+pay = "assess"
+rule = "pro_rata"
+weight = "deposited"
+"""
+
+
+def test_the_venue_pays_its_part_and_members_no_more_than_they_are_asked_for() -> None:
+    procedure = rules(ASSESSED).procedure
+    payers = {
+        "skin": [Leg("venue", {"fund": 1000.0})],
+        "assess": [Leg("a", {"deposited": 100.0}), Leg("b", {"deposited": 20.0})],
+    }
+    scope = scope_of(procedure, Pool({"equity": 3.5}), None, Desk())
+    layers, unpaid = pay(100, procedure.waterfall, payers, scope)
+    assert {share.name: share.paid for layer in layers for share in layer.allocation.shares} == {
+        "venue": 10, "a": 50, "b": 10,
+    }  # fmt: skip
+    assert unpaid == 30
+    assert inflow(procedure.fund, scope) == Fraction(7, 2)
+
+
+def test_the_reference_pays_keepers_above_their_gas_and_keeps_a_part_of_its_fund() -> None:
+    procedure = load_rulebook("reference").procedure
+    told = {"moved": 2.0, "contract": 1.0, "price": 10_000.0}
+    for gas, reward in ((0.0, 40.0), (100.0, 125.0), (5000.0, 1000.0)):
+        scope = scope_of(procedure, Pool({}), None, Desk(stated={**told, "gas": gas}))
+        assert scope.named("keeper_reward") == pytest.approx(reward)
+        assert scope.named("keeper_profit") == pytest.approx(reward - gas)
+    pool = Pool({"bankruptcy_price": 99.0})
+    payers = {
+        "skin": [Leg("venue", {"fund": 5.0})],
+        "fund": [Leg("fund", {"fund": 40.0})],
+        "adl": [Leg("x", {"notional": 30.0, "payer_equity": 10.0}), Leg("y", {"notional": 5.0, "payer_equity": 10.0})],
+    }
+    layers, unpaid = pay(60, procedure.waterfall, payers, scope_of(procedure, pool, None, Desk()))
+    assert {share.name: share.paid for layer in layers for share in layer.allocation.shares} == {
+        "venue": 5, "fund": 30, "x": 25, "y": 0,
+    }  # fmt: skip
+    assert unpaid == 0

@@ -1,6 +1,6 @@
 """How far from liquidation, where, and how it goes on: pure functions on a resolved book, or on a little one."""
 
-from crossmargin.liquidation.allocate import Allocation, Payer, Share, allocate
+from crossmargin.liquidation.allocate import Allocation, Payer, Share, allocate, parted
 from crossmargin.liquidation.assessed import Engine
 from crossmargin.liquidation.auctions import Bid, Cleared, Fill, cleared, taken
 from crossmargin.liquidation.case import Case, Done
@@ -14,7 +14,7 @@ from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoi
 from crossmargin.liquidation.run import Outcome, begun, run
 from crossmargin.liquidation.solve import liquidation_prices, profiles
 from crossmargin.liquidation.stages import Stage, stage
-from crossmargin.liquidation.waterfall import Paid, cover, funds, pay, replenishment, shortfalls
+from crossmargin.liquidation.waterfall import Paid, cover, funds, inflow, pay, replenishment, shortfalls
 
 __all__ = [
     "ALL",
@@ -51,8 +51,10 @@ __all__ = [
     "cover",
     "ended",
     "funds",
+    "inflow",
     "liquidation_prices",
     "next_move",
+    "parted",
     "pay",
     "profiles",
     "replenishment",

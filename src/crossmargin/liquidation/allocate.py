@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from crossmargin.errors import FailureReason, InputError
 
-__all__ = ["Allocation", "Payer", "Share", "allocate", "water_filled"]
+__all__ = ["Allocation", "Payer", "Share", "allocate", "parted", "water_filled"]
 
 Rule: TypeAlias = Literal["queue", "pro_rata", "water_fill"]
 
@@ -219,3 +219,27 @@ def _within_own_caps(payers: Sequence[Payer], paid: list[int]) -> list[int]:
         paid[i] += more
         over -= more
     return paid
+
+
+def parted(money: int, contracts: Sequence[int]) -> list[int]:
+    """Return what each of several counterparties pays for its contracts when together they pay `money`, signed.
+
+    The price is made anew from what is left after each, so that no unit is lost: the last takes the remainder.
+    An auto-deleveraging at the bankruptcy price parts the account's whole basis and wallet so.
+
+    Raises
+    ------
+    InputError
+        INVALID_QUANTITY: a number of contracts below 0, or money for none.
+    """
+    left, whole = money, sum(contracts)
+    if any(part < 0 for part in contracts) or (money and not whole):
+        message = f"contracts are at or above 0 and some of them pay, found {list(contracts)} for {money}"
+        raise InputError(FailureReason.INVALID_QUANTITY, message)
+    found = []
+    for part in contracts:
+        paid = left * part // whole if whole else 0
+        found.append(paid)
+        left -= paid
+        whole -= part
+    return found

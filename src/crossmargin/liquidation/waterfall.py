@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.scope import Scope
     from crossmargin.margin.procedure import Fund, Payment
 
-__all__ = ["Paid", "cover", "funds", "pay", "replenishment", "shortfalls"]
+__all__ = ["Paid", "cover", "funds", "inflow", "pay", "replenishment", "shortfalls"]
 
 _NOTHING = frozenset({"deficit", "halt"})
 
@@ -72,7 +72,9 @@ def _with_loss(scope: Scope, loss: int, left: int, scale: int) -> Scope:
 
 def _payer(layer: Payment, one: Leg, scope: Scope, scale: int) -> Payer:
     there = replace(scope, payer=one)
-    cap = None if layer.cap is None else there.number(layer.cap)
+    fund = scope.procedure.fund
+    bound = layer.cap or {"skin": fund.skin, "assess": fund.assessment}.get(layer.pay)
+    cap = None if bound is None else there.number(bound)
     kept = Fraction(0) if layer.keep is None else as_fraction(there.number(layer.keep))
     equity = one.figures.get("payer_equity", Fraction(0))
     return Payer(
@@ -135,6 +137,11 @@ def funds(fund: Fund, scope: Scope, losses: Mapping[str, Mapping[str, Amount]]) 
         return Fraction(0)
     told = {"cover_1": shortfalls(losses, 1), "cover_2": shortfalls(losses, 2)}
     return as_fraction(replace(scope, stated={**(scope.stated or {}), **told}).number(fund.target))
+
+
+def inflow(fund: Fund, scope: Scope) -> Fraction:
+    """Return what a liquidation leaves to the fund, money >= 0."""
+    return Fraction(0) if fund.inflow is None else max(as_fraction(scope.number(fund.inflow)), Fraction(0))
 
 
 def replenishment(held: Amount, target: Amount, inflow: Amount) -> tuple[Fraction, Fraction]:
