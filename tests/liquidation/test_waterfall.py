@@ -13,8 +13,8 @@ from crossmargin.liquidation.auctions import Bid, cleared, taken
 from crossmargin.liquidation.moves import Desk, scope_of
 from crossmargin.liquidation.pools import Leg, Pool
 from crossmargin.liquidation.run import begun
-from crossmargin.liquidation.stages import stage
-from crossmargin.liquidation.waterfall import cover, funds, inflow, pay, replenishment, shortfalls
+from crossmargin.liquidation.stages import halted, stage
+from crossmargin.liquidation.waterfall import cover, funds, inflow, missing, pay, replenishment, shortfalls
 from crossmargin.margin import Rulebook
 from crossmargin.margin.procedure import Fund
 from crossmargin.sources import load_rulebook
@@ -284,3 +284,41 @@ def test_the_reference_pays_keepers_above_their_gas_and_keeps_a_part_of_its_fund
         "venue": 5, "fund": 30, "x": 25, "y": 0,
     }  # fmt: skip
     assert unpaid == 0
+
+
+HALT = """
+[[halt]]
+when = "quote_confidence < 0.5"
+until = "quote_confidence >= 0.8"
+what = ["risk", "liquidation"]
+[[halt]]
+when = "volume > 100"
+what = ["risk"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("trust", "volume", "before", "after"),
+    [
+        (0.9, 0, "", ""),
+        (0.4, 0, "", "risk liquidation"),
+        (0.6, 0, "risk liquidation", "risk liquidation"),
+        (0.6, 0, "", ""),
+        (0.8, 0, "risk liquidation", ""),
+        (0.9, 101, "", "risk"),
+        (0.9, 99, "risk", ""),
+    ],
+)
+def test_a_halt_is_left_by_its_own_door(trust: float, volume: float, before: str, after: str) -> None:
+    procedure = rules(HALT).procedure
+    scope = scope_of(procedure, Pool({"quote_confidence": trust, "volume": volume}), None, Desk())
+    assert halted(scope, frozenset(before.split())) == frozenset(after.split())
+
+
+def test_what_is_missing_is_what_the_document_says_or_a_negative_equity() -> None:
+    pool = Pool({"equity": -7.25, "gross": 3.0})
+    assert missing(scope_of(rules().procedure, pool, None, Desk())) == 8
+    assert missing(scope_of(rules().procedure, pool, None, Desk()), 100) == 725
+    stated = rules('[liquidation]\nloss = "gross"\n').procedure
+    assert missing(scope_of(stated, pool, None, Desk())) == 3
+    assert missing(scope_of(rules().procedure, Pool({"equity": 1.0}), None, Desk())) == 0

@@ -13,8 +13,8 @@ from crossmargin.liquidation.postings import Venue, applied
 from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint
 from crossmargin.liquidation.run import Outcome, begun, run
 from crossmargin.liquidation.solve import liquidation_prices, profiles
-from crossmargin.liquidation.stages import Stage, stage
-from crossmargin.liquidation.waterfall import Paid, cover, funds, inflow, pay, replenishment, shortfalls
+from crossmargin.liquidation.stages import Stage, halted, stage
+from crossmargin.liquidation.waterfall import Paid, cover, funds, inflow, missing, pay, replenishment, shortfalls
 
 __all__ = [
     "ALL",
@@ -51,8 +51,10 @@ __all__ = [
     "cover",
     "ended",
     "funds",
+    "halted",
     "inflow",
     "liquidation_prices",
+    "missing",
     "next_move",
     "parted",
     "pay",

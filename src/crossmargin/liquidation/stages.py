@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.scope import Scope
     from crossmargin.margin.procedure import Band
 
-__all__ = ["Stage", "stage"]
+__all__ = ["Stage", "halted", "stage"]
 
 _WORSE = {name: number for number, name in enumerate(STAGES)}
 
@@ -89,3 +89,21 @@ def _in_band(scope: Scope, band: Band) -> Stage:
         cure = max(-as_fraction(scope.named(f"{band.cure}{HEADROOM}")), Fraction(0))
     deadline = None if band.deadline is None else float(scope.parameter(band.deadline))
     return Stage(band.then, band.when.text, cure, deadline)
+
+
+def halted(scope: Scope, before: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return what stands still: `risk`, `liquidation` or both; asked for one underlying, whose figures the leg has.
+
+    A halt is left by its `until`; one without it, as soon as its condition holds no more.
+
+    Parameters
+    ----------
+    before
+        What stood still until now.
+    """
+    found: set[str] = set()
+    for halt in scope.procedure.halts:
+        standing = halt.until is not None and before >= set(halt.what) and not scope.holds(halt.until)
+        if standing or scope.holds(halt.when):
+            found |= set(halt.what)
+    return frozenset(found)

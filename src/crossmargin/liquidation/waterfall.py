@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import isfinite
+from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 from crossmargin.errors import FailureReason, InputError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.scope import Scope
     from crossmargin.margin.procedure import Fund, Payment
 
-__all__ = ["Paid", "cover", "funds", "inflow", "pay", "replenishment", "shortfalls"]
+__all__ = ["Paid", "cover", "funds", "inflow", "missing", "pay", "replenishment", "shortfalls"]
 
 _NOTHING = frozenset({"deficit", "halt"})
 
@@ -30,6 +30,16 @@ class Paid:
     pay: str
     allocation: Allocation
     price: Fraction | None = None
+
+
+def missing(scope: Scope, scale: int = 1) -> int:
+    """Return what has to be paid for an account that no step can restore, >= 0, in the units that :func:`pay` takes.
+
+    The document's `loss`, else what its equity lies below 0; rounded up, so that nothing stays behind.
+    """
+    loss = scope.procedure.liquidation.loss
+    lacking = -as_fraction(scope.named("equity")) if loss is None else as_fraction(scope.number(loss))
+    return max(ceil(lacking * scale), 0)
 
 
 def pay(

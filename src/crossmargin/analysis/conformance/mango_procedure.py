@@ -18,7 +18,7 @@ from crossmargin.liquidation.moves import Desk, scope_of
 from crossmargin.liquidation.pools import Leg
 from crossmargin.liquidation.postings import Venue
 from crossmargin.liquidation.run import Outcome, run
-from crossmargin.liquidation.waterfall import Paid, pay
+from crossmargin.liquidation.waterfall import Paid, missing, pay
 from crossmargin.units import exact
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ def _played(case: Fields, kind: str, rulebooks: Rulebooks) -> Left:
         return Left(engine, outcome, (), price)
     worth = Fraction(exact(case.number("insurance_price"))) * Fraction(exact(case.number("insurance_fund")))
     scope = scope_of(procedure, outcome.pool, outcome.case, Desk(stated={**stated, "fund": worth}), leg)
-    assert procedure.liquidation.loss is not None
-    loss = max(round(scope.number(procedure.liquidation.loss) * _SCALE), 0)
+    loss = missing(scope, _SCALE)
     payers = {"fund": [Leg("fund", {"fund": worth})], "open_interest": [Leg("all", {"open_interest_value": 1.0})]}
     paid, _ = pay(loss, procedure.waterfall, payers, scope, _SCALE)
     return Left(engine, outcome, paid, price, Fraction(exact(case.number("insurance_price"))))
