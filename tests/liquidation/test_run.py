@@ -20,7 +20,7 @@ from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Entry, Holding
 from crossmargin.liquidation.moves import Desk, Move
 from crossmargin.liquidation.pools import Leg, Pool
 from crossmargin.liquidation.postings import Venue, applied
-from crossmargin.liquidation.run import Outcome, run
+from crossmargin.liquidation.run import Assess, Outcome, run
 from crossmargin.sources import list_rulebooks, load_rulebook
 from tests.liquidation.procedures import CLOSE, account, conserved, engine, rules
 
@@ -209,6 +209,41 @@ def test_below_zero_the_fund_pays_the_bidder() -> None:
     out = run(rulebook.procedure, view.opening(), view, Venue("trader"), Desk(stated={"wanted": 1.0}), rounds=1)
     assert out.holdings.get("fund", WALLET, "USD") == -8
     assert out.holdings.get("trader", WALLET, "USD") == 0
+
+
+@pytest.mark.parametrize(
+    ("step", "asset"),
+    [
+        ('do = "cancel"', "USD"),
+        ('do = "close"', "USD"),
+        ('do = "close"\nover = "account"\namount = "0.5"', "USD"),
+        ('do = "hedge"\namount = "1"', "USD"),
+        ('do = "assume"\nto = "vault"', "USD"),
+        ('do = "share"\nto = "bidder"\nprice = "1"', "USD"),
+        ('do = "settle"\nof = "perpetual"', "USD"),
+    ],
+)
+def test_every_kind_of_step_pays_its_fees(step: str, asset: str) -> None:
+    rulebook = rules(
+        f'[liquidation]\nsource = "S1"\n[[liquidation.steps]]\nname = "x"\n{step}\nfees = {{ keeper = "3" }}\n'
+    )
+    view = engine(rulebook, account("40", BTC=("10", "99")))
+    leg = view(view.opening(), 0.0).leg("BTC-PERP")
+    assert leg is not None
+    venue = Venue("trader", hedges={"BTC": per_unit(leg)})
+    out = run(rulebook.procedure, view.opening(), below(view), venue, rounds=1)
+    assert out.holdings.get("keeper", WALLET, asset) == 3
+    assert conserved(out.holdings)
+
+
+def below(view: Engine) -> Assess:
+    """The same account, told to be short whatever it does."""
+
+    def assess(holdings: Holdings, elapsed: float) -> Pool:
+        pool = view(holdings, elapsed)
+        return Pool({**dict(pool.figures), "maintenance_headroom": -1.0}, pool.legs)
+
+    return assess
 
 
 def test_a_posting_that_makes_something_from_nothing_is_refused() -> None:

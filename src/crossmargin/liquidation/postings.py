@@ -66,9 +66,9 @@ def applied(holdings: Holdings, move: Move, pool: Pool, venue: Venue) -> Holding
         A hedge is asked for, and no instrument for it is at hand.
     """
     if move.step.do == "cancel":
-        paid = holdings.posted(_fees(move, venue.owner, venue.reporting))
+        paid = holdings.posted(_fees(move, venue))
         return replace(paid, cancelled=holdings.cancelled | {venue.owner})
-    return holdings.posted(_ROWS[move.step.do](holdings, move, pool, venue))
+    return holdings.posted([*_ROWS[move.step.do](holdings, move, pool, venue), *_fees(move, venue)])
 
 
 def _close(holdings: Holdings, move: Move, pool: Pool, venue: Venue) -> list[Row]:
@@ -80,7 +80,7 @@ def _close(holdings: Holdings, move: Move, pool: Pool, venue: Venue) -> list[Row
     rows = _closed(holdings, owner, move.leg, move.amount, move, venue)
     if move.step.pairs:
         rows += _closed(holdings, owner, _opposite(pool, move.leg), move.amount, move, venue)
-    return [*rows, *_fees(move, owner, move.leg.terms.settles_in)]
+    return rows
 
 
 def _held(leg: Leg) -> Fraction:
@@ -115,7 +115,16 @@ def _trade(
     return [*rows, *traded(holdings, other, name, leg.terms, -contracts, -money, realise=realise)]
 
 
-def _fees(move: Move, payer: str, asset: str) -> list[Row]:
+def _fees(move: Move, venue: Venue) -> list[Row]:
+    """Return fees as rows: of an exchange out of what the other side receives, else out of the account's wallet.
+
+    They are in the asset that the leg settles in; over the whole account in the reporting asset.
+    """
+    payer, asset = move.holder or venue.owner, venue.reporting
+    if move.sides is not None:
+        payer, asset = move.step.to, move.sides["collateral_"].terms.settles_in
+    elif move.leg is not None:
+        asset = move.leg.terms.settles_in
     rows: list[Row] = []
     for owner, fee in move.fees.items():
         rows += [Row(Entry(payer, WALLET, asset), -fee), Row(Entry(owner, WALLET, asset), fee)]
@@ -144,12 +153,7 @@ def _assume(holdings: Holdings, move: Move, pool: Pool, venue: Venue) -> list[Ro
     if move.leg is None:
         legs = [leg for leg in pool.legs if leg.terms.form != "asset" and leg.fits(move.step.of)]
         return [row for leg in legs for row in _handed(holdings, leg, _held(leg) * move.amount, move, venue)]
-    return [*_handed(holdings, move.leg, move.amount, move, venue), *_fees(move, venue.owner, _paid_in(move))]
-
-
-def _paid_in(move: Move) -> str:
-    assert move.leg is not None
-    return move.leg.terms.settles_in
+    return _handed(holdings, move.leg, move.amount, move, venue)
 
 
 def _handed(holdings: Holdings, leg: Leg, amount: Fraction, move: Move, venue: Venue) -> list[Row]:
@@ -180,22 +184,21 @@ def _share(holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[Ro
     payee = venue.owner if price >= 0 else FUND
     sides = ((move.step.to, -price), (payee, price))
     rows += [Row(Entry(owner, WALLET, venue.reporting), money) for owner, money in sides]
-    return [*rows, *_fees(move, venue.owner, venue.reporting)]
+    return rows
 
 
 def _exchange(_holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[Row]:
-    """Repay a debt for collateral; fees come out of what the other side receives."""
+    """Repay a debt for collateral."""
     assert move.sides is not None
     assert move.price is not None
     debt, held = (move.sides[side].terms.settles_in for side in ("debt_", "collateral_"))
     other, given = move.step.to, move.amount * move.price
-    rows = [
+    return [
         Row(Entry(venue.owner, WALLET, debt), move.amount),
         Row(Entry(other, WALLET, debt), -move.amount),
         Row(Entry(venue.owner, WALLET, held), -given),
         Row(Entry(other, WALLET, held), given),
     ]
-    return [*rows, *_fees(move, other, held)]
 
 
 def _settle(_holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[Row]:
