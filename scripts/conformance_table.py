@@ -40,7 +40,7 @@ class Told:
 
 
 TOLD: Final[Mapping[str, Told]] = {
-    "aave": Told("Aave v3: health factor", "aave-v3"),
+    "aave": Told("Aave: health factor, close factor, bonus and what a liquidation leaves", "aave-v3"),
     "binance_options": Told("Binance options: published parameters", "binance-options"),
     "binance_usdm": Told("Binance USD-M: notional brackets", "binance-usdm"),
     "bybit": Told("Bybit unified account: collateral tiers and a short option", "bybit-unified"),
@@ -50,6 +50,7 @@ TOLD: Final[Mapping[str, Told]] = {
     "derive_pmrm1": Told("Derive portfolio margin (PM1)", "derive-portfolio-1"),
     "derive_pmrm2": Told("Derive portfolio margin (PM2), every scenario's profit and loss", "derive-portfolio"),
     "derive_srm": Told("Derive standard margin (SRM)", "derive-standard"),
+    "derive_dutch_auction": Told("Derive: Dutch auctions, single bids and whole ones", "derive-portfolio-1"),
     "drift_v2": Told("Drift v2", "drift-v2"),
     "dydx_v4": Told("dYdX v4, to the unit", "dydx-v4"),
     "hyperliquid_portfolio": Told("Hyperliquid portfolio margin", "hyperliquid-portfolio"),

@@ -14,6 +14,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
         "concepts/margin-levels.md",
         "concepts/scenarios.md",
         "concepts/liquidation-price.md",
+        "concepts/liquidation.md",
         "concepts/rulebooks.md",
         "concepts/*",
     ),

@@ -5,13 +5,16 @@ Run it after a change of the vocabulary, the rulebooks, the exit codes or the re
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crossmargin.analysis.lint import provenance
 from crossmargin.cli.exit_codes import MEANINGS
 from crossmargin.cli.refusals import HINTS
-from crossmargin.margin.vocabulary import FUNCTIONS, MEASURES
+from crossmargin.margin import Rulebook
+from crossmargin.margin.locate import undotted
+from crossmargin.margin.procedure import MARKET, Payment, Step
+from crossmargin.margin.vocabulary import CASE_MEASURES, FUNCTIONS, MEASURES
 from crossmargin.sources import list_rulebooks, load_rulebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +51,21 @@ _WORDS = (
     ("`debt`", "negative balances"),
     ("your own", "words declared in `[tags]`"),
 )
+
+
+_SECTIONS = ("bands", "liquidation", "waterfall", "fund", "halt")
+_MOVES = {
+    "cancel": ("open orders: what they reserve is freed", "-"),
+    "close": ("contracts against `to`, at `price` or at the market", "contracts, rounded up to lots, never past 0"),
+    "hedge": ("a listed instrument, opened against the underlying's delta", "delta"),
+    "exchange": ("a debt repaid for collateral", "units of the debt; `price` is collateral per unit"),
+    "share": ("the same share of everything for money", "a share; `price` is for the whole"),
+    "settle": ("unrealised P&L into the wallet", "units of the settlement asset; `price` is paid per unit of profit"),
+    "assume": (
+        "contracts with their basis, or balances, to another owner",
+        "contracts; at `price` where one is stated",
+    ),
+}
 
 
 def reproduced() -> dict[str, dict[str, int | str]]:
@@ -110,7 +128,62 @@ def rulebooks(pages: str) -> str:
     return table(heads, rows)
 
 
+_PROCEDURE = "procedure-"
 _UNPROVEN = {"reference": "our own"}
+
+
+def kinds_of_step() -> str:
+    """The kinds of step."""
+    return table(("`do`", "moves", "its amount is in"), ((f"`{do}`", *told) for do, told in _MOVES.items()))
+
+
+def case_measures() -> str:
+    """What only a procedure may read."""
+    return table(("name", "meaning"), ((f"`{name}`", text) for name, text in CASE_MEASURES.items()))
+
+
+def procedure(name: str) -> str:
+    """A rulebook's procedure: when, its steps, its layers, its numbers with their sources."""
+    rulebook = load_rulebook(name)
+    rule = rulebook.procedure.liquidation
+    until = rule.until.text if rule.until else f"{rule.target or 'maintenance'}_headroom >= 0"
+    rows = [("liquidated when", f"`{rule.trigger.text}`"), ("until", f"`{until}`")]
+    rows += [(f"`{band.then}` when", f"`{band.when.text}`") for band in rulebook.procedure.bands]
+    steps = table(("step", "does", "when", "amount", "price", "to"), map(_step, rule.steps))
+    layers = table(
+        ("who pays what is missing", "by", "weight or rank", "at most"), map(_layer, rulebook.procedure.waterfall)
+    )
+    numbers = table(("number", "value", "source", "status"), _numbers(rulebook))
+    return "\n".join((table(("", ""), rows), steps, layers, numbers))
+
+
+def _code(formula: object) -> str:
+    text = getattr(formula, "text", None)
+    return f"`{text}`" if text else ""
+
+
+def _step(step: Step) -> tuple[str, ...]:
+    does = " ".join((step.do, *(["pairs"] if step.pairs else []), *("".join(sorted(words)) for words in step.of)))
+    return (
+        step.name,
+        does,
+        _code(step.when),
+        _code(step.amount) or "all",
+        _code(step.price) or "market",
+        "" if step.to == MARKET else step.to,
+    )
+
+
+def _layer(layer: Payment) -> tuple[str, ...]:
+    return layer.pay, layer.rule, _code(layer.weight or layer.rank), _code(layer.cap)
+
+
+def _numbers(rulebook: Rulebook) -> Iterator[tuple[str, ...]]:
+    for row in provenance(rulebook):
+        path = undotted(row.path)
+        if path[0] in _SECTIONS:
+            status = "unverified" if row.unverified else rulebook.sources[row.source].status
+            yield ".".join(path[2 if path[1] in {"parameters", "steps"} else 1 :]), f"{row.value:g}", row.source, status
 
 
 def exit_codes() -> str:
@@ -132,8 +205,14 @@ def filled(text: str, pages: str = "venues/") -> str:
         "rulebooks": lambda: rulebooks(pages),
         "exit-codes": exit_codes,
         "reasons": reasons,
+        "kinds-of-step": kinds_of_step,
+        "case-measures": case_measures,
     }
-    return MARK.sub(lambda found: f"{found[1]}\n{made[found['name']]()}\n{found[3]}", text)
+
+    def one(name: str) -> str:
+        return procedure(name.removeprefix(_PROCEDURE)) if name.startswith(_PROCEDURE) else made[name]()
+
+    return MARK.sub(lambda found: f"{found[1]}\n{one(found['name'])}\n{found[3]}", text)
 
 
 def tables_of(path: Path) -> str:

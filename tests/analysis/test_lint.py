@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from crossmargin.analysis.lint import Finding, LintRule, check_semantics, lint, provenance, unverified_entries
+from crossmargin.analysis.lint.by_procedure import procedure_findings
 from crossmargin.analysis.lint.finding import declared
 from crossmargin.cli import main
 from crossmargin.cli.exit_codes import ExitCode
@@ -163,7 +164,8 @@ def test_what_is_wrong_is_found_where_it_stands(rule: LintRule, path: str, old: 
 
 
 def test_every_rule_has_a_wrong_rulebook() -> None:
-    assert {rule for rule, *_ in (*WRONG, *SWEPT)} | {LintRule.DEFECT_FOUND} == set(LintRule)
+    apart = {LintRule.DEFECT_FOUND, LintRule.AMOUNT_RESTORES}  # each has a test of its own
+    assert {rule for rule, *_ in (*WRONG, *SWEPT)} | apart == set(LintRule)
 
 
 @pytest.mark.parametrize(("path", "old", "new"), [row[1:] for row in WRONG if row[0] not in {
@@ -290,3 +292,22 @@ def test_the_command_line_refuses_a_file_that_is_semantically_wrong(
         CliRunner().invoke(main, ["assess", *demo, "--rulebook", str(file), "--account", "flat"]).exit_code
         == ExitCode.OK
     )
+
+
+def test_amounts_of_a_procedure_are_told_beside_the_least_that_restores() -> None:
+    """Hyperliquid closes all of what is small: many times what would restore; our own document closes the least."""
+    found = list(procedure_findings(load_rulebook("hyperliquid-cross")))
+    assert [finding.rule for finding in found] == [LintRule.AMOUNT_RESTORES]
+    assert found[0].path == "liquidation.steps.1.amount"
+    assert "less on 0" in found[0].message
+    assert "more on 0" not in found[0].message
+    own = [row for row in procedure_findings(load_rulebook("dydx-v4")) if "(median)" in row.message]
+    assert all("less on 0, more on 0" in row.message for row in own)
+    assert own
+    assert list(procedure_findings(parse_rulebook(SOUND))) == []
+
+
+def test_an_amount_that_is_twice_too_large_shows() -> None:
+    planted = with_values(load_rulebook("dydx-v4"), {"liquidation.steps.1.amount": "2 * restore * contracts_held"})
+    (finding,) = procedure_findings(planted)
+    assert "the first amount is 2 times the least that restores (median)" in finding.message

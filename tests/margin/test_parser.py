@@ -252,7 +252,7 @@ def test_a_scan_and_its_scenarios_are_data() -> None:
 
 
 def test_the_trigger_has_a_default() -> None:
-    assert to_text(parse_rulebook(PLAIN).liquidation.trigger.tree) == "adjusted_equity < maintenance"
+    assert to_text(parse_rulebook(PLAIN).procedure.liquidation.trigger.tree) == "adjusted_equity < maintenance"
 
 
 def test_a_reported_line_needs_no_reader() -> None:

@@ -24,6 +24,7 @@ from crossmargin.margin.model import (
     Variants,
     WorstSide,
 )
+from crossmargin.margin.procedure_checks import check_procedure
 from crossmargin.margin.reading import Reader, suggestion
 from crossmargin.margin.vocabulary import AXES, COARSER, MEASURES, SHOCK_COLUMNS, TRIGGER_MEASURES
 
@@ -59,6 +60,7 @@ def check(reader: Reader, rulebook: Rulebook) -> None:
             if reader.flag((line.section, line.name, "reported_only")):
                 inference.line(line, (line.section, line.name), requirement)
     _check_trigger(inference, rulebook)
+    check_procedure(reader, rulebook)
     _check_valuation(inference, rulebook)
     _check_used(reader, rulebook, inference.used)
 
@@ -92,10 +94,13 @@ def _check_names(reader: Reader, rulebook: Rulebook) -> None:
 
 
 def _check_trigger(inference: Inference, rulebook: Rulebook) -> None:
-    """The trigger compares like with like."""
-    own = rulebook.liquidation.parameters
+    """The trigger and the bands' conditions compare like with like."""
+    own = rulebook.procedure.liquidation.parameters
     scope = Scope("maintenance", ("liquidation",), own, columns=_TRIGGER_COLUMNS)
-    inference.formula(rulebook.liquidation.trigger, ("liquidation", "trigger"), scope)
+    inference.formula(rulebook.procedure.liquidation.trigger, ("liquidation", "trigger"), scope)
+    for number, band in enumerate(rulebook.procedure.bands):
+        if band.below is None:
+            inference.formula(band.when, ("bands", str(number), "when"), scope)
 
 
 def _check_valuation(inference: Inference, rulebook: Rulebook) -> None:

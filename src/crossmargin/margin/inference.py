@@ -30,7 +30,7 @@ __all__ = ["COLUMNS", "Inference", "Scope"]
 
 COLUMNS: Final[Mapping[str, str]] = MappingProxyType({name: m.dimension for name, m in MEASURES.items()})
 _PLAIN_LITERALS: Final = (0.0, 1.0)
-_LITERALS_ALLOWED: Final = frozenset({"requirement", "liquidation"})
+_LITERALS_ALLOWED: Final = frozenset({"requirement", "liquidation", "bands"})
 
 
 @dataclass(frozen=True, slots=True)

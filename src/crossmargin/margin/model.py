@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from crossmargin.margin.expression import Expression
+    from crossmargin.margin.procedure import Procedure
 
 Level: TypeAlias = Literal["leg", "strike", "expiry", "bucket", "asset", "account"]
 LEVELS: Final = ("leg", "strike", "expiry", "bucket", "asset", "account")
@@ -256,24 +257,6 @@ class Shocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
-    """What follows when the coverage ratio falls below a threshold."""
-
-    below: float
-    then: str
-
-
-@dataclass(frozen=True, slots=True)
-class Liquidation:
-    """When a pool is liquidated (`trigger`, one comparison), and how far (`target`, `steps`)."""
-
-    trigger: Formula
-    target: str | None
-    steps: tuple[str, ...]
-    parameters: Mapping[str, Parameter]
-
-
-@dataclass(frozen=True, slots=True)
 class Tag:
     """A word that the rulebook declares for `of`: legs by asset, instrument, underlying or settlement asset."""
 
@@ -327,8 +310,7 @@ class Rulebook:
     opposite_positions: Literal["net", "gross", "larger"]
     tags: Mapping[str, Tag]
     inputs: Mapping[str, Input]
-    bands: tuple[Band, ...]
-    liquidation: Liquidation
+    procedure: Procedure
     known_defects: tuple[KnownDefect, ...]
     document: Mapping[str, Any]
     digest: str

@@ -16,6 +16,7 @@ from crossmargin.margin.locate import dotted, locate, undotted
 from crossmargin.margin.merge import digest, entry, merged, replaced
 from crossmargin.margin.model import Rulebook
 from crossmargin.margin.parameters import parameters
+from crossmargin.margin.procedure_sections import read_procedure
 from crossmargin.margin.provenance import check_provenance, check_remarks, numbers_of
 from crossmargin.margin.reading import Reader, suggestion
 
@@ -192,8 +193,7 @@ def _build(reader: Reader, extra: Kinds) -> Rulebook:
         opposite_positions=cast("Opposite", opposite),
         tags=sections.tags(reader),
         inputs=sections.inputs(reader),
-        bands=sections.bands(reader),
-        liquidation=sections.liquidation(reader),
+        procedure=read_procedure(reader, name),
         known_defects=sections.known_defects(reader),
         document=reader.document,
         digest=digest(reader.document),

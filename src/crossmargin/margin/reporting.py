@@ -91,6 +91,12 @@ def _summed_lines(units: list[int], pools: tuple[PoolReport, ...], rate: Mapping
     }
 
 
+def _known(book: BookReport) -> dict[str, Floats]:
+    """Return what conditions of the procedure read besides the rulebook's own names."""
+    adjusted = book.unit_adjusted_maintenance
+    return {"adjusted_equity": adjusted, "coverage_ratio": book.unit_coverage, "equity": book.unit_equity}
+
+
 def _pool(
     book: BookReport, unit: int, withdrawable: Mapping[str, float] | None, tables: tuple[ScenarioTable, ...]
 ) -> PoolReport:
@@ -104,7 +110,7 @@ def _pool(
         pool=book.resolved.units.label[unit],
         reporting_asset=unit_reporting(book, unit),
         state=STATES[int(book.unit_state[unit])],
-        band=band_of(evaluation, ratio),
+        band=band_of(evaluation, unit, _known(book)),
         equity=float(book.unit_equity[unit]),
         adjusted_equity_initial=adjusted_initial,
         adjusted_equity_maintenance=adjusted_maintenance,

@@ -1,19 +1,15 @@
-"""The sections of a document besides its lines: sources, shocks, scenarios, tags, inputs, liquidation."""
+"""The sections of a document besides its lines and its procedure: sources, shocks, scenarios, tags, inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
 
 from crossmargin.margin.locate import Path
 from crossmargin.margin.model import (
-    Band,
     Block,
     Formula,
     Input,
     KnownDefect,
-    Liquidation,
     Parameter,
     Shocks,
     Source,
@@ -25,12 +21,10 @@ from crossmargin.margin.vocabulary import CONTRACTS, KINDS
 
 __all__ = [
     "SECTIONS",
-    "bands",
     "contracts",
     "effective_from",
     "inputs",
     "known_defects",
-    "liquidation",
     "requirements",
     "scenarios",
     "scope",
@@ -56,12 +50,14 @@ SECTIONS = (
     "requirement",
     "bands",
     "liquidation",
+    "waterfall",
+    "fund",
+    "halt",
     "known_defects",
 )
 
 _STATUSES = ("exact", "retold", "inferred", "memory")
 _AXES = ("spot", "rate", "basis", "time", "peg")
-_TRIGGER = "adjusted_equity < maintenance"
 
 
 def effective_from(reader: Reader) -> date:
@@ -237,30 +233,6 @@ def requirements(reader: Reader) -> dict[str, Parameter]:
             raise reader.error(f'[requirement] needs `{name} = "..."`', ("requirement",))
     stated = [key for key in table if key not in PROVENANCE]
     return {reader.identifier(("requirement", key)): reader.formula(("requirement", key)) for key in stated}
-
-
-def bands(reader: Reader) -> tuple[Band, ...]:
-    """What follows below which coverage ratio."""
-    found: list[Band] = []
-    for at in reader.tables(("bands",)):
-        reader.closed(at, ("below", "then"))
-        found.append(Band(reader.number((*at, "below")), reader.text((*at, "then"))))
-    return tuple(found)
-
-
-def liquidation(reader: Reader) -> Liquidation:
-    """The trigger, how far a liquidation goes, and its own numbers."""
-    at = ("liquidation",)
-    own = parameters(reader, at, besides=frozenset({"trigger", "target", "steps"}))
-    target = reader.get((*at, "target"))
-    stated = [key for key in reader.table(("requirement",)) if key not in PROVENANCE]
-    if target is not None:
-        reader.choice((*at, "target"), stated)
-    steps = reader.words((*at, "steps"))
-    if "trigger" in reader.table(at):
-        return Liquidation(reader.formula((*at, "trigger"), comparison=True), target, steps, own)
-    default: Mapping[str, Any] = {"trigger": _TRIGGER}
-    return Liquidation(Reader(default, None).formula(("trigger",), comparison=True), target, steps, own)
 
 
 def known_defects(reader: Reader) -> tuple[KnownDefect, ...]:

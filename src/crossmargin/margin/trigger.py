@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from crossmargin.margin.evaluation import Evaluation
     from crossmargin.margin.expression import Expression, Name
+    from crossmargin.margin.model import Formula
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -47,7 +48,14 @@ def trigger_distance(evaluation: Evaluation, known: Mapping[str, Floats]) -> tup
     known
         `adjusted_equity`, `coverage_ratio` and `equity` [units]; other names are the rulebook's.
     """
-    tree = evaluation.rulebook.liquidation.trigger.tree
+    return _distance(evaluation, evaluation.rulebook.procedure.liquidation.trigger, known)
+
+
+def _distance(
+    evaluation: Evaluation, condition: Formula, known: Mapping[str, Floats]
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return a condition's left side minus its right side [units], and where it holds."""
+    tree = condition.tree
     assert isinstance(tree, Comparison)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         left = np.asarray(_of_trigger(evaluation, tree.left, known), dtype=np.float64)
@@ -59,7 +67,7 @@ def trigger_distance(evaluation: Evaluation, known: Mapping[str, Floats]) -> tup
 
 
 def _of_trigger(evaluation: Evaluation, tree: Expression, known: Mapping[str, Any]) -> Any:  # noqa: ANN401 - plain or recorded
-    frame, own = evaluation.account_frame(), evaluation.rulebook.liquidation.parameters
+    frame, own = evaluation.account_frame(), evaluation.rulebook.procedure.liquidation.parameters
 
     def lookup(name: Name) -> object:
         if name.name in known and name.variant is None:
@@ -80,14 +88,25 @@ def states_of(
     known = {"adjusted_equity": adjusted[MAINTENANCE], "coverage_ratio": ratio, "equity": equity}
     when, less = evaluation.functions["when"], evaluation.functions["less"]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        liquidatable = _of_trigger(evaluation, evaluation.rulebook.liquidation.trigger.tree, known)
+        liquidatable = _of_trigger(evaluation, evaluation.rulebook.procedure.liquidation.trigger.tree, known)
     state = when(less(adjusted[INITIAL], required[INITIAL]), 1.0, 0.0)
     state = when(liquidatable, 2.0, state)
     # debts beyond assets; a trigger of its own never hides them
     return when(less(equity, 0.0), 3.0, state)
 
 
-def band_of(evaluation: Evaluation, ratio: float) -> str | None:
-    """Return the rulebook's band that a coverage ratio falls in: the tightest threshold above it."""
-    reached = [band for band in evaluation.rulebook.bands if ratio < band.below]
-    return min(reached, key=lambda band: band.below).then if reached else None
+def band_of(evaluation: Evaluation, unit: int, known: Mapping[str, Floats]) -> str | None:
+    """Return the band that a pool is in: the tightest bound above its coverage ratio, else the last that holds.
+
+    Parameters
+    ----------
+    known
+        As :func:`trigger_distance` takes it.
+    """
+    ratio = float(known["coverage_ratio"][unit])
+    reached = [band for band in evaluation.rulebook.procedure.bands if band.below is None or ratio < band.below]
+    bounded = [band for band in reached if band.below is not None]
+    if bounded:
+        return min(bounded, key=lambda band: band.below or 0.0).then
+    holding = [band.then for band in reached if _distance(evaluation, band.when, known)[1][unit]]
+    return holding[-1] if holding else None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AXES",
+    "CASE_MEASURES",
     "COARSER",
     "CONTRACTS",
     "FUNCTIONS",
@@ -136,6 +137,55 @@ TRIGGER_MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
     }
 )
 """Names that only a liquidation trigger may read, beside everything an account-level formula reads."""
+
+_CASE = """
+maintenance_headroom | adjusted equity less maintenance, signed; as well `NAME_headroom` for any requirement NAME
+available_margin     | adjusted equity less initial margin, signed
+gross                | notionals of all legs together
+contracts_held       | unsigned contracts of the leg
+contract             | what one contract stands for, units of the underlying
+lot                  | the smallest number of contracts that trade
+bankruptcy_price     | price of the leg at which the pool's equity is 0, all else at mark
+relief               | maintenance freed per contract when the leg is closed at mark
+settle_price         | price of the asset that the leg settles in
+quote                | what was received for the leg and is not settled, in units of that asset; a long's is negative
+unsettled_pnl        | `quote` and the leg at mark together, in units of that asset
+wallet               | the account's balance of that asset
+bucket_delta         | delta of all legs of the leg's underlying
+pair                 | contracts that an opposite leg of the same underlying matches
+depth                | contracts that the book offers against the leg at once; infinite where nobody says
+elapsed              | seconds since the case began
+t                    | seconds since the step that stands open was opened
+round                | rounds since the case began, from 0
+reserved             | money that earlier bidders of the auction paid in
+used_in_window       | what the step moved of the leg in its last `window` seconds
+last                 | seconds since the step last moved anything; infinite before
+restore              | the least share of the leg (over the account: of all) after which `until` holds, else 1
+moved                | in fees: the amount of this move
+closed               | contracts of the leg that the case has closed
+settled              | unrealised P&L of the leg that the case has settled
+debt_price           | in `exchange`: price of the asset owed; so every word of a leg, `debt_*` and `collateral_*`
+debt_value           | value of what is owed of the debt, >= 0
+collateral_value     | value of what is held of the collateral
+loss                 | what the waterfall has to pay, money
+paid                 | what earlier layers have paid
+fund                 | what the insurance fund can pay: its assets less their haircuts
+open_interest_value  | notional that all users hold of the instrument
+cover_1              | the worst scenario's largest shortfall of one member
+cover_2              | the worst scenario's two largest shortfalls together
+profit               | of a payer: what it gained at the mark that made the loss
+deposited            | of a payer: what it has deposited
+pnl_share            | of a payer: P&L over what it paid to enter
+payer_leverage       | of a payer: notional over equity
+payer_equity         | of a payer: equity
+"""
+
+CASE_MEASURES: Final[Mapping[str, str]] = MappingProxyType(
+    {name.strip(): text.strip() for name, _, text in (row.partition("|") for row in _CASE.strip().splitlines())}
+)
+"""Names that only a procedure may read: figures of the pool, of one leg, of the case's memory, of a payer.
+
+`NAME_start` is what NAME was when the case began."""
 
 SHOCK_COLUMNS: Final = ("iv", "forward", "strike", "years", "days", "rate", "index")
 """What formulas of [shocks] may read of an option."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from math import inf
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crossmargin.account import Book
 from crossmargin.margin import assess_book, assess_exact
@@ -87,14 +87,14 @@ class Figure:
     tolerance
         Of the residual, relative to the larger of 1 and the expected number.
     read
-        Where the engine's number stands.
+        Where the computed number stands in what the case came to: an :class:`Outcome`, or what a run left.
     truncated
         Whether the file states the integer that is left when the fraction is cut off, toward zero.
     """
 
     name: str
     expected: Amount
-    read: Callable[[Outcome], Amount]
+    read: Callable[[Any], Amount]
     tolerance: float = FULL_PRECISION
     truncated: bool = False
 
@@ -127,6 +127,19 @@ class Case:
         """Return what the engine makes of it; published cases have no clock, so no quote is stale."""
         book = assess_book(Book.from_accounts([self.account]), self.snapshot, self.rulebook, max_quote_age_seconds=None)
         return Outcome(self, book)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One case of a procedure, ready to be run; `play` returns what its figures read."""
+
+    name: str
+    figures: tuple[Figure, ...]
+    play: Callable[[], Any]
+
+    def assess(self) -> Any:  # noqa: ANN401 - what the family's own figures read
+        """Return what the procedure left."""
+        return self.play()
 
 
 Steps: TypeAlias = tuple[str | int, ...]
@@ -163,6 +176,37 @@ class Family:
         """Return which of a document's cases are this family's."""
         if self.takes is None:
             return list(range(len(self.names(document))))
+        cases = document.items("cases")
+        return [index for index, case in enumerate(cases) if isinstance(case, Mapping) and self.takes(case)]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedureFamily:
+    """One kind of published cases about liquidation, auctions or settlement.
+
+    Parameters
+    ----------
+    takes
+        Which of a document's `cases` are of this kind, from their content.
+    pose
+        The case of an index, ready to be run.
+    """
+
+    family: str
+    kind: str
+    takes: Callable[[Mapping[str, object]], bool]
+    pose: Callable[[Fields, int, Rulebooks], Run]
+
+    def recognises(self, document: Mapping[str, object]) -> bool:
+        """Return whether a document holds such a case."""
+        return any_case(document, self.takes)
+
+    def names(self, document: Fields) -> list[str]:
+        """Return the names of all cases of a document."""
+        return case_names(document)
+
+    def indices(self, document: Fields) -> list[int]:
+        """Return which of a document's cases are of this kind."""
         cases = document.items("cases")
         return [index for index, case in enumerate(cases) if isinstance(case, Mapping) and self.takes(case)]
 

@@ -62,8 +62,8 @@ def pose(document: Fields, index: int, rulebooks: Rulebooks) -> Case:
     """Return one case as an account, a market and a rulebook."""
     case = document.objects("cases")[index]
     name = case_names(document)[index]
-    desk = _desk(case.needed("portfolio"), case.needed("market"))
-    changes = _changes(referred(document, case, "parameters", "parameter_sets").value)
+    desk = desk_of(case.needed("portfolio"), case.needed("market"))
+    changes = changes_of(referred(document, case, "parameters", "parameter_sets").value)
     return Case(
         name=name,
         account=desk.account(name),
@@ -74,7 +74,8 @@ def pose(document: Fields, index: int, rulebooks: Rulebooks) -> Case:
     )
 
 
-def _desk(portfolio: Fields, market: Fields) -> Desk:
+def desk_of(portfolio: Fields, market: Fields) -> Desk:
+    """Return what a portfolio holds, and its market."""
     desk = Desk()
     spot, held = market.number("spot"), portfolio.number("perp_position", 0.0)
     sure = market.number("spot_confidence", 1.0)
@@ -99,7 +100,8 @@ def _desk(portfolio: Fields, market: Fields) -> Desk:
     return desk
 
 
-def _changes(parameters: Fields) -> dict[str, object]:
+def changes_of(parameters: Fields) -> dict[str, object]:
+    """Return the rulebook's entries that a set of parameters replaces."""
     values: dict[str, Any] = {
         entry: parameters.needed(component).number(key) for entry, (component, key) in NUMBERS.items()
     }

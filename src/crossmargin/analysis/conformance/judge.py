@@ -8,12 +8,12 @@ from fractions import Fraction
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from crossmargin.analysis.conformance.families import FAMILIES, protocol_of
+from crossmargin.analysis.conformance.families import FAMILIES, PROCEDURES, protocol_of
 from crossmargin.analysis.conformance.fields import Fields
 from crossmargin.errors import CrossmarginError
 
 if TYPE_CHECKING:
-    from crossmargin.analysis.conformance.case import Amount, Case, Family, Figure, Outcome, Rulebooks
+    from crossmargin.analysis.conformance.case import Amount, Case, Family, Figure, ProcedureFamily, Rulebooks, Run
 
 NOT_YET = "not yet"
 REPRODUCED = "reproduced"
@@ -83,7 +83,7 @@ def run_conformance(documents: Mapping[str, object], rulebooks: Rulebooks) -> Co
     verdicts: dict[tuple[str, str], list[Verdict]] = {}
     waiting: dict[tuple[str, str], int] = {}
     for name, document in documents.items():
-        known = families_of(document)
+        known: tuple[Family | ProcedureFamily, ...] = (*families_of(document), *procedures_of(document))
         for family in known:
             verdicts.setdefault((family.family, family.kind), []).extend(_judged(family, document, rulebooks))
         for key, count in kinds_left(name, document, known).items():
@@ -100,7 +100,14 @@ def families_of(document: object) -> tuple[Family, ...]:
     return tuple(family for family in FAMILIES if family.recognises(document))
 
 
-def kinds_left(name: str, document: object, known: tuple[Family, ...]) -> dict[tuple[str, str], int]:
+def procedures_of(document: object) -> tuple[ProcedureFamily, ...]:
+    """Return the kinds of liquidation, auction and settlement cases that a document holds."""
+    if not isinstance(document, Mapping):
+        return ()
+    return tuple(family for family in PROCEDURES if family.recognises(document))
+
+
+def kinds_left(name: str, document: object, known: tuple[Family | ProcedureFamily, ...]) -> dict[tuple[str, str], int]:
     """Return the kinds of a document's cases that no family poses, with how many cases each has."""
     if any(family.takes is None for family in known):
         return {}
@@ -119,7 +126,7 @@ def kinds_left(name: str, document: object, known: tuple[Family, ...]) -> dict[t
     return counts
 
 
-def _judged(family: Family, document: object, rulebooks: Rulebooks) -> list[Verdict]:
+def _judged(family: Family | ProcedureFamily, document: object, rulebooks: Rulebooks) -> list[Verdict]:
     try:
         fields = Fields(document, "")
         names, indices = family.names(fields), family.indices(fields)
@@ -128,7 +135,7 @@ def _judged(family: Family, document: object, rulebooks: Rulebooks) -> list[Verd
     return [judge(family, fields, index, names[index], rulebooks) for index in indices]
 
 
-def judge(family: Family, document: Fields, index: int, name: str, rulebooks: Rulebooks) -> Verdict:
+def judge(family: Family | ProcedureFamily, document: Fields, index: int, name: str, rulebooks: Rulebooks) -> Verdict:
     """Return the verdict on one case of a document."""
     try:
         case = family.pose(document, index, rulebooks)
@@ -137,7 +144,7 @@ def judge(family: Family, document: Fields, index: int, name: str, rulebooks: Ru
         return _unusable(name, error)
 
 
-def compare(case: Case, outcome: Outcome) -> Verdict:
+def compare(case: Case | Run, outcome: Any) -> Verdict:  # noqa: ANN401 - what the family's own figures read
     """Return the verdict on what the engine made of a case."""
     judged = [(figure, figure.read(outcome)) for figure in case.figures]
     residuals = [figure.residual(computed) for figure, computed in judged]

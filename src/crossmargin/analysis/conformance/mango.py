@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from crossmargin.account import Order, Position
     from crossmargin.analysis.conformance.case import Outcome
+    from crossmargin.margin import Rulebook
 
 RULEBOOK: Final = "mango-v4@2024-01-01"
 _TYPES: Final[Mapping[str, str]] = {
@@ -90,6 +91,15 @@ def pose(document: Fields, index: int, rulebooks: Rulebooks) -> Case:
         figures=_figures(case),
         changes=changes,
     )
+
+
+def market_of(case: Fields, rulebooks: Rulebooks, more: Mapping[str, Any]) -> tuple[Rulebook, Snapshot]:
+    """Return the rulebook and the market of a case, with other entries of the rulebook replaced as well."""
+    tokens = case.needed("tokens")
+    listings = [_perpetual(perpetual, number, tokens)[0] for number, perpetual in enumerate(case.objects("perps"))]
+    rulebook = with_values(rulebooks(RULEBOOK), {**_changes(case, tokens), **more}, source=case.place)
+    listed = {listing.symbol: listing for listing in listings}
+    return rulebook, Snapshot(as_of=AS_OF, reporting_asset=DOLLAR, assets=_assets(tokens), listings=listed)
 
 
 def _token(tokens: Fields, market: Fields, key: str) -> Fields:

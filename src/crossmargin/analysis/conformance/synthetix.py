@@ -60,8 +60,8 @@ _BY_MARKET: Final = {
     "charges.positions.scalar": "mm_scalar",
     "charges.positions.least_margin": "min_position_margin",
     "charges.flag_reward.rate": "flag_reward_ratio",
-    "charges.windows.multiplier": "multiplier",
-    "charges.windows.seconds": "window_seconds",
+    "parameters.window_multiplier": "multiplier",
+    "parameters.window_seconds": "window_seconds",
 }
 _GUARDS: Final = {
     "charges.keeper.least_reward": "min_reward",

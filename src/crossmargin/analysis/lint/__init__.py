@@ -9,6 +9,7 @@ from crossmargin.analysis.lint.branches import Branches
 from crossmargin.analysis.lint.by_account import account_findings
 from crossmargin.analysis.lint.by_line import line_findings
 from crossmargin.analysis.lint.by_parameter import parameter_findings
+from crossmargin.analysis.lint.by_procedure import procedure_findings
 from crossmargin.analysis.lint.documents import ProvenanceRow, document_findings, provenance, unverified_entries
 from crossmargin.analysis.lint.finding import Finding, LintRule, declared
 from crossmargin.analysis.lint.market import CALM, STRESSED, Mood
@@ -34,12 +35,14 @@ def lint(rulebook: Rulebook, *, sweep: bool = False) -> tuple[Finding, ...]:
     Parameters
     ----------
     sweep
-        Whether to try every parameter at half and at twice its value too: slower.
+        Whether to try every parameter at half and at twice its value, and every amount of the procedure beside the
+        least that restores: slower.
     """
     branches = Branches()
     found = [finding for mood in (CALM, STRESSED) for finding in _tried(rulebook, mood, branches)]
     found += [*branches.findings(), *document_findings(rulebook)]
-    found += parameter_findings(rulebook) if sweep else ()
+    if sweep:
+        found += [*parameter_findings(rulebook), *procedure_findings(rulebook)]
     return tuple(sorted(declared(_first_each(found), rulebook), key=lambda finding: _RANK[finding.severity]))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.model import Rulebook
 
 _FORMULA_SECTIONS = frozenset({"requirement", "equity", "valuation"})
-_NAMED_DEPTH = {"charges": 3, "values": 3}  # charges.LINE.PARAMETER; parameters.NAME
+_NAMED_DEPTH = {"charges": 3, "values": 3, "liquidation": 3}  # charges.LINE.PARAMETER; parameters.NAME
 
 
 class ProvenanceRow(msgspec.Struct, frozen=True, kw_only=True):

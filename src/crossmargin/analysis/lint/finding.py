@@ -44,6 +44,7 @@ class LintRule(StrEnum):
     SOURCE_USED = "source_used"
     DEFECT_FOUND = "defect_found"
     VERIFIED = "verified"
+    AMOUNT_RESTORES = "amount_restores"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,7 +83,7 @@ def _requirements(rules: Rulebook) -> parts.Sheet:
     for name, parameter in rules.requirements.items():
         made.add_row(Text(name, style="bold"), _expression(parameter))
     made.add_row("adjusted equity", _expression(rules.adjusted))
-    made.add_row("liquidation trigger", rules.liquidation.trigger.text)
+    made.add_row("liquidation trigger", rules.procedure.liquidation.trigger.text)
     return made
 
 

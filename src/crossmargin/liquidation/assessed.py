@@ -1,0 +1,311 @@
+"""The engine as what a procedure reads: an account's holdings assessed, as a pool with its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property, partial
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from crossmargin.account import Book
+from crossmargin.errors import FailureReason, InputError
+from crossmargin.instruments import InstrumentKind
+from crossmargin.liquidation.formulas import Amount, as_fraction
+from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Holdings, Row, account_of, opening, traded
+from crossmargin.liquidation.pools import Figures, Leg, Pool, Terms
+from crossmargin.margin.assess import assess_book
+from crossmargin.margin.expression import Name
+from crossmargin.margin.model import INITIAL, MAINTENANCE
+from crossmargin.margin.procedure_checks import HEADROOM
+from crossmargin.margin.vocabulary import MEASURES, WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from crossmargin.account import Account
+    from crossmargin.margin.assess import BookReport
+    from crossmargin.margin.evaluation import Evaluation
+    from crossmargin.margin.model import Rulebook
+    from crossmargin.market import Listing, Snapshot
+
+__all__ = ["Engine", "terms_of"]
+
+_TRIAL: Final = Fraction(1, 100)  # of a leg, closed to see what that frees
+_OTHER: Final = "book"
+
+
+def terms_of(listing: Listing) -> Terms:
+    """Return what changes hands when contracts of an instrument do."""
+    form = "inverse" if listing.contract == "inverse" else "linear"
+    if listing.kind == InstrumentKind.OPTION:
+        form = "premium"
+    return Terms(
+        settles_in=listing.settlement_asset,
+        multiplier=as_fraction(listing.multiplier),
+        form="premium" if form == "premium" else "inverse" if form == "inverse" else "linear",
+        mark=as_fraction(listing.mark_price if listing.mark_price is not None else 0.0),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """What assesses one account's holdings, again and again.
+
+    Parameters
+    ----------
+    account
+        The account as it was: class, mode, orders and inputs stay its own.
+    market
+        The snapshot so many seconds after the case began.
+    pool
+        Which pool is liquidated; None: the first.
+    lots
+        The smallest number of contracts that trade, by instrument.
+    depth
+        Contracts that the book offers at once, by instrument.
+    """
+
+    account: Account
+    market: Callable[[float], Snapshot]
+    rulebook: Rulebook
+    pool: str | None = None
+    lots: Mapping[str, Fraction] = field(default_factory=dict)
+    depth: Mapping[str, Fraction] = field(default_factory=dict)
+
+    def terms(self, elapsed: float = 0.0) -> dict[str, Terms]:
+        """Return the terms of every instrument of the market."""
+        return {name: terms_of(listing) for name, listing in self.market(elapsed).listings.items()}
+
+    def opening(self) -> Holdings:
+        """Return the account as a book."""
+        return opening(self.account, self.terms())
+
+    def __call__(self, holdings: Holdings, elapsed: float) -> Pool:
+        """Return the pool with its figures; raises :class:`InputError` where the account is refused."""
+        return _View(self, holdings, elapsed).made
+
+
+class _View:
+    """One assessment: holdings at one moment."""
+
+    def __init__(self, engine: Engine, holdings: Holdings, elapsed: float) -> None:
+        self.engine = engine
+        self.holdings = holdings
+        self.elapsed = elapsed
+        self.owner = engine.account.id
+        self.terms = engine.terms(elapsed)
+        self.report = self.assessed([holdings])
+        failure = self.report.failures.get(0)
+        if failure is not None:
+            raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
+        labels = self.report.resolved.units.label
+        self.unit = labels.index(engine.pool) if engine.pool in labels else 0 if engine.pool is None and labels else -1
+
+    def assessed(self, books: Iterable[Holdings]) -> BookReport:
+        """Return many states of the account in one call."""
+        accounts = [
+            _renamed(account_of(book, self.owner, self.terms, self.engine.account), number)
+            for number, book in enumerate(books)
+        ]
+        market = self.engine.market(self.elapsed)
+        return assess_book(Book.from_accounts(accounts), market, self.engine.rulebook, max_quote_age_seconds=None)
+
+    @property
+    def made(self) -> Pool:
+        """The pool."""
+        if self.unit < 0:
+            return Pool(_nothing(self.engine.rulebook))
+        legs = self.report.resolved.legs
+        rows = np.flatnonzero(legs.unit == self.unit).tolist()
+        return Pool(Figures(self._known(), self._sums()), tuple(self._leg(row) for row in rows))
+
+    def _known(self) -> dict[str, Amount]:
+        """Return the pool's own figures."""
+        report, evaluation, unit = self.report, self.report.evaluation, self.unit
+        found: dict[str, Amount] = {
+            "equity": float(report.unit_equity[unit]),
+            "adjusted_equity": float(report.unit_adjusted_maintenance[unit]),
+            "coverage_ratio": float(report.unit_coverage[unit]),
+        }
+        for name in self.engine.rulebook.requirements:
+            required = float(evaluation.requirement(name)[unit])
+            found[name] = required
+            found[f"{name}{HEADROOM}"] = float(evaluation.adjusted(name)[unit]) - required
+        found["available_margin"] = found[f"{INITIAL}{HEADROOM}"]
+        return found
+
+    def _sums(self) -> dict[str, Callable[[], Amount]]:
+        """Return what is added up over the pool when it is asked for: lines, and the notional of all legs."""
+        evaluation, unit = self.report.evaluation, self.unit
+        made: dict[str, Callable[[], Amount]] = {
+            key: partial(_line_total, evaluation, name, requirement, unit)
+            for key, name, requirement in _line_names(self.engine.rulebook)
+        }
+        rows = (self.report.resolved.legs.unit == unit) & ~_balances(self.report)
+        made["gross"] = lambda: float(np.sum(evaluation.measures["notional"][rows]))
+        return made
+
+    def _leg(self, row: int) -> Leg:
+        report = self.report
+        resolved, evaluation = report.resolved, report.evaluation
+        contract = int(resolved.legs.contract[row])
+        name = resolved.names.symbols[int(resolved.contracts.symbol[contract])]
+        is_balance = bool(_balances(report)[row])
+        asset = resolved.names.assets[int(resolved.contracts.settle_asset[contract])]
+        terms = Terms(asset, form="asset") if is_balance else self.terms[name]
+        measures = evaluation.measures
+        words = frozenset(word for word in WORDS if bool(measures.word(word)[row]))
+        known: dict[str, Amount] = {"contracts_held": abs(float(resolved.legs.quantity[row]))}
+        if name in self.engine.lots:
+            known["lot"] = self.engine.lots[name]
+        known["depth"] = self.engine.depth.get(name, inf)
+        made: dict[str, Callable[[], Amount]] = {
+            measure: partial(_measured, evaluation, measure, row) for measure in MEASURES if measure != "equity"
+        }
+        names = _line_names(self.engine.rulebook)
+        made |= {key: partial(_line_on, evaluation, line, requirement, row) for key, line, requirement in names}
+        made |= self._derived(row, name, terms)
+        keys = {
+            "bucket": resolved.names.buckets[int(resolved.contracts.bucket[contract])],
+            "instrument": name,
+            "asset": asset if not is_balance else name,
+            "settlement_asset": asset,
+            "quote_asset": resolved.names.assets[int(resolved.contracts.quote_asset[contract])],
+            "class": self.engine.account.class_ or "",
+            "kind": next(iter(words & {"option", "perpetual", "future", "spot", "asset"}), ""),
+        }
+        return Leg(name, Figures(known, made), words, keys, terms)
+
+    def _derived(self, row: int, name: str, terms: Terms) -> dict[str, Callable[[], Amount]]:
+        """Return figures of a leg that follow from others, or from trying what its closing would free."""
+        measures = self.report.evaluation.measures
+        held = abs(float(self.report.resolved.legs.quantity[row])) or 1.0
+
+        def quote() -> float:
+            return float(self.holdings.get(self.owner, BASIS, terms.settles_in, name))
+
+        def unsettled() -> float:
+            contracts = self.holdings.get(self.owner, HELD, name, name)
+            return quote() - (float(terms.money(contracts, terms.mark)) if contracts else 0.0)
+
+        return {
+            "contract": lambda: abs(float(measures["quantity"][row])) / held,
+            "settle_price": lambda: float(measures["settle_rate"][row]),
+            "quote": quote,
+            "unsettled_pnl": unsettled,
+            "wallet": lambda: float(self.holdings.get(self.owner, WALLET, terms.settles_in)),
+            "bucket_delta": lambda: self._same_bucket(row, "delta"),
+            "pair": lambda: self._pair(row),
+            "bankruptcy_price": lambda: self._bankruptcy_price(row, terms),
+            "relief": lambda: self.reliefs.get(name, 0.0),
+            "debt_value": lambda: max(-float(measures["quantity"][row]), 0.0) * float(measures["price"][row]),
+            "collateral_value": lambda: max(float(measures["quantity"][row]), 0.0) * float(measures["price"][row]),
+        }
+
+    def _same_bucket(self, row: int, measure: str) -> float:
+        rows = self._bucket_rows(row)
+        return float(np.sum(self.report.evaluation.measures[measure][rows]))
+
+    def _bucket_rows(self, row: int) -> list[int]:
+        resolved = self.report.resolved
+        bucket = resolved.contracts.bucket[resolved.legs.contract]
+        same = (bucket == bucket[row]) & (resolved.legs.unit == self.unit)
+        return [int(i) for i in np.flatnonzero(same & ~_balances(self.report))]
+
+    def _pair(self, row: int) -> float:
+        """Return the contracts of a leg that the largest opposite leg of its underlying matches."""
+        quantity = self.report.resolved.legs.quantity
+        opposite = [abs(float(quantity[i])) for i in self._bucket_rows(row) if quantity[i] * quantity[row] < 0]
+        return min(max(opposite, default=0.0), abs(float(quantity[row])))
+
+    def _bankruptcy_price(self, row: int, terms: Terms) -> float:
+        """Return the leg's price at which the pool's equity is 0, all else at mark; reporting money per unit."""
+        if terms.form == "inverse":
+            message = "the bankruptcy price of an inverse contract is not a price in money; close at the market"
+            raise InputError(FailureReason.UNDEFINED_RESULT, message)
+        measures = self.report.evaluation.measures
+        quantity = float(measures["quantity"][row])
+        return float(measures["price"][row]) - float(self.report.unit_equity[self.unit]) / quantity
+
+    @cached_property
+    def reliefs(self) -> dict[str, float]:
+        """Maintenance freed per contract of each leg, from closing a lot of it, or one per cent, at its mark."""
+        legs = [leg for leg in self.made.legs if leg.terms.form != "asset"]
+        parts = [_part(leg) for leg in legs]
+        books = [self._without(leg, part) for leg, part in zip(legs, parts, strict=True)]
+        report = self.assessed([self.holdings, *books])
+        labels = report.resolved.units
+        column = report.unit_maintenance
+        wanted = self.report.resolved.units.label[self.unit]
+        by_account = {
+            int(account): float(column[unit])
+            for unit, account in enumerate(labels.account.tolist())
+            if labels.label[unit] == wanted
+        }
+        before = by_account.get(0, 0.0)
+        return {
+            leg.name: (before - by_account.get(number, 0.0)) / float(part)
+            for number, (leg, part) in enumerate(zip(legs, parts, strict=True), start=1)
+        }
+
+    def _without(self, leg: Leg, part: Fraction) -> Holdings:
+        contracts = -part if leg.figures["quantity"] > 0 else part
+        paid = leg.terms.money(contracts, leg.terms.mark)
+        sides = ((self.owner, contracts, paid), (_OTHER, -contracts, -paid))
+        rows: list[Row] = []
+        for owner, change, paid in sides:
+            rows += traded(self.holdings, owner, leg.name, leg.terms, change, paid, realise=True)
+        return self.holdings.posted(rows)
+
+
+def _line_names(rulebook: Rulebook) -> list[tuple[str, str, str]]:
+    """Return how lines are called, with their requirement: by their name (maintenance), and by ``name.requirement``."""
+    plain = [(name, name, MAINTENANCE) for name in rulebook.lines]
+    return [*plain, *((f"{name}.{one}", name, one) for name in rulebook.lines for one in rulebook.requirements)]
+
+
+def _part(leg: Leg) -> Fraction:
+    held = abs(as_fraction(leg.figures["contracts_held"]))
+    least = as_fraction(leg.figures["lot"]) if "lot" in leg.figures else Fraction(0)
+    return min(max(least, held * _TRIAL), held) if held else Fraction(1)
+
+
+def _renamed(account: Account, number: int) -> Account:
+    return msgspec.structs.replace(account, id=f"{account.id}#{number}" if number else account.id)
+
+
+def _nothing(rulebook: Rulebook) -> Figures:
+    """Return the figures of a pool that nothing is left in."""
+    found: dict[str, Amount] = dict.fromkeys(("equity", "adjusted_equity", "gross", "available_margin"), 0.0)
+    found["coverage_ratio"] = inf
+    for name in rulebook.requirements:
+        found |= {name: 0.0, f"{name}{HEADROOM}": 0.0}
+    return Figures({**dict.fromkeys(rulebook.lines, 0.0), **found})
+
+
+def _balances(report: BookReport) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    return np.asarray(report.evaluation.measures.word("asset"))
+
+
+def _measured(evaluation: Evaluation, name: str, row: int) -> Amount:
+    if name != "value":
+        return float(evaluation.measures[name][row])
+    column = evaluation.name(Name(name), evaluation.frame("leg", ()), MAINTENANCE, {})
+    return float(column[row])
+
+
+def _line_on(evaluation: Evaluation, name: str, requirement: str, row: int) -> Amount:
+    """Return a line on the row that a leg stands in."""
+    level = evaluation.lines[name].level
+    if level != "leg":
+        row = int(evaluation.resolved.levels[level].row_of_leg[row])
+    return float(evaluation.line(name, requirement)[row])
+
+
+def _line_total(evaluation: Evaluation, name: str, requirement: str, unit: int) -> Amount:
+    return float(evaluation.line_total(name, requirement)[unit])

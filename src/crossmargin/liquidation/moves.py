@@ -1,0 +1,277 @@
+"""The next thing that a procedure does: pure, from the pool as it stands and the memory of the case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil, isfinite
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from crossmargin.liquidation.formulas import Amount, as_fraction
+from crossmargin.liquidation.pools import Leg, Pool
+from crossmargin.liquidation.scope import Scope
+from crossmargin.margin.model import MAINTENANCE
+from crossmargin.margin.procedure_checks import HEADROOM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from crossmargin.liquidation.case import Case
+    from crossmargin.margin.procedure import Procedure, Step
+
+__all__ = ["Desk", "Move", "amount_of", "ended", "most_of", "next_move", "restoring", "scope_of", "scopes_of"]
+
+Trial: TypeAlias = Callable[["Move"], Pool]
+"""The pool as it would stand after a move."""
+
+_ALL: Final = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """What one step does to one leg.
+
+    Parameters
+    ----------
+    amount
+        In what the kind is counted: contracts, delta, a share, units of debt, money; >= 0.
+    price
+        In the pool's reporting money per unit; None: at the market. Of an exchange: collateral per unit of debt; of a
+        share: money for everything.
+    fees
+        By owner: in the asset that the move pays in.
+    sides
+        Of an exchange: the debt and the collateral.
+    """
+
+    step: Step
+    leg: Leg | None
+    amount: Fraction
+    price: Fraction | None
+    fees: Mapping[str, Fraction]
+    sides: Mapping[str, Leg] | None = None
+    holder: str | None = None
+
+    @property
+    def about(self) -> str:
+        """What it is done to, by name; empty for the whole account."""
+        if self.sides is not None:
+            return _pair_name(self.sides)
+        return self.leg.name if self.leg else _ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What surrounds a procedure: its figures' world.
+
+    Parameters
+    ----------
+    stated
+        Inputs of the document, and figures that no assessment gives.
+    steps
+        Names of the steps that may run; None: all. A venue whose liquidators choose what they call is asked so.
+    holder
+        Whose legs the pool shows: None the account's own, else an owner who took them over; its steps run then.
+    about
+        Names of the legs (of an exchange ``DEBT/COLLATERAL``) that may be moved; None: all.
+    trial
+        What shows the pool after a move that is only tried; without it `restore` cannot be read.
+    exactly
+        Whether formulas are computed on fractions.
+    """
+
+    stated: Mapping[str, Amount] | None = None
+    steps: frozenset[str] | None = None
+    about: frozenset[str] | None = None
+    holder: str | None = None
+    trial: Trial | None = None
+    exactly: bool = False
+
+
+def scope_of(procedure: Procedure, pool: Pool, case: Case | None, desk: Desk, leg: Leg | None = None) -> Scope:
+    """Return where the formulas of a procedure are evaluated."""
+    return Scope(procedure, pool, case, leg, stated=desk.stated, exactly=desk.exactly)
+
+
+def ended(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> bool:
+    """Return whether the liquidation is over: `until` holds, or the target's headroom is at least 0."""
+    rule = procedure.liquidation
+    scope = scope_of(procedure, pool, case, desk)
+    if rule.until is not None:
+        return scope.holds(rule.until)
+    return scope.named(f"{rule.target or MAINTENANCE}{HEADROOM}") >= 0
+
+
+def next_move(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> tuple[Move | None, Case]:
+    """Return the next move of this round, and the case with what was asked on the way; None: the round is over.
+
+    Steps run in listed order, legs in falling order of `rank`; a leg whose amount is not above 0 is passed by. The
+    caller asks :func:`ended` before, and assesses again after each move.
+    """
+    for position in range(case.position, len(procedure.liquidation.steps)):
+        step = procedure.liquidation.steps[position]
+        if position != case.position:
+            case = replace(case, position=position, passed=frozenset())
+        if (desk.steps is not None and step.name not in desk.steps) or step.holder != desk.holder:
+            continue
+        for scope, name in scopes_of(procedure, step, pool, case, desk):
+            case = replace(case, passed=case.passed | {name})
+            found = _move(scope, step)
+            if found is not None:
+                return found, case
+    return None, replace(case, position=len(procedure.liquidation.steps))
+
+
+def _scopes(procedure: Procedure, step: Step, pool: Pool, case: Case, desk: Desk) -> Iterator[Scope]:
+    """Yield where the step is asked: once, for each leg, or for each pair of debt and collateral."""
+    plain = replace(scope_of(procedure, pool, case, desk), step=step.name)
+    if step.over == "account" or step.do == "cancel":
+        found: Iterator[Scope] = iter([plain])
+    elif step.do == "exchange":
+        debts = [leg for leg in pool.legs if "debt" in leg.words]
+        held = [leg for leg in pool.legs if leg.terms.form == "asset" and "long" in leg.words and leg.fits(step.of)]
+        found = (replace(plain, sides={"debt_": debt, "collateral_": one}) for debt in debts for one in held)
+    else:
+        moved = (leg for leg in pool.legs if _movable(leg, step))
+        found = (replace(plain, leg=leg) for leg in (_buckets(pool) if step.do == "hedge" else moved))
+    for scope in found:
+        name = _name_of(scope)
+        if name not in case.passed and (desk.about is None or not name or name in desk.about):
+            yield scope if step.window is None else replace(scope, window=float(scope.parameter(step.window)))
+
+
+def _movable(leg: Leg, step: Step) -> bool:
+    """Return whether a step may move a leg; balances only where `of` names them."""
+    named = any("asset" in words for words in step.of)
+    return leg.fits(step.of) and (leg.terms.form != "asset" or (named and step.do == "assume"))
+
+
+def _buckets(pool: Pool) -> Iterator[Leg]:
+    """Yield one leg for each underlying: the first of it, called by the underlying's name."""
+    seen: set[str] = set()
+    for leg in pool.legs:
+        bucket = leg.keys.get("bucket", leg.name)
+        if bucket not in seen and leg.terms.form != "asset":
+            seen.add(bucket)
+            yield replace(leg, name=bucket)
+
+
+def _ranked(scopes: Iterable[Scope], step: Step) -> list[Scope]:
+    listed = list(scopes)
+    if step.rank is None:
+        return listed
+    rank = step.rank
+    return sorted(listed, key=lambda scope: -scope.number(rank))
+
+
+def _name_of(scope: Scope) -> str:
+    if scope.sides is not None:
+        return _pair_name(scope.sides)
+    return scope.leg.name if scope.leg else _ALL
+
+
+def _pair_name(sides: Mapping[str, Leg]) -> str:
+    return f"{sides['debt_'].name}/{sides['collateral_'].name}"
+
+
+def scopes_of(procedure: Procedure, step: Step, pool: Pool, case: Case, desk: Desk) -> list[tuple[Scope, str]]:
+    """Return where a step is asked, with `restore` at hand, and what each place is called."""
+    listed = _ranked((_able(one, step, desk) for one in _scopes(procedure, step, pool, case, desk)), step)
+    return [(scope, _name_of(scope)) for scope in listed]
+
+
+def _able(scope: Scope, step: Step, desk: Desk) -> Scope:
+    """Return the scope that can find the built-in amount, where something can be tried."""
+    if desk.trial is None:
+        return scope
+    return replace(scope, restore=lambda: _restore(scope, step, desk))
+
+
+def _move(scope: Scope, step: Step) -> Move | None:
+    """Return what the step does here; None where its condition does not hold or its amount is not above 0."""
+    if step.when is not None and not scope.holds(step.when):
+        return None
+    amount = amount_of(scope, step)
+    return _made(scope, step, amount) if amount > 0 else None
+
+
+def _made(scope: Scope, step: Step, amount: Fraction) -> Move:
+    price = None if step.price is None else as_fraction(scope.number(step.price))
+    stated = {**(scope.stated or {}), "moved": amount}
+    fees = replace(scope, stated=stated)
+    return Move(
+        step=step,
+        leg=scope.leg,
+        amount=amount,
+        price=price,
+        fees={owner: as_fraction(fees.number(fee)) for owner, fee in step.fees.items()},
+        sides=scope.sides,
+        holder=step.holder,
+    )
+
+
+def amount_of(scope: Scope, step: Step) -> Fraction:
+    """Return the amount of a step: of contracts in whole lots, up, and never more than are held."""
+    most = most_of(scope, step)
+    wanted: Amount = most if step.amount is None else scope.number(step.amount)
+    if not isfinite(wanted):
+        return most if wanted > 0 else Fraction(0)
+    amount = as_fraction(wanted)
+    if scope.leg is None or step.do not in {"close", "assume"}:
+        return min(amount, most)
+    least = as_fraction(scope.leg.figures["lot"]) if "lot" in scope.leg.figures else Fraction(0)
+    if least > 0 and amount > 0:
+        amount = ceil(amount / least) * least
+    return min(amount, most)
+
+
+def most_of(scope: Scope, step: Step) -> Fraction:
+    """Return the largest amount that the kind allows."""
+    if step.do == "cancel":
+        done = scope.case.done if scope.case else ()
+        return Fraction(not any(move.step == step.name for move in done))
+    if step.over == "account" or step.do == "share":
+        return Fraction(1)
+    if scope.sides is not None:
+        return abs(as_fraction(scope.sides["debt_"].figures["quantity"]))
+    assert scope.leg is not None
+    name = "pair" if step.pairs else _MOST.get(step.do, "contracts_held")
+    found = scope.leg.figures.get(name)
+    return abs(as_fraction(found)) if found is not None else Fraction(0)
+
+
+_MOST: Final = MappingProxyType({"settle": "unsettled_pnl", "hedge": "bucket_delta"})
+_GRID: Final = 20
+_HALVINGS: Final = 30
+
+
+def _restore(scope: Scope, step: Step, desk: Desk) -> Fraction:
+    """Return the built-in amount: the least share that restores; 1 where none does."""
+    found = restoring(scope, step, desk)
+    return Fraction(1) if found is None else found
+
+
+def restoring(scope: Scope, step: Step, desk: Desk) -> Fraction | None:
+    """Return the least share after which `until` holds, by a grid and then by halves; None where no share does.
+
+    Closing costs make headroom rise and then fall: halves alone would miss what a grid sees.
+    """
+    most = most_of(scope, step)
+
+    def enough(share: Fraction) -> bool:
+        assert desk.trial is not None
+        assert scope.case is not None
+        after = desk.trial(_made(replace(scope, restore=lambda: share), step, share * most))
+        return ended(scope.procedure, after, scope.case, desk)
+
+    grid = [Fraction(i, _GRID) for i in range(1, _GRID + 1)]
+    high = next((share for share in grid if enough(share)), None)
+    if high is None:
+        return None
+    low = high - Fraction(1, _GRID)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

@@ -1,0 +1,109 @@
+"""The stages of an account's life: which band holds, when a deadline has passed, how much would cure it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from crossmargin.liquidation.formulas import as_fraction
+from crossmargin.margin.procedure import STAGES
+from crossmargin.margin.procedure_checks import HEADROOM
+
+if TYPE_CHECKING:
+    from crossmargin.liquidation.scope import Scope
+    from crossmargin.margin.procedure import Band
+
+__all__ = ["Stage", "halted", "stage"]
+
+_WORSE = {name: number for number, name in enumerate(STAGES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a pool stands.
+
+    Parameters
+    ----------
+    cause
+        The condition that put it there, as the document writes it; empty where it is healthy.
+    cure
+        Reporting money that would meet the band's requirement again; 0 where the band names none.
+    deadline
+        Seconds that it has, counted from when it entered the stage; None: without end.
+    """
+
+    name: str
+    cause: str = ""
+    cure: Fraction = Fraction(0)
+    deadline: float | None = None
+
+
+def stage(scope: Scope, before: str = "healthy", since: float = 0.0) -> Stage:
+    """Return the stage of a pool: the worst that holds, or the one that it is in until its `until` holds.
+
+    A band is left by `until`, never by the mere end of what led into it. After its deadline the account is liquidated.
+
+    Parameters
+    ----------
+    scope
+        The pool.
+    before
+        The stage that it is in.
+    since
+        Seconds that it has been there.
+    """
+    procedure = scope.procedure
+    rule = procedure.liquidation
+    found = Stage("healthy")
+    for band in procedure.bands:
+        if band.then in _WORSE and _stands(scope, band, before) and _WORSE[band.then] >= _WORSE[found.name]:
+            found = _in_band(scope, band)
+    late = found.deadline is not None and found.name == before and since >= found.deadline
+    if late:
+        found = Stage("liquidating", f"{found.deadline:g} s passed in {found.name}", found.cure)
+    if scope.holds(rule.trigger) or (before == "liquidating" and not _left(scope)):
+        found = Stage("liquidating", rule.trigger.text, found.cure)
+    if found.name == "liquidating" and scope.named("equity") < 0:
+        return Stage("bankrupt", "equity < 0", found.cure)
+    return found
+
+
+def _stands(scope: Scope, band: Band, before: str) -> bool:
+    """Return whether a band holds: by its condition, or, once in it or in a worse one, until it is left."""
+    if scope.holds(band.when):
+        return True
+    return _WORSE[before] >= _WORSE[band.then] and band.until is not None and not scope.holds(band.until)
+
+
+def _left(scope: Scope) -> bool:
+    rule = scope.procedure.liquidation
+    if rule.until is not None:
+        return scope.holds(rule.until)
+    return scope.named(f"{rule.target or 'maintenance'}{HEADROOM}") >= 0
+
+
+def _in_band(scope: Scope, band: Band) -> Stage:
+    cure = Fraction(0)
+    if band.cure is not None:
+        cure = max(-as_fraction(scope.named(f"{band.cure}{HEADROOM}")), Fraction(0))
+    deadline = None if band.deadline is None else float(scope.parameter(band.deadline))
+    return Stage(band.then, band.when.text, cure, deadline)
+
+
+def halted(scope: Scope, before: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return what stands still: `risk`, `liquidation` or both; asked for one underlying, whose figures the leg has.
+
+    A halt is left by its `until`; one without it, as soon as its condition holds no more.
+
+    Parameters
+    ----------
+    before
+        What stood still until now.
+    """
+    found: set[str] = set()
+    for halt in scope.procedure.halts:
+        standing = halt.until is not None and before >= set(halt.what) and not scope.holds(halt.until)
+        if standing or scope.holds(halt.when):
+            found |= set(halt.what)
+    return frozenset(found)
