@@ -145,10 +145,10 @@ class LiveBook:
         with self._lock:
             number, target = self.account_number(account), self._target(instrument)
             wanted = [(float(quantity), float(limit)) for quantity, limit in orders]
-            for quantity, limit in wanted:
-                if not (isfinite(quantity) and quantity and isfinite(limit) and limit > 0):
-                    message = f"an order needs a quantity other than 0 and a limit above 0, found {quantity}, {limit}"
-                    raise InputError(FailureReason.INVALID_QUANTITY, message, account=str(account), instrument=instrument)
+            for one in wanted:
+                if not (isfinite(one[0]) and one[0] and isfinite(one[1]) and one[1] > 0):
+                    message = f"an order is a quantity other than 0 and a limit above 0, found {one}"
+                    raise InputError(FailureReason.INVALID_QUANTITY, message, instrument=instrument)
             self._done(place_orders(self._state, number, target, wanted))
 
     def set_input(self, account: str | int, name: str, value: float) -> None:
