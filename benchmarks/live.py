@@ -14,6 +14,7 @@ import numpy as np
 
 from crossmargin.account import Book
 from crossmargin.margin import LiveBook, compact
+from crossmargin.margin.program.ids import Ids
 from tests.strategies.books import SPECS, coins_of, decimal, in_scope, market, position, random_accounts, rules
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def repeated(book: CompactBook, times: int) -> CompactBook:
     columns["inputs"] = np.tile(legs.inputs, (1, times))
     return replace(
         book,
-        account_ids=tuple(f"account-{n}" for n in range(len(book) * times)),
+        account_ids=Ids.of(f"account-{n}" for n in range(len(book) * times)),
         account_class=np.tile(book.account_class, times),
         pool_account=(np.tile(book.pool_account, times) + step * len(book)).astype(np.int32),
         pool_key=np.tile(book.pool_key, times),
