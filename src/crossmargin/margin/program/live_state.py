@@ -14,6 +14,7 @@ from crossmargin.margin.pools import PoolColumns
 from crossmargin.margin.program.assess import program_of
 from crossmargin.margin.program.compact import CompactBook
 from crossmargin.margin.program.growth import renumbered, row_table
+from crossmargin.margin.program.ids import Ids
 from crossmargin.margin.program.live_legs import LiveLegs, gathered
 from crossmargin.margin.program.live_pools import LivePools
 from crossmargin.margin.program.program import OUTPUTS, make_market
@@ -225,7 +226,7 @@ class LiveState:
     def _book(self, accounts: Ints, owner: npt.NDArray[np.int32], pools: Ints) -> CompactBook:
         failures = {n: self.without[a] for n, a in enumerate(accounts.tolist()) if a in self.without}
         return CompactBook(
-            account_ids=tuple(self.ids[account] for account in accounts.tolist()),
+            account_ids=Ids.of([self.ids[account] for account in accounts.tolist()]),
             account_class=self.pools.account_class[accounts],
             pool_account=owner,
             pool_key=self.pools.key[pools],
