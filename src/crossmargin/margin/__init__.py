@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.program.assess import CompactReport
     from crossmargin.margin.program.compact import CompactBook, compact, compact_books
     from crossmargin.margin.program.join import join_books
+    from crossmargin.margin.program.live import LiveBook
 else:
     from importlib import import_module as _import_module
 
@@ -21,6 +22,7 @@ else:
     _LATER = {
         "CompactBook": "compact",
         "CompactReport": "assess",
+        "LiveBook": "live",
         "compact": "compact",
         "compact_books": "compact",
         "join_books": "join",
@@ -41,6 +43,7 @@ __all__ = [
     "CustomKind",
     "ExactPool",
     "ExactReport",
+    "LiveBook",
     "MarginReport",
     "PoolReport",
     "Resolved",
