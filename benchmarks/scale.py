@@ -14,7 +14,7 @@ import pickle
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from crossmargin.sources import load_rulebook, read_compact_book, write_compact_
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy.typing as npt
 
     from crossmargin.margin import CompactBook, Rulebook
     from crossmargin.market import Snapshot
@@ -142,21 +144,23 @@ def actor_costs(book: CompactBook, snapshot: Snapshot, rules: Rulebook) -> dict[
     with open_cluster(shards_of(book, 1), rules, threads=1) as cluster:
         cluster.tick(snapshot)
         first = time.perf_counter() - begun
-        none = spent(lambda: cluster.tick(snapshot, reduce=_nothing), 5)
-        whole = spent(lambda: cluster.tick(snapshot).column("equity"), 5)
+        whole = spent(lambda: cluster.tick(snapshot))
         actor = cluster.actors[0]
         call = spent(lambda: ray.get(actor.__ray_call__.remote(_nothing)), 50)
+        back = spent(lambda: ray.get(actor.__ray_call__.remote(_results)), 5).wall - call.wall
     ray.shutdown()
-    sent = len(book.legs) * 8 * (len(OUTPUTS) + 1)
-    back = max(whole.wall - none.wall, 1e-4)
+    sent = _results(None).nbytes
     print(f"Ray: first tick {first:.2f} s after the start, later ones {whole.wall:.3f} s")
-    print(f"Ray: {none.wall:.3f} s of that without results")
     print(f"Ray: a call {call.wall * _KILO:.2f} ms; {sent / 1e6:.1f} MB of results in {back * _KILO:.1f} ms")
     return {"actor_start": max(first - whole.wall, 0.0), "actor_call": call.wall, "result_rate": sent / back}
 
 
-def _nothing(_: object) -> Any:  # noqa: ANN401 - what an actor sends in place of its table
+def _nothing(_: object) -> None:
     return None
+
+
+def _results(_: object) -> npt.NDArray[np.float64]:
+    return np.ones((len(OUTPUTS) + 1, 10**6))
 
 
 def table(costs: Costs, cores: int, memory: float, network: float) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["assess_shards"]
 
-_FEW: Final = 20_000  # accounts that this process has evaluated before others have started
+_FEW: Final = 100_000  # accounts that this process has evaluated before others have started
 _SHARDS_EACH: Final = 4  # of a process: the last one to finish is then not far behind
 _ROWS: Final = len(OUTPUTS) + 1
 _WORK, _FOUND = "work", "found"

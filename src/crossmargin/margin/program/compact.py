@@ -225,7 +225,8 @@ class _Layout:
         number = {pool: n for n, pool in enumerate(universe.pools)}
         classes_of = np.asarray([number[pool] for pool in self.pools], dtype=np.uint8)
         inputs = len(ground.rulebook.inputs)
-        joined = join_pieces(self.pieces, _row_table(universe, classes_of), classes_of, inputs)
+        table, rows = _row_table(universe, classes_of), len(universe.rows)
+        joined = join_pieces(self.pieces, table, rows, classes_of, inputs)
         labels = dict(sorted(self.labels.items())) | self._name_alone(joined["pool_key"])
         return CompactBook(**joined, pool_labels=labels, universe=universe, rulebook=ground.rulebook.digest)
 

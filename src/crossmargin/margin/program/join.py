@@ -48,20 +48,24 @@ class Piece:
     failures: Mapping[int, Failure]
 
 
-def join_pieces(pieces: list[Piece], row_table: Ints, classes_of: npt.NDArray[np.uint8], inputs: int) -> dict[str, Any]:
+def join_pieces(
+    pieces: list[Piece], row_table: Ints, row_count: int, classes_of: npt.NDArray[np.uint8], inputs: int
+) -> dict[str, Any]:
     """Return what a compact book of all pieces holds, by name; the list is emptied as it is read.
 
     Parameters
     ----------
     row_table
         The template row of each class and contract.
+    row_count
+        How many template rows the universe has.
     classes_of
         The universe's number of each class.
     inputs
         How many inputs the rulebook declares.
     """
     rows = row_table.ravel()
-    dtype = np.uint16 if int(rows.max(initial=0)) < SMALL else np.int32
+    dtype = np.uint16 if row_count <= SMALL else np.int32
     count = _joined([piece.count for piece in pieces], np.uint32)
     extra_count = _joined([piece.extra_count for piece in pieces], np.uint32)
     legs, extras = _total(count, "legs"), _total(extra_count, "numbers beside legs")
@@ -139,7 +143,8 @@ def join_books(parts: Sequence[CompactBook]) -> CompactBook:
             raise InputError(FailureReason.MALFORMED_INPUT, message)
     rows = len(first.universe.rows)
     table, classes = np.arange(rows), np.arange(len(first.universe.pools), dtype=np.uint8)
-    made = join_pieces([_piece(part) for part in parts], table, classes, first.legs.inputs.shape[0])
+    inputs = first.legs.inputs.shape[0]
+    made = join_pieces([_piece(part) for part in parts], table, rows, classes, inputs)
     return CompactBook(**made, pool_labels=labels, universe=first.universe, rulebook=first.rulebook)
 
 
