@@ -141,11 +141,15 @@ def _refused(
 ) -> Iterator[tuple[int, Failure]]:
     """Yield the accounts that are refused, each with the evaluation's own reason."""
     yield from book.failures.items()
-    for account in np.unique(book.pool_account[_bad_pools(found)]).tolist():
-        report = evaluate(unpack(book, market, rulebook, account, account + 1), rulebook)
-        message = "the compiled program gives no finite number for this account, the evaluation does"
-        strange = Failure(FailureReason.UNDEFINED_RESULT, message, book.account_ids[account])
-        yield account, report.failures.get(0, strange)
+    refused = np.unique(book.pool_account[_bad_pools(found)]).astype(np.int64)
+    message = "the compiled program gives no finite number for this account, the evaluation does"
+    for first in range(0, refused.shape[0], _AT_A_TIME):
+        accounts = refused[first : first + _AT_A_TIME]
+        some = book.of_accounts(accounts)
+        failures = evaluate(unpack(some, market, rulebook, 0, len(some)), rulebook).failures
+        for n, account in enumerate(accounts.tolist()):
+            strange = Failure(FailureReason.UNDEFINED_RESULT, message, book.account_ids[account])
+            yield account, failures.get(n, strange)
 
 
 def _bad_pools(found: Floats) -> npt.NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from crossmargin.margin.program.ids import Ids
 from crossmargin.margin.program.nodes import COLUMNS
 from crossmargin.margin.program.slots import ranges
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from crossmargin.errors import Failure
-    from crossmargin.margin.program.ids import Ids
     from crossmargin.margin.program.universe import Universe
 
     Floats = npt.NDArray[np.float64]
@@ -149,6 +149,26 @@ class CompactBook:
             pool_key=self.pool_key[low:high],
             legs=self.legs.part(low, high),
             failures={n - first: failure for n, failure in self.failures.items() if first <= n < last},
+        )
+
+    def of_accounts(self, accounts: Ints) -> CompactBook:
+        """Return some accounts, ascending, as a book of their own over the same legs, of which none is copied."""
+        low, high = np.searchsorted(self.pool_account, accounts), np.searchsorted(self.pool_account, accounts + 1)
+        pools = ranges(low, high - low)
+        legs = replace(
+            self.legs,
+            **{name: getattr(self.legs, name)[pools] for name in _BY_POOL},
+            inputs=np.ascontiguousarray(self.legs.inputs[:, pools]),
+        )
+        place = {account: n for n, account in enumerate(accounts.tolist())}
+        return replace(
+            self,
+            account_ids=Ids.of([self.account_ids[account] for account in place]),
+            account_class=self.account_class[accounts],
+            pool_account=np.repeat(np.arange(accounts.shape[0], dtype=np.int32), high - low),
+            pool_key=self.pool_key[pools],
+            legs=legs,
+            failures={place[account]: failure for account, failure in self.failures.items() if account in place},
         )
 
     def packed(self) -> CompactBook:
