@@ -1,0 +1,143 @@
+"""Accounts of the benchmark, made from a seed as columns, and laid out some at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from crossmargin.account import Book
+from crossmargin.account.book import BalanceColumns, OrderColumns, PositionColumns
+from crossmargin.instruments import InstrumentKind
+from crossmargin.margin.program.compact import CompactBook, LegArrays, compact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from crossmargin.bench.market import Market
+    from crossmargin.margin.model import Rulebook
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["LEGS", "compact_accounts", "make_book"]
+
+LEGS: Final = 20
+_AT_A_TIME: Final = 200_000  # accounts that are laid out together: about a gigabyte on the way
+_SPREAD: Final = 0.8  # of the logarithm of how many legs an account has
+_MONEY: Final = {"BTC": 2.0, "ETH": 60.0}  # what an account has of a coin; of a dollar coin:
+_DOLLARS: Final = 250_000.0
+
+
+def make_book(market: Market, accounts: int, seed: int, legs: float = LEGS, first: int = 0) -> Book:
+    """Return accounts named from `first` on, with about so many positions each, in some of the market's underlyings.
+
+    How many is lognormal; which underlyings are drawn by their share of accounts, which contracts with the first of a
+    list the most popular; no account holds a contract twice.
+    """
+    rng = np.random.default_rng(seed)
+    held = rng.random((accounts, len(market.symbols))) < np.asarray(market.held_by)
+    held[~held.any(axis=1), 0] = True
+    account, symbol = _drawn(market, held, legs, rng)
+    return Book(
+        account_ids=tuple(f"a{number}" for number in range(first, first + accounts)),
+        account_class=np.zeros(accounts, dtype=np.int64),
+        classes=("",),
+        symbols=tuple(name for some in market.symbols for name in some),
+        assets=tuple(dict.fromkeys(market.settled_in)),
+        pools=("",),
+        positions=_positions(market, account, symbol, rng),
+        balances=_balances(market, held),
+        orders=OrderColumns(*(np.zeros(0, dtype=kind) for kind in (np.int64, np.int64, float, float, bool))),
+        inputs={},
+        failures={},
+    )
+
+
+def _drawn(market: Market, held: npt.NDArray[np.bool_], legs: float, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Return account and contract of each position: one in each underlying held, the others spread over them."""
+    owner, underlying = np.nonzero(held)
+    groups = held.sum(axis=1)
+    listed = np.asarray([len(some) for some in market.symbols])
+    offset = np.cumsum(listed) - listed
+    # what is drawn twice counts once: a little more is drawn
+    more = np.maximum(legs * 1.07 - groups.mean(), 0.0) * np.exp(rng.normal(-_SPREAD**2 / 2, _SPREAD, held.shape[0]))
+    others = np.repeat(np.arange(held.shape[0]), np.minimum(np.rint(more), listed.sum()).astype(np.int64))
+    group = (np.cumsum(groups) - groups)[others] + (rng.random(others.shape[0]) * groups[others]).astype(np.int64)
+    of = np.concatenate([np.arange(owner.shape[0]), group])
+    rank = (rng.random(of.shape[0]) ** 1.6 * listed[underlying[of]]).astype(np.int64)
+    key = np.sort(owner[of] * listed.sum() + offset[underlying[of]] + rank)
+    key = key[np.flatnonzero(np.diff(key, prepend=-1))]
+    return key // listed.sum(), key % listed.sum()
+
+
+def _positions(market: Market, account: Ints, symbol: Ints, rng: np.random.Generator) -> PositionColumns:
+    """Return positions of some thousand dollars each, long or short; margined ones entered near the mark."""
+    listings = [market.snapshot.listings[name] for some in market.symbols for name in some]
+    margined = np.asarray([listing.kind != InstrumentKind.OPTION for listing in listings])
+    mark = np.asarray([listing.mark_price for listing in listings], dtype=np.float64)
+    dollars = [
+        listing.multiplier if listing.contract == "inverse" and listing.kind != "option"
+        else listing.multiplier * (listing.index_price or 0.0)
+        for listing in listings
+    ]  # fmt: skip
+    unit = 10.0 ** np.rint(np.log10(1_000.0 / np.asarray(dollars)))  # contracts of about a thousand dollars
+    count = account.shape[0]
+    quantity = rng.integers(1, 10, count) * rng.choice([-1.0, 1.0], count) * unit[symbol]
+    entry = np.where(margined[symbol], mark[symbol] * (1 + 0.03 * rng.standard_normal(count).clip(-3, 3)), np.nan)
+    zeros = np.zeros(count, dtype=np.int64)
+    return PositionColumns(
+        account=account, symbol=symbol, quantity=quantity, entry_price=entry, side=zeros, pool=zeros,
+        isolated=np.zeros(count, dtype=bool), leverage=np.full(count, np.nan), accrued_funding=np.zeros(count),
+    )  # fmt: skip
+
+
+def _balances(market: Market, held: npt.NDArray[np.bool_]) -> BalanceColumns:
+    """Return an amount of every asset that the account's contracts pay in."""
+    assets = list(dict.fromkeys(market.settled_in))
+    code = np.asarray([assets.index(name) for name in market.settled_in])
+    used = np.zeros((held.shape[0], len(assets)), dtype=bool)
+    for underlying, asset in enumerate(code.tolist()):
+        used[:, asset] |= held[:, underlying]
+    account, asset = np.nonzero(used)
+    amount = np.asarray([_MONEY.get(name, _DOLLARS) for name in assets])[asset]
+    return BalanceColumns(account, asset, amount, np.zeros(account.shape[0]), np.full(account.shape[0], -1))
+
+
+def compact_accounts(market: Market, rulebook: Rulebook, accounts: int, legs: float = LEGS, seed: int = 1) -> CompactBook:
+    """Return so many accounts laid out for a rulebook; the books on the way are dropped some at a time."""
+    pieces = []
+    for first in range(0, accounts, _AT_A_TIME):
+        book = make_book(market, min(_AT_A_TIME, accounts - first), seed + first, legs, first)
+        pieces.append(compact(book, market.snapshot, rulebook))
+    return pieces[0] if len(pieces) == 1 else _joined(pieces)
+
+
+def _joined(pieces: Sequence[CompactBook]) -> CompactBook:
+    """Return the pieces as one book: their contracts and classes of pools are the same, as is what is held where."""
+    first = pieces[0]
+    assert all(piece.universe.pools == first.universe.pools for piece in pieces)
+    assert all(np.array_equal(piece.universe.rows.contract, first.universe.rows.contract) for piece in pieces)
+    accounts = np.cumsum([0, *(len(piece) for piece in pieces)])[:-1].tolist()
+    moved = [piece.pool_account + start for piece, start in zip(pieces, accounts, strict=True)]
+    return replace(
+        first,
+        account_ids=tuple(name for piece in pieces for name in piece.account_ids),
+        account_class=np.concatenate([piece.account_class for piece in pieces]),
+        pool_account=np.concatenate(moved).astype(np.int32),
+        pool_key=np.concatenate([piece.pool_key for piece in pieces]),
+        pool_labels={key: name for piece in pieces for key, name in piece.pool_labels.items()},
+        legs=_joined_legs([piece.legs for piece in pieces]),
+    )
+
+
+def _joined_legs(pieces: Sequence[LegArrays]) -> LegArrays:
+    columns = {name: [getattr(piece, name) for piece in pieces] for name in pieces[0].buffers()}
+    for start, arena in (("start", "row"), ("extra_start", "extra_leg")):
+        before = np.cumsum([0, *(part.shape[0] for part in columns[arena])])[:-1].tolist()
+        columns[start] = [(part + n).astype(np.uint32) for part, n in zip(columns[start], before, strict=True)]
+    inputs = np.concatenate(columns.pop("inputs"), axis=1)
+    return LegArrays(**{name: np.concatenate(parts) for name, parts in columns.items()}, inputs=inputs)

@@ -1,0 +1,88 @@
+"""The live book: one small underlying ticks, pre-trade checks one by one and many at once."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossmargin.bench import peers
+from crossmargin.bench.market import SMALL, moved
+from crossmargin.bench.result import result
+from crossmargin.bench.setting import NotHereError
+from crossmargin.bench.timing import each_call, on_threads, percentile, take_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crossmargin.bench.result import Result
+    from crossmargin.bench.setting import Setting, Stage
+
+__all__ = ["live_book", "run_batch", "run_tick", "run_what_if"]
+
+
+def live_book(stage: Stage) -> Any:  # noqa: ANN401
+    """Return a live book of the stage's accounts."""
+    module = peers.module("crossmargin.margin.program.live")
+    if module is None:
+        message = "there is no live book yet"
+        raise NotHereError(message)
+    return module.LiveBook(stage.book, stage.market.snapshot, stage.rulebook)
+
+
+def run_tick(setting: Setting) -> Iterator[Result]:
+    """Yield a row for each number of threads: one small underlying ticks; the peer is a tick of all of them."""
+    stage = setting.stage()
+    live, first = live_book(stage), stage.market.snapshot
+    small = cycle([moved(first, 1.002, [SMALL]), first])
+    whole = cycle([moved(first, 1.002), first])
+    for threads in setting.threads:
+        contenders = {
+            "one": on_threads(threads, lambda: live.mark(next(small))),
+            "all": on_threads(threads, lambda: live.mark(next(whole))),
+        }
+        taken = take_turns(contenders, setting.repetitions)
+        yield result(
+            "tick_one_underlying", threads, taken["one"], peers={"all underlyings tick": taken["all"]},
+            underlying=SMALL, accounts=len(stage.book), share_of_full_tick=taken["one"] / taken["all"],
+        )  # fmt: skip
+
+
+def run_what_if(setting: Setting) -> Iterator[Result]:
+    """Yield the one row: its seconds are the median of calls for random accounts and instruments."""
+    stage = setting.stage()
+    live = live_book(stage)
+    rng = np.random.default_rng(7)
+    count = 20_000 if setting.quick else 200_000
+    trades = list(zip(*_trades(stage, count, rng), strict=True))
+    each_call(live.what_if, trades[:1000])
+    taken = each_call(live.what_if, trades)
+    yield result(
+        "what_if", 1, percentile(taken, 0.5), accounts=len(stage.book), calls=count, p99=percentile(taken, 0.99),
+        p999=percentile(taken, 0.999), most=taken[-1],
+    )  # fmt: skip
+
+
+def run_batch(setting: Setting) -> Iterator[Result]:
+    """Yield a row for each number of threads: so many trades in one call."""
+    stage = setting.stage()
+    live = live_book(stage)
+    names, instruments, quantities = _trades(stage, 100_000 if setting.quick else 1_000_000, np.random.default_rng(8))
+    accounts = np.asarray([live.account_number(name) for name in names])
+    of = np.asarray([live.instrument_number(name) for name in instruments])
+    amounts = np.asarray(quantities)
+    for threads in setting.threads:
+        call = on_threads(threads, lambda: live.what_ifs(accounts, of, amounts))
+        seconds = take_turns({"ours": call}, setting.repetitions)["ours"]
+        each = amounts.shape[0] / seconds / threads
+        yield result("what_if_batch", threads, seconds, trades=amounts.shape[0], trades_a_second_a_core=each)
+
+
+def _trades(stage: Stage, count: int, rng: np.random.Generator) -> tuple[list[str], list[str], list[float]]:
+    """Return accounts, instruments and quantities, drawn alike from all."""
+    symbols = [name for some in stage.market.symbols for name in some]
+    accounts = [stage.book.account_ids[i] for i in rng.integers(0, len(stage.book), count).tolist()]
+    instruments = [symbols[i] for i in rng.integers(0, len(symbols), count).tolist()]
+    quantities = (rng.integers(1, 10, count) * rng.choice([-1.0, 1.0], count)).tolist()
+    return accounts, instruments, quantities

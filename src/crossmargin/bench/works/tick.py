@@ -1,0 +1,117 @@
+"""A whole market tick: `assess_book` of every account at new prices, all lines of the rulebook, and its parts."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from crossmargin import kernels
+from crossmargin.bench.groups import bucket_groups
+from crossmargin.bench.market import moved
+from crossmargin.bench.result import check_same, result
+from crossmargin.bench.setting import FORMULA_RULEBOOKS, NotHereError
+from crossmargin.bench.timing import on_threads, take_turns
+from crossmargin.bench.works.worst_loss import SCENARIOS, gains, worst_of
+from crossmargin.margin import assess_book
+from crossmargin.margin.assess import assess_resolved
+from crossmargin.margin.program.assess import run_program
+from crossmargin.margin.program.program import OUTPUTS, make_market, make_program
+from crossmargin.margin.program.unpack import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from crossmargin.bench.result import Result
+    from crossmargin.bench.setting import Setting, Stage
+
+__all__ = ["check_tick", "run", "run_formulas", "tick_of"]
+
+_CHECKED: Final = 500  # accounts that are compared with the evaluation before anything is timed
+
+
+def tick_of(stage: Stage) -> Callable[[], object]:
+    """Return the call: every time at other prices than the last."""
+    snapshots = cycle([moved(stage.market.snapshot, 1.001), stage.market.snapshot])
+    return lambda: assess_book(stage.book, next(snapshots), stage.rulebook)
+
+
+def run(setting: Setting) -> Iterator[Result]:
+    """Yield a row for each number of threads; the peer is the bare kernel over the same accounts, 64 scenarios."""
+    stage = setting.stage()
+    difference = check_tick(stage)
+    bare = worst_of(bucket_groups(stage, stage.contracts()), gains(stage))
+    tick, parts = tick_of(stage), _parts(stage)
+    for threads in setting.threads:
+        contenders = {"tick": tick, "bare kernel": bare, **parts}
+        taken = take_turns(
+            {name: on_threads(threads, call) for name, call in contenders.items()}, setting.repetitions
+        )
+        seconds, peer = taken.pop("tick"), taken.pop("bare kernel")
+        yield result(
+            "tick", threads, seconds, peers={f"bare worst loss, {SCENARIOS} scenarios": peer},
+            rulebook=stage.rulebook.name, accounts=len(stage.book), pools=len(stage.book.legs),
+            legs=stage.book.legs.row.shape[0], parts=taken, difference=difference,
+        )  # fmt: skip
+
+
+def run_formulas(setting: Setting) -> Iterator[Result]:
+    """Yield a row for each rulebook of formulas and number of threads."""
+    for spec in FORMULA_RULEBOOKS:
+        stage = setting.stage(spec)
+        difference = check_tick(stage)
+        tick, parts = tick_of(stage), _parts(stage)
+        for threads in setting.threads:
+            contenders = {"tick": tick, **parts}
+            taken = take_turns(
+                {name: on_threads(threads, call) for name, call in contenders.items()}, setting.repetitions
+            )
+            yield result(
+                "formula", threads, taken.pop("tick"), rulebook=stage.rulebook.name, accounts=len(stage.book),
+                pools=len(stage.book.legs), legs=stage.book.legs.row.shape[0], parts=taken, difference=difference,
+            )  # fmt: skip
+        setting.stages.pop((spec, setting.accounts))
+
+
+def check_tick(stage: Stage) -> float:
+    """Return how far some accounts' figures are from the evaluation's, relative to the account's gross.
+
+    Raises
+    ------
+    DifferentResultError
+        When they are not the same.
+    NotHereError
+        When no compiled engine serves this rulebook.
+    """
+    book, rules = stage.book, stage.rulebook
+    found = assess_book(book, stage.market.snapshot, rules)
+    if not found.engine:
+        message = "the account engine is compiled, and the NumPy kernel serves: minutes, not milliseconds"
+        raise NotHereError(message)
+    resolved = unpack(book, found.market, rules, 0, min(_CHECKED, len(book)))
+    wanted = assess_resolved(resolved, rules)
+    legs = resolved.legs
+    marks = abs(legs.quantity * resolved.contracts.multiplier[legs.contract] * resolved.contracts.mark[legs.contract])
+    pools = len(wanted.unit_equity)
+    gross = np.bincount(legs.unit, weights=np.nan_to_num(marks), minlength=pools)
+    scale = gross + abs(wanted.unit_equity) + abs(wanted.unit_initial)
+    columns = ("unit_equity", "unit_initial", "unit_maintenance", "unit_adjusted_maintenance")
+    return max(
+        check_same(f"tick, {name}", getattr(found, name)[:pools], getattr(wanted, name), scale, 1e-11)
+        for name in columns
+    )
+
+
+def _parts(stage: Stage) -> dict[str, Callable[[], object]]:
+    """Return what a tick is made of: prices, the program, the engine."""
+    book, snapshot, rules = stage.book, stage.market.snapshot, stage.rulebook
+    market = make_market(book.universe, snapshot, rules)
+    ops = kernels.operations()
+    program = make_program(book.universe, market, rules, ops)
+    out = np.empty((len(OUTPUTS) + 1, len(book.legs)))
+    return {
+        "prices": lambda: make_market(book.universe, snapshot, rules),
+        "program": lambda: make_program(book.universe, market, rules, ops),
+        "engine": lambda: run_program(book, program, out),
+    }
