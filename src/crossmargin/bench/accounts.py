@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crossmargin.account import Book
+from crossmargin.account import Account, Book, Position
 from crossmargin.account.book import BalanceColumns, OrderColumns, PositionColumns
 from crossmargin.instruments import InstrumentKind
 from crossmargin.margin.program.compact import CompactBook, LegArrays, compact
+from crossmargin.units import exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["LEGS", "compact_accounts", "make_book"]
+__all__ = ["LEGS", "accounts_of", "compact_accounts", "joined", "make_book"]
 
 LEGS: Final = 20
 _AT_A_TIME: Final = 200_000  # accounts that are laid out together: about a gigabyte on the way
@@ -32,8 +33,8 @@ _MONEY: Final = {"BTC": 2.0, "ETH": 60.0}  # what an account has of a coin; of a
 _DOLLARS: Final = 250_000.0
 
 
-def make_book(market: Market, accounts: int, seed: int, legs: float = LEGS, first: int = 0) -> Book:
-    """Return accounts named from `first` on, with about so many positions each, in some of the market's underlyings.
+def make_book(market: Market, accounts: int, seed: int, legs: float = LEGS) -> Book:
+    """Return accounts with about so many positions each, in some of the market's underlyings.
 
     How many is lognormal; which underlyings are drawn by their share of accounts, which contracts with the first of a
     list the most popular; no account holds a contract twice.
@@ -43,7 +44,7 @@ def make_book(market: Market, accounts: int, seed: int, legs: float = LEGS, firs
     held[~held.any(axis=1), 0] = True
     account, symbol = _drawn(market, held, legs, rng)
     return Book(
-        account_ids=tuple(f"a{number}" for number in range(first, first + accounts)),
+        account_ids=tuple(f"a{number}" for number in range(accounts)),
         account_class=np.zeros(accounts, dtype=np.int64),
         classes=("",),
         symbols=tuple(name for some in market.symbols for name in some),
@@ -64,7 +65,7 @@ def _drawn(market: Market, held: npt.NDArray[np.bool_], legs: float, rng: np.ran
     listed = np.asarray([len(some) for some in market.symbols])
     offset = np.cumsum(listed) - listed
     # what is drawn twice counts once: a little more is drawn
-    more = np.maximum(legs * 1.07 - groups.mean(), 0.0) * np.exp(rng.normal(-_SPREAD**2 / 2, _SPREAD, held.shape[0]))
+    more = np.maximum(legs * 1.07 - groups.mean(), 0.0) * np.exp(rng.normal(-(_SPREAD**2) / 2, _SPREAD, held.shape[0]))
     others = np.repeat(np.arange(held.shape[0]), np.minimum(np.rint(more), listed.sum()).astype(np.int64))
     group = (np.cumsum(groups) - groups)[others] + (rng.random(others.shape[0]) * groups[others]).astype(np.int64)
     of = np.concatenate([np.arange(owner.shape[0]), group])
@@ -87,7 +88,7 @@ def _positions(market: Market, account: Ints, symbol: Ints, rng: np.random.Gener
     unit = 10.0 ** np.rint(np.log10(1_000.0 / np.asarray(dollars)))  # contracts of about a thousand dollars
     count = account.shape[0]
     quantity = rng.integers(1, 10, count) * rng.choice([-1.0, 1.0], count) * unit[symbol]
-    entry = np.where(margined[symbol], mark[symbol] * (1 + 0.03 * rng.standard_normal(count).clip(-3, 3)), np.nan)
+    entry = np.where(margined[symbol], mark[symbol] * (1 + 0.03 * np.clip(rng.standard_normal(count), -3, 3)), np.nan)
     zeros = np.zeros(count, dtype=np.int64)
     return PositionColumns(
         account=account, symbol=symbol, quantity=quantity, entry_price=entry, side=zeros, pool=zeros,
@@ -107,17 +108,19 @@ def _balances(market: Market, held: npt.NDArray[np.bool_]) -> BalanceColumns:
     return BalanceColumns(account, asset, amount, np.zeros(account.shape[0]), np.full(account.shape[0], -1))
 
 
-def compact_accounts(market: Market, rulebook: Rulebook, accounts: int, legs: float = LEGS, seed: int = 1) -> CompactBook:
+def compact_accounts(
+    market: Market, rulebook: Rulebook, accounts: int, legs: float = LEGS, seed: int = 1
+) -> CompactBook:
     """Return so many accounts laid out for a rulebook; the books on the way are dropped some at a time."""
     pieces = []
     for first in range(0, accounts, _AT_A_TIME):
-        book = make_book(market, min(_AT_A_TIME, accounts - first), seed + first, legs, first)
+        book = make_book(market, min(_AT_A_TIME, accounts - first), seed + first, legs)
         pieces.append(compact(book, market.snapshot, rulebook))
-    return pieces[0] if len(pieces) == 1 else _joined(pieces)
+    return pieces[0] if len(pieces) == 1 else joined(pieces)
 
 
-def _joined(pieces: Sequence[CompactBook]) -> CompactBook:
-    """Return the pieces as one book: their contracts and classes of pools are the same, as is what is held where."""
+def joined(pieces: Sequence[CompactBook]) -> CompactBook:
+    """Return pieces that have the same contracts and classes of pools as one book, its accounts named anew."""
     first = pieces[0]
     assert all(piece.universe.pools == first.universe.pools for piece in pieces)
     assert all(np.array_equal(piece.universe.rows.contract, first.universe.rows.contract) for piece in pieces)
@@ -125,7 +128,7 @@ def _joined(pieces: Sequence[CompactBook]) -> CompactBook:
     moved = [piece.pool_account + start for piece, start in zip(pieces, accounts, strict=True)]
     return replace(
         first,
-        account_ids=tuple(name for piece in pieces for name in piece.account_ids),
+        account_ids=tuple(f"a{number}" for number in range(sum(map(len, pieces)))),
         account_class=np.concatenate([piece.account_class for piece in pieces]),
         pool_account=np.concatenate(moved).astype(np.int32),
         pool_key=np.concatenate([piece.pool_key for piece in pieces]),
@@ -141,3 +144,28 @@ def _joined_legs(pieces: Sequence[LegArrays]) -> LegArrays:
         columns[start] = [(part + n).astype(np.uint32) for part, n in zip(columns[start], before, strict=True)]
     inputs = np.concatenate(columns.pop("inputs"), axis=1)
     return LegArrays(**{name: np.concatenate(parts) for name, parts in columns.items()}, inputs=inputs)
+
+
+def accounts_of(book: Book, count: int) -> list[Account]:
+    """Return the first accounts of a book as values, as a file would give them."""
+    p, b = book.positions, book.balances
+    first, last = (np.searchsorted(p.account, np.arange(count) + n).tolist() for n in (0, 1))
+    low, high = (np.searchsorted(b.account, np.arange(count) + n).tolist() for n in (0, 1))
+    return [
+        Account(
+            id=book.account_ids[i],
+            positions=tuple(_position(book, row) for row in range(first[i], last[i])),
+            balances={book.assets[b.asset[row]]: exact(float(b.amount[row])) for row in range(low[i], high[i])},
+        )
+        for i in range(count)
+    ]
+
+
+def _position(book: Book, row: int) -> Position:
+    p = book.positions
+    entry = float(p.entry_price[row])
+    return Position(
+        instrument=book.symbols[p.symbol[row]],
+        quantity=exact(float(p.quantity[row])),
+        entry_price=None if np.isnan(entry) else exact(entry),
+    )

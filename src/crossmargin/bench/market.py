@@ -1,4 +1,4 @@
-"""The benchmark's markets, made from tables: 2,000 options on ten coins with futures and perpetuals, or perpetuals alone."""
+"""The benchmark's markets, made from tables: options, futures and perpetuals on ten coins, or perpetuals alone."""
 
 from __future__ import annotations
 

@@ -98,6 +98,8 @@ def check_same(
     """
     difference = float((abs(ours - theirs) / scale).max(initial=0.0))
     if not difference <= tolerance:
-        message = f"{work}: results differ by {difference:.3g} of their terms, more than {tolerance:.0e}; nothing was timed"
+        message = (
+            f"{work}: results differ by {difference:.3g} of their terms, more than {tolerance:.0e}; nothing was timed"
+        )
         raise DifferentResultError(message)
     return difference

@@ -45,13 +45,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One run. `threads` are the numbers of threads that works are timed on, 1 first; `limits` by number of cores."""
+    """One run. `threads` are the numbers of threads that works are timed on, 1 first; `limits` by number of cores.
+
+    `enough` seconds of turns end a comparison before all `repetitions` are done: what is slow is timed less often.
+    """
 
     accounts: int
     repetitions: int
     threads: tuple[int, ...]
     quick: bool
     limits: Mapping[int, Limits]
+    enough: float
     stages: dict[tuple[str, int], Stage] = field(default_factory=dict)
 
     @property

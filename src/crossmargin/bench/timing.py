@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from time import perf_counter, perf_counter_ns
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from crossmargin import kernels
 from crossmargin.kernels.engine import serving
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["each_call", "on_threads", "percentile", "take_turns", "timed"]
 
-_ENOUGH: Final = 20.0  # seconds of all turns of one comparison: slow contenders get fewer turns
-
 
 def timed(call: Callable[[], T]) -> tuple[float, T]:
     """Return seconds of one call, and what it gave."""
@@ -26,9 +24,7 @@ def timed(call: Callable[[], T]) -> tuple[float, T]:
     return perf_counter() - start, found
 
 
-def take_turns(
-    contenders: Mapping[str, Callable[[], object]], repetitions: int, enough: float = _ENOUGH
-) -> dict[str, float]:
+def take_turns(contenders: Mapping[str, Callable[[], object]], repetitions: int, enough: float) -> dict[str, float]:
     """Return the median seconds of each contender. They take turns; the first turn warms and is not counted.
 
     After `enough` seconds no further turn is begun, but for the first that counts.

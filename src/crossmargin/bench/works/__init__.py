@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from crossmargin.bench.works import greeks, live, memory, revalue, shortfall, startup, tick, worst_loss
+from crossmargin.bench.works import greeks, live, memory, one_account, revalue, shortfall, startup, tick, worst_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +16,7 @@ __all__ = ["WORKS"]
 
 WORKS: Final[Mapping[str, Callable[[Setting], Iterator[Result]]]] = {
     "startup": startup.run,
+    "one_account": one_account.run,
     "revalue": revalue.run,
     "greeks_iv": greeks.run,
     "memory": memory.run,

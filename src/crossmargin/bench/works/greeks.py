@@ -1,4 +1,4 @@
-"""Greeks and implied vols of 2,000 options through the Python functions, beside QuantLib, vollib, nautilus and SciPy."""
+"""Greeks and implied vols of 2,000 options through the Python functions, beside those of other libraries."""
 
 from __future__ import annotations
 
@@ -33,20 +33,18 @@ def run(setting: Setting) -> Iterator[Result]:
     """Yield the one row: its seconds are those of all Greeks and of all implied vols together."""
     c = option_contracts()
     values = np.asarray(price(c.forward, c.strike, c.iv, c.years, c.call))
-    ours = {
-        "greeks": on_threads(1, lambda: greeks(c.forward, c.strike, c.iv, c.years, c.call)),
-        "iv": on_threads(1, lambda: implied_vol(values, c.forward, c.strike, c.years, c.call).vol),
-    }
+    greek = on_threads(1, lambda: greeks(c.forward, c.strike, c.iv, c.years, c.call))
+    implied = on_threads(1, lambda: implied_vol(values, c.forward, c.strike, c.years, c.call).vol)
     others = _others(c, values)
-    error, attainable = _errors(c, values, np.asarray(ours["iv"]()))
+    error, attainable = _errors(c, values, np.asarray(implied()))
     for name, (delta, vols) in others.items():
-        check_same(f"delta, {name}", ours["greeks"]().delta, np.asarray(delta()), 1.0, 1e-8)
+        check_same(f"delta, {name}", greek().delta, np.asarray(delta()), 1.0, 1e-8)
         known = np.asarray(vols())
         check_same(f"implied vol, {name}", c.iv[attainable], known[attainable], c.iv[attainable], 1e-5)
-    contenders = dict(ours)
-    for name, (greek, vols) in others.items():
-        contenders |= {f"{name}: greeks": greek, f"{name}: iv": vols}
-    taken = take_turns(contenders, setting.repetitions * 3)
+    contenders: dict[str, Callable[[], object]] = {"greeks": greek, "iv": implied}
+    for name, (delta, vols) in others.items():
+        contenders |= {f"{name}: greeks": delta, f"{name}: iv": vols}
+    taken = take_turns(contenders, setting.repetitions * 3, setting.enough)
     seconds = taken["greeks"] + taken["iv"]
     both = {name: taken[f"{name}: greeks"] + taken[f"{name}: iv"] for name in others}
     yield result(
@@ -64,7 +62,12 @@ def _errors(c: Contracts, values: Floats, vols: Floats) -> tuple[float, npt.NDAr
 
 def _others(c: Contracts, values: Floats) -> dict[str, Peer]:
     """Return for each peer that is here what gives its deltas (with its other Greeks) and its implied vols."""
-    kinds = ((_by_scipy, "scipy"), (_by_quantlib, "QuantLib"), (_by_vollib, "vollib"), (_by_nautilus, "nautilus_trader"))
+    kinds = (
+        (_by_scipy, "scipy"),
+        (_by_quantlib, "QuantLib"),
+        (_by_vollib, "vollib"),
+        (_by_nautilus, "nautilus_trader"),
+    )
     return {name: make(c, values) for make, name in kinds if peers.module(name) is not None}
 
 
@@ -85,7 +88,11 @@ def _by_scipy(c: Contracts, values: Floats) -> Peer:
         d2 = d1 - s
         density = np.exp(-0.5 * d1 * d1) / np.sqrt(2 * np.pi)
         delta, vega = sign * ndtr(sign * d1), c.forward * density * root
-        _ = delta * c.forward - sign * c.strike * ndtr(sign * d2), density / (c.forward * s), -vega * c.iv / (2 * c.years)
+        _ = (
+            delta * c.forward - sign * c.strike * ndtr(sign * d2),
+            density / (c.forward * s),
+            -vega * c.iv / (2 * c.years),
+        )
         _ = -density * d2 / c.iv, vega * d1 * d2 / c.iv, density * d2 / (2 * c.years)
         return np.asarray(delta)
 
@@ -112,14 +119,14 @@ def _by_quantlib(c: Contracts, values: Floats) -> Peer:
         _ = found.gammaForward(), found.vega(years), found.theta(f, years), found.rho(years)
         return float(found.deltaForward())
 
-    def implied(f: float, k: float, years: float, call: bool, worth: float) -> float:  # noqa: FBT001  # a column
+    def implied(f: float, k: float, call: bool, worth: float) -> float:  # noqa: FBT001  # a column
         kind = ql.Option.Call if call else ql.Option.Put
         return float(ql.blackFormulaImpliedStdDevLiRS(kind, k, f, worth, 1.0, 0.0, ql.nullDouble(), 1.0, 1e-12, 1000))
 
     root = np.sqrt(c.years)
     return (
         lambda: [greek(f, k, vol, years, call) for f, k, vol, years, call, _ in rows],
-        lambda: np.asarray([implied(f, k, years, call, worth) for f, k, _, years, call, worth in rows]) / root,
+        lambda: np.asarray([implied(f, k, call, worth) for f, k, _, _, call, worth in rows]) / root,
     )
 
 

@@ -42,7 +42,7 @@ def run_tick(setting: Setting) -> Iterator[Result]:
             "one": on_threads(threads, lambda: live.mark(next(small))),
             "all": on_threads(threads, lambda: live.mark(next(whole))),
         }
-        taken = take_turns(contenders, setting.repetitions)
+        taken = take_turns(contenders, setting.repetitions, setting.enough)
         yield result(
             "tick_one_underlying", threads, taken["one"], peers={"all underlyings tick": taken["all"]},
             underlying=SMALL, accounts=len(stage.book), share_of_full_tick=taken["one"] / taken["all"],
@@ -74,7 +74,7 @@ def run_batch(setting: Setting) -> Iterator[Result]:
     amounts = np.asarray(quantities)
     for threads in setting.threads:
         call = on_threads(threads, lambda: live.what_ifs(accounts, of, amounts))
-        seconds = take_turns({"ours": call}, setting.repetitions)["ours"]
+        seconds = take_turns({"ours": call}, setting.repetitions, setting.enough)["ours"]
         each = amounts.shape[0] / seconds / threads
         yield result("what_if_batch", threads, seconds, trades=amounts.shape[0], trades_a_second_a_core=each)
 

@@ -1,4 +1,4 @@
-"""2,000 options under 64 scenarios on one thread, beside SciPy and NumPy doing the same arithmetic, and QuantLib's loop."""
+"""2,000 options under 64 scenarios on one thread, beside SciPy and NumPy doing the same, and QuantLib's loop."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["option_contracts", "run", "shifts_of"]
 
-# The compiled kernel's own algorithm for one cell (native/black76.h, native/revalue.h), additions and multiplications, a
-# fused one as two: moved forward, strike and distance 8, exponential 34, two normal tails 78, value and gain 12.
+# The compiled kernel's own algorithm for one cell (native/black76.h, native/revalue.h), additions and multiplications,
+# a fused one as two: moved forward, strike and distance 8, exponential 34, two normal tails 78, value and gain 12.
 _FLOPS_A_CELL: Final = 132
 _VOLS: Final = (1.0, 0.75, 1.25, 1.5)
 
@@ -65,7 +65,7 @@ def run(setting: Setting) -> Iterator[Result]:
     money = (contracts.multiplier * np.where(contracts.inverse, 1.0, contracts.forward))[:, None]
     # their normal distributions are not ours: what is the same to 1e-12 of the forward is the same price
     same = {name: check_same(f"revalue, {name}", ours(), call(), money) for name, call in others.items()}
-    taken = take_turns({"ours": ours, **others}, setting.repetitions * 3)
+    taken = take_turns({"ours": ours, **others}, setting.repetitions * 3, setting.enough)
     seconds = taken.pop("ours")
     limits = setting.limits.get(1)
     least = _FLOPS_A_CELL * cells / (2 * limits.multiply_adds) if limits else None

@@ -56,7 +56,7 @@ def run(setting: Setting) -> Iterator[Result]:
     times = groups.scale.shape[0] / few.scale.shape[0]
 
     def tail(rows: Floats) -> Floats:
-        return np.maximum(0.0, -np.partition(rows, DEPTH - 1, axis=1)[:, :DEPTH].mean(axis=1))
+        return np.asarray(np.maximum(0.0, -np.partition(rows, DEPTH - 1, axis=1)[:, :DEPTH].mean(axis=1)))
 
     def ours() -> Floats:
         return kernels.group_tail(groups.scale, groups.index, matrix, groups.starts, DEPTH, SHARES)
@@ -73,7 +73,7 @@ def run(setting: Setting) -> Iterator[Result]:
             contenders["SciPy CSR @ dense, partition"] = theirs(1)
         if scipy and threads > 1:
             contenders["the same in a thread pool"] = theirs(threads)
-        taken = take_turns(contenders, max(setting.repetitions // 2, 2))
+        taken = take_turns(contenders, max(setting.repetitions // 2, 2), setting.enough)
         seconds = taken.pop("ours")
         scaled = {name: peer * times for name, peer in taken.items()}
         pooled = scaled.pop("the same in a thread pool", None)

@@ -24,14 +24,16 @@ def run(setting: Setting) -> Iterator[Result]:
     """Yield the one row: its seconds are those of `--help`."""
     folder = files("crossmargin.cli").joinpath("demo")
     with ExitStack() as stack:
-        paths = [str(stack.enter_context(as_file(folder.joinpath(f"{name}.json")))) for name in ("accounts", "snapshot")]
+        paths = [
+            str(stack.enter_context(as_file(folder.joinpath(f"{name}.json")))) for name in ("accounts", "snapshot")
+        ]
         contenders = {
             "help": _process("-m", "crossmargin", "--help"),
             "assess_demo": _process("-m", "crossmargin", "assess", *paths),
             "import": _process("-c", "import crossmargin"),
             "python": _process("-c", ""),
         }
-        taken = take_turns(contenders, setting.repetitions)
+        taken = take_turns(contenders, setting.repetitions, setting.enough)
     yield result("startup", 1, taken["help"], parts=taken)
 
 

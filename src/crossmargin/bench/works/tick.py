@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from crossmargin.margin.program.program import OUTPUTS, make_market, make_progra
 from crossmargin.margin.program.unpack import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from crossmargin.bench.result import Result
     from crossmargin.bench.setting import Setting, Stage
@@ -42,18 +43,10 @@ def run(setting: Setting) -> Iterator[Result]:
     stage = setting.stage()
     difference = check_tick(stage)
     bare = worst_of(bucket_groups(stage, stage.contracts()), gains(stage))
-    tick, parts = tick_of(stage), _parts(stage)
     for threads in setting.threads:
-        contenders = {"tick": tick, "bare kernel": bare, **parts}
-        taken = take_turns(
-            {name: on_threads(threads, call) for name, call in contenders.items()}, setting.repetitions
-        )
-        seconds, peer = taken.pop("tick"), taken.pop("bare kernel")
-        yield result(
-            "tick", threads, seconds, peers={f"bare worst loss, {SCENARIOS} scenarios": peer},
-            rulebook=stage.rulebook.name, accounts=len(stage.book), pools=len(stage.book.legs),
-            legs=stage.book.legs.row.shape[0], parts=taken, difference=difference,
-        )  # fmt: skip
+        taken = _taken(setting, stage, threads, {"bare": bare})
+        peers = {f"bare worst loss, {SCENARIOS} scenarios": taken.pop("bare")}
+        yield _row("tick", threads, taken, stage, difference, peers)
 
 
 def run_formulas(setting: Setting) -> Iterator[Result]:
@@ -61,17 +54,29 @@ def run_formulas(setting: Setting) -> Iterator[Result]:
     for spec in FORMULA_RULEBOOKS:
         stage = setting.stage(spec)
         difference = check_tick(stage)
-        tick, parts = tick_of(stage), _parts(stage)
         for threads in setting.threads:
-            contenders = {"tick": tick, **parts}
-            taken = take_turns(
-                {name: on_threads(threads, call) for name, call in contenders.items()}, setting.repetitions
-            )
-            yield result(
-                "formula", threads, taken.pop("tick"), rulebook=stage.rulebook.name, accounts=len(stage.book),
-                pools=len(stage.book.legs), legs=stage.book.legs.row.shape[0], parts=taken, difference=difference,
-            )  # fmt: skip
+            yield _row("formula", threads, _taken(setting, stage, threads), stage, difference)
         setting.stages.pop((spec, setting.accounts))
+
+
+def _taken(
+    setting: Setting, stage: Stage, threads: int, more: Mapping[str, Callable[[], object]] = MappingProxyType({})
+) -> dict[str, float]:
+    """Return the seconds of a tick, of its parts, and of what else is given."""
+    contenders = {"tick": tick_of(stage), **more, **_parts(stage)}
+    on_them = {name: on_threads(threads, call) for name, call in contenders.items()}
+    return take_turns(on_them, setting.repetitions, setting.enough)
+
+
+def _row(
+    work: str, threads: int, taken: dict[str, float], stage: Stage, difference: float,
+    peers: dict[str, float] | None = None,
+) -> Result:  # fmt: skip
+    book = stage.book
+    return result(
+        work, threads, taken.pop("tick"), peers=peers, rulebook=stage.rulebook.name, accounts=len(book),
+        pools=len(book.legs), legs=book.legs.row.shape[0], parts=taken, difference=difference,
+    )  # fmt: skip
 
 
 def check_tick(stage: Stage) -> float:

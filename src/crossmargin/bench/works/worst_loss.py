@@ -65,7 +65,7 @@ def run(setting: Setting) -> Iterator[Result]:
             contenders["SciPy CSR @ dense, min"] = theirs(1)
         if scipy and threads > 1:
             contenders["the same in a thread pool"] = theirs(threads)
-        taken = take_turns(contenders, setting.repetitions)
+        taken = take_turns(contenders, setting.repetitions, setting.enough)
         seconds, laid_out = taken.pop("ours"), taken.pop("as laid out")
         pooled = taken.pop("the same in a thread pool", None)
         moved = groups.scale.shape[0] * matrix.shape[1] * 8
