@@ -19,7 +19,7 @@ GATES := lint types contracts docs wheel
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test $(GATES) unit nightly bench format lock upgrade clean
+.PHONY: help setup demo test $(GATES) unit nightly bench sanitize format lock upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,20 @@ nightly: .venv/.dev ## the tests with many more examples
 
 bench: .venv/.dev ## the benchmarks
 	@$(BIN)/pytest benchmarks --benchmark-only
+
+# A build of its own, beside the package's; AddressSanitizer must be loaded before Python, which leaks by design.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
+CMAKE = $$(command -v cmake || echo $(UV) tool run --quiet cmake)
+TESTED = import importlib.util as u, sys, pytest; s = u.spec_from_file_location("crossmargin.kernels._native", sys.argv[1]); m = u.module_from_spec(s); s.loader.exec_module(m); sys.modules[s.name] = m; raise SystemExit(pytest.main(sys.argv[2:]))
+sanitize: .venv/.dev ## the kernels under AddressSanitizer and UBSan, where the compiler has them
+	@echo "== sanitize"
+	@asan=$$($(CXX) -print-file-name=libasan.so); \
+	if ! echo 'int main() {}' | $(CXX) -x c++ $(SANITIZE) -o /dev/null - >/dev/null 2>&1 || [ ! -e "$$asan" ]; then \
+	    echo "SKIPPED: $(CXX) has no AddressSanitizer here"; exit 0; fi; \
+	$(CMAKE) -S . -B build/sanitize -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS=$(SANITIZE)" "-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python" >/dev/null && \
+	$(CMAKE) --build build/sanitize --parallel 4 && \
+	LD_PRELOAD="$$asan" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(BIN)/python -c '$(TESTED)' build/sanitize/_native.abi3.so -q -p no:cacheprovider -p no:xdist tests/kernels
 
 # --- for developers ---------------------------------------------------------------------------------------------------
 format: .venv/.dev ## writes the format, and the fixes that ruff is sure of

@@ -137,17 +137,6 @@ def _of(book: Book, matrix: Floats) -> tuple[Floats, npt.NDArray[np.uint16], Flo
     return book.scale, book.index, matrix, book.starts
 
 
-def sums(book: Book, repetitions: int) -> None:
-    """Sums by row: legs to groups."""
-    row_of = np.repeat(np.arange(len(book.starts)), np.diff(book.starts, append=book.legs))
-    contenders = {
-        "native, 1 thread": native(1, lambda: kernels.span_sum(book.scale, book.starts)),
-        "NumPy bincount": lambda: np.bincount(row_of, weights=book.scale, minlength=len(book.starts)),
-        "NumPy add.reduceat": lambda: np.add.reduceat(book.scale, book.starts),
-    }
-    show(f"sums of {book.legs:,} values in {len(book.starts):,} rows", medians(contenders, repetitions))
-
-
 def pricing(rng: np.random.Generator, repetitions: int, multiply_adds: float) -> None:
     """Black-76 of options under scenarios."""
     strike, years = rng.uniform(50, 150, (CONTRACTS, 1)), rng.uniform(0.01, 2, (CONTRACTS, 1))
@@ -186,7 +175,6 @@ def main() -> None:
     book = make_book(given.accounts, rng)
     matrix = rng.normal(size=(CONTRACTS, SCENARIOS))
     pricing(rng, given.repetitions, multiply_adds)
-    sums(book, given.repetitions)
     worst_loss(book, matrix, given.threads, given.repetitions, read)
     few = make_book(given.accounts // 20, rng)
     shortfall(few, rng.normal(size=(CONTRACTS, PAST)), given.threads, given.repetitions)

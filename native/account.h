@@ -258,6 +258,7 @@ private:
             slope += held[i].quantity;
             lowest = minimum(lowest, payoff);
         }
+        if (slope - slope != 0.0) return __builtin_nan("");  // a quantity that is no number, or infinite
         return lowest != lowest ? lowest : lowest < 0.0 ? -lowest : 0.0;
     }
 

@@ -12,7 +12,7 @@ void refuse(PyObject* type, const char* message, ...) {
     throw PythonError{};
 }
 
-void raise_if(const Fault& fault) {
+void raise_fault(const Fault& fault) {
     PyObject *number = PyExc_ValueError, *index = PyExc_IndexError;
     const struct {
         Wrong what;
@@ -31,7 +31,6 @@ void raise_if(const Fault& fault) {
         {Wrong::not_traded, number, "row %lld cannot be traded"},
         {Wrong::not_finite, number, "trade %lld: expected a finite quantity and price, for an inverse contract above 0"},
     };
-    if (fault.what == Wrong::nothing) return;
     if (fault.what == Wrong::memory) throw std::bad_alloc{};
     for (const auto& f : faults)
         if (f.what == fault.what) refuse(f.type, f.message, static_cast<long long>(fault.place));

@@ -13,7 +13,10 @@
 struct PythonError {};
 
 [[noreturn]] void refuse(PyObject* type, const char* message, ...);
-void raise_if(const Fault& fault);
+void raise_fault(const Fault& fault);
+inline void raise_if(const Fault& fault) {
+    if (fault.what != Wrong::nothing) raise_fault(fault);
+}
 
 class Array {
 public:

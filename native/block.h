@@ -5,35 +5,68 @@
 
 namespace {
 
+// The usual unit: no extras and no leg of nothing. False where it is not one, or a row is out of range or order.
+template <class Row>
+inline bool take_plain(const Program& p, const Source& s, Block& b) {
+    if (s.extras != 0) return false;
+    const Row* rows = static_cast<const Row*>(s.row);
+    const int64_t count = s.count, limit = p.rows;
+    int32_t *const row = b.row.at + b.legs, *const index = b.rows[LEG].key.at + b.legs;
+    double* const quantity = b.quantity.at + b.legs;
+    bool wrong = false;
+    for (int64_t leg = 0, before = 0; leg < count; leg++) {
+        const int64_t r = rows[leg];
+        const double q = s.quantity[leg];
+        row[leg] = static_cast<int32_t>(r);
+        quantity[leg] = q;
+        index[leg] = static_cast<int32_t>(3 * r + 1 + (q > 0.0) - (q < 0.0));
+        wrong |= r < before || q == 0.0;
+        before = r;
+    }
+    if (wrong || (count > 0 && row[count - 1] >= limit)) return false;
+    b.legs += count;
+    return true;
+}
+
 // Appends the active legs of one unit; `fill` is a column of orders that the quantities take as filled, or 0.
 // What a leg says is read once and checked: Python may rewrite the book while this runs.
 template <class Row>
 Fault take_legs(const Program& p, const Source& s, uint32_t fill, Block& b, bool& ordered) {
+    if (take_plain<Row>(p, s, b)) return NO_FAULT;
     const Row* rows = static_cast<const Row*>(s.row);
-    int32_t* const index = b.rows[LEG].key.at;
+    int32_t *const index = b.rows[LEG].key.at, *const row = b.row.at;
+    double* const held = b.quantity.at;
+    Extra* const extra = b.extra.at;
+    const uint32_t count = s.count;
+    const int64_t limit = p.rows;
     int64_t n = b.legs, extras = b.extras, before = 0;
-    uint32_t e = 0;
-    for (uint32_t leg = 0; leg < s.count; leg++) {
+    uint32_t e = 0, next = s.extras ? s.extra_leg[0] & POSITION : count;
+    for (uint32_t leg = 0; leg < count; leg++) {
         const int64_t r = rows[leg];
         double quantity = s.quantity[leg];
-        if (r < 0 || r >= p.rows) return {Wrong::row, s.unit};
+        if (r < 0 || r >= limit) return {Wrong::row, s.unit};
         if (r < before) return {Wrong::order, s.unit};
         before = r;
         bool active = quantity != 0.0 || p.always_active[r];
-        const int64_t mine = extras;
-        for (; e < s.extras; e++) {
-            const uint32_t code = s.extra_leg[e], column = code >> 28;
-            if ((code & POSITION) != leg) break;
-            const double value = s.extra_value[e];
-            if (column < COST || column > ORDERS) return {Wrong::extra, s.unit};
-            b.extra.at[extras++] = {static_cast<int32_t>(n), column, value};
-            active |= column != LEVERAGE && value != 0.0;
-            ordered |= (column == BIDS || column == ASKS) && value != 0.0;
-            if (column == fill) quantity += value;
+        if (leg == next) {
+            const int64_t mine = extras;
+            for (next = count; e < s.extras; e++) {
+                const uint32_t code = s.extra_leg[e], column = code >> 28;
+                if ((code & POSITION) != leg) {
+                    next = code & POSITION;
+                    break;
+                }
+                const double value = s.extra_value[e];
+                if (column < COST || column > ORDERS) return {Wrong::extra, s.unit};
+                extra[extras++] = {static_cast<int32_t>(n), column, value};
+                active |= column != LEVERAGE && value != 0.0;
+                ordered |= (column == BIDS || column == ASKS) && value != 0.0;
+                if (column == fill) quantity += value;
+            }
+            if (!active) extras = mine;
         }
-        if (!active) extras = mine;
-        b.row.at[n] = static_cast<int32_t>(r);
-        b.quantity.at[n] = quantity;
+        row[n] = static_cast<int32_t>(r);
+        held[n] = quantity;
         index[n] = static_cast<int32_t>(3 * r + 1 + (quantity > 0.0) - (quantity < 0.0));
         n += active;
     }
@@ -45,15 +78,17 @@ Fault take_legs(const Program& p, const Source& s, uint32_t fill, Block& b, bool
 // Rows of a level whose legs lie side by side: a new one where the row in the template changes.
 inline void take_rows(const Program& p, int level, int64_t first, Block& b) {
     Rows& rows = b.rows[level];
-    const int32_t* const above = p.level_row[level];
+    const int32_t *const above = p.level_row[level], *const row = b.row.at;
+    int32_t *const start = rows.first.at, *const keys = rows.key.at, *const of_leg = rows.of_leg.at;
+    const int64_t legs = b.legs;
     int64_t n = rows.count;
     int32_t last = -1;
-    for (int64_t leg = first; leg < b.legs; leg++) {
-        const int32_t key = above[b.row.at[leg]];
-        rows.first.at[n] = static_cast<int32_t>(leg);
-        rows.key.at[n] = key;
+    for (int64_t leg = first; leg < legs; leg++) {
+        const int32_t key = above[row[leg]];
+        start[n] = static_cast<int32_t>(leg);
+        keys[n] = key;
         n += key != last;
-        rows.of_leg.at[leg] = static_cast<int32_t>(n - 1);
+        of_leg[leg] = static_cast<int32_t>(n - 1);
         last = key;
     }
     rows.count = n;

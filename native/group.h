@@ -76,6 +76,35 @@ struct ToRow {  // writes the cells
     }
 };
 
+// The same for long rows, which lie far: four legs at a time go along the whole row, so that each is read in one go.
+template <int N>
+inline void along(const Legs& legs, int64_t leg, bool anew, int64_t columns, double* out) {
+    const double* row[N];
+    V scale[N];
+#pragma GCC unroll 4
+    for (int k = 0; k < N; k++) {
+        row[k] = legs.matrix + legs.index[leg + k] * legs.pitch;
+        scale[k] = splat(legs.scale[leg + k]);
+    }
+    for (int64_t j = 0; j < columns; j += V::W) {
+        V sum = scale[0] * load(row[0] + j);
+        if (!anew) sum = load(out + j) + sum;
+#pragma GCC unroll 4
+        for (int k = 1; k < N; k++) sum = sum + scale[k] * load(row[k] + j);
+        store(out + j, sum);
+    }
+}
+
+inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t columns, double* out) {
+    constexpr int64_t LONG = 256;
+    ToRow rest{out};
+    const int64_t whole = columns < LONG || first == last ? 0 : columns / V::W * V::W;
+    int64_t leg = first;
+    for (; whole && leg + 4 <= last; leg += 4) along<4>(legs, leg, leg == first, whole, out);
+    for (; whole && leg < last; leg++) along<1>(legs, leg, leg == first, whole, out);
+    if (whole < columns) row_of(legs, first, last, whole, columns, rest);
+}
+
 struct ToWorst {  // keeps the lowest cell, or that one was no number
     double lowest = __builtin_inf();
     bool strange = false;
@@ -106,8 +135,7 @@ inline Legs legs_of(const Groups& g) { return {g.scale, g.index, g.matrix, g.pit
 Fault group_rows(const Groups& g, int64_t first, int64_t last) {
     const Legs legs = legs_of(g);
     for (int64_t i = first; i < last; i++) {
-        ToRow to{g.out + i * g.scenarios};
-        row_of(legs, g.starts[i], g.starts[i + 1], 0, g.scenarios, to);
+        write_row(legs, g.starts[i], g.starts[i + 1], g.scenarios, g.out + i * g.scenarios);
     }
     return NO_FAULT;
 }

@@ -67,8 +67,7 @@ public:
         for (int64_t row = 0; row < rows.count; row++) {
             const int64_t first = rows.first.at[row], last = rows.first.at[row + 1];
             if (first == last) continue;
-            ToRow to{at_[0]};
-            row_of(legs_, first, last, 0, s_.pitch, to);
+            write_row(legs_, first, last, s_.pitch, at_[0]);
             if (s_.shocked >= 0) close_out(row, first, last);
             arrived(0, row);
         }
@@ -114,8 +113,7 @@ private:
     void close_out(int64_t row, int64_t first, int64_t last) {
         Legs legs = legs_;
         legs.matrix = p_.matrices + s_.shocked;
-        ToRow to{shocked_};
-        row_of(legs, first, last, 0, s_.pitch, to);
+        write_row(legs, first, last, s_.pitch, shocked_);
         for (int64_t i = 0; i < s_.folds; i++) {
             const Fold& f = p_.folds[s_.first_fold + i];
             if (!f.close_out) continue;

@@ -137,9 +137,8 @@ Fault group_tail(const Groups& g, const Tail& tail, int64_t first, int64_t last)
     Store<double> scratch;
     double* row = scratch.of(2 * g.scenarios + WIDE);
     double guess = 0.0;
-    ToRow to{row};
     for (int64_t i = first; i < last; i++) {
-        row_of(legs, g.starts[i], g.starts[i + 1], 0, g.scenarios, to);
+        write_row(legs, g.starts[i], g.starts[i + 1], g.scenarios, row);
         const double found = tail_of(row, g.scenarios, tail, row + g.scenarios, guess);
         if (found != found) return {Wrong::number, i};
         g.out[i] = found < 0.0 ? -found : 0.0;

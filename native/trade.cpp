@@ -1,6 +1,7 @@
 // A unit as one trade would leave it: what closes is realised into the wallet, the rest merges. Nothing in the book moves.
+#include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <initializer_list>
 
 #include "engine.h"
 
@@ -25,27 +26,19 @@ public:
         Held& same = t_.quantity > 0.0 ? long_ : short_;
         Held& opposite = p_.by_side == 0 ? same : t_.quantity > 0.0 ? short_ : long_;
         fill(same, opposite);
-        // a leg that is new stands before `at` of the old ones: short legs before long ones
-        const int64_t at = same.before >= 0 ? -1 : &same == &long_ ? last : first;
-        const int64_t paid = wallet_.before >= 0 ? -1 : wallet;
-        int64_t n = 0;
-        for (int64_t leg = 0; leg <= s_.count; leg++) {
-            const bool two = at == leg && paid == leg && t_.wallet < t_.row;
-            if (two) put(wallet_, t_.wallet, n++, row, quantity);
-            if (at == leg) put(same, t_.row, n++, row, quantity);
-            if (paid == leg && !two) put(wallet_, t_.wallet, n++, row, quantity);
-            if (leg == s_.count) break;
-            Held* touched = leg == same.before       ? &same
-                            : leg == opposite.before ? &opposite
-                            : leg == wallet_.before  ? &wallet_
-                                                     : nullptr;
-            if (touched != nullptr) {
-                put(*touched, row_at(leg), n++, row, quantity);
-                continue;
-            }
-            row[n] = static_cast<int32_t>(row_at(leg));
-            quantity[n++] = s_.quantity[leg];
-        }
+        // a leg that is new stands before leg `at` of the old ones: short legs before long ones
+        const int64_t count = s_.count, none = count + 1;
+        const int64_t at = same.before >= 0 ? none : &same == &long_ ? last : first;
+        const int64_t paid = wallet_.before >= 0 ? none : wallet;
+        s_.wide ? copy<int32_t>(at, paid, row, quantity) : copy<uint16_t>(at, paid, row, quantity);
+        for (Held* leg : {&long_, &short_, &wallet_})
+            if (leg->before >= 0) leg->after = leg->before + (at <= leg->before) + (paid <= leg->before);
+        if (at != none) same.after = at + (paid < at || (paid == at && t_.wallet < t_.row));
+        if (paid != none) wallet_.after = paid + (at < paid || (at == paid && t_.row < t_.wallet));
+        put(same, t_.row, row, quantity);
+        put(wallet_, t_.wallet, row, quantity);
+        if (&opposite != &same) put(opposite, t_.row, row, quantity);
+        const int64_t n = count + (at != none) + (paid != none);
         const Fault fault = extras(same, opposite, extra_leg, extra_value, out);
         out.row = row;
         out.quantity = quantity;
@@ -71,10 +64,23 @@ private:
         return low;
     }
 
-    static void put(Held& leg, int64_t template_row, int64_t n, int32_t* row, double* quantity) {
-        row[n] = static_cast<int32_t>(template_row);
-        quantity[n] = leg.quantity;
-        leg.after = n;
+    static void put(const Held& leg, int64_t template_row, int32_t* row, double* quantity) {
+        if (leg.after < 0) return;
+        row[leg.after] = static_cast<int32_t>(template_row);
+        quantity[leg.after] = leg.quantity;
+    }
+
+    // The old legs, moved up by the new ones before them.
+    template <class Row>
+    void copy(int64_t at, int64_t paid, int32_t* row, double* quantity) const {
+        const Row* rows = static_cast<const Row*>(s_.row);
+        const int64_t count = s_.count, low = std::min(std::min(at, paid), count), high = std::min(std::max(at, paid), count);
+        const int64_t ends[] = {low, high, count};
+        for (int64_t shift = 0, leg = 0; shift < 3; shift++)
+            for (; leg < ends[shift]; leg++) {
+                row[leg + shift] = rows[leg];
+                quantity[leg + shift] = s_.quantity[leg];
+            }
     }
 
     template <class F>
@@ -91,10 +97,12 @@ private:
     void find(int64_t first, int64_t last) {
         for (int64_t leg = first; leg < last; leg++) {
             double side = s_.quantity[leg], orders = 0.0;
-            if (side == 0.0) extras_of(leg, [&](uint32_t column, double v) { orders += column == BIDS || column == ASKS ? v : 0.0; });
-            if (side == 0.0) side = orders;
-            if (p_.by_side == 0 || side > 0.0) long_.before = leg;
-            if (p_.by_side == 0 || (side < 0.0 && short_.before < 0)) short_.before = leg;
+            if (side == 0.0) {  // of orders alone
+                extras_of(leg, [&](uint32_t c, double value) { orders += c == BIDS || c == ASKS ? value : 0.0; });
+                side = orders;
+            }
+            if (long_.before < 0 && (p_.by_side == 0 || side > 0.0)) long_.before = leg;
+            if (short_.before < 0 && (p_.by_side == 0 || side < 0.0)) short_.before = leg;
         }
     }
 
@@ -216,6 +224,9 @@ Fault stage(const Program& p, const Book& book, const Trade* trades, int64_t cou
         const bool inverse = p.trade_kind[t.row] == 3;
         if (!std::isfinite(t.quantity) || !std::isfinite(t.price) || (inverse && !(t.price > 0.0)))
             return {Wrong::not_finite, i};
+        __builtin_prefetch(b.source.at[i].row);
+        __builtin_prefetch(b.source.at[i].quantity);
+        __builtin_prefetch(b.source.at[i].quantity + WIDE);
         legs += b.source.at[i].count + 2;
         extras += b.source.at[i].extras + 6;
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tests.kernels.engine_twin import ASSET, ELEMENTWISE_ARITY, LEG, NONE, STRIKE, UNIT
+from tests.kernels.engine_twin import ASSET, ELEMENTWISE_ARITY, LEG, NONE, UNIT
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,7 +88,17 @@ class Maker:
         self.written[level] += range(at, at + count)
         return at
 
-    def add(self, name: str, level: int, a: int = 0, b: int = 0, c: int = 0, aux: int = 0, n: int = 0, dst: int | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        level: int,
+        a: int = 0,
+        b: int = 0,
+        c: int = 0,
+        aux: int = 0,
+        n: int = 0,
+        dst: int | None = None,
+    ) -> None:
         to = self.destination(level) if dst is None else dst
         self.parts["code"].append((self.ops[name], level, to, a, b, c, aux, n))
 
@@ -134,21 +145,26 @@ class Maker:
 
     def form(self) -> None:
         count = int(self.rng.integers(0, 4))
-        at = self.put("form_terms", [(int(self.rng.choice([0, 0, 9, *range(1, 9)])), self.new_table(LEG)) for _ in range(count)])
+        at = self.put(
+            "form_terms", [(int(self.rng.choice([0, 0, 9, *range(1, 9)])), self.new_table(LEG)) for _ in range(count)]
+        )
         self.add("form", LEG, aux=at, n=count)
 
     def legsum(self) -> None:
         level, width, blocks = 1 + int(self.rng.integers(0, 5)), 8 * int(self.rng.integers(1, 3)), 2
         offset = self.put("lanes", self.numbers(blocks * 3 * self.rows * width))
         columns = [0, 0, 9, 1, 2, 4, 5, 6, 7, 8]
-        terms = [(int(self.rng.choice(columns)), int(self.rng.integers(0, blocks))) for _ in range(int(self.rng.integers(0, 4)))]
+        terms = [
+            (int(self.rng.choice(columns)), int(self.rng.integers(0, blocks)))
+            for _ in range(int(self.rng.integers(0, 4)))
+        ]
         first = self.put("lane_terms", terms)
         group = self.put("lane_groups", [(offset, width, first, len(terms))])
         lanes = int(self.rng.integers(1, width + 1))
         self.add("legsum", level, aux=group, n=lanes, dst=self.destination(level, lanes))
 
     def nested(self) -> tuple[int, int] | None:
-        pairs = [(f, c) for f in range(6) for c in range(f + 1, 6) if f == LEG or c == UNIT or (f != ASSET and c != ASSET)]
+        pairs = [(f, c) for f in range(6) for c in range(f + 1, 6) if f == LEG or c == UNIT or ASSET not in {f, c}]
         fine, coarse = pairs[int(self.rng.integers(0, len(pairs)))]
         return fine, coarse
 
@@ -169,8 +185,17 @@ class Maker:
         if not self.written[LEG]:
             return
         strike = self.put("tables", np.repeat(abs(self.numbers(self.rows)), 3))
-        call, counts = (self.put("tables", np.repeat(self.rng.integers(0, 2, self.rows), 3).astype(float)) for _ in range(2))
-        self.add("max_loss", int(self.rng.choice([1, 2, 2, 2, 3, 4, 5])), self.read(LEG, constants=False), strike, call, counts)
+        call, counts = (
+            self.put("tables", np.repeat(self.rng.integers(0, 2, self.rows), 3).astype(float)) for _ in range(2)
+        )
+        self.add(
+            "max_loss",
+            int(self.rng.choice([1, 2, 2, 2, 3, 4, 5])),
+            self.read(LEG, constants=False),
+            strike,
+            call,
+            counts,
+        )
 
     def worst_side(self) -> None:
         level = self.level()
@@ -188,11 +213,13 @@ class Maker:
         columns = int(rng.choice([1, 5, 8, 13, 40, 64, 70, 130]))
         pitch = -(-columns // 8) * 8
         shocked = self.matrix(pitch, columns) if rng.random() < 0.3 else -1
-        folds = [self.fold(level, columns) for level in chain for _ in range(int(rng.integers(0, 2) * rng.integers(0, 3)))]
+        folds = [
+            self.fold(level, columns) for level in chain for _ in range(int(rng.integers(0, 2) * rng.integers(0, 3)))
+        ]
         if shocked >= 0:
             folds.append((1, chain[0], 0, pitch, self.read(chain[0]), self.read(chain[0]), NONE, NONE))
         bounds = sorted({0, columns, *rng.integers(0, columns + 1, int(rng.integers(0, 3))).tolist()})
-        segments = [self.segment(a, b, chain[-1], columns) for a, b in zip(bounds, bounds[1:], strict=False)]
+        segments = [self.segment(a, b, chain[-1], columns) for a, b in pairwise(bounds)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
         scan = (self.new_table(LEG), self.matrix(pitch, columns), pitch, shocked, chain[0] if shocked >= 0 else 0,
@@ -204,7 +231,16 @@ class Maker:
         start, end = sorted(self.rng.integers(0, columns + 1, 2).tolist())
         whole = self.rng.random() < 0.5
         cap, deductible = (self.read(level) if self.rng.random() < 0.4 else NONE for _ in range(2))
-        return (0, level, 0 if whole else start, columns if whole else end, self.read(level), self.read(level), cap, deductible)
+        return (
+            0,
+            level,
+            0 if whole else start,
+            columns if whole else end,
+            self.read(level),
+            self.read(level),
+            cap,
+            deductible,
+        )
 
     def segment(self, start: int, end: int, level: int, _columns: int) -> list[int]:
         measure, depth = int(self.rng.choice([0, 0, 0, 1, 1, 2, 3, 4])), int(self.rng.integers(1, end - start + 1))
@@ -214,7 +250,10 @@ class Maker:
     def program(self) -> Mapping:
         """Return the arrays that the engine takes."""
         p, rng = self.parts, self.rng
-        floats = {name: np.array(p[name], dtype=np.float64) for name in ("tables", "tier_upto", "tier_rate", "lanes", "shares")}
+        floats = {
+            name: np.array(p[name], dtype=np.float64)
+            for name in ("tables", "tier_upto", "tier_rate", "lanes", "shares")
+        }
         matrices = np.array(p["matrices"], dtype=np.float64)
         wide = {name: np.array(p[name], dtype=np.int64).reshape(-1, k) for name, k in
                 (("tier_sets", 4), ("lane_groups", 4), ("scans", 12), ("folds", 8), ("segments", 8))}  # fmt: skip
@@ -259,6 +298,7 @@ class Maker:
             "row": row.astype(rng.choice(["u2", "i4"])), "quantity": quantity, "start": start.astype(np.uint32),
             "count": counts.astype(np.uint32), "extra_start": np.array(extra_start, dtype=np.uint32),
             "extra_count": np.array(extra_count, dtype=np.uint32), "extra_leg": np.array(leg, dtype=np.uint32),
-            "extra_value": np.array(value, dtype=np.float64), "pool_class": rng.integers(0, CLASSES, units).astype(np.uint8),
+            "extra_value": np.array(value, dtype=np.float64),
+            "pool_class": rng.integers(0, CLASSES, units).astype(np.uint8),
             "inputs": rng.normal(size=(INPUTS, units)).round(2),
         }  # fmt: skip

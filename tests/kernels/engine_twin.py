@@ -53,7 +53,9 @@ class Leg:
 def legs_of(book: Mapping, unit: int) -> list[Leg]:
     """Return the legs of a unit as the book holds them."""
     first, extra = int(book["start"][unit]), int(book["extra_start"][unit])
-    legs = [Leg(int(book["row"][i]), float(book["quantity"][i])) for i in range(first, first + int(book["count"][unit]))]
+    legs = [
+        Leg(int(book["row"][i]), float(book["quantity"][i])) for i in range(first, first + int(book["count"][unit]))
+    ]
     for i in range(extra, extra + int(book["extra_count"][unit])):
         code = int(book["extra_leg"][i])
         legs[code & _POSITION].extra[code >> 28] = float(book["extra_value"][i])
@@ -149,8 +151,14 @@ class OneUnit:
         part = slice(offset, offset + width * count)
         upto, rate = (self.program[name][part].reshape(count, width) for name in ("tier_upto", "tier_rate"))
         tables = tuple(Tiers(tuple(u), tuple(r)) for u, r in zip(upto.tolist(), rate.tolist(), strict=True))
-        number = None if which < 0 else np.array([self.program["which"][which + key] for key in self.keys[code[1]]], dtype=np.intp)
-        result: Floats = getattr(functions, function)(functions.TierColumn(tables, number), self.operand(code[1], code[3]))
+        number = (
+            None
+            if which < 0
+            else np.array([self.program["which"][which + key] for key in self.keys[code[1]]], dtype=np.intp)
+        )
+        result: Floats = getattr(functions, function)(
+            functions.TierColumn(tables, number), self.operand(code[1], code[3])
+        )
         return result
 
     def marginal(self, code: list[int]) -> Floats:
@@ -164,7 +172,10 @@ class OneUnit:
 
     def form(self, code: list[int]) -> list[float]:
         terms = self.program["form_terms"][code[6] : code[6] + code[7]]
-        return [sum((self.term(leg, int(c), self.program["tables"][o + leg.key()]) for c, o in terms), 0.0) for leg in self.legs]
+        return [
+            sum((self.term(leg, int(c), self.program["tables"][o + leg.key()]) for c, o in terms), 0.0)
+            for leg in self.legs
+        ]
 
     @staticmethod
     def term(leg: Leg, column: int, coefficient: float) -> float:
@@ -211,10 +222,12 @@ class OneUnit:
         quantity, out = self.held[LEG][code[3]], []
         for row in self.rows[code[1]]:
             legs = [i for i in row if counts[i] and not math.isnan(strike[i])]
-            payoffs = [0.0] if not legs else []
-            for price in [0.0, *(strike[i] for i in legs)]:
-                payoffs.append(sum(quantity[i] * max(price - strike[i] if call[i] else strike[i] - price, 0.0) for i in legs))
-            out.append(max(0.0, -float(np.min(payoffs))))
+            away = {i: 1.0 if call[i] else -1.0 for i in legs}
+            payoffs = [
+                sum(quantity[i] * max(away[i] * (price - strike[i]), 0.0) for i in legs)
+                for price in [0.0, *(strike[i] for i in legs)]
+            ]
+            out.append(float(np.maximum(0.0, -np.min(payoffs))))
         return out
 
     def worst_side(self, code: list[int], place: int, *, nested: bool) -> Floats:
@@ -246,7 +259,9 @@ class OneUnit:
                 rows = [row + (slope - 1.0) * x for row, slope, x in zip(rows, slopes, moved, strict=True)]
         for place, level in enumerate(chain):
             if place:
-                rows = [sum((rows[j] for j in inner), np.zeros(pitch)) for inner in self.within(chain[place - 1], level)]
+                rows = [
+                    sum((rows[j] for j in inner), np.zeros(pitch)) for inner in self.within(chain[place - 1], level)
+                ]
             for fold in (fold for fold in folds if not fold[0] and fold[1] == level):
                 for i, row in enumerate(rows):
                     row[fold[2] : fold[3]] = self.folded(fold, level, i, row[fold[2] : fold[3]])
@@ -286,7 +301,39 @@ class OneUnit:
         return -float(row.mean()) if measure == 3 else float(row.sum())
 
 
-ELEMENTWISE_ARITY = {name: 2 for name in ELEMENTWISE} | {name: 1 for name in ("neg", "abs", "sqrt", "exp", "log")} | {"select": 3}
+ELEMENTWISE_ARITY = (
+    dict.fromkeys(ELEMENTWISE, 2) | dict.fromkeys(("neg", "abs", "sqrt", "exp", "log"), 1) | {"select": 3}
+)
+
+
+def _side(leg: Leg) -> float:
+    return leg.quantity or leg.extra.get(BIDS, 0.0) + leg.extra.get(ASKS, 0.0)
+
+
+def _find(legs: list[Leg], wanted: int, sign: float) -> Leg:
+    """Return the leg of a row (of a side, where the sign says one); a new one where there is none."""
+    for leg in legs:
+        if leg.row == wanted and (not sign or _side(leg) * sign > 0):
+            return leg
+    new = Leg(wanted, 0.0)
+    after = [i for i, leg in enumerate(legs) if leg.row > wanted or (leg.row == wanted and sign < 0)]
+    legs.insert(after[0] if after else len(legs), new)
+    return new
+
+
+def _closed(leg: Leg, wallet: Leg, amount: float) -> tuple[float, float]:
+    """Close what the trade closes; return the contracts closed, signed as the trade, and the change of cost."""
+    held = leg.quantity
+    if held * amount >= 0:
+        return 0.0, 0.0
+    closing = amount if abs(amount) <= abs(held) else -held
+    share = -closing / held
+    cost, funding = share * leg.extra.get(COST, 0.0), share * leg.extra.get(ACCRUED, 0.0)
+    leg.quantity = 0.0 if share == 1.0 else held + closing
+    leg.extra[COST] = 0.0 if share == 1.0 else leg.extra.get(COST, 0.0) - cost
+    leg.extra[ACCRUED] = 0.0 if share == 1.0 else leg.extra.get(ACCRUED, 0.0) - funding
+    wallet.quantity += funding
+    return closing, -cost
 
 
 def traded(legs: list[Leg], program: Mapping, row: int, wallet_row: int, amount: float, price: float) -> list[Leg]:
@@ -294,34 +341,13 @@ def traded(legs: list[Leg], program: Mapping, row: int, wallet_row: int, amount:
     legs = [Leg(leg.row, leg.quantity, dict(leg.extra)) for leg in legs]
     before = {id(leg): leg.quantity for leg in legs}
 
-    def side(leg: Leg) -> float:
-        return leg.quantity or leg.extra.get(BIDS, 0.0) + leg.extra.get(ASKS, 0.0)
-
-    def find(wanted: int, sign: float) -> Leg:
-        for leg in legs:
-            if leg.row == wanted and (not sign or side(leg) * sign > 0):
-                return leg
-        new = Leg(wanted, 0.0)
-        after = [i for i, leg in enumerate(legs) if leg.row > wanted or (leg.row == wanted and sign < 0)]
-        legs.insert(after[0] if after else len(legs), new)
-        return new
-
     sign = math.copysign(1.0, amount) if amount else -1.0
-    same = find(row, sign if program["by_side"] else 0.0)
-    kept = [leg for leg in legs if leg.row == row and side(leg) * sign < 0]
+    same = _find(legs, row, sign if program["by_side"] else 0.0)
+    kept = [leg for leg in legs if leg.row == row and _side(leg) * sign < 0]
     opposite = same if not program["by_side"] else kept[0] if kept else Leg(row, 0.0)
-    wallet = find(wallet_row, 0.0)
+    wallet = _find(legs, wallet_row, 0.0)
     held = opposite.quantity
-    closing = 0.0 if held * amount >= 0 else amount if abs(amount) <= abs(held) else -held
-    gained = 0.0
-    if closing:
-        share = -closing / held
-        cost, funding = share * opposite.extra.get(COST, 0.0), share * opposite.extra.get(ACCRUED, 0.0)
-        opposite.quantity = 0.0 if share == 1.0 else held + closing
-        opposite.extra[COST] = 0.0 if share == 1.0 else opposite.extra.get(COST, 0.0) - cost
-        opposite.extra[ACCRUED] = 0.0 if share == 1.0 else opposite.extra.get(ACCRUED, 0.0) - funding
-        wallet.quantity += funding
-        gained = -cost
+    closing, gained = _closed(opposite, wallet, amount)
     multiplier, kind = float(program["multiplier"][row]), int(program["trade_kind"][row])
     if kind == 1:
         wallet.quantity -= amount * multiplier * price

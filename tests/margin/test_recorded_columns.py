@@ -71,8 +71,9 @@ def formulas() -> st.SearchStrategy[str]:
             inner.map(lambda x: f"({x}) / price"),
             inner.map(lambda x: f"abs({x})"),
             st.tuples(pair, st.sampled_from(["min", "max"])).map(lambda t: f"{t[1]}({t[0][0]}, {t[0][1]})"),
-            st.tuples(pair, pair, st.sampled_from(["<", "<=", ">", ">="])).map(
-                lambda t: f"when({t[0][0]} {t[2]} {t[0][1]}, {t[1][0]}, {t[1][1]})"
+            # of a number as it stands, or which side a tie takes would be a matter of rounding
+            st.tuples(st.sampled_from(LEAVES), pair, st.sampled_from(["<", "<=", ">", ">="])).map(
+                lambda t: f"when({t[0]} {t[2]} 0, {t[1][0]}, {t[1][1]})"
             ),
         )
 

@@ -65,7 +65,7 @@ class _Descent:
         """Return the folds at a level that hold in this scenario: the line's own, then its block's."""
         found = [self.spec.fold[level]] if level in self.spec.fold else []
         for where, block in self.cells.blocks:
-            if level in block.fold and self.scenario in range(*where.indices(len(self.cells.names))):
+            if level in block.fold and self.scenario in range(*where.indices(len(self.cells))):
                 found.append(block.fold[level])
         return found
 

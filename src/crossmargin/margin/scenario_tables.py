@@ -54,7 +54,7 @@ def _by_unit(evaluation: Evaluation, level: str, detail: ScanDetail) -> tuple[In
 
 
 def _table(line: str, name: str, detail: ScanDetail, row: int, counts: float) -> ScenarioTable:
-    worst, loss = int(detail.worst[row]), float(detail.loss[row])
+    worst, loss, names = int(detail.worst[row]), float(detail.loss[row]), detail.cells.names
     pnl = detail.pnl[row] * detail.weight[row]
     return ScenarioTable(
         line=line,
@@ -62,10 +62,10 @@ def _table(line: str, name: str, detail: ScanDetail, row: int, counts: float) ->
         requirement=INITIAL,
         loss=loss,
         counts=counts,
-        worst_scenario=detail.cells.names[worst] if loss > 0 else None,
+        worst_scenario=names[worst] if loss > 0 else None,
         scenarios=tuple(
             ScenarioRow(name=scenario, pnl=float(pnl[s]), worst=s == worst and loss > 0)
-            for s, scenario in enumerate(detail.cells.names)
+            for s, scenario in enumerate(names)
         ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,14 +40,13 @@ if TYPE_CHECKING:
 _SAME = "same"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: names are kept once they are asked for
 class Cells:
-    """A scenario set on contracts: names [scenarios], `valuation` rows already weighted, where each block stands.
+    """A scenario set on contracts: `valuation` rows already weighted, where each block stands.
 
     `lacking` [contracts] marks those for which rows should be supplied and are not; None where nothing is.
     """
 
-    names: tuple[str, ...]
     axes: Axes
     spot: Floats
     weight: Floats
@@ -54,6 +54,15 @@ class Cells:
     today: Floats
     blocks: tuple[tuple[slice, Block], ...]
     lacking: Flags | None = None
+
+    def __len__(self) -> int:
+        """Return the number of scenarios."""
+        return len(self.axes)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The scenarios' readable names."""
+        return _scenario_names(self.axes, self.spot, self.blocks)
 
 
 def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str, *, deltas: bool = False) -> Cells:
@@ -86,8 +95,7 @@ def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str, *, deltas:
         plain = revalue(resolved.contracts, shifts, in_settlement=resolved.in_settlement, discount=rulebook.discount)
     plain, lacking = _with_rows(resolved, plain, slices, deltas=deltas)
     weighted = Valuation(plain.gain * weight, plain.shocked * weight, plain.today)
-    names = _scenario_names(joined, spot, slices)
-    return Cells(names, joined, spot, weight, weighted, plain.today, tuple(slices), lacking)
+    return Cells(joined, spot, weight, weighted, plain.today, tuple(slices), lacking)
 
 
 def _with_rows(
@@ -134,7 +142,7 @@ def _figures(row: object, block: Block, symbol: str) -> Floats:
     return found
 
 
-def _scenario_names(axes: Axes, spot: Floats, slices: list[tuple[slice, Block]]) -> tuple[str, ...]:
+def _scenario_names(axes: Axes, spot: Floats, slices: tuple[tuple[slice, Block], ...]) -> tuple[str, ...]:
     """Return readable names; a move that differs between contracts (a table by bucket) is named by its share."""
     out = []
     supplied = {

@@ -80,9 +80,9 @@ def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, s
     for level in chain:
         at = frame if level == line.level else parts.frame(level)
         if level in spec.close_out:
-            bends.append(parts.bend(level, (0, len(cells.names)), spec.close_out[level], at, close_out=True))
+            bends.append(parts.bend(level, (0, len(cells)), spec.close_out[level], at, close_out=True))
         if level in spec.fold:
-            bends.append(parts.bend(level, (0, len(cells.names)), spec.fold[level], at))
+            bends.append(parts.bend(level, (0, len(cells)), spec.fold[level], at))
         for where, block in cells.blocks:
             if level in block.fold:
                 bends.append(parts.bend(level, (where.start, where.stop), block.fold[level], at))
@@ -94,7 +94,7 @@ def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, s
         gain=cells.valuation.gain,
         shocked=cells.valuation.shocked if spec.close_out else None,
         bends=tuple(bends),
-        tail=_tail(spec.measure, len(cells.names), confidence),
+        tail=_tail(spec.measure, len(cells), confidence),
         weight=weight,
     )
     node = Op("scan", line.level, tuple(parts.nodes), more)

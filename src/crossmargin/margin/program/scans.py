@@ -31,9 +31,10 @@ _MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row
 def scan_groups(nodes: Sequence[Op], contract: Ints) -> list[tuple[tuple[Op, ...], Floats]]:
     """Return which scans share a pass, and the scale [template legs] of each such group; `contract` [template legs]."""
     groups: list[tuple[list[Op], Floats]] = []
+    alone = {id(node) for node in nodes if any(isinstance(n, Op) and n.name == "scan" for n in walk(list(node.parts)))}
     for node in nodes:
         for place, (members, scale) in enumerate(groups):
-            joined = _joined(members, scale, node, contract)
+            joined = None if id(node) in alone else _joined(members, scale, node, contract)
             if joined is not None:
                 members.append(node)
                 groups[place] = (members, joined)
@@ -50,7 +51,7 @@ def _joined(members: list[Op], scale: Floats, node: Op, contract: Ints) -> Float
     if first.chain != more.chain or first.shocked is not None or more.shocked is not None:
         return None
     both = (scale != 0) & (more.scale != 0)
-    if (scale != more.scale)[both].any() or any(isinstance(n, Op) and n.name == "scan" for n in walk(list(node.parts))):
+    if (scale != more.scale)[both].any():
         return None
     joined = np.where(scale != 0, scale, more.scale)
     # a contract that one of them leaves out is a row of zeros there: it must be left out on all of its template legs

@@ -1,0 +1,361 @@
+"""The account engine against its plain twin: the same numbers however it is run, and no wrong input gets in."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossmargin.errors import InputError
+from crossmargin.kernels import account_engine, kernels_here, operations, threads_in_use, use_kernel
+from tests.kernels.engine_programs import Maker, aligned
+from tests.kernels.engine_twin import NONE, UNIT, Twin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from crossmargin.kernels._native import Engine
+
+    Floats = npt.NDArray[np.float64]
+    Mapping = dict[str, Any]
+
+LEVELS = [name for name in kernels_here() if name != "numpy"]
+OPS = dict(operations())
+NAMES = {number: name for name, number in OPS.items()}
+SEEDS = st.integers(0, 1 << 30)
+pytestmark = [
+    pytest.mark.usefixtures("kernel_kept"),
+    pytest.mark.skipif(not LEVELS, reason="no compiled kernel is built here"),
+]
+
+
+def made(seed: int, units: int = 9, *, strange: bool = False) -> tuple[Mapping, Mapping]:
+    rng = np.random.default_rng(seed)
+    maker = Maker(rng, OPS, strange=strange)
+    return maker.book(units), maker.program()
+
+
+def filled(
+    engine: Engine, outputs: int, units: int, threads: int = 1, listed: npt.NDArray[np.int64] | None = None
+) -> Floats:
+    out = np.full((outputs, units if listed is None else len(listed)), 7e77)
+    engine.run(listed, out, threads)
+    return out
+
+
+def close(found: Floats, wanted: Floats) -> None:
+    np.testing.assert_allclose(found, wanted.reshape(found.shape), rtol=1e-10, atol=1e-9)
+
+
+@given(SEEDS, st.booleans(), st.integers(0, 12))
+def test_a_program_gives_what_its_twin_gives(seed: int, strange: bool, units: int) -> None:
+    book, program = made(seed, units, strange=strange)
+    engine = account_engine(book, program)
+    outputs = len(program["outputs"])
+    found = filled(engine, outputs, units)
+    close(found, Twin(book, program, NAMES).run() if units else found)
+    listed = np.random.default_rng(seed).integers(0, max(units, 1), 5 if units else 0)
+    assert filled(engine, outputs, units, 1, listed).tobytes() == found[:, listed].tobytes()
+    for level in LEVELS:
+        use_kernel(level)
+        assert filled(engine, outputs, units).tobytes() == found.tobytes()
+
+
+@given(SEEDS, st.data())
+def test_a_trade_gives_what_its_twin_gives(seed: int, data: st.DataObject) -> None:
+    book, program = made(seed)
+    program["trade_kind"][:] = np.maximum(program["trade_kind"], 1)
+    rows = len(program["contract"])
+    if rows == 1:
+        return
+    engine, twin, outputs = account_engine(book, program), Twin(book, program, NAMES), len(program["outputs"])
+    before = {name: array.copy() for name, array in book.items()}
+    rng = np.random.default_rng(data.draw(SEEDS))
+    count = 8
+    unit, row = rng.integers(0, 9, count), rng.integers(0, rows, count).astype(np.int32)
+    wallet = ((row + 1 + rng.integers(0, rows - 1, count)) % rows).astype(np.int32)
+    quantity, price = (
+        rng.choice([-12.5, -3.0, -1.0, 0.0, 0.5, 2.0, 7.0, 9.5], count),
+        rng.choice([0.25, 4.0, 100.0], count),
+    )
+    many = np.empty((outputs, count))
+    engine.what_ifs(unit, row, wallet, quantity, price, many, 1)
+    out = np.empty(outputs)
+    for i in range(count):
+        trade = (int(unit[i]), int(row[i]), int(wallet[i]), float(quantity[i]), float(price[i]))
+        engine.what_if(*trade, out)
+        assert out.tobytes() == many[:, i].tobytes()
+        close(out, twin.what_if(*trade))
+    assert all(array.tobytes() == before[name].tobytes() for name, array in book.items())
+
+
+def one_scan(
+    columns: int = 64, chain: tuple[int, ...] = (3,), measure: int = 0, depth: int = 1, *, folded: bool = False
+) -> Mapping:
+    """Return a program of one scan, summed to the unit, over a template of 60 rows in 3 buckets."""
+    rng = np.random.default_rng(7)
+    rows, pitch = 60, -(-columns // 8) * 8
+    matrix = np.zeros((rows, pitch))
+    matrix[:, :columns] = rng.normal(size=(rows, columns))
+    index = np.arange(rows)
+    line = chain[-1]
+    code = [(OPS["scan"], line, 0, 0, 0, 0, 0, 0)]
+    if line != UNIT:
+        code.append((OPS["sum"], UNIT, 0, 0, line, 0, 0, 0))
+    return {
+        "level_row": np.vstack([index, index // 5, index // 20, index % 3]).astype(np.int32),
+        "level_rows": np.array([rows, 12, 3, 3]), "class_count": 1, "contract": index.astype(np.int32),
+        "always_active": np.zeros(rows, dtype=np.uint8), "constants": np.array([0.5, 1.0]), "tables": np.ones(3 * rows),
+        "tier_upto": np.zeros(0), "tier_rate": np.zeros(0), "tier_sets": np.zeros((0, 4), dtype=np.int64),
+        "which": np.zeros(0, dtype=np.int32), "code": np.array(code, dtype=np.int32),
+        "registers": np.array([0, 0, 1, 1, 0, 1]), "form_terms": np.zeros((0, 2), dtype=np.int32),
+        "lane_groups": np.zeros((0, 4), dtype=np.int64), "lane_terms": np.zeros((0, 2), dtype=np.int32),
+        "lanes": np.zeros(0), "matrices": aligned(matrix.ravel()),
+        "scans": np.array([(0, 0, pitch, -1, 0, *chain, *[0] * (3 - len(chain)), 0, 1, 0, int(folded))]),
+        "folds": np.array([(0, chain[0], 0, columns, -1, -2, NONE, NONE)] * int(folded), dtype=np.int64).reshape(-1, 8),
+        "segments": np.array([(0, columns, measure, depth, 0, 0, NONE, 0)]), "shares": np.full(depth, 1.0 / depth),
+        "outputs": np.zeros(1, dtype=np.int32), "trade_kind": np.full(rows, 2, dtype=np.uint8),
+        "multiplier": np.ones(rows), "by_side": 0,
+    }  # fmt: skip
+
+
+def plain_book(units: int, legs: int, rows: int = 60) -> Mapping:
+    """Return units of as many legs each, without extras, side by side."""
+    rng = np.random.default_rng(units)
+    return {
+        "row": np.sort(rng.integers(0, rows, (units, legs)), axis=1).astype(np.uint16).ravel(),
+        "quantity": rng.normal(size=units * legs), "start": np.arange(units, dtype=np.uint32) * np.uint32(legs),
+        "count": np.full(units, legs, dtype=np.uint32), "extra_start": np.zeros(units, dtype=np.uint32),
+        "extra_count": np.zeros(units, dtype=np.uint32), "extra_leg": np.zeros(0, dtype=np.uint32),
+        "extra_value": np.zeros(0), "pool_class": np.zeros(units, dtype=np.uint8), "inputs": np.zeros((0, units)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("chain", [(3,), (3, 5), (2, 3, 5)])
+@pytest.mark.parametrize("measure", [0, 1])
+def test_threads_and_levels_give_the_same_bits(chain: tuple[int, ...], measure: int) -> None:
+    program = one_scan(130, chain, measure, 9, folded=len(chain) > 1)
+    engine = account_engine(plain_book(20_000, 12), program)
+    wanted = filled(engine, 1, 20_000).tobytes()
+    for level in LEVELS:
+        use_kernel(level)
+        for threads in (1, 2, 4):
+            assert filled(engine, 1, 20_000, threads).tobytes() == wanted
+
+
+@pytest.mark.parametrize("columns", [70, 1_000, 5_000])
+def test_long_tails_are_exact(columns: int) -> None:
+    program, book = one_scan(columns, (5,), 1, columns // 40), plain_book(50, 10)
+    book["quantity"] *= np.repeat(10.0 ** np.random.default_rng(1).integers(-9, 9, 50), 10)
+    book["quantity"][:20] = 0.0
+    close(filled(account_engine(book, program), 1, 50), Twin(book, program, NAMES).run())
+
+
+def test_a_unit_of_a_hundred_thousand_legs() -> None:
+    book = plain_book(3, 100_000)
+    book["count"][:] = 1, 100_000, 0
+    program = one_scan(64, (3, 5), folded=True)
+    found = filled(account_engine(book, program), 1, 3)
+    row, quantity = book["row"][100_000:200_000], book["quantity"][100_000:200_000]
+    held = np.bincount(row, weights=quantity, minlength=60)
+    pnl = (held[:, None] * program["matrices"].reshape(60, 64)).reshape(3, 20, 64).sum(axis=1)
+    total = (0.5 * np.maximum(pnl, 0.0) + np.minimum(pnl, 0.0)).sum(axis=0)
+    assert found[0, 1] == pytest.approx(-total.min(), rel=1e-9)
+    assert found[0, 2] == 0.0
+
+
+def test_an_account_of_many_options_takes_no_square_of_time() -> None:
+    count = 100_000
+    program, book = one_scan(8), plain_book(1, count, 60)
+    program["tables"] = np.concatenate([np.ones(180), np.repeat(np.arange(60.0), 3), np.repeat(np.arange(60.0) % 2, 3)])
+    program["registers"] = np.array([1, 0, 1, 1, 0, 1])
+    program["form_terms"] = np.array([(0, 0)], dtype=np.int32)
+    program["code"] = np.array(
+        [(OPS["form"], 0, 0, 0, 0, 0, 0, 1), (OPS["max_loss"], 5, 0, 0, 180, 360, 0, 0)], dtype=np.int32
+    )
+    found = filled(account_engine(book, program), 1, 1)[0, 0]
+    held, strike = np.bincount(book["row"], weights=book["quantity"], minlength=60), np.arange(60.0)
+    away = strike[:, None] - strike
+    payoff = (held * np.maximum(np.where(strike % 2 == 1, away, -away), 0.0)).sum(axis=1)
+    assert found == pytest.approx(max(0.0, -payoff.min()), rel=1e-9)
+
+
+def test_two_threads_run_one_engine() -> None:
+    engine = account_engine(plain_book(5_000, 12), one_scan())
+    wanted = filled(engine, 1, 5_000).tobytes()
+    out = np.empty(1)
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(filled, engine, 1, 5_000, 1 + i % 3) for i in range(12)]
+        for i in range(2_000):
+            engine.what_if(i, 3, 50, 1.0, 2.0, out)
+        assert all(run.result().tobytes() == wanted for run in runs)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process")  # newer Pythons warn of forks among threads: that is what is tried
+def test_the_engine_runs_in_a_child() -> None:
+    engine = account_engine(plain_book(20_000, 12), one_scan())
+    wanted = filled(engine, 1, 20_000, 4).tobytes()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if filled(engine, 1, 20_000, 4).tobytes() == wanted else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_book_that_is_rewritten_shows() -> None:
+    book, program = plain_book(4, 5), one_scan()
+    engine = account_engine(book, program)
+    filled(engine, 1, 4)
+    book["quantity"] *= 2.0
+    program["tables"] *= 3.0
+    program["matrices"] *= 5.0
+    close(filled(engine, 1, 4), Twin(book, program, NAMES).run())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "match"),
+    [
+        ("row", lambda a: a + 60, IndexError, "unit 0: a leg's row is outside"),
+        ("row", lambda a: a[::-1].copy(), ValueError, "unit 0: expected legs in ascending order"),
+        ("start", lambda a: a + np.uint32(1 << 31), IndexError, "unit 0: its legs or extras are outside"),
+        ("count", lambda a: a + np.uint32(4_000_000_000), IndexError, "outside the arena"),
+        ("extra_count", lambda a: a + np.uint32(1), IndexError, "outside the arena"),
+        ("pool_class", lambda a: a + np.uint8(1), IndexError, "its pool_class is not below class_count"),
+    ],
+)
+def test_a_book_is_checked_while_it_runs(
+    name: str, change: Callable[[Any], Any], error: type[Exception], match: str
+) -> None:
+    book = plain_book(4, 5)
+    book[name] = change(book[name])
+    engine = account_engine(book, one_scan())
+    with pytest.raises(error, match=match):
+        filled(engine, 1, 4)
+
+
+@pytest.mark.parametrize("code", [5, 1 << 28, 9 << 28, 15 << 28])
+def test_a_strange_extra_is_refused(code: int) -> None:
+    book = plain_book(4, 5)
+    book["extra_leg"], book["extra_value"] = np.array([code], dtype=np.uint32), np.ones(1)
+    book["extra_count"][1] = 1
+    engine = account_engine(book, one_scan())
+    if code == 1 << 28:
+        filled(engine, 1, 4)
+        return
+    with pytest.raises(IndexError, match="unit 1: expected extras in the order of its legs, of columns 1 to 8"):
+        filled(engine, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "error", "match"),
+    [
+        ("book", "quantity", np.zeros(19), ValueError, "quantity: expected 20 along axis 0, found 19"),
+        ("book", "quantity", np.zeros(20, dtype=np.float32), TypeError, "quantity: expected items of float64"),
+        ("book", "quantity", np.zeros(40)[::2], ValueError, "quantity: expected items that lie side by side"),
+        ("book", "quantity", None, TypeError, "quantity: expected an array"),
+        ("book", "row", np.zeros(20, dtype=np.int64), TypeError, "row: expected items of uint16 or int32"),
+        ("book", "inputs", np.zeros((2, 3)), ValueError, "inputs: expected 4 along axis 1, found 3"),
+        ("program", "class_count", 999, ValueError, "class_count: expected 0 to 256"),
+        ("program", "class_count", "x", TypeError, "int"),
+        ("program", "contract", np.full(60, 9999, dtype=np.int32), ValueError, "a matrix within matrices"),
+        ("program", "contract", np.full(60, -1, dtype=np.int32), ValueError, "contract: row 0 is negative"),
+        ("program", "level_row", np.full((4, 60), 99, dtype=np.int32), ValueError, "row 0 of level 1 is out of range"),
+        ("program", "level_row", np.array([np.arange(60) % 2] * 4, np.int32), ValueError, "does not lie with its like"),
+        ("program", "registers", np.full(6, -1), ValueError, "registers: level 0 is out of range"),
+        ("program", "outputs", np.array([1], dtype=np.int32), ValueError, "outputs: 1 is not written"),
+        ("program", "tables", np.zeros(2), ValueError, "a table within tables"),
+        ("program", "segments", np.array([(0, 99, 0, 1, 0, 0, NONE, 0)]), ValueError, "columns of a segment"),
+        ("program", "segments", np.array([(0, 64, 1, 65, 0, 0, NONE, 0)]), ValueError, "a depth within the segment"),
+        ("program", "code", np.array([(99, 0, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a number of OPS"),
+        ("program", "code", np.array([(1, 5, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "written before"),
+        ("program", "code", np.array([(1, 9, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a level from 0 to 5"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_at_the_door(
+    part: str, name: str, value: object, error: type[Exception], match: str
+) -> None:
+    given_parts = {"book": plain_book(4, 5), "program": one_scan()}
+    given_parts[part][name] = value
+    with pytest.raises(error, match=match):
+        account_engine(given_parts["book"], given_parts["program"])
+
+
+def test_what_is_missing_is_named() -> None:
+    for part in (0, 1):
+        parts = [plain_book(4, 5), one_scan()]
+        for name in list(parts[part]):
+            value = parts[part].pop(name)
+            with pytest.raises(ValueError, match=f"expected an entry {name}"):
+                account_engine(*parts)
+            parts[part][name] = value
+
+
+def test_the_doors_of_run_and_what_if_are_narrow() -> None:
+    engine = account_engine(plain_book(4, 5), one_scan())
+    out = np.empty((1, 4))
+    with pytest.raises(ValueError, match="out: expected 4 along axis 1, found 3"):
+        engine.run(None, np.empty((1, 3)), 1)
+    with pytest.raises(ValueError, match="out: expected 1 along axis 0, found 2"):
+        engine.run(None, np.empty((2, 4)), 1)
+    with pytest.raises(IndexError, match="unit 4 is outside the book"):
+        engine.run(np.array([4]), out, 1)
+    with pytest.raises(ValueError, match="side by side"):
+        engine.run(None, np.empty((1, 8))[:, ::2], 1)
+    out.flags.writeable = False
+    with pytest.raises(TypeError, match="a writable array"):
+        engine.run(None, out, 1)
+    one = np.empty(1)
+    trades: list[tuple[tuple[int, int, int, float, float], type[Exception], str]] = [
+        ((-1, 0, 1, 1.0, 1.0), IndexError, "unit -1 is outside"),
+        ((0, 60, 1, 1.0, 1.0), IndexError, "row 60 is outside the template"),
+        ((0, 0, 60, 1.0, 1.0), IndexError, "wallet_row 60"),
+        ((0, 0, 0, 1.0, 1.0), IndexError, "wallet_row 0"),
+        ((0, 0, 1, np.nan, 1.0), ValueError, "a finite quantity and price"),
+        ((0, 0, 1, 1.0, np.inf), ValueError, "a finite quantity and price"),
+    ]
+    for trade, error, match in trades:
+        with pytest.raises(error, match=match):
+            engine.what_if(*trade, one)
+    with pytest.raises(TypeError, match="expected 6 arguments, found 2"):
+        engine.what_if(1, one)  # type: ignore[call-arg, arg-type]
+    with pytest.raises(ValueError, match="out: expected 1 along axis 0, found 2"):
+        engine.what_if(0, 0, 1, 1.0, 1.0, np.empty(2))
+
+
+@given(SEEDS)
+def test_random_integers_give_errors_and_no_crash(seed: int) -> None:
+    book, program = made(seed, 4, strange=True)
+    rng = np.random.default_rng(seed)
+    wild = [-1, 0, 1, 2, 3, 5, 7, 8, 63, 64, 1 << 20, -(1 << 20), 2**31 - 1, NONE, 2**62, -(2**62), 2**63 - 1, -(2**63)]
+    integers = [
+        name
+        for name, value in program.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size
+    ]
+    for _ in range(int(rng.integers(1, 4))):
+        array = program[str(rng.choice(integers))]
+        fitting = [w for w in wild if np.iinfo(array.dtype).min <= w <= np.iinfo(array.dtype).max]
+        array.reshape(-1)[rng.integers(0, array.size)] = fitting[int(rng.integers(0, len(fitting)))]
+    for name in ("row", "start", "count", "extra_start", "extra_count", "extra_leg", "pool_class"):
+        if book[name].size and rng.random() < 0.1:
+            book[name][rng.integers(0, book[name].size)] = np.iinfo(book[name].dtype).max
+    try:
+        engine = account_engine(book, program)
+        filled(engine, len(program["outputs"]), 4)
+        engine.what_if(0, 0, 1, 1.0, 1.0, np.empty(len(program["outputs"])))
+    except (ValueError, IndexError):
+        pass
+
+
+def test_numpy_has_no_engine() -> None:
+    use_kernel("numpy")
+    with pytest.raises(InputError, match="the NumPy kernel serves"):
+        account_engine({}, {})
+    assert threads_in_use() >= 1
