@@ -1,7 +1,7 @@
 """What each work is to reach, and whether it does on this machine: the table of docs/benchmarks.md.
 
-Ratios of kernels are judged in every run. Seconds, and what a whole tick takes, are stated for a million accounts: they are
-judged in runs of at least so many, on the cores that there are.
+Ratios of kernels are judged in every run. Seconds, and what a whole tick takes, are stated for a million accounts: they
+are judged in runs of at least so many, on the cores that there are.
 """
 
 from __future__ import annotations
