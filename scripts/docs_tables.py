@@ -1,6 +1,6 @@
 """Tables of the documentation that are made from the code; a test compares them with the pages.
 
-Run it after a change of the vocabulary, the rulebooks, the exit codes or the reasons: python scripts/docs_tables.py
+Run it after a change of the vocabulary, the rulebooks, the exit codes or the reasons: python -m scripts.docs_tables
 """
 
 import json
@@ -13,6 +13,7 @@ from crossmargin.cli.exit_codes import MEANINGS
 from crossmargin.cli.refusals import HINTS
 from crossmargin.margin.vocabulary import FUNCTIONS, MEASURES
 from crossmargin.sources import list_rulebooks, load_rulebook
+from scripts.bench_pages import bench_table
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- (?P<name>[\w-]+): begin -->\n).*?(<!-- (?P=name): end -->)", re.DOTALL)
@@ -132,6 +133,7 @@ def filled(text: str, pages: str = "venues/") -> str:
         "rulebooks": lambda: rulebooks(pages),
         "exit-codes": exit_codes,
         "reasons": reasons,
+        "benchmark": bench_table,
     }
     return MARK.sub(lambda found: f"{found[1]}\n{made[found['name']]()}\n{found[3]}", text)
 

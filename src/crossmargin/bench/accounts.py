@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["LEGS", "accounts_of", "compact_accounts", "joined", "make_book"]
+__all__ = ["LEGS", "accounts_of", "compact_accounts", "first_book", "joined", "make_book"]
 
 LEGS: Final = 20
 _AT_A_TIME: Final = 200_000  # accounts that are laid out together: about a gigabyte on the way
@@ -40,7 +40,8 @@ def make_book(market: Market, accounts: int, seed: int, legs: float = LEGS) -> B
     list the most popular; no account holds a contract twice.
     """
     rng = np.random.default_rng(seed)
-    held = rng.random((accounts, len(market.symbols))) < np.asarray(market.held_by)
+    fewer = min(1.0, legs / sum(market.held_by))  # no more underlyings than legs
+    held = rng.random((accounts, len(market.symbols))) < np.asarray(market.held_by) * fewer
     held[~held.any(axis=1), 0] = True
     account, symbol = _drawn(market, held, legs, rng)
     return Book(
@@ -106,6 +107,11 @@ def _balances(market: Market, held: npt.NDArray[np.bool_]) -> BalanceColumns:
     account, asset = np.nonzero(used)
     amount = np.asarray([_MONEY.get(name, _DOLLARS) for name in assets])[asset]
     return BalanceColumns(account, asset, amount, np.zeros(account.shape[0]), np.full(account.shape[0], -1))
+
+
+def first_book(market: Market, accounts: int, legs: float = LEGS, seed: int = 1) -> Book:
+    """Return the first accounts of those that :func:`compact_accounts` lays out, as many as it takes together."""
+    return make_book(market, min(_AT_A_TIME, accounts), seed, legs)
 
 
 def compact_accounts(

@@ -10,7 +10,7 @@ from crossmargin.bench.groups import bucket_groups
 from crossmargin.bench.machine import memory_bytes
 from crossmargin.bench.setting import DERIBIT, make_stage
 from crossmargin.bench.timing import on_threads, take_turns
-from crossmargin.bench.works.tick import check_tick, tick_of
+from crossmargin.bench.works.tick import check_tick, parts_of, tick_of
 from crossmargin.bench.works.worst_loss import gains, worst_of
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ def by_scenarios(setting: Setting) -> Iterator[Curve]:
 
 
 def by_legs(setting: Setting) -> Iterator[Curve]:
-    """Yield ticks of accounts with 1 to 500 positions; the points are the legs that they have on average."""
+    """Yield the engine's part of ticks of accounts with 1 to 500 positions, by the legs that they have on average."""
     accounts = max(setting.accounts // 50, 1_000)
     points = []
     for legs in _LEGS:
         stage = make_stage(DERIBIT, accounts, legs)
-        points.append((stage.book.legs.row.shape[0] / accounts, _each(setting, tick_of(stage))))
-    yield from _collected(setting, "legs", "tick", points, accounts)
+        points.append((stage.book.legs.row.shape[0] / accounts, _each(setting, parts_of(stage)["engine"])))
+    yield from _collected(setting, "legs", "engine", points, accounts)
 
 
 def by_threads(setting: Setting) -> Iterator[Curve]:

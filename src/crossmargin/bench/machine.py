@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -54,19 +55,20 @@ def probe_limits(cores: int, level: str) -> Limits:
     """Return the limits of so many cores at the widest instruction set: for each the best of 20 readings, added up."""
     script = _PROBE.format(count=_BYTES // 8)
     command = [sys.executable, "-c", script, level]
-    workers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own script
-        for _ in range(cores)
-    ]
-    for worker in workers:
-        _line(worker)
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    rates = np.asarray([[float(word) for word in _line(worker).split()] for worker in workers])
-    for worker in workers:
-        worker.communicate()
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own
+            )
+            for _ in range(cores)
+        ]
+        for worker in workers:
+            _line(worker)
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        rates = np.asarray([[float(word) for word in _line(worker).split()] for worker in workers])
     read, multiply_adds = rates.sum(axis=0).tolist()
     return Limits(cores, read, multiply_adds)
 

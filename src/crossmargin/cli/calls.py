@@ -13,7 +13,7 @@ from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.units import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -296,22 +296,6 @@ def conformance(directory: Path) -> Mapping[str, Any]:
     from crossmargin.sources.cases import load_cases
 
     return run_conformance(load_cases(directory), cache(load_rulebook)).document()
-
-
-def bench(
-    tell: Callable[[str], object],
-    works: Sequence[str],
-    *,
-    quick: bool,
-    curves: bool,
-    accounts: int | None,
-    threads: int | None,
-) -> dict[str, Any]:
-    """Return the document of a benchmark run, or of its curves; `tell` is called with what is being timed."""
-    from crossmargin.bench import run
-
-    setting = run.make_setting(quick=quick, accounts=accounts, threads=threads)
-    return run.run_curves(setting, works, tell) if curves else run.run_bench(setting, works, tell)
 
 
 def schema(name: str) -> Mapping[str, Any]:

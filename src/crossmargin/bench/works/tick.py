@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crossmargin.bench.result import Result
     from crossmargin.bench.setting import Setting, Stage
 
-__all__ = ["check_tick", "run", "run_formulas", "tick_of"]
+__all__ = ["check_tick", "parts_of", "run", "run_formulas", "tick_of"]
 
 _CHECKED: Final = 500  # accounts that are compared with the evaluation before anything is timed
 
@@ -63,7 +63,7 @@ def _taken(
     setting: Setting, stage: Stage, threads: int, more: Mapping[str, Callable[[], object]] = MappingProxyType({})
 ) -> dict[str, float]:
     """Return the seconds of a tick, of its parts, and of what else is given."""
-    contenders = {"tick": tick_of(stage), **more, **_parts(stage)}
+    contenders = {"tick": tick_of(stage), **more, **parts_of(stage)}
     on_them = {name: on_threads(threads, call) for name, call in contenders.items()}
     return take_turns(on_them, setting.repetitions, setting.enough)
 
@@ -108,7 +108,7 @@ def check_tick(stage: Stage) -> float:
     )
 
 
-def _parts(stage: Stage) -> dict[str, Callable[[], object]]:
+def parts_of(stage: Stage) -> dict[str, Callable[[], object]]:
     """Return what a tick is made of: prices, the program, the engine."""
     book, snapshot, rules = stage.book, stage.market.snapshot, stage.rulebook
     market = make_market(book.universe, snapshot, rules)

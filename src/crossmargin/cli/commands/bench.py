@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crossmargin.cli import calls, options
+from crossmargin.cli import bench_calls, calls, options
 from crossmargin.cli import output as output_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ def command(
     Results are compared with the peers' before anything is timed; contenders take turns, and medians are told. Peers
     that are not installed are named and left out. Run it on a quiet machine.
     """
-    found = calls.bench(_tell, works, quick=quick, curves=curves, accounts=accounts, threads=threads)
+    names = bench_calls.names(curves=curves)
+    for name in works:
+        if name not in names:
+            message = f"there is no {'curve' if curves else 'work'} {name!r}: choose from {', '.join(names)}"
+            raise click.BadParameter(message, param_hint="--work")
+    found = bench_calls.bench(_tell, works, quick=quick, curves=curves, accounts=accounts, threads=threads)
     if form == "json":
         output_of.emit(output_of.to_json(calls.stamped(**found)), output)
     else:
