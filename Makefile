@@ -111,7 +111,8 @@ else
 	@$(BIN)/crossmargin bench $(if $(QUICK),--quick)
 endif
 
-# A build of its own, beside the package's; AddressSanitizer must be loaded before Python, which leaks by design.
+# A build of its own, beside the package's. AddressSanitizer must be loaded before Python, which leaks by design, and with
+# it the C++ library, or it finds no exceptions to watch.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
 CMAKE = $$(command -v cmake || echo $(UV) tool run --quiet cmake)
 TESTED = import importlib.util as u, sys, pytest; s = u.spec_from_file_location("crossmargin.kernels._native", sys.argv[1]); m = u.module_from_spec(s); s.loader.exec_module(m); sys.modules[s.name] = m; raise SystemExit(pytest.main(sys.argv[2:]))
@@ -122,7 +123,7 @@ sanitize: .venv/.dev ## the kernels under AddressSanitizer and UBSan, where the 
 	    echo "SKIPPED: $(CXX) has no AddressSanitizer here"; exit 0; fi; \
 	$(CMAKE) -S . -B build/sanitize -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS=$(SANITIZE)" "-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python" >/dev/null && \
 	$(CMAKE) --build build/sanitize --parallel 4 && \
-	LD_PRELOAD="$$asan" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	LD_PRELOAD="$$asan $$($(CXX) -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(BIN)/python -c '$(TESTED)' build/sanitize/_native.abi3.so -q -p no:cacheprovider -p no:xdist tests/kernels
 
 # --- for developers ---------------------------------------------------------------------------------------------------

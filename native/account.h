@@ -74,13 +74,15 @@ private:
             case op_form: return form(c);
             case op_legsum: return legsum(c);
             case op_sum: return fold_up(c, 0.0, [](double a, double b) { return a + b; });
-            case op_largest: return fold_up(c, -__builtin_inf(), [](double a, double b) { return a != a || b < a ? a : b; });
+            case op_largest: return fold_up(c, -__builtin_inf(), greater);
             case op_lift: return lift(c);
             case op_scan: return Climb(p_, b_, p_.scans[c.aux]).run();
             case op_max_loss: return max_loss(c);
             case op_worst_side: return each(c, [](V a, V, V) { return a; });  // within another: the line as it is
         }
     }
+
+    static double greater(double a, double b) { return a != a || b < a ? a : b; }  // as numpy.maximum
 
     // A rounding error next to a multiple of the unit does not cost, or give, a whole unit.
     static double rounded(double amount, double unit, bool up) {
@@ -281,11 +283,10 @@ private:
             for (int64_t unit = 0, i = 0; unit < b_.units; unit++) {
                 if (!b_.ordered.at[unit]) continue;
                 const int64_t rows = from[i + 1] - from[i];
-                if (rows != to[unit + 1] - to[unit]) return {Wrong::order, b_.source.at[unit].unit};  // rewritten meanwhile
+                if (rows != to[unit + 1] - to[unit]) return {Wrong::span, b_.source.at[unit].unit};  // rewritten
                 for (int64_t j = 0; j < rows; j++) {
                     double& worst = dst_[to[unit] + j];
-                    const double other = filled[from[i] + j];
-                    worst = worst != worst || other < worst ? worst : other;
+                    worst = greater(worst, filled[from[i] + j]);
                 }
                 i++;
             }

@@ -29,7 +29,7 @@ void raise_fault(const Fault& fault) {
         {Wrong::trade_row, index, "row %lld is outside the template"},
         {Wrong::wallet, index, "wallet_row %lld: expected a row of the template other than the traded one"},
         {Wrong::not_traded, number, "row %lld cannot be traded"},
-        {Wrong::not_finite, number, "trade %lld: expected a finite quantity and price, for an inverse contract above 0"},
+        {Wrong::not_finite, number, "trade %lld: expected a finite quantity and price, above 0 where inverse"},
     };
     if (fault.what == Wrong::memory) throw std::bad_alloc{};
     for (const auto& f : faults)
@@ -46,13 +46,17 @@ char letter_of(const Py_buffer& view) {
     const auto is = [&](const char* letters, Py_ssize_t bytes) {
         return std::strchr(letters, *format) != nullptr && view.itemsize == bytes;
     };
-    return is("d", 8) ? 'd' : is("lq", 8) ? 'q' : is("il", 4) ? 'i' : is("IL", 4) ? 'I' : is("H", 2) ? 'H' : is("B?", 1) ? 'B' : 0;
+    if (is("d", 8)) return 'd';
+    if (is("lq", 8)) return 'q';
+    if (is("il", 4)) return 'i';
+    return is("IL", 4) ? 'I' : is("H", 2) ? 'H' : is("B?", 1) ? 'B' : 0;
 }
 
 const char* words_of(const char* items) {
     const struct {
         const char *items, *words;
-    } known[] = {{"d", "float64"}, {"q", "int64"}, {"i", "int32"}, {"I", "uint32"}, {"B", "uint8"}, {"Hi", "uint16 or int32"}};
+    } known[] = {{"d", "float64"}, {"q", "int64"}, {"i", "int32"},
+                 {"I", "uint32"},  {"B", "uint8"}, {"Hi", "uint16 or int32"}};
     for (const auto& each : known)
         if (std::strcmp(each.items, items) == 0) return each.words;
     return "int64, int32 or uint16";
@@ -72,9 +76,9 @@ void Array::open(PyObject* object, const char* items, int least, int most, bool 
     const bool aligned = right && reinterpret_cast<uintptr_t>(view_.buf) % static_cast<uintptr_t>(view_.itemsize) == 0;
     if (least <= found && found <= most && aligned) return;
     PyBuffer_Release(&view_);
-    if (found < least || found > most) refuse(PyExc_ValueError, "%s: expected %d dimensions, found %d", name_, most, found);
+    if (found < least || found > most) wrong("%s: expected %d dimensions, found %d", name_, most, found);
     if (!right) refuse(PyExc_TypeError, "%s: expected items of %s", name_, words_of(items));
-    refuse(PyExc_ValueError, "%s: expected aligned items", name_);
+    wrong("%s: expected aligned items", name_);
 }
 
 Array::Array(PyObject* object, const char* name, const char* items, int dimensions, bool written) : name_(name) {
@@ -84,14 +88,14 @@ Array::Array(PyObject* object, const char* name, const char* items, int dimensio
     const bool apart = !written && dimensions == 2 && view_.strides[0] % view_.itemsize == 0;
     if ((beside && apart) || packed()) return;
     PyBuffer_Release(&view_);
-    refuse(PyExc_ValueError, "%s: expected items that lie side by side", name_);
+    wrong("%s: expected items that lie side by side", name_);
 }
 
 Array::Array(PyObject* object, const char* name) : name_(name) { open(object, "d", 0, 2, false); }
 
 void Array::expect(int axis, int64_t wanted) const {
     if (view_.shape[axis] == wanted) return;
-    refuse(PyExc_ValueError, "%s: expected %lld along axis %d, found %zd", name_, static_cast<long long>(wanted), axis,
+    wrong("%s: expected %lld along axis %d, found %zd", name_, static_cast<long long>(wanted), axis,
            view_.shape[axis]);
 }
 
@@ -99,7 +103,7 @@ ptrdiff_t Array::step(int from_the_end, int64_t wanted) const {
     const int axis = view_.ndim - from_the_end;
     if (axis < 0 || view_.shape[axis] == 1) return 0;
     if (view_.shape[axis] == wanted) return view_.strides[axis];
-    refuse(PyExc_ValueError, "%s: expected %lld along axis %d, found %zd", name_, static_cast<long long>(wanted), axis,
+    wrong("%s: expected %lld along axis %d, found %zd", name_, static_cast<long long>(wanted), axis,
            view_.shape[axis]);
 }
 
@@ -107,5 +111,5 @@ Grid Array::grid(int64_t rows, int64_t columns) const {
     const ptrdiff_t down = step(2, rows), along = step(1, columns);
     const Grid found{static_cast<const char*>(view_.buf), columns == 1 ? 0 : down, columns == 1 ? down : along};
     if (found.down % 8 == 0 && (found.along == 0 || found.along == 8)) return found;
-    refuse(PyExc_ValueError, "%s: expected items that lie side by side or repeat", name_);
+    wrong("%s: expected items that lie side by side or repeat", name_);
 }

@@ -13,6 +13,10 @@
 struct PythonError {};
 
 [[noreturn]] void refuse(PyObject* type, const char* message, ...);
+template <class... Parts>
+[[noreturn]] void wrong(const char* message, Parts... parts) {
+    refuse(PyExc_ValueError, message, parts...);
+}
 void raise_fault(const Fault& fault);
 inline void raise_if(const Fault& fault) {
     if (fault.what != Wrong::nothing) raise_fault(fault);

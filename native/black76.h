@@ -1,122 +1,147 @@
-// Black-76 on rows of options: the work of the NumPy engine on registers. See pricing/black76.py for the formulas.
+// Black-76 and its Greeks on registers: the work of the NumPy engine. See pricing/black76.py for the formulas.
 //
-// One exponential and one division for both probabilities; what stays along a row is computed once. It is computed by the
-// same operations: a value depends on its own arguments and not on where they stand, or a scenario that moves nothing
-// would gain the last bit.
+// One exponential and one division for both probabilities. A value depends on its own arguments and not on where they stand,
+// or a scenario that moves nothing would gain the last bit.
 #pragma once
 
 #include "elementary.h"
-#include "simd.h"
 #include "table.h"
 
 namespace {
 
 constexpr double HUGE_DEVIATION = 24.0, LEAST_DEVIATION = 1e-150, MOST_DEVIATION = 80.0, FARTHEST = 1e10;
+constexpr double INV_SQRT_2PI = 0.39894228040143267794, INFINITE = __builtin_inf(), NOT_A_NUMBER = __builtin_nan("");
+
+// Half of s, and what a distance is multiplied by; no s is so small that this were infinite.
+template <class T>
+struct Spread {
+    T half, reciprocal;
+    static inline Spread of(T s) {
+        const T kept = least(s, splat(MOST_DEVIATION));
+        return {splat(0.5) * kept, splat(1.0) / greatest(kept, splat(LEAST_DEVIATION))};
+    }
+};
+
+// With m = min(F, K): side = h1, far = -h2, weight = exp(-h1^2/2), and of both tails what stands above and below the bar.
+template <class T>
+struct Outcome {
+    T low, side, far, weight, near_above, near_below, far_above, far_below;
+
+    Outcome(T forward, T strike, T distance, const Spread<T>& spread) {
+        low = least(forward, strike);
+        const T h = least(distance * spread.reciprocal, splat(FARTHEST));
+        side = spread.half - h;
+        far = spread.half + h;
+        weight = exponential(splat(-0.5) * side * side);
+        const T near = absolute(side);
+        near_above = polynomial(TAIL_ABOVE, near), near_below = polynomial(TAIL_BELOW, near);
+        far_above = polynomial(TAIL_ABOVE, far), far_below = polynomial(TAIL_BELOW, far);
+    }
+
+    // `top` is what the option is worth at most: the forward of a call, the strike of a put. With h1 >= 0 the value is top less
+    // m weight (near + far tail), else intrinsic value and m weight (near - far tail): the sign of h1 goes into the near one.
+    T value(T top) const {
+        const T above = fma(far_above, near_below, with_sign(near_above, side) * far_below);
+        const T tails = above / (near_below * far_below), intrinsic = top - low;
+        const T base = select(splat(0.0) <= side, top, intrinsic);
+        return greatest(fma(low * weight, negative(tails), base), intrinsic);
+    }
+};
+
+// |ln(F/K)|: of the quotient, which keeps the digits that a difference of logarithms loses near the strike.
+template <class T>
+inline T distance_of(T forward, T strike) {
+    return absolute(logarithm(forward / strike));
+}
+
+template <class T>
+inline auto usable(T forward, T strike, T vol, T years) {
+    const T lowest = least(least(forward, strike), least(vol, years));
+    // sums and not minima tell what is no number
+    return both(both(splat(0.0) <= lowest, splat(0.0) <= forward + strike), splat(0.0) <= vol + years);
+}
+
+// Arguments of an option in the order of pricing.price: forward, strike, vol, years, sign, discount.
+struct Values {
+    static constexpr int IN = 6, OUT = 1;
+    template <class T>
+    static void at(const T* in, T* out) {
+        const T forward = in[0], strike = in[1], s = in[2] * sqrt(in[3]);
+        const Outcome<T> outcome(forward, strike, distance_of(forward, strike), Spread<T>::of(s));
+        const T top = select(splat(0.0) < in[4], forward, strike);
+        const T value = in[5] * select(splat(HUGE_DEVIATION) <= s, top, outcome.value(top));
+        const T prices = forward + strike;
+        const auto priced = both(both(splat(0.0) < prices, prices < splat(INFINITE)), splat(0.0) <= s);
+        out[0] = select(both(usable(forward, strike, in[2], in[3]), priced), value, splat(NOT_A_NUMBER));
+    }
+};
+
+// See pricing/greeks.py. F phi(d1) = m phi(h1), and d1, d2 are h1, h2 or, where the forward is the greater, -h2, -h1.
+struct Greeks {
+    static constexpr int IN = 6, OUT = 9;
+    template <class T>
+    static void at(const T* in, T* out) {
+        const T f = in[0], k = in[1], v = in[2], t = in[3], sign = in[4], d = in[5], zero = splat(0.0), one = splat(1.0);
+        const T root = sqrt(t), s = v * root, spread = select(zero < least(f, k), s, zero);
+        const auto live = zero < spread, below = f <= k;
+        const Outcome<T> o(f, k, select(equal(f, k), zero, distance_of(f, k)), Spread<T>::of(spread));
+        const T top = select(zero < sign, f, k);
+        const T undiscounted = select(splat(HUGE_DEVIATION) <= s, top, o.value(top));
+        const T value = d * select(zero < f + k, undiscounted, splat(NOT_A_NUMBER));
+        const T money = splat(INV_SQRT_2PI) * o.low * o.weight, density = select(live, money / f, splat(0.0));
+        const T d1 = select(below, o.side, o.far), d2 = negative(select(below, o.far, o.side));
+        const T tail = o.weight * select(below, o.near_above / o.near_below, o.low / f * (o.far_above / o.far_below));
+        const T probability = select(zero < sign * d1, one - tail, tail);
+        const T rate = select(zero < t, negative(select(zero < d, logarithm(d), splat(NOT_A_NUMBER))) / t, zero);
+        const T delta = d * sign * probability, vega = d * money * root, d2_by_vol = d2 / v;
+        const T still = select(equal(f, k), splat(-0.5) * root, zero);  // the limit of d2 / vol at no vol
+        const T at_no_vol = splat(INV_SQRT_2PI) * still;
+        const auto alive = [&](T x) { return select(live, x, zero); };
+        const T greeks[OUT] = {value,
+                               delta,
+                               alive(d * density / (f * s)),
+                               vega,
+                               rate * value - alive(d * money * v / (splat(2.0) * root)),
+                               negative(t) * value,
+                               negative(d) * select(live, density * d2_by_vol, at_no_vol),
+                               alive(vega * d1 * d2 / v),
+                               rate * delta + alive(d * density * d2 / (splat(2.0) * t))};
+        const auto fine = both(usable(f, k, v, t), f + k + v + t + absolute(d) < splat(INFINITE));
+        for (int i = 0; i < OUT; i++) out[i] = select(fine, greeks[i], splat(NOT_A_NUMBER));
+    }
+};
 
 // One argument along a row: the same value for all scenarios, or one for each.
-class Along {
-public:
-    Along(const Grid& grid, int64_t row)
-        : at_(reinterpret_cast<const double*>(grid.at + row * grid.down)), repeats_(grid.along == 0) {}
-    bool repeats() const { return repeats_; }
-    inline V operator()(int64_t i, Lanes part, bool whole) const {
-        if (repeats_) return splat(*at_);
-        return whole ? load(at_ + i) : load(at_ + i, part);
-    }
-
-private:
-    const double* at_;
-    bool repeats_;
-};
-
-constexpr double LEAST_PRICE = 1e-300;  // stands for zero in a logarithm
-
-inline V log_price(V price) { return logarithm(greatest(price, splat(LEAST_PRICE))); }
-
-struct Spread {
-    V s, half, reciprocal;
-    static inline Spread of(V s) {
-        const V kept = least(greatest(s, splat(LEAST_DEVIATION)), splat(MOST_DEVIATION));
-        return {s, splat(0.5) * kept, splat(1.0) / kept};
+struct Along {
+    const double* at;
+    bool repeats;
+    template <class Part>
+    auto operator()(int64_t i, Part part) const {
+        return repeats ? decltype(load(at, part))(splat(*at)) : load(at + i, part);
     }
 };
 
-// m Phi(h1) - M Phi(h2), within [0, m].
-inline V out_of_the_money(V low, V distance, const Spread& spread) {
-    const V h = least(distance * spread.reciprocal, splat(FARTHEST));
-    const V side = spread.half - h, far = spread.half + h;
-    const V near = absolute(side);
-    const V density = low * exponential(splat(-0.5) * side * side);
-    const V below_near = polynomial(TAIL_BELOW, near), below_far = polynomial(TAIL_BELOW, far);
-    const V above_near = with_sign(polynomial(TAIL_ABOVE, near), side) * below_far;
-    const V above = fma(polynomial(TAIL_ABOVE, far), below_near, above_near);
-    const V tails = density * (above / (below_near * below_far));
-    const V value = select(splat(0.0) <= side, low, splat(0.0)) - tails;
-    return least(greatest(value, splat(0.0)), low);
+template <class F, class T, class Part>
+inline void step(const Along* arguments, double* const* out, int64_t i, Part part) {
+    T in[F::IN], found[F::OUT];
+    for (int a = 0; a < F::IN; a++) in[a] = arguments[a](i, part);
+    F::at(in, found);
+    for (int a = 0; a < F::OUT; a++) store(out[a] + i, found[a], part);
 }
 
-inline V undiscounted(V forward, V strike, V sign, V distance, const Spread& spread) {
-    const V low = least(forward, strike);
-    const V intrinsic = greatest(sign * (forward - strike), splat(0.0));
-    const V value = intrinsic + out_of_the_money(low, distance, spread);
-    const V most = select(splat(0.0) < sign, forward, strike);
-    return select(splat(HUGE_DEVIATION) <= spread.s, most, value);
-}
-
-class OptionRow {
-public:
-    OptionRow(const Options& o, int64_t row)
-        : forward_(o.forward, row), strike_(o.strike, row), vol_(o.vol, row), years_(o.years, row), sign_(o.sign, row),
-          discount_(o.discount, row), out_(o.out + row * o.scenarios), count_(o.scenarios),
-          same_spread_(vol_.repeats() && years_.repeats()) {
-        const Lanes one(1);
-        if (strike_.repeats()) log_strike_ = log_price(strike_(0, one, true));
-        if (years_.repeats()) root_ = sqrt(years_(0, one, true));
-        if (same_spread_) spread_ = Spread::of(vol_(0, one, true) * root_);
-    }
-
-    // False where an argument is no number, negative or infinite, or both prices are zero.
-    bool run() {
+template <class F>
+Fault each(const Cells& c, int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; row++) {
+        Along arguments[F::IN];
+        double* out[F::OUT];
+        for (int a = 0; a < F::IN; a++)
+            arguments[a] = {reinterpret_cast<const double*>(c.in[a].at + row * c.in[a].down), c.in[a].along == 0};
+        for (int a = 0; a < F::OUT; a++) out[a] = c.out + (a * c.rows + row) * c.columns;
         int64_t i = 0;
-        for (; i + V::W <= count_; i += V::W) store(out_ + i, cell(i, Lanes(V::W), true));
-        if (any(strange_)) return false;
-        if (i == count_) return true;
-        const Lanes part(static_cast<int>(count_ - i));
-        store(out_ + i, cell(i, part, false), part);
-        return !any(strange_, part);
+        for (; i + Pair::W <= c.columns; i += Pair::W) step<F, Pair>(arguments, out, i, Whole{});
+        for (; i < c.columns; i += V::W)
+            step<F, V>(arguments, out, i, Lanes(static_cast<int>(c.columns - i < V::W ? c.columns - i : V::W)));
     }
-
-private:
-    inline V cell(int64_t i, Lanes part, bool whole) {
-        const V forward = forward_(i, part, whole), strike = strike_(i, part, whole), vol = vol_(i, part, whole);
-        const V years = years_(i, part, whole), discount = discount_(i, part, whole);
-        const Spread spread = same_spread_ ? spread_ : Spread::of(vol * (years_.repeats() ? root_ : sqrt(years)));
-        const V log_strike = strike_.repeats() ? log_strike_ : log_price(strike);
-        check(forward, strike, vol, years, spread.s, discount);
-        const V distance = absolute(log_price(forward) - log_strike);
-        return discount * undiscounted(forward, strike, sign_(i, part, whole), distance, spread);
-    }
-
-    inline void check(V forward, V strike, V vol, V years, V s, V discount) {
-        const V zero = splat(0.0), prices = forward + strike;
-        const Mask low = either(negated(zero <= least(forward, strike)), negated(zero <= least(vol, years)));
-        const Mask far = either(negated(prices < splat(__builtin_inf())), negated(s < splat(__builtin_inf())));
-        const Mask none_given = either(negated(zero < prices), unordered(discount, prices));
-        strange_ = either(strange_, either(either(low, far), none_given));
-    }
-
-    const Along forward_, strike_, vol_, years_, sign_, discount_;
-    double* const out_;
-    const int64_t count_;
-    const bool same_spread_;
-    V root_{}, log_strike_{};
-    Spread spread_{};
-    Mask strange_ = none();
-};
-
-Fault options(const Options& o, int64_t first, int64_t last) {
-    for (int64_t row = first; row < last; row++)
-        if (o.scenarios && !OptionRow(o, row).run()) return {Wrong::number, row};
     return NO_FAULT;
 }
 

@@ -164,7 +164,8 @@ Fault lay_out(const Program& p, const Book& book, uint32_t fill, Block& b) {
         const Source& s = b.source.at[unit];
         const int64_t first = b.legs;
         bool ordered = false;
-        const Fault fault = s.wide ? take_legs<int32_t>(p, s, fill, b, ordered) : take_legs<uint16_t>(p, s, fill, b, ordered);
+        const auto take = s.wide ? take_legs<int32_t> : take_legs<uint16_t>;
+        const Fault fault = take(p, s, fill, b, ordered);
         if (fault.what != Wrong::nothing) return fault;
         b.ordered.at[unit] = ordered;
         for (int level = STRIKE; level < UNIT; level++) {

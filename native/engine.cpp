@@ -114,7 +114,8 @@ PyObject* run(PyObject* self, PyObject* args) {
             while (first < last) {
                 Source* source = b.source.of(UNITS_OF_BLOCK);
                 int64_t legs = 0;
-                for (b.units = 0; first + b.units < last && b.units < UNITS_OF_BLOCK && legs < LEGS_OF_BLOCK; b.units++) {
+                const int64_t most = std::min(last - first, UNITS_OF_BLOCK);
+                for (b.units = 0; b.units < most && legs < LEGS_OF_BLOCK; b.units++) {
                     const int64_t at = first + b.units;
                     const Fault fault = find_unit(e.book, list ? list[at] : at, source[b.units]);
                     if (fault.what != Wrong::nothing) return fault;
@@ -169,10 +170,16 @@ PyObject* what_ifs(PyObject* self, PyObject* args) {
             Trade trade[UNITS_OF_BLOCK];
             while (first < last) {
                 int64_t n = 0, legs = 0;
-                for (; first + n < last && n < UNITS_OF_BLOCK && legs < LEGS_OF_BLOCK; n++) {
-                    const int64_t i = first + n, which = unit.as<int64_t>()[i];
-                    trade[n] = {which, row.as<int32_t>()[i], wallet.as<int32_t>()[i], quantity.as<double>()[i], price.as<double>()[i]};
-                    if (0 <= which && which < e.book.units) legs += e.book.count[which] + 2;
+                const int64_t most = std::min(last - first, UNITS_OF_BLOCK);
+                for (; n < most && legs < LEGS_OF_BLOCK; n++) {
+                    const int64_t i = first + n;
+                    Trade& t = trade[n];
+                    t.unit = unit.as<int64_t>()[i];
+                    t.row = row.as<int32_t>()[i];
+                    t.wallet = wallet.as<int32_t>()[i];
+                    t.quantity = quantity.as<double>()[i];
+                    t.price = price.as<double>()[i];
+                    if (0 <= t.unit && t.unit < e.book.units) legs += e.book.count[t.unit] + 2;
                 }
                 Fault fault = stage(e.program, e.book, trade, n, lease.block());
                 if (fault.what == Wrong::nothing)

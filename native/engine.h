@@ -1,7 +1,7 @@
-// The account engine's plain data: a book of legs, a program of operations over registers, and the scratch of one block.
+// The account engine's plain data: a book of legs, a program of operations over registers, the scratch of a block.
 //
-// The levels (scalar, v3, v4) share these types, so nothing here may be compiled into a function of its own: each level
-// would emit one for its instruction set, and the linker keeps only one of them.
+// The levels (scalar, v3, v4) share these types, so nothing here may become a function of its own: each level would emit
+// one for its instruction set, and the linker keeps only one of them.
 #pragma once
 
 #include <cstddef>
@@ -58,7 +58,7 @@ struct Program {
     bool used[LEVELS];
     const int32_t *contract, *which, *outputs;
     const uint8_t *always_active, *trade_kind;
-    const double *constants, *tables, *upto, *rate, *lanes, *shares, *matrices, *multiplier;  // a constant stands WIDE times
+    const double *constants, *tables, *upto, *rate, *lanes, *shares, *matrices, *multiplier;  // constants WIDE times
     const TierSet* tiers;
     const Term *form_terms, *lane_terms;
     const LaneGroup* groups;

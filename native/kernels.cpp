@@ -2,7 +2,9 @@
 #include "account.h"
 #include "black76.h"
 #include "group.h"
+#include "implied.h"
 #include "probe.h"
+#include "revalue.h"
 #include "select.h"
 #include "table.h"
 
@@ -12,6 +14,7 @@
 #define NAME_OF(a) TEXT(a)
 
 const Table* NAMED(level_, LEVEL)() {
-    static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, group_tail, evaluate, options, probe};
+    static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, group_tail, evaluate, each<Values>,
+                                each<Greeks>, each<ImpliedVols>, revalue, probe};
     return &table;
 }

@@ -6,6 +6,7 @@
 
 #include "arrays.h"
 #include "dispatch.h"
+#include "options.h"
 #include "pool.h"
 
 namespace {
@@ -62,7 +63,7 @@ struct GroupArrays {
         bounds.push_back(scale.extent(0));
         for (size_t i = 0; i + 1 < bounds.size(); i++)
             if (bounds[i] < 0 || bounds[i] > bounds[i + 1] || bounds[i] > scale.extent(0))
-                refuse(PyExc_ValueError, "starts: %lld is out of order or out of range", static_cast<long long>(i));
+                wrong("starts: %lld is out of order or out of range", static_cast<long long>(i));
         g = {scale.as<double>(), narrowed.data(), bounds.data(), matrix.as<double>(), nullptr, starts.extent(0),
              matrix.extent(1), matrix.stride(0) / 8};
         // a load that crosses a line costs two: where rows are read often, a copy costs less
@@ -126,30 +127,11 @@ PyObject* group_tail(PyObject*, PyObject* args) {
         g.out = loss.as<double>();
         if (shares.extent(0) != 0) shares.expect(0, depth);
         if (depth < 1 || depth > g.scenarios)
-            refuse(PyExc_ValueError, "depth: expected 1 to %lld scenarios, found %lld",
+            wrong("depth: expected 1 to %lld scenarios, found %lld",
                    static_cast<long long>(g.scenarios), depth);
         const Tail tail{shares.extent(0) == 0 ? nullptr : shares.as<double>(), depth};
         return spread(g.groups, arrays.cells(), threads,
                       [&, run = chosen->group_tail](int64_t a, int64_t b) { return run(g, tail, a, b); });
-    });
-}
-
-PyObject* options(PyObject*, PyObject* args) {
-    PyObject* in[7];
-    int threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &in[6], &threads))
-        return nullptr;
-    return guarded([&] {
-        const Array forward(in[0], "forward"), strike(in[1], "strike"), vol(in[2], "vol"), years(in[3], "years");
-        const Array sign(in[4], "sign"), discount(in[5], "discount"), out(in[6], "out", "d", 2, true);
-        const int64_t rows = out.extent(0), columns = out.extent(1);
-        const auto grid = [&](const Array& array) { return array.grid(rows, columns); };
-        const Options o{grid(forward),  grid(strike),     grid(vol),
-                        grid(years),    grid(sign),       grid(discount),
-                        out.as<double>(), columns == 1 ? 1 : rows, columns == 1 ? rows : columns};
-        // pricing a cell costs what eight sums do
-        return spread(o.options, o.options * o.scenarios * 8, threads,
-                      [&, run = chosen->options](int64_t a, int64_t b) { return run(o, a, b); });
     });
 }
 
@@ -160,7 +142,7 @@ PyObject* probe(PyObject*, PyObject* args) {
     if (!PyArg_ParseTuple(args, "sOL", &which, &in, &rounds)) return nullptr;
     return guarded([&] {
         const Array values(in, "values", "d", 1);
-        if (values.extent(0) < 2) refuse(PyExc_ValueError, "values: expected two or more");
+        if (values.extent(0) < 2) wrong("values: expected two or more");
         return PyFloat_FromDouble(chosen->probe(*which, values.as<double>(), values.extent(0), rounds));
     });
 }
@@ -193,10 +175,12 @@ PyObject* use_level(PyObject*, PyObject* args) {
 PyObject* threads(PyObject*, PyObject*) { return PyLong_FromLong(threads_here()); }
 
 PyMethodDef methods[] = {
-    {"group_rows", group_rows, METH_VARARGS, nullptr}, {"group_worst", group_worst, METH_VARARGS, nullptr},
-    {"group_tail", group_tail, METH_VARARGS, nullptr}, {"options", options, METH_VARARGS, nullptr},
-    {"probe", probe, METH_VARARGS, nullptr},           {"levels", levels, METH_NOARGS, nullptr},
-    {"use_level", use_level, METH_VARARGS, nullptr},   {"threads", threads, METH_NOARGS, nullptr},
+    {"group_rows", group_rows, METH_VARARGS, nullptr},       {"group_worst", group_worst, METH_VARARGS, nullptr},
+    {"group_tail", group_tail, METH_VARARGS, nullptr},       {"option_values", option_values, METH_VARARGS, nullptr},
+    {"option_greeks", option_greeks, METH_VARARGS, nullptr}, {"implied_vols", implied_vols, METH_VARARGS, nullptr},
+    {"revalue", revalue, METH_VARARGS, nullptr},             {"probe", probe, METH_VARARGS, nullptr},
+    {"levels", levels, METH_NOARGS, nullptr},                {"use_level", use_level, METH_VARARGS, nullptr},
+    {"threads", threads, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -108,7 +108,7 @@ Pool& pool() {
 Fault in_parallel(int64_t count, int64_t chunk, int threads, const Work& work) {
     Job job{&work, count, std::max<int64_t>(1, chunk)};
     const int64_t chunks = (count + job.chunk - 1) / job.chunk;
-    const int helpers = static_cast<int>(std::min<int64_t>(threads, chunks)) - 1;
+    const int helpers = static_cast<int>(std::min<int64_t>({threads, chunks, 256})) - 1;
     if (helpers < 1) {
         job.run();
         return job.fault;

@@ -13,60 +13,10 @@ bool within(int64_t offset, int64_t size, int64_t total) {
     return 0 <= offset && 0 <= size && size <= total && offset <= total - size;
 }
 
-class Opener {
-public:
-    Opener(PyObject* given, const char* what, Opened& opened) : given_(given), what_(what), opened_(opened) {}
-
-    const Array& array(const char* name, const char* items, int dimensions, int64_t last = -1) {
-        PyObject* object = item(name);
-        std::unique_ptr<Array> array;
-        try {
-            array.reset(new Array(object, name, items, dimensions));
-        } catch (...) {
-            Py_DecRef(object);
-            throw;
-        }
-        Py_DecRef(object);
-        if (!array->packed()) refuse(PyExc_ValueError, "%s: expected items that lie side by side", name);
-        if (last >= 0) array->expect(dimensions - 1, last);
-        opened_.views.push_back(std::move(array));
-        return *opened_.views.back();
-    }
-    int64_t number(const char* name) {
-        PyObject* object = item(name);
-        const long long value = PyLong_AsLongLong(object);
-        Py_DecRef(object);
-        if (PyErr_Occurred()) throw PythonError{};
-        return value;
-    }
-    // A copy as structs of `cells` items each; what is checked stays as it is.
-    template <class T>
-    const T* copy(const Array& array, int64_t& count, int64_t repeat = 1) {
-        const int64_t cells = array.cells();
-        const int64_t item = array.item() == 'B' ? 1 : array.item() == 'i' ? 4 : 8;
-        count = cells * item / static_cast<int64_t>(sizeof(T));
-        const std::shared_ptr<T> held(new T[static_cast<size_t>(count * repeat) + 1](), std::default_delete<T[]>());
-        for (int64_t i = 0; i < count; i++)
-            for (int64_t j = 0; j < repeat; j++) held.get()[i * repeat + j] = array.as<T>()[i];
-        opened_.copies.push_back(held);
-        return held.get();
-    }
-
-private:
-    PyObject* item(const char* name) {
-        PyObject* object = PyMapping_GetItemString(given_, name);
-        if (object != nullptr) return object;
-        PyErr_Clear();
-        refuse(PyExc_ValueError, "%s: expected an entry %s", what_, name);
-    }
-    PyObject* given_;
-    const char* what_;
-    Opened& opened_;
-};
-
 class Checker {
 public:
-    Checker(PyObject* given, Opened& opened, int64_t inputs) : open_(given, "program", opened), opened_(opened), inputs_(inputs) {}
+    Checker(PyObject* given, Opened& opened, int64_t inputs)
+        : open_(given, "program", opened), opened_(opened), inputs_(inputs) {}
 
     Program program() {
         template_rows();
@@ -96,7 +46,7 @@ public:
         registers();
         for (at_ = 0; at_ < p_.ops; at_++) operation(const_cast<Code&>(p_.code[at_]));
         for (int64_t i = 0; i < p_.output_count; i++)
-            if (!written(UNIT, p_.outputs[i])) refuse(PyExc_ValueError, "outputs: %d is not written", p_.outputs[i]);
+            if (!written(UNIT, p_.outputs[i])) wrong("outputs: %d is not written", p_.outputs[i]);
         return p_;
     }
 
@@ -113,7 +63,7 @@ private:
         int64_t unused, levels;
         p_.contract = open_.copy<int32_t>(contract, unused);
         for (int64_t r = 0; r < p_.rows; r++) {
-            if (p_.contract[r] < 0) refuse(PyExc_ValueError, "contract: row %lld is negative", static_cast<long long>(r));
+            if (p_.contract[r] < 0) wrong("contract: row %lld is negative", static_cast<long long>(r));
             contracts_ = std::max<int64_t>(contracts_, p_.contract[r] + 1);
         }
         p_.always_active = open_.copy<uint8_t>(open_.array("always_active", "B", 1, p_.rows), unused);
@@ -122,8 +72,8 @@ private:
         const int32_t* rows = open_.copy<int32_t>(above, unused);
         const int64_t* counts = open_.copy<int64_t>(open_.array("level_rows", "q", 1, 4), levels);
         p_.classes = open_.number("class_count");
-        if (p_.classes < 0 || p_.classes > 256) refuse(PyExc_ValueError, "class_count: expected 0 to 256");
-        if (p_.rows > INT32_MAX / 4) refuse(PyExc_ValueError, "contract: too many rows");
+        if (p_.classes < 0 || p_.classes > 256) wrong("class_count: expected 0 to 256");
+        if (p_.rows > INT32_MAX / 4) wrong("contract: too many rows");
         for (int level = STRIKE; level < UNIT; level++) {
             p_.level_row[level] = rows + (level - 1) * p_.rows;
             p_.level_rows[level] = counts[level - 1];
@@ -134,17 +84,17 @@ private:
     // In range, and a strike in one expiry, an expiry in one bucket, each lying together.
     void check_level(int level) {
         const int64_t count = p_.level_rows[level];
-        if (count < 0 || count > INT32_MAX / 4) refuse(PyExc_ValueError, "level_rows: level %d is out of range", level);
+        if (count < 0 || count > INT32_MAX / 4) wrong("level_rows: level %d is out of range", level);
         std::vector<bool> met(static_cast<size_t>(count));
         for (int64_t r = 0; r < p_.rows; r++) {
             const int32_t row = p_.level_row[level][r];
             if (row < 0 || row >= count)
-                refuse(PyExc_ValueError, "level_row: row %lld of level %d is out of range", static_cast<long long>(r), level);
+                wrong("level_row: row %lld of level %d is out of range", static_cast<long long>(r), level);
             const bool same = r > 0 && p_.level_row[level][r - 1] == row;
-            const bool finer_goes_on = level > STRIKE && r > 0 && p_.level_row[level - 1][r - 1] == p_.level_row[level - 1][r];
+            const int32_t* finer = level > STRIKE ? p_.level_row[level - 1] : nullptr;
+            const bool finer_goes_on = finer && r > 0 && finer[r - 1] == finer[r];
             if (level != ASSET && !same && (met[static_cast<size_t>(row)] || finer_goes_on))
-                refuse(PyExc_ValueError, "level_row: row %lld of level %d does not lie with its like",
-                       static_cast<long long>(r), level);
+                wrong("level_row: row %lld of level %d does not lie with its like", static_cast<long long>(r), level);
             met[static_cast<size_t>(row)] = true;
         }
     }
@@ -164,7 +114,7 @@ private:
         int64_t unused;
         const int64_t* counts = open_.copy<int64_t>(open_.array("registers", "q", 1, LEVELS), unused);
         for (int level = LEG; level < LEVELS; level++) {
-            if (counts[level] < 0 || counts[level] > 1 << 16) refuse(PyExc_ValueError, "registers: level %d is out of range", level);
+            if (counts[level] < 0 || counts[level] > 1 << 16) wrong("registers: level %d is out of range", level);
             p_.registers[level] = counts[level];
             p_.used[level] = level == LEG || level == UNIT;
             written_[level].assign(static_cast<size_t>(counts[level]), false);
@@ -172,7 +122,7 @@ private:
     }
 
     [[noreturn]] void fail(const char* expected) const {
-        refuse(PyExc_ValueError, "code %lld (%s): expected %s", static_cast<long long>(at_), name_, expected);
+        wrong("code %lld (%s): expected %s", static_cast<long long>(at_), name_, expected);
     }
     void need(bool ok, const char* expected) const {
         if (!ok) fail(expected);
@@ -191,7 +141,9 @@ private:
     int64_t keys(int64_t level) const {
         return level == LEG ? 3 * p_.rows : level == UNIT ? p_.classes : p_.level_rows[level];
     }
-    void table(int64_t offset, int64_t level) const { need(within(offset, keys(level), tables_), "a table within tables"); }
+    void table(int64_t offset, int64_t level) const {
+        need(within(offset, keys(level), tables_), "a table within tables");
+    }
     void uses(int64_t level) {
         need(LEG <= level && level <= UNIT, "a level from 0 to 5");
         p_.used[level] = true;
@@ -270,9 +222,11 @@ private:
         need(within(g.first, g.terms, lane_terms_), "terms within lane_terms");
         for (int64_t t = 0; t < g.terms; t++) {
             const Term& term = p_.lane_terms[g.first + t];
-            need(within(term.column, 1, ONE + 1) && term.column != LEVERAGE, "a column from 0 to 9 other than leverage");
             const int64_t block = 3 * p_.rows * g.width;
-            need(within(term.offset, 1, 1 << 16) && within(g.offset, (term.offset + 1) * block, lanes_), "blocks within lanes");
+            const bool known = within(term.column, 1, ONE + 1) && term.column != LEVERAGE;
+            need(known, "a column from 0 to 9 other than leverage");
+            need(within(term.offset, 1, 1 << 16), "numbers of blocks");
+            need(within(g.offset, (term.offset + 1) * block, lanes_), "blocks within lanes");
         }
         writes(c.level, c.dst, c.n);
     }
@@ -309,11 +263,13 @@ private:
         need(!read, "destinations that the scan itself does not read");
     }
     void matrix(const Scan& s, int64_t offset) const {
-        need(offset % WIDE == 0 && within(offset, s.pitch * contracts_, matrices_), "a matrix within matrices, at a multiple of 8");
+        const bool inside = offset % WIDE == 0 && within(offset, s.pitch * contracts_, matrices_);
+        need(inside, "a matrix within matrices, at a multiple of 8");
     }
     void fold(const Scan& s, const Fold& f) const {
-        need(f.close_out == 0 || (f.close_out == 1 && s.shocked >= 0 && f.level == s.chain[0]), "a fold or a close-out of the finest level");
-        need(std::find(s.chain, s.chain + s.depth(), f.level) != s.chain + s.depth(), "a fold at a level of the chain");
+        const bool closes = f.close_out == 1 && s.shocked >= 0 && f.level == s.chain[0];
+        need(f.close_out == 0 || closes, "a fold or a close-out of the finest level");
+        need(std::count(s.chain, s.chain + s.depth(), f.level) == 1, "a fold at a level of the chain");
         need(0 <= f.from && f.from <= f.to && f.to <= s.pitch, "columns of a fold within the pitch");
         reads(f.level, f.gain);
         reads(f.level, f.loss);
@@ -324,7 +280,8 @@ private:
         need(0 <= g.from && g.from <= g.to && g.to <= s.pitch, "columns of a segment within the pitch");
         need(WORST <= g.measure && g.measure <= ROW, "a measure from 0 to 4");
         if (g.measure == MEAN) need(g.from < g.to, "a mean of some columns");
-        if (g.measure == SHORTFALL || g.measure == AT_RISK) need(1 <= g.depth && g.depth <= g.to - g.from, "a depth within the segment");
+        const bool tail = g.measure == SHORTFALL || g.measure == AT_RISK;
+        need(!tail || (1 <= g.depth && g.depth <= g.to - g.from), "a depth within the segment");
         if (g.measure == SHORTFALL) need(within(g.shares, g.depth, shares_), "shares within shares");
         if (g.weight != NONE) reads(level, g.weight);
     }
@@ -366,4 +323,6 @@ Book open_book(PyObject* given, Opened& opened, int64_t& inputs) {
     return book;
 }
 
-Program open_program(PyObject* given, Opened& opened, int64_t inputs) { return Checker(given, opened, inputs).program(); }
+Program open_program(PyObject* given, Opened& opened, int64_t inputs) {
+    return Checker(given, opened, inputs).program();
+}

@@ -1,16 +1,8 @@
 // The buffers of a book and a program, opened by name and checked once.
 #pragma once
 
-#include <memory>
-#include <vector>
-
-#include "arrays.h"
 #include "engine.h"
-
-struct Opened {  // what a Book or a Program points into
-    std::vector<std::unique_ptr<Array>> views;
-    std::vector<std::shared_ptr<void>> copies;
-};
+#include "opener.h"
 
 Book open_book(PyObject* given, Opened& opened, int64_t& inputs);
 // Throws where anything in it points outside what it points into, or is read before it is written.

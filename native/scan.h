@@ -41,7 +41,7 @@ struct Slope {
         if (deducted) deductible = splat(operand(p, b, static_cast<int>(f.level), f.deductible)[row]);
     }
     inline V operator()(V x) const {
-        V up = gain * greatest(splat(0.0), x), down = loss * least(splat(0.0), x);  // the second operand where unordered
+        V up = gain * greatest(splat(0.0), x), down = loss * least(splat(0.0), x);  // NaN stays
         if (capped) up = minimum(up, cap);
         if (deducted) down = minimum(down + deductible, splat(0.0));
         return up + down;

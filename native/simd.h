@@ -31,6 +31,10 @@ struct Lanes {  // the first n lanes
 };
 #define COMPARED(a, b, how) _mm512_cmp_pd_mask(a.x, b.x, how)
 inline V load(const double* p, Lanes n) { return {_mm512_maskz_loadu_pd(n.m, p)}; }
+// table[index] for a table of 16; two registers and a permutation, as gathers are slow on many processors
+inline V lookup(const double* table, const int64_t* index) {
+    return {_mm512_permutex2var_pd(_mm512_loadu_pd(table), _mm512_loadu_si512(index), _mm512_loadu_pd(table + 8))};
+}
 inline void store(double* p, V a, Lanes n) { _mm512_mask_storeu_pd(p, n.m, a.x); }
 inline Mask either(Mask a, Mask b) { return static_cast<Mask>(a | b); }
 inline Mask negated(Mask a) { return static_cast<Mask>(~a); }
@@ -57,6 +61,9 @@ struct Lanes {
 };
 #define COMPARED(a, b, how) _mm256_cmp_pd(a.x, b.x, how)
 inline V load(const double* p, Lanes n) { return {_mm256_maskload_pd(p, n.m)}; }
+inline V lookup(const double* table, const int64_t* i) {
+    return {_mm256_setr_pd(table[i[0]], table[i[1]], table[i[2]], table[i[3]])};
+}
 inline void store(double* p, V a, Lanes n) { _mm256_maskstore_pd(p, n.m, a.x); }
 inline Mask either(Mask a, Mask b) { return _mm256_or_pd(a, b); }
 inline Mask negated(Mask a) { return _mm256_xor_pd(a, _mm256_castsi256_pd(_mm256_set1_epi64x(-1))); }
@@ -133,6 +140,7 @@ struct Lanes {
 inline V splat(double d) { return {vdupq_n_f64(d)}; }
 inline V load(const double* p) { return {vld1q_f64(p)}; }
 inline V load(const double* p, Lanes n) { return n.n == 2 ? load(p) : V{vsetq_lane_f64(*p, vdupq_n_f64(0.0), 0)}; }
+inline V lookup(const double* table, const int64_t* i) { return {vsetq_lane_f64(table[i[1]], vdupq_n_f64(table[i[0]]), 1)}; }
 inline void store(double* p, V a) { vst1q_f64(p, a.x); }
 inline void store(double* p, V a, Lanes n) { n.n == 2 ? vst1q_f64(p, a.x) : vst1q_lane_f64(p, a.x, 0); }
 inline V operator+(V a, V b) { return {vaddq_f64(a.x, b.x)}; }
@@ -187,6 +195,7 @@ struct Lanes {
 inline V splat(double d) { return {d}; }
 inline V load(const double* p) { return {*p}; }
 inline V load(const double* p, Lanes) { return {*p}; }
+inline V lookup(const double* table, const int64_t* index) { return {table[*index]}; }
 inline void store(double* p, V a) { *p = a.x; }
 inline void store(double* p, V a, Lanes) { *p = a.x; }
 inline V operator+(V a, V b) { return {a.x + b.x}; }

@@ -38,10 +38,26 @@ struct Grid {
     ptrdiff_t down, along;
 };
 
-struct Options {
-    Grid forward, strike, vol, years, sign, discount;
-    double* out;  // [options, scenarios]
-    int64_t options, scenarios;
+// Tables of arguments, and as many tables [rows, columns] of answers as the kernel has, one after the other.
+struct Cells {
+    Grid in[6];
+    double* out;
+    int64_t rows, columns;
+};
+
+// Columns of `Revaluation::columns`, each [options]. Flags are 1 or 0; WEIGHT multiplies the value of one unit.
+enum OptionColumn { FORWARD, STRUCK, IV, YEARS, SIDE, RATE, FIXED, WEIGHT, INVERSE, COIN, LINKED, OPTION_COLUMNS };
+
+struct Revaluation {
+    const double* columns;  // [OPTION_COLUMNS, options]
+    const double* vols;     // [options, names]
+    const int64_t *vol_of, *contract;  // [scenarios] column of `vols`; [options] row of what follows
+    const double *rate, *basis, *time, *peg;  // [scenarios]
+    const char* spot;                         // [contracts] rows of relative moves, `pitch` bytes apart
+    ptrdiff_t pitch;
+    double *gain, *shocked, *today;  // [contracts, scenarios] twice, [contracts]; options' rows are written
+    int64_t options, names, scenarios;
+    bool discount;
 };
 
 struct Program;
@@ -55,7 +71,10 @@ struct Table {
     Fault (*group_tail)(const Groups&, const Tail&, int64_t first, int64_t last);
     // The outputs of the units in `block.source`, [output, stride] from `out` on.
     Fault (*evaluate)(const Program&, const Book&, Block& block, double* out, int64_t stride);
-    Fault (*options)(const Options&, int64_t first, int64_t last);
+    Fault (*option_values)(const Cells&, int64_t first, int64_t last);
+    Fault (*option_greeks)(const Cells&, int64_t first, int64_t last);
+    Fault (*implied_vols)(const Cells&, int64_t first, int64_t last);
+    Fault (*revalue)(const Revaluation&, int64_t first, int64_t last);
     double (*probe)(char which, const double* values, int64_t count, int64_t rounds);
 };
 

@@ -1,4 +1,4 @@
-// A unit as one trade would leave it: what closes is realised into the wallet, the rest merges. Nothing in the book moves.
+// A unit as one trade would leave it: what closes is realised into the wallet, the rest merges. The book stays.
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
@@ -74,8 +74,8 @@ private:
     template <class Row>
     void copy(int64_t at, int64_t paid, int32_t* row, double* quantity) const {
         const Row* rows = static_cast<const Row*>(s_.row);
-        const int64_t count = s_.count, low = std::min(std::min(at, paid), count), high = std::min(std::max(at, paid), count);
-        const int64_t ends[] = {low, high, count};
+        const int64_t count = s_.count;
+        const int64_t ends[] = {std::min({at, paid, count}), std::min(std::max(at, paid), count), count};
         for (int64_t shift = 0, leg = 0; shift < 3; shift++)
             for (; leg < ends[shift]; leg++) {
                 row[leg + shift] = rows[leg];
@@ -128,10 +128,10 @@ private:
     }
 
     void fill(Held& same, Held& opposite) {
-        const double amount = t_.quantity, level = t_.price, multiplier = p_.multiplier[t_.row], before = opposite.quantity;
-        const double closing = !(before * amount < 0.0)                             ? 0.0
-                               : std::fabs(amount) <= std::fabs(before) ? amount
-                                                                        : -before;
+        const double amount = t_.quantity, level = t_.price, before = opposite.quantity;
+        const double multiplier = p_.multiplier[t_.row];
+        const double most = std::fabs(amount) <= std::fabs(before) ? amount : -before;
+        const double closing = before * amount < 0.0 ? most : 0.0;
         if (p_.trade_kind[t_.row] == 1) {  // an option: its premium is paid
             close(opposite, closing);
             wallet_.quantity -= amount * multiplier * level;
@@ -151,18 +151,9 @@ private:
     // Extras in the order of the legs: of touched legs cost and accrued anew, and no leverage of what closed or turned.
     Fault extras(const Held& same, const Held& opposite, uint32_t* leg, double* value, Source& out) {
         uint32_t n = 0;
-        const Held* touched[3] = {&same, &opposite, &wallet_};
-        int64_t count = &same == &opposite ? 1 : 2;
-        if (&same == &opposite || opposite.before < 0) touched[1] = &wallet_, count = 1;
-        const Held* ahead[3];
-        int64_t waiting = 0;
-        for (int64_t i = 0; i <= count; i++) ahead[waiting++] = touched[i];
-        for (int64_t i = 1; i < waiting; i++)
-            for (int64_t j = i; j > 0 && ahead[j]->after < ahead[j - 1]->after; j--) {
-                const Held* held = ahead[j];
-                ahead[j] = ahead[j - 1];
-                ahead[j - 1] = held;
-            }
+        const Held* ahead[3] = {&same, &wallet_, &opposite};
+        const int64_t waiting = &same == &opposite || opposite.before < 0 ? 2 : 3;
+        std::sort(ahead, ahead + waiting, [](const Held* a, const Held* b) { return a->after < b->after; });
         int64_t next = 0;
         const auto flush = [&](int64_t until) {
             for (; next < waiting && ahead[next]->after <= until; next++) {
@@ -206,7 +197,8 @@ Fault find_unit(const Book& book, int64_t unit, Source& source) {
     const uint32_t count = book.count[unit], extras = book.extra_count[unit];
     if (first + count > book.arena || count > POSITION || extra + extras > book.extras) return {Wrong::span, unit};
     const char* row = static_cast<const char*>(book.row) + first * (book.wide ? 4 : 2);
-    source = {row, book.quantity + first, book.extra_value + extra, book.extra_leg + extra, count, extras, unit, book.wide};
+    source = {row,   book.quantity + first, book.extra_value + extra, book.extra_leg + extra,
+              count, extras,                unit,                     book.wide};
     return NO_FAULT;
 }
 

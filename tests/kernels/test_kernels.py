@@ -234,52 +234,6 @@ def test_rows_of_numbers_pass() -> None:
     _refuse_strange(np.array([[1.0, np.inf]]))
 
 
-OPTIONS = st.tuples(
-    st.integers(0, 9), st.integers(0, 20), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 1 << 20)
-)
-
-
-def option_columns(drawn: tuple[int, int, bool, bool, bool, int]) -> tuple[Floats, ...]:
-    """Forwards, strikes, vols, years, signs and discounts, each along options, scenarios, or both."""
-    options, scenarios, moved, vols, times, seed = drawn
-    rng = np.random.default_rng(seed)
-    column, row, table = (options, 1), (scenarios,), (options, scenarios)
-    forward = rng.choice([0.0, 1e-3, 1.0, 99.0, 100.0, 1e5, 1e12], table if moved else column)
-    return (
-        forward * rng.choice([1.0, 1.0001, 1.3], row),
-        rng.choice([1e-3, 90.0, 100.0, 110.0, 1e5], column),
-        rng.choice([0.0, 1e-9, 0.01, 0.5, 3.0, 90.0], table if vols else column),
-        rng.choice([0.0, 1e-9, 0.02, 1.0, 30.0], row if times else column),
-        rng.choice([-1.0, 1.0], column),
-        rng.uniform(0.5, 1.0, column),
-    )
-
-
-@needs_native
-@given(OPTIONS)
-def test_option_values_are_the_twins_to_rounding(drawn: tuple[int, int, bool, bool, bool, int]) -> None:
-    columns = option_columns(drawn)
-    wanted = numpy_engine.option_values(*columns)
-    use_kernel("native")
-    assert kernels.option_values(*columns).shape == wanted.shape
-    assert np.all(abs(kernels.option_values(*columns) - wanted) <= 1e-14 * (columns[0] + columns[1]))
-    same_bits(lambda: (kernels.option_values(*columns),))
-
-
-@needs_native
-@given(OPTIONS)
-def test_an_option_value_does_not_depend_on_where_it_stands(drawn: tuple[int, int, bool, bool, bool, int]) -> None:
-    columns = option_columns(drawn)
-    whole = [np.array(column) for column in np.broadcast_arrays(*columns)]
-    for level in LEVELS:
-        use_kernel(level)
-        table = kernels.option_values(*columns)
-        for found in (kernels.option_values(*whole), kernels.option_values(*(part.T for part in whole)).T):
-            assert found.tobytes() == table.tobytes()
-        flat = kernels.option_values(*(part.ravel() for part in whole))
-        assert flat.tobytes() == table.tobytes()
-
-
 @needs_native
 @given(legs())
 def test_opposite_legs_cancel_to_nothing(given_legs: Legs) -> None:
@@ -289,14 +243,3 @@ def test_opposite_legs_cancel_to_nothing(given_legs: Legs) -> None:
         pair = np.array([scale[place], -scale[place]])
         rows = kernels.group_rows(pair, index[[place, place]], matrix, starts[:1] * 0)
         assert np.all(rows == 0.0)
-
-
-@pytest.mark.parametrize("kernel", kernels_here())
-@pytest.mark.parametrize("strange", [np.nan, -1.0])
-@pytest.mark.parametrize("place", range(4))
-def test_one_strange_option_leaves_the_others_alone(kernel: str, strange: float, place: int) -> None:
-    use_kernel(kernel)
-    columns = [np.full(11, value) for value in (100.0, 90.0, 0.5, 1.0, 1.0, 1.0)]
-    columns[place][7] = strange
-    found = kernels.option_values(*columns)
-    assert np.isnan(found).tolist() == [i == 7 for i in range(11)]

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from mpmath import mpf
 
+from crossmargin.kernels import use_kernel
 from crossmargin.pricing import ImpliedVolStatus, implied, implied_vol, option_payoff, price
 from tests.strategies.pricing import Option, options
 from tests.twins import black76_mp
@@ -94,7 +95,9 @@ def test_bounds() -> None:
         assert implied_vol(price(100.0, 100.0, vol, 0.01, call=True), 100.0, 100.0, 0.01, call=True).status == status
 
 
+@pytest.mark.usefixtures("kernel_kept")
 def test_running_out_of_iterations_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_kernel("numpy")
     monkeypatch.setattr(implied, "_MAX_ITERATIONS", 1)
     found = implied_vol(5.0, 100.0, 120.0, 0.5, call=True)
     assert found.status == ImpliedVolStatus.NOT_CONVERGED

@@ -14,7 +14,7 @@ def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, loss:
 def group_tail(
     scale: Floats, index: Index, matrix: Floats, starts: Ints, shares: Floats, depth: int, loss: Floats, threads: int, /
 ) -> None: ...
-def options(
+def option_values(
     forward: Floats,
     strike: Floats,
     vol: Floats,
@@ -22,6 +22,41 @@ def options(
     sign: Floats,
     discount: Floats,
     out: Floats,
+    threads: int,
+    /,
+) -> None: ...
+def option_greeks(
+    forward: Floats,
+    strike: Floats,
+    vol: Floats,
+    years: Floats,
+    sign: Floats,
+    discount: Floats,
+    out: Floats,
+    threads: int,
+    /,
+) -> None: ...
+def implied_vols(
+    price: Floats,
+    forward: Floats,
+    strike: Floats,
+    years: Floats,
+    sign: Floats,
+    discount: Floats,
+    out: Floats,
+    threads: int,
+    /,
+) -> None: ...
+def revalue(
+    columns: Floats,
+    contract: Ints,
+    vols: Floats,
+    vol_of: Ints,
+    moves: Floats,
+    spot: Floats,
+    cells: Floats,
+    today: Floats,
+    discount: bool,
     threads: int,
     /,
 ) -> None: ...

@@ -7,7 +7,9 @@ serves where nothing is compiled, differs from it by rounding: less than 1e-12 o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.kernels import numpy_engine
@@ -15,10 +17,9 @@ from crossmargin.kernels import numpy_engine
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     import numpy.typing as npt
 
-    from crossmargin.kernels._native import Engine
+    from crossmargin.kernels.native_engine import Engine
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _NUMPY = "numpy"
 _FLOAT = "d"  # exact numbers are summed by NumPy
 try:
-    from crossmargin.kernels import native_engine
+    from crossmargin.kernels import native_engine, native_options
 except ImportError:  # not built here, or the processor has none of its instruction sets
     _NATIVE: tuple[str, ...] = ()
     _PROCESSORS = 1
@@ -174,8 +175,66 @@ def option_values(
 ) -> Floats:
     """Return Black-76 prices; the arguments broadcast, `sign` is +1 for a call and -1 for a put.
 
-    NaN where an argument is NaN or a forward, strike, vol or time is negative; nothing is raised.
+    NaN where an argument is NaN, a forward, strike, vol or time negative, a price infinite; nothing is raised.
     """
     if _CHOICE.native:
-        return native_engine.option_values(forward, strike, vol, years, sign, discount, _CHOICE.threads)
+        return native_options.option_values((forward, strike, vol, years, sign, discount), _CHOICE.threads)
     return numpy_engine.option_values(forward, strike, vol, years, sign, discount)
+
+
+def option_greeks(
+    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats
+) -> Floats | None:
+    """Return the Greeks in the order of `pricing.Greeks` [9, common shape]; None where NumPy serves."""
+    if _CHOICE.native:
+        return native_options.option_greeks((forward, strike, vol, years, sign, discount), _CHOICE.threads)
+    return None
+
+
+def implied_vols(
+    price: Floats, forward: Floats, strike: Floats, years: Floats, sign: Floats, discount: Floats
+) -> Floats | None:
+    """Return vols and status codes [2, common shape]; None where NumPy serves (pricing/implied.py)."""
+    if _CHOICE.native:
+        return native_options.implied_vols((price, forward, strike, years, sign, discount), _CHOICE.threads)
+    return None
+
+
+class OptionScenarios(NamedTuple):
+    """Options, each on the row of its contract, and the scenarios that they meet."""
+
+    columns: Floats
+    """[11, options] forward, strike, vol of today, years, sign (1 a call, -1 a put), rate, known part of the forward,
+    weight (what one unit's value is multiplied by), and flags: inverse, its money moves with spot, with the peg."""
+    contract: Ints
+    """[options] the row of `spot` that is the option's."""
+    vols: Floats
+    """[options, names] shocked vols."""
+    vol_of: Ints
+    """[scenarios] which of them holds."""
+    moves: Floats
+    """[4, scenarios] shifts of rate, basis, time (years) and peg."""
+    spot: Floats
+    """[contracts, scenarios] or [scenarios] relative moves."""
+
+
+def revalue_options(given: OptionScenarios, cells: Floats, today: Floats, *, discount: bool) -> Ints:
+    """Fill the rows of options under scenarios, and return the options left alone: with NumPy all, else strange ones.
+
+    Strange is what is no number, negative, zero where it divides, or out of range: scenarios/revalue.py, which serves
+    where NumPy does, says what they are worth.
+
+    Parameters
+    ----------
+    cells, today
+        [2, contracts, scenarios] gain and value, [contracts] value today: filled.
+
+    Raises
+    ------
+    IndexError
+        When a contract or a vol is none of those given.
+    """
+    if not _CHOICE.native:
+        return np.arange(given.contract.shape[0])
+    native_options.revalue(given, cells, today, _CHOICE.threads, discount=discount)
+    return np.flatnonzero(np.isnan(today[given.contract]))

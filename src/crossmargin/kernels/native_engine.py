@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crossmargin.kernels import _native, numpy_engine
+from crossmargin.kernels import _native
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,34 +39,35 @@ def name() -> str:
     return f"native {_serving[0]}"
 
 
-def _floats(values: Floats) -> Floats:
+def as_floats(values: Floats) -> Floats:
     """Return the values as aligned float64 side by side: themselves where they are."""
     flags = values.flags
     ready = flags.c_contiguous and flags.aligned and values.dtype.char == "d"
     return values if ready else np.require(values, np.float64, _LAYOUT)
 
 
-def _ints(values: Ints) -> Ints:
+def as_ints(values: Ints) -> Ints:
+    """Return the values as aligned int64 side by side: themselves where they are."""
     flags = values.flags
     ready = flags.c_contiguous and flags.aligned and values.dtype.char == "l"
     return values if ready else np.require(values, np.int64, _LAYOUT)
 
 
 def _index(index: Index) -> Index:
-    return index if index.dtype.char in _SMALL and index.flags.carray else _ints(index.astype(np.int64))
+    return index if index.dtype.char in _SMALL and index.flags.carray else as_ints(index.astype(np.int64))
 
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
     """Return the rows of the groups."""
     out = np.empty((starts.shape[0], matrix.shape[1]))
-    _native.group_rows(_floats(scale), _index(index), _floats(matrix), _ints(starts), out, most)
+    _native.group_rows(as_floats(scale), _index(index), as_floats(matrix), as_ints(starts), out, most)
     return out
 
 
 def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
     """Return the worst loss of each group."""
     loss = np.empty(starts.shape[0])
-    _native.group_worst(_floats(scale), _index(index), _floats(matrix), _ints(starts), loss, most)
+    _native.group_worst(as_floats(scale), _index(index), as_floats(matrix), as_ints(starts), loss, most)
     return loss
 
 
@@ -75,25 +76,7 @@ def group_tail(
 ) -> Floats:
     """Return the loss of each group in its tail."""
     loss = np.empty(starts.shape[0])
-    weights = _NO_SHARES if shares is None else _floats(shares)
-    arrays = (_floats(scale), _index(index), _floats(matrix), _ints(starts))
+    weights = _NO_SHARES if shares is None else as_floats(shares)
+    arrays = (as_floats(scale), _index(index), as_floats(matrix), as_ints(starts))
     _native.group_tail(*arrays, weights, depth, loss, most)
     return loss
-
-
-def option_values(
-    forward: Floats, strike: Floats, vol: Floats, years: Floats, sign: Floats, discount: Floats, most: int
-) -> Floats:
-    """Return Black-76 prices; what is negative or no number is left to NumPy, which gives NaN there."""
-    f, k, v, t, side, d = (_floats(part) for part in (forward, strike, vol, years, sign, discount))
-    shape = np.broadcast(f, k, v, t, side, d).shape
-    if len(shape) <= 2:  # noqa: PLR2004  # options, scenarios
-        out = np.empty(shape)
-        table = out if out.ndim == 2 else out.reshape(1, -1)  # noqa: PLR2004
-        try:
-            _native.options(f, k, v, t, side, d, table, most)
-        except ValueError:
-            pass
-        else:
-            return out
-    return numpy_engine.option_values(f, k, v, t, side, d)

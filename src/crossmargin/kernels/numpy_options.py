@@ -97,7 +97,7 @@ def _undiscounted(
     out += _out_of_the_money(low, work)
     huge = s >= HUGE_DEVIATION
     if np.any(huge):
-        np.copyto(out, np.where(sign > 0.0, forward, strike), where=huge)
+        np.copyto(out, np.where(sign > 0.0, forward, strike), where=huge & (forward + strike > 0.0))
 
 
 def option_values(
@@ -105,9 +105,10 @@ def option_values(
 ) -> Floats:
     """Return Black-76 prices; the arguments broadcast, `sign` is +1 for a call and -1 for a put.
 
-    NaN where an argument is NaN or a forward, strike, vol or time is negative; nothing is raised.
+    NaN where an argument is NaN, a forward, strike, vol or time negative, a price infinite; nothing is raised.
     """
-    arguments = (nonnegative(forward), nonnegative(strike), deviation(vol, years), sign)
+    prices = (np.where(np.isinf(part), np.nan, part) for part in (nonnegative(forward), nonnegative(strike)))
+    arguments = (*prices, deviation(vol, years), sign)
     shape = np.broadcast_shapes(*(argument.shape for argument in arguments), np.shape(discount))
     extent = shape or (1,)
     f, k, s, sign = (a if a.shape == extent else np.broadcast_to(a, extent) for a in arguments)

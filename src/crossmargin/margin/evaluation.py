@@ -12,12 +12,13 @@ from crossmargin.kernels import codes_in_use
 from crossmargin.margin.expression import Name, evaluate, names
 from crossmargin.margin.frames import Frame, Frames
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
-from crossmargin.margin.kinds import KINDS, compute_of
+from crossmargin.margin.kinds import compute_of
 from crossmargin.margin.levels import alike, correlated_root, largest, on_level
 from crossmargin.margin.measures import Measures
-from crossmargin.margin.model import Constant, Custom, Formula, Keyed, Tiers, Variants
+from crossmargin.margin.model import Constant, Formula, Keyed, Tiers, Variants
 from crossmargin.margin.tables import keyed_codes, keyed_value
 from crossmargin.margin.tape import as_column, scatter, segment_sum, take
+from crossmargin.margin.variation import Variation
 from crossmargin.margin.vocabulary import MEASURES
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class Evaluation:
         self.frames = self.make_frames()
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._constants: dict[int, Any] = self.shared.setdefault("constants", {})
-        self._varies: dict[str, bool] = self.shared.setdefault("varies", {})
         self.lines = rulebook.lines
+        self.varies = Variation(rulebook, self.lines, self.shared.setdefault("varies", {}))
         self._inside = False
         self.at: str | None = None  # the line that is being computed
 
@@ -105,7 +106,7 @@ class Evaluation:
 
     def line(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
         """Return one line [rows of its level]; rows without a selected leg hold 0."""
-        key = (name, requirement if self._line_varies(name) else "")
+        key = (name, requirement if self.varies(name) else "")
         if key not in self._lines:
             line = self.lines[name]
             outer, self.at = self.at, name
@@ -122,38 +123,12 @@ class Evaluation:
     def detail(self, name: str, requirement: str) -> Any:  # noqa: ANN401 - each kind keeps its own
         """Return what a kind kept for explanation (a scan: its rows of P&L)."""
         self.line(name, requirement)
-        return self.details[name, requirement if self._line_varies(name) else ""]
+        return self.details[name, requirement if self.varies(name) else ""]
 
     def _formula_line(self, line: Line, requirement: str) -> Any:  # noqa: ANN401 - plain or traced
         frame = self.frame(line.level, line.of, charged=line.section == "charges")
         value = as_column(self.parameter(line.spec, frame, requirement, line.parameters), frame.rows.shape[0])
         return scatter(value, frame.rows, self.row_count(line.level))
-
-    def _line_varies(self, name: str) -> bool:
-        """Return whether a line may differ between requirements (else it is computed once)."""
-        if name not in self._varies:
-            self._varies[name] = True  # the graph is acyclic; this only guards the recursion
-            line = self.lines[name]
-            parts = [line.spec, *line.parameters.values()]
-            if line.kind in KINDS:
-                parts += list(KINDS[line.kind].parameters(self.rulebook, line))
-            varies = isinstance(line.spec, Custom)  # what a kind from outside reads is not known here
-            self._varies[name] = varies or any(self._part_varies(part, line.parameters) for part in parts)
-        return self._varies[name]
-
-    def _part_varies(self, part: Any, own: Mapping[str, Parameter]) -> bool:  # noqa: ANN401 - any parameter form
-        if isinstance(part, Variants):
-            return True
-        if isinstance(part, Keyed):
-            return any(self._part_varies(entry, own) for entry in (*part.entries.values(), part.default))
-        return isinstance(part, Formula) and any(self._name_varies(name, own) for name in names(part.tree))
-
-    def _name_varies(self, name: Name, own: Mapping[str, Parameter]) -> bool:
-        if name.variant is not None or name.name in own:  # own parameters are parts of the line themselves
-            return False
-        if name.name in self.rulebook.parameters:
-            return self._part_varies(self.rulebook.parameters[name.name], _EMPTY)
-        return name.name in self.lines and self._line_varies(name.name)
 
     # --- rows
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from math import isfinite, log, nan
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind, OptionType, check_terms
+from crossmargin.margin.stand_ins import implied_forward, interpolated_vol, vol_of_mark
 from crossmargin.market import Listing, Snapshot, asset_root, check_quote
 from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL, SPOT
 from crossmargin.units import years_between
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from crossmargin.margin.model import Rulebook
     from crossmargin.market import AssetQuote
 
-_UNUSUAL_VOL = 10.0  # 1,000 %: more likely a percentage than a fraction
-_KINDS = {
+UNUSUAL_VOL = 10.0  # 1,000 %: more likely a percentage than a fraction
+KINDS = {
     InstrumentKind.SPOT: SPOT,
     InstrumentKind.PERPETUAL: PERPETUAL,
     InstrumentKind.FUTURE: FUTURE,
@@ -131,8 +132,7 @@ class QuoteReader:
         """Return the columns of an instrument, or raise the first thing that is wrong with it."""
         listing = self.snapshot.listings.get(symbol)
         if listing is None:
-            message = "the snapshot does not list it; add it to snapshot.instruments or check the symbol"
-            raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=symbol)
+            raise unlisted(symbol)
         check_terms(listing)
         rules = self.rulebook
         for covered, what, found in (
@@ -159,7 +159,7 @@ class QuoteReader:
         forward = self._forward(listing, index) if option else listing.mark_price
         settle = listing.settlement_asset
         return QuoteRow(
-            kind=_KINDS[listing.kind],
+            kind=KINDS[listing.kind],
             inverse=listing.contract == ContractKind.INVERSE,
             quanto=listing.contract == ContractKind.QUANTO,
             call=listing.option_type == OptionType.CALL,
@@ -227,12 +227,12 @@ class QuoteReader:
 
     def _vol(self, listing: Listing, forward: float, years: float) -> float:
         if listing.mark_iv is not None:
-            if listing.mark_iv > _UNUSUAL_VOL:
+            if listing.mark_iv > UNUSUAL_VOL:
                 said = f"{listing.symbol}: mark_iv {listing.mark_iv:g} is taken as a fraction, so 0.5 is 50 %"
                 self.warnings[listing.symbol] = said
             return listing.mark_iv
         vol = interpolated_vol(self.snapshot, listing, years)
-        beside = _vol_of_mark(listing, forward, years)
+        beside = vol_of_mark(listing, forward, years)
         self.warnings[listing.symbol] = f"{listing.symbol}: no mark_iv; {vol:.4f} from the surface ({beside})"
         return vol
 
@@ -247,12 +247,18 @@ class QuoteReader:
             raise InputError(FailureReason.STALE_QUOTE, message, instrument=instrument)
 
 
+def unlisted(symbol: str) -> InputError:
+    """Return the refusal of an instrument that the snapshot does not list."""
+    message = "the snapshot does not list it; add it to snapshot.instruments or check the symbol"
+    return InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=symbol)
+
+
 def unpriced(listing: Listing, snapshot: Snapshot) -> QuoteRow:
     """Return the columns of an instrument that cannot be priced: its terms, and no number."""
     settle, bucket = listing.settlement_asset, asset_root(listing.underlying, snapshot.assets)
     return replace(
         unpriced_asset(settle, snapshot),
-        kind=_KINDS[listing.kind],
+        kind=KINDS[listing.kind],
         inverse=listing.contract == ContractKind.INVERSE,
         quanto=listing.contract == ContractKind.QUANTO,
         call=listing.option_type == OptionType.CALL,
@@ -274,69 +280,6 @@ def unpriced_asset(name: str, snapshot: Snapshot) -> QuoteRow:
         settle_asset=name, quote_asset=name, own_asset=name, coin_settled=name != snapshot.reporting_asset,
         linked=False, **{**numbers, "multiplier": 1.0},
     )  # fmt: skip
-
-
-def implied_forward(snapshot: Snapshot, listing: Listing, index: float) -> tuple[float, str]:
-    """Return the forward of an option that states none, and the sentence that says where it comes from.
-
-    From the snapshot's dated futures and other options of the same underlying and quote asset; refused where there
-    are none.
-    """
-    from crossmargin.market.forward import ForwardCurve  # noqa: PLC0415 (rarely needed; keeps start-up light)
-
-    nodes: dict[float, float] = {}
-    for other in snapshot.listings.values():
-        if other.underlying != listing.underlying or other.quote_asset != listing.quote_asset or other.expiry is None:
-            continue
-        forward = other.mark_price if other.kind == InstrumentKind.FUTURE else other.forward_price
-        years = years_between(snapshot.as_of, other.expiry)
-        if forward is not None and years > 0:
-            nodes.setdefault(years, forward)
-    if not nodes or listing.expiry is None:
-        message = "it has no forward_price and the snapshot has no future or forward of its underlying"
-        raise InputError(FailureReason.MISSING_QUOTE, message, instrument=listing.symbol)
-    points = sorted(nodes.items())
-    curve = ForwardCurve.build([p[0] for p in points], [p[1] for p in points], index=index)
-    forward = float(curve.forward(years_between(snapshot.as_of, listing.expiry)))
-    return forward, f"{listing.symbol}: no forward_price; {forward:,.2f} from the forward curve"
-
-
-def _vol_of_mark(listing: Listing, forward: float, years: float) -> str:
-    """Return what the option's own mark says of its vol, in words: a check on what was interpolated."""
-    from crossmargin.pricing.implied import implied_vol  # noqa: PLC0415 (rarely needed; keeps start-up light)
-
-    inverse = listing.contract == ContractKind.INVERSE
-    price = (listing.mark_price or 0.0) * (forward if inverse else 1.0)
-    call = listing.option_type == OptionType.CALL
-    own = float(implied_vol(price, forward, listing.strike or nan, years, call).vol)
-    return f"its mark implies {own:.4f}" if isfinite(own) else "its mark admits no vol: check it"
-
-
-def interpolated_vol(snapshot: Snapshot, listing: Listing, years: float) -> float:
-    """Return the vol of an option that has none, from the surface of its underlying's other options."""
-    from crossmargin.market.surface import VolSurface  # noqa: PLC0415 (rarely needed; keeps start-up light)
-
-    smiles: dict[float, dict[float, float]] = {}
-    for other in snapshot.listings.values():
-        same = other.underlying == listing.underlying and other.kind == InstrumentKind.OPTION
-        if not same or other.mark_iv is None or other.forward_price is None or other.strike is None:
-            continue
-        if other.expiry is None or other.mark_iv <= 0:
-            continue
-        left = years_between(snapshot.as_of, other.expiry)
-        if left > 0:
-            smiles.setdefault(left, {}).setdefault(log(other.strike / other.forward_price), other.mark_iv)
-    if not smiles or listing.strike is None:
-        message = "it has no mark_iv and the snapshot has no vol of its underlying to interpolate from"
-        raise InputError(FailureReason.MISSING_VOL, message, instrument=listing.symbol)
-    expiries = sorted(smiles)
-    surface = VolSurface.build(
-        expiries,
-        [sorted(smiles[t]) for t in expiries],
-        [[smiles[t][k] for k in sorted(smiles[t])] for t in expiries],
-    )
-    forward = listing.forward_price or implied_forward(snapshot, listing, listing.index_price or nan)[0]
-    return float(surface.vol(log(listing.strike / forward), years))
 
 
 def _stated(value: float | None) -> float:

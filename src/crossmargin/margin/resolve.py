@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crossmargin.account.book import CROSS_POOL
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.kernels import codes_in_use, packed_key
+from crossmargin.margin.contract_columns import Reading, contract_columns, read_contracts
 from crossmargin.margin.legs import Held, gather, make_legs
-from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow
+from crossmargin.margin.quotes import QuoteGuard, QuoteReader, unlisted
 from crossmargin.margin.resolved import Names, Resolved, Units, make_levels
+from crossmargin.margin.terms import ContractTerms
 from crossmargin.margin.touched import with_touched_assets
-from crossmargin.market import asset_root
-from crossmargin.scenarios import Contracts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
     import numpy.typing as npt
 
     from crossmargin.account import Book
     from crossmargin.margin.model import Rulebook
     from crossmargin.market import Snapshot
+    from crossmargin.scenarios import Contracts
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -50,9 +50,9 @@ def resolve(
     book = with_touched_assets(book, snapshot, rulebook)
     reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook)
     failures = dict(book.failures)
-    quotes, columns = _read_quotes(book, reader, failures)
+    reading, columns = _read_quotes(book, reader, failures)
     check_inputs(book, rulebook, failures)
-    names, contracts = contract_columns(quotes, columns, snapshot, book.numbers, book.classes)
+    names, contracts = contract_columns(reading, snapshot, book.numbers, book.classes)
     held = gather(book, contracts, columns, failures, rulebook.opposite_positions)
     keys = pool_keys(contracts, held, rulebook)
     units, unit_of = _units(book, held, keys, names, snapshot, rulebook, failures)
@@ -74,19 +74,18 @@ def resolve(
     )
 
 
-def _read_quotes(
-    book: Book, reader: QuoteReader, failures: dict[int, Failure]
-) -> tuple[dict[str, QuoteRow], dict[str, int]]:
-    """Return the rows of usable names and where each name stands; refuse the accounts that hold unusable ones."""
+def _read_quotes(book: Book, reader: QuoteReader, failures: dict[int, Failure]) -> tuple[Reading, dict[str, int]]:
+    """Return what was read and where each usable name stands; refuse the accounts that hold unusable ones."""
     p, o, b = book.positions, book.orders, book.balances
-    used = codes_in_use(np.concatenate([p.symbol, o.symbol])).tolist()
-    quotes: dict[str, QuoteRow] = {}
-    refused: dict[str, InputError] = {}
-    for symbol in (book.symbols[i] for i in used):
-        _read(symbol, symbol, reader.instrument, quotes, refused)
+    used = [book.symbols[i] for i in codes_in_use(np.concatenate([p.symbol, o.symbol])).tolist()]
     holds = (b.amount != 0) | (b.accrued != 0)  # a balance of nothing needs no price
-    for asset in (book.assets[i] for i in codes_in_use(b.asset[holds]).tolist()):
-        _read(asset, asset_key(asset), reader.asset, quotes, refused)
+    assets = [book.assets[i] for i in codes_in_use(b.asset[holds]).tolist()]
+    listings = reader.snapshot.listings
+    terms = ContractTerms.of({symbol: listings[symbol] for symbol in used if symbol in listings})
+    reading = read_contracts(terms, assets, reader, one_by_one=book.numbers != np.float64)
+    keys = (*terms, *map(asset_key, assets))
+    refused = {keys[place]: error for place, error in reading.refused.items()}
+    refused |= {symbol: unlisted(symbol) for symbol in used if symbol not in listings}
     if refused:
         for account, symbol in zip(p.account.tolist(), p.symbol.tolist(), strict=True):
             _refuse(book, account, refused.get(book.symbols[symbol]), failures)
@@ -94,25 +93,12 @@ def _read_quotes(
             _refuse(book, account, refused.get(book.symbols[symbol]), failures)
         for account, asset in zip(b.account[holds].tolist(), b.asset[holds].tolist(), strict=True):
             _refuse(book, account, refused.get(asset_key(book.assets[asset])), failures)
-    return quotes, {key: row for row, key in enumerate(quotes)}
+    return reading, {keys[place]: row for row, place in enumerate(reading.kept().tolist())}
 
 
 def asset_key(asset: str) -> str:
     """Return the key of a balance's contract."""
     return f"\0{asset}"  # balances share the table with instruments; no symbol holds this character
-
-
-def _read(
-    name: str,
-    key: str,
-    read: Callable[[str], QuoteRow],
-    quotes: dict[str, QuoteRow],
-    refused: dict[str, InputError],
-) -> None:
-    try:
-        quotes[key] = read(name)
-    except InputError as error:
-        refused[key] = error
 
 
 def _refuse(book: Book, account: int, error: InputError | None, failures: dict[int, Failure]) -> None:
@@ -129,48 +115,6 @@ def check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) -
         for account in np.flatnonzero(values).tolist():
             message = f"input {name} is not one that rulebook {rulebook.name} declares ({declared})"
             failures.setdefault(account, Failure(FailureReason.UNKNOWN_PARAMETER, message, book.account_ids[account]))
-
-
-def contract_columns(
-    quotes: Mapping[str, QuoteRow],
-    columns: Iterable[str],
-    snapshot: Snapshot,
-    numbers: np.dtype[Any],
-    classes: tuple[str, ...],
-) -> tuple[Names, Contracts]:
-    """Return the columns of quotes by key, and the tables of names they point into."""
-    rows = list(quotes.values())
-    buckets = _table(row.bucket for row in rows)
-    assets = _table(name for row in rows for name in (row.settle_asset, row.quote_asset, row.own_asset))
-    codes = {
-        "symbol": list(range(len(rows))),
-        "bucket": [buckets[row.bucket] for row in rows],
-        "settle_asset": [assets[row.settle_asset] for row in rows],
-        "quote_asset": [assets[row.quote_asset] for row in rows],
-        "own_asset": [assets[row.own_asset] for row in rows],
-    }
-    arrays: dict[str, Any] = {}
-    for field in fields(Contracts):
-        values = codes[field.name] if field.name in codes else [getattr(row, field.name) for row in rows]
-        arrays[field.name] = np.asarray(values, dtype=_dtype(field.name, numbers))
-    symbols = tuple(key.lstrip("\0") for key in columns)
-    roots = tuple(asset_root(name, snapshot.assets) for name in assets)
-    return Names(symbols, tuple(buckets), tuple(assets), classes, roots), Contracts(**arrays)
-
-
-_FLAGS = frozenset({"inverse", "quanto", "call", "coin_settled", "linked"})
-_INTEGERS = frozenset({"symbol", "kind", "expiry", "bucket", "settle_asset", "quote_asset", "own_asset"})
-
-
-def _dtype(name: str, numbers: np.dtype[Any]) -> Any:  # noqa: ANN401 - what NumPy takes for one
-    return bool if name in _FLAGS else np.int64 if name in _INTEGERS else numbers
-
-
-def _table(names: Iterable[str]) -> dict[str, int]:
-    table: dict[str, int] = {}
-    for name in names:
-        table.setdefault(name, len(table))
-    return table
 
 
 def pool_keys(contracts: Contracts, held: Held, rulebook: Rulebook) -> Ints:

@@ -37,9 +37,9 @@ def price(
     -------
     Array of prices. Zero vol or zero time: the discounted intrinsic value, exactly. vol * sqrt(years) >= 24:
     discount * forward for a call, discount * strike for a put, exactly. A forward of zero is priced
-    (a call 0, a put the discounted strike). NaN where any input is NaN or a forward, strike, vol or time is
-    negative, and for forward = strike = 0. Nothing is raised and nothing warns. The rounding error is a few
-    units in the last place of the lesser of forward and strike.
+    (a call 0, a put the discounted strike). NaN where any input is NaN, a forward, strike, vol or time is
+    negative, a forward or strike infinite, and for forward = strike = 0. Nothing is raised and
+    nothing warns. The rounding error is a few units in the last place of the lesser of forward and strike.
 
     Notes
     -----

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crossmargin import kernels
 from crossmargin.kernels.numpy_options import deviation, nonnegative
 from crossmargin.pricing.black76 import price
 from crossmargin.pricing.normal import BoolArray, BoolLike, FloatArray, FloatLike, cdf, pdf
@@ -107,10 +108,25 @@ def greeks(
     -----
     F. Black (1976); E. G. Haug, The Complete Guide to Option Pricing Formulas, 2nd ed. (2007), chapter 2.
     """
+    columns = [
+        np.asarray(part, dtype=np.float64)
+        for part in (forward, strike, vol, years, np.where(call, 1.0, -1.0), discount)
+    ]
+    found = kernels.option_greeks(*columns)
+    return _by_numpy(*columns) if found is None else Greeks(*found)
+
+
+def _by_numpy(
+    forward: FloatArray,
+    strike: FloatArray,
+    vol: FloatArray,
+    years: FloatArray,
+    sign: FloatArray,
+    discount: FloatArray,
+) -> Greeks:
     forward, strike, vol, years = (nonnegative(argument) for argument in (forward, strike, vol, years))
-    shape = np.broadcast_shapes(*(np.shape(a) for a in (forward, strike, vol, years, call, discount)))
-    f, k, v, t, d = (np.broadcast_to(a, shape) for a in (forward, strike, vol, years, discount))
-    sign = np.broadcast_to(np.where(call, 1.0, -1.0), shape)
+    shape = np.broadcast_shapes(*(np.shape(a) for a in (forward, strike, vol, years, sign, discount)))
+    f, k, v, t, sign, d = (np.broadcast_to(a, shape) for a in (forward, strike, vol, years, sign, discount))
     with np.errstate(all="ignore"):
         usable = np.isfinite(f + k + v + t + d)
         if not np.all(usable):

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crossmargin import kernels
 from crossmargin.pricing.normal import (
     INV_SQRT_2PI,
     BoolArray,
@@ -45,6 +46,9 @@ _LOWER_UNTIL: Final = 0.5
 _SERIES_SPREAD: Final = 0.1
 _SERIES_DISTANCE: Final = 4.0
 _FARTHEST: Final = 1e10
+
+# What the compiled kernel says of a price next to nothing, for which it has not the exponent.
+_LEFT_ALONE: Final = 5
 
 
 class ImpliedVolStatus(IntEnum):
@@ -238,7 +242,19 @@ def implied_vol(
     P. Jaeckel, "Let's be rational", Wilmott (2015), for the three functions; Halley (1694) for the steps.
     """
     arguments = (price, forward, strike, years, np.where(call, 1.0, -1.0), discount)
-    columns = np.broadcast_arrays(*(np.asarray(argument, dtype=np.float64) for argument in arguments))
+    columns = [np.asarray(argument, dtype=np.float64) for argument in arguments]
+    found = kernels.implied_vols(*columns)
+    if found is None:
+        return _by_numpy(columns)
+    vol, status = found[0], found[1].astype(np.int8)
+    left = status == _LEFT_ALONE
+    if np.any(left):
+        vol[left], status[left] = _by_numpy([np.broadcast_to(column, left.shape)[left] for column in columns])
+    return ImpliedVol(vol, status)
+
+
+def _by_numpy(arguments: list[FloatArray]) -> ImpliedVol:
+    columns = np.broadcast_arrays(*arguments)
     shape = columns[0].shape
     p, f, k, t, sign, d = (column.ravel() for column in columns)
     valid = np.isfinite(p + f + k + t + d) & (f > 0.0) & (k > 0.0) & (t > 0.0) & (d > 0.0)

@@ -7,11 +7,12 @@ Gains do not depend on entry prices, so one row [scenarios] serves every account
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossmargin import kernels
 from crossmargin.pricing.black76 import price as black76
 from crossmargin.pricing.greeks import greeks
 from crossmargin.scenarios.contracts import ASSET, FUTURE, OPTION, SPOT, Contracts
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shifts:
-    """Moves [contracts, scenarios] (or [scenarios], which broadcasts): relative spot, basis and peg, absolute rate.
+    """Moves [scenarios]: relative spot (or [contracts, scenarios]), basis and peg, absolute rate, `time` in years.
 
-    `time` in years [scenarios]; `vols` [options, names] shocked vols and `vol_of` [scenarios] which one holds.
+    `vols` [options, names] shocked vols and `vol_of` [scenarios] which one holds.
     """
 
     spot: Floats
@@ -62,22 +63,40 @@ def revalue(contracts: Contracts, shifts: Shifts, *, in_settlement: bool, discou
     discount
         Whether option values are discounted by exp(-max(rate, 0) years).
     """
-    spot = np.broadcast_to(1.0 + shifts.spot, (len(contracts), shifts.vol_of.shape[0]))
-    coin_move = _coin_move(contracts, spot, shifts)
-    today = np.zeros(len(contracts))
-    shocked = np.zeros(spot.shape)
     options = np.flatnonzero(contracts.kind == OPTION)
+    others = np.flatnonzero(contracts.kind != OPTION)
+    cells = np.empty((2, len(contracts), shifts.vol_of.shape[0]))
+    gain, shocked = cells
+    today = np.zeros(len(contracts))
     if options.size:
-        today[options] = model_value(contracts, options, discount=discount)
-        shocked[options] = _shocked_options(contracts, options, spot[options], shifts, discount=discount)
-    gain = _linear_gain(contracts, spot, shifts)
-    if in_settlement:
-        return Valuation(gain + shocked - today[:, None], shocked, today)
-    rate = contracts.settle_rate[:, None]
-    shocked = shocked * coin_move * rate
-    today = today * contracts.settle_rate
-    held = np.where(contracts.kind == ASSET, contracts.mark, 0.0)[:, None] * (coin_move - 1.0)
-    return Valuation(gain * coin_move * rate + shocked - today[:, None] + held, shocked, today)
+        _options(contracts, options, shifts, cells, today, in_settlement=in_settlement, discount=discount)
+    if others.size:
+        spot = _rows(1.0 + shifts.spot, others)
+        shocked[others] = 0.0
+        gain[others] = _linear_gain(contracts.take(others), spot, shifts, in_settlement=in_settlement)
+    return Valuation(gain, shocked, today)
+
+
+def _options(
+    c: Contracts, o: Ints, shifts: Shifts, cells: Floats, today: Floats, *, in_settlement: bool, discount: bool
+) -> None:
+    """Fill the options' rows of `cells` (gain, value) and `today`."""
+    money = 1.0 if in_settlement else c.settle_rate[o]
+    moving = (np.zeros(o.shape[0]),) * 2 if in_settlement else (c.coin_settled[o], c.linked[o])
+    terms = (c.forward[o], c.strike[o], c.iv[o], c.years[o], np.where(c.call[o], 1.0, -1.0), c.rate[o])
+    columns = np.stack([*terms, c.fixed_forward[o], c.multiplier[o] * money, c.inverse[o], *moving])
+    moves = np.stack([shifts.rate, shifts.basis, shifts.time, shifts.peg])
+    given = kernels.OptionScenarios(columns, o, shifts.vols, shifts.vol_of, moves, shifts.spot)
+    left = kernels.revalue_options(given, cells, today, discount=discount)
+    if not left.size:
+        return
+    o, some = o[left], replace(shifts, vols=shifts.vols[left])
+    weight = 1.0 if in_settlement else c.settle_rate[o]
+    spot = _rows(1.0 + shifts.spot, o)
+    coin_move = 1.0 if in_settlement else _coin_move(c.take(o), spot, shifts)
+    today[o] = weight * model_value(c, o, discount=discount)
+    cells[1, o] = np.asarray(weight)[..., None] * coin_move * _shocked_options(c, o, spot, some, discount=discount)
+    cells[0, o] = cells[1, o] - today[o, None]
 
 
 def shifted_deltas(contracts: Contracts, shifts: Shifts, *, in_settlement: bool) -> Floats:
@@ -91,7 +110,7 @@ def shifted_deltas(contracts: Contracts, shifts: Shifts, *, in_settlement: bool)
     out = np.repeat(np.asarray(units)[:, None], shifts.vol_of.shape[0], axis=1)
     o = np.flatnonzero(c.kind == OPTION)
     if o.size:
-        spot = np.broadcast_to(1.0 + shifts.spot, out.shape)[o]
+        spot = _rows(1.0 + shifts.spot, o)
         forward, vol, left = _shocked_terms(c, o, spot, shifts)
         found = greeks(forward, c.strike[o, None], vol, left, c.call[o, None])
         premium = np.where(c.inverse[o, None] & in_settlement, found.value / forward, 0.0)
@@ -109,7 +128,7 @@ def model_value(contracts: Contracts, options: Ints, *, discount: bool) -> Float
 
 def _shocked_options(c: Contracts, o: Ints, spot: Floats, shifts: Shifts, *, discount: bool) -> Floats:
     forward, vol, left = _shocked_terms(c, o, spot, shifts)
-    rate = np.maximum(c.rate[o, None] + _rows(shifts.rate, o), 0.0)
+    rate = np.maximum(c.rate[o, None] + shifts.rate, 0.0)
     factor = np.exp(-rate * left) if discount else np.ones(())
     value = black76(forward, c.strike[o, None], vol, left, c.call[o, None], factor)
     return np.asarray(c.multiplier[o, None] * value / np.where(c.inverse[o, None], forward, 1.0))
@@ -118,26 +137,28 @@ def _shocked_options(c: Contracts, o: Ints, spot: Floats, shifts: Shifts, *, dis
 def _shocked_terms(c: Contracts, o: Ints, spot: Floats, shifts: Shifts) -> tuple[Floats, Floats, Floats]:
     """Return the forwards, vols and years that options are valued at, [options, scenarios]."""
     years = c.years[o, None]
-    basis = 1.0 + _rows(shifts.basis, o) * years
+    basis = 1.0 + shifts.basis * years
     fixed = c.fixed_forward[o, None]  # the part of the settlement average that is already known does not move
     forward = (c.forward[o, None] - fixed) * spot * basis + fixed
     return np.asarray(forward), shifts.vols[:, shifts.vol_of], np.asarray(np.maximum(years - shifts.time, 0.0))
 
 
-def _linear_gain(c: Contracts, spot: Floats, shifts: Shifts) -> Floats:
-    """Return the settlement-asset gain of spot, perpetuals and futures; 0 for options and balances."""
-    gain = np.zeros(spot.shape)
-    rows = np.flatnonzero((c.kind != OPTION) & (c.kind != ASSET))
-    years = np.where(c.kind[rows] == FUTURE, c.years[rows], 0.0)[:, None]
-    move = spot[rows] * (1.0 + _rows(shifts.basis, rows) * years)
-    inverse = c.inverse[rows, None]
+def _linear_gain(c: Contracts, spot: Floats, shifts: Shifts, *, in_settlement: bool) -> Floats:
+    """Return the gains of balances, spot, perpetuals and futures."""
+    years = np.where(c.kind == FUTURE, c.years, 0.0)[:, None]
+    move = spot * (1.0 + shifts.basis * years)
+    mark = np.where(c.kind == ASSET, 1.0, c.mark)[:, None]  # a balance has no gain of this sort
     with np.errstate(divide="ignore"):
-        coin = (1.0 - 1.0 / move) / c.mark[rows, None]
+        coin = (1.0 - 1.0 / move) / mark
     # spot is paid for in its quote asset: its gain in quote units is converted at the settlement rate
-    to_settle = np.where(c.kind[rows] == SPOT, c.quote_rate[rows] / c.settle_rate[rows], 1.0)[:, None]
-    linear = c.mark[rows, None] * (move - 1.0) * to_settle
-    gain[rows] = c.multiplier[rows, None] * np.where(inverse, coin, linear)
-    return gain
+    to_settle = np.where(c.kind == SPOT, c.quote_rate / c.settle_rate, 1.0)[:, None]
+    linear = mark * (move - 1.0) * to_settle
+    gain = np.where(c.kind[:, None] == ASSET, 0.0, c.multiplier[:, None] * np.where(c.inverse[:, None], coin, linear))
+    if in_settlement:
+        return np.asarray(gain)
+    coin_move = _coin_move(c, spot, shifts)
+    held = np.where(c.kind == ASSET, c.mark, 0.0)[:, None] * (coin_move - 1.0)
+    return np.asarray(gain * coin_move * c.settle_rate[:, None] + held)
 
 
 def _coin_move(c: Contracts, spot: Floats, shifts: Shifts) -> Floats:
@@ -147,5 +168,5 @@ def _coin_move(c: Contracts, spot: Floats, shifts: Shifts) -> Floats:
 
 
 def _rows(values: Floats, rows: Ints) -> Floats:
-    """Return the rows of a [contracts, scenarios] array; [scenarios] arrays broadcast as they are."""
-    return values[rows] if values.ndim > 1 else values
+    """Return rows [rows, scenarios] of moves that are [contracts, scenarios], or [scenarios] for all."""
+    return values[rows] if values.ndim > 1 else np.broadcast_to(values, (rows.shape[0], values.shape[0]))

@@ -209,19 +209,19 @@ class _Registers:
         self.count = dict.fromkeys(LEVEL_NUMBER, 0)
         last = {value: n for n, step in enumerate(code) for value in _read(step)}
         last |= dict.fromkeys(outputs, len(code))
-        free: dict[str, list[int]] = {level: [] for level in LEVEL_NUMBER}
+        spare: dict[str, list[int]] = {level: [] for level in LEVEL_NUMBER}
         for n, step in enumerate(code):
             # lanes of one operation stand side by side
             side_by_side = len(step.made) > 1 and step.op == "legsum"
             for value in step.made:
-                self.place[value] = self._take(value.level, [] if side_by_side else free[value.level])
+                self.place[value] = self._take(value.level, [] if side_by_side else spare[value.level])
             for value in {*_read(step), *step.made}:
                 if last.get(value, n) == n:
-                    free[value.level].append(self.place[value])
+                    spare[value.level].append(self.place[value])
 
-    def _take(self, level: str, free: list[int]) -> int:
-        if free:
-            return free.pop()
+    def _take(self, level: str, spare: list[int]) -> int:
+        if spare:
+            return spare.pop()
         self.count[level] += 1
         return self.count[level] - 1
 

@@ -26,7 +26,7 @@ class Pool:
 
     def __init__(self, dtype: Any = np.float64) -> None:  # noqa: ANN401 - what NumPy takes for one
         self.dtype = np.dtype(dtype)
-        self.size = 0
+        self.length = 0
         self._parts: list[npt.NDArray[Any]] = []
         self._place: dict[tuple[tuple[int, ...], bytes], int] = {}
 
@@ -35,9 +35,9 @@ class Pool:
         part = np.ascontiguousarray(values, dtype=self.dtype)
         key = part.shape, part.tobytes()
         if key not in self._place:
-            self._place[key] = self.size
+            self._place[key] = self.length
             self._parts.append(part.ravel())
-            self.size += part.size
+            self.length += part.size
         return self._place[key]
 
     def array(self) -> npt.NDArray[Any]:

@@ -181,7 +181,7 @@ class Recording(Evaluation):
         return self.parameter(parameter, self.account_frame(), requirement, {})
 
     def _line_on(self, name: str, frame: Frame, requirement: str) -> Any:  # noqa: ANN401 - recorded
-        key = (name, frame.key, requirement if self._line_varies(name) else "")
+        key = (name, frame.key, requirement if self.varies(name) else "")
         if key not in self._kept:
             column = self.on_level(self.line(name, requirement), self.lines[name].level, frame.level)
             self._kept[key] = column[frame.rows]

@@ -82,8 +82,9 @@ def add_scan(
         more: Scanned = node.more
         rows = _rows(more, contract)
         columns.append(rows)
-        bends += [(chain.index(bend.level), _fold(bend, start, node, operand)) for bend in more.bends]
-        pools.segments.append(_segment(more, start, node, operand, value, pools))
+        wide = rows.shape[1]
+        bends += [(chain.index(bend.level), _fold(bend, start, wide, node, operand)) for bend in more.bends]
+        pools.segments.append(_segment(more, start, wide, node, operand, value, pools))
         start += rows.shape[1]
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
     shocked = members[0].more.shocked
@@ -118,15 +119,18 @@ def _padded(rows: Floats) -> Floats:
     return np.pad(rows, ((0, 0), (0, wide - rows.shape[1])))
 
 
-def _fold(bend: Bend, start: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
+def _fold(bend: Bend, start: int, wide: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
     places = (bend.gain, bend.loss, bend.gain_cap, bend.deductible)
     parts = [NONE if place is None else operand(node, place) for place in places]
-    return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, start + bend.last, *parts]
+    # columns of zeros stay zeros: whole vectors are folded
+    last = wide if bend.last == node.more.gain.shape[1] else bend.last
+    return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, start + last, *parts]
 
 
 def _segment(
     more: Scanned,
     start: int,
+    wide: int,
     node: Op,
     operand: Callable[[Op, int], Any],
     made: Any,  # noqa: ANN401 - the caller's values
@@ -135,5 +139,5 @@ def _segment(
     tail = more.tail
     shares = -1 if tail.shares is None else pools.shares.add(tail.shares)
     weight = NONE if more.weight is None else operand(node, more.weight)
-    last = start + more.gain.shape[1]
+    last = start + (wide if tail.measure == "worst" else more.gain.shape[1])  # a zero is never the worst loss
     return [start, last, _MEASURES.index(tail.measure), tail.depth, shares, made, weight, 0]

@@ -107,8 +107,8 @@ class Slots:
         return int(next(iter(self.columns.values())).shape[0])
 
     def _grow(self, wanted: int) -> None:
-        size = self._end + wanted + self._size() // _END + _LEAST
-        self.columns = {name: np.append(c, np.zeros(size - c.shape[0], c.dtype)) for name, c in self.columns.items()}
+        length = self._end + wanted + self._size() // _END + _LEAST
+        self.columns = {name: np.append(c, np.zeros(length - c.shape[0], c.dtype)) for name, c in self.columns.items()}
         self.generation += 1
 
     def lay_out(self) -> None:
@@ -117,10 +117,10 @@ class Slots:
         room = held + -(-held // _ROOM)
         start = np.cumsum(room) - room
         self._end = int(room.sum())
-        size = self._end + self._end // _END + _LEAST
+        length = self._end + self._end // _END + _LEAST
         old, new = ranges(self.start, self.count), ranges(start, self.count)
         for name, column in self.columns.items():
-            fresh = np.zeros(size, dtype=column.dtype)
+            fresh = np.zeros(length, dtype=column.dtype)
             fresh[new] = column[old]
             self.columns[name] = fresh
         self.start, self._room = start.astype(np.uint32), room.astype(np.uint32)

@@ -1,4 +1,4 @@
-"""The universe of a book: every contract that its accounts may hold, every class of pools, and the rows of both."""
+"""The universe of a book: all contracts its accounts may hold, all classes of pools, and the template rows of both."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from crossmargin.errors import Failure, FailureReason, InputError
+from crossmargin.margin.contract_columns import contract_columns, read_contracts
 from crossmargin.margin.program.template import Rows, make_rows
-from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow, unpriced, unpriced_asset
-from crossmargin.margin.resolve import SETTLEMENT, asset_key, contract_columns
+from crossmargin.margin.quotes import QuoteGuard, QuoteReader, unpriced, unpriced_asset
+from crossmargin.margin.resolve import SETTLEMENT, asset_key
+from crossmargin.margin.terms import ContractTerms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,9 +49,9 @@ class Priced:
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """Contracts are numbered instruments first, then assets. `listings` are the terms as first seen."""
+    """Contracts are numbered instruments first, then assets. `listings` are the terms as first seen, prepared."""
 
-    listings: Mapping[str, Listing]
+    listings: ContractTerms
     assets: tuple[str, ...]
     account_classes: tuple[str, ...]
     pools: tuple[PoolClass, ...]
@@ -70,23 +72,20 @@ def price(
     rulebook: Rulebook,
     max_quote_age_seconds: float | None,
 ) -> Priced:
-    """Return the columns of instruments and assets; those that cannot be priced are refused, with their terms kept."""
+    """Return the columns of instruments and assets; those that cannot be priced are refused, with their terms kept.
+
+    Listings that are prepared (:class:`crossmargin.margin.terms.ContractTerms`, as a universe holds) are read faster.
+    """
     reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook)
-    quotes: dict[str, QuoteRow] = {}
-    refused: dict[int, Failure] = {}
-    for symbol, listing in listings.items():
-        try:
-            quotes[symbol] = reader.instrument(symbol)
-        except InputError as error:
-            refused[len(quotes)] = error.failure()
-            quotes[symbol] = unpriced(listing, snapshot)
-    for asset in assets:
-        try:
-            quotes[asset_key(asset)] = reader.asset(asset)
-        except InputError as error:
-            refused[len(quotes)] = error.failure()
-            quotes[asset_key(asset)] = unpriced_asset(asset, snapshot)
-    names, contracts = contract_columns(quotes, quotes, snapshot, np.dtype(np.float64), account_classes)
+    terms = ContractTerms.of(listings)
+    reading = read_contracts(terms, assets, reader)
+    symbols = tuple(terms)
+    for place in reading.refused:
+        asset = place - len(terms)
+        row = unpriced(terms[symbols[place]], snapshot) if asset < 0 else unpriced_asset(assets[asset], snapshot)
+        reading.rows[place] = row
+    names, contracts = contract_columns(reading, snapshot, np.dtype(np.float64), account_classes)
+    refused = {place: error.failure() for place, error in reading.refused.items()}
     return Priced(names, contracts, refused, reader.warnings)
 
 
@@ -111,11 +110,9 @@ def make_universe(
     """
     names, c = priced.names, priced.contracts
     kinds = (False, True) if isolated or rulebook.pool_by == "position" else (False,)
+    own = rulebook.reporting == SETTLEMENT
     pairs = [
-        (
-            contract,
-            PoolClass(names.assets[settle] if rulebook.reporting == SETTLEMENT else rulebook.reporting, code, alone),
-        )
+        (contract, PoolClass(names.assets[settle] if own else rulebook.reporting, code, alone))
         for contract, settle in enumerate(c.settle_asset.tolist())
         for code in range(len(account_classes))
         for alone in kinds
@@ -131,7 +128,7 @@ def make_universe(
     pool = np.asarray([number[found] for _, found in pairs], dtype=np.int64)
     rows = make_rows(contract, pool, c)
     place = {name: n for n, name in enumerate((*listings, *map(asset_key, assets)))}
-    return Universe(dict(listings), tuple(assets), account_classes, pools, rows, place)
+    return Universe(ContractTerms.of(listings), tuple(assets), account_classes, pools, rows, place)
 
 
 _MOST_POOLS = 256

@@ -1,0 +1,189 @@
+// Options under scenarios: value, and gain on today's, as scenarios/revalue.py wants them.
+//
+// A cell costs one exponential and one division. What it shares is computed before: logarithm and reciprocal of a move once for
+// all rows with that move, deviations, discounts and ln(F/K) once for each option, for a vector of options at a time. Today is a
+// scenario like any other, computed by the same operations: where nothing moves, the difference is nothing.
+#pragma once
+
+#include <vector>
+
+#include "black76.h"
+
+namespace {
+
+// Scenarios in a row that share at most STATES vols, times and rates; state 0 is today's.
+constexpr int STATES = 16;
+struct Segment {
+    int64_t first, last;
+    int states;
+    int64_t name[STATES];
+    double time[STATES], rate[STATES];
+};
+
+class Revaluer {
+public:
+    explicit Revaluer(const Revaluation& r) : r_(r), state_(padded()) {
+        for (std::vector<double>* row : {&ratio_, &move_, &inverse_, &log_, &money_, &ones_}) row->assign(padded(), 1.0);
+        segments_.push_back({0, 0, 1, {-1}, {0.0}, {0.0}});
+        for (int64_t i = 0; i < r.scenarios; i++) plan(i);
+    }
+
+    // An option that is no number, negative, zero where it divides or out of range is not worth a number today.
+    void run(int64_t first, int64_t last) {
+        for (int64_t b = first; b < last; b += V::W) {
+            const int count = lanes(last - b);
+            for (const Segment& segment : segments_) prepare(segment, b, count), rows(segment, b, count);
+        }
+    }
+
+private:
+    static int lanes(int64_t left) { return static_cast<int>(left < V::W ? left : V::W); }
+    size_t padded() const { return static_cast<size_t>(r_.scenarios + Pair::W); }
+    const double* column(int which) const { return r_.columns + which * r_.options; }
+
+    void plan(int64_t i) {
+        const double time = r_.time[i], rate = r_.rate[i];
+        const auto state_of = [&](const Segment& s) {
+            int state = 1;
+            while (state < s.states && (s.name[state] != r_.vol_of[i] || s.time[state] != time || s.rate[state] != rate)) state++;
+            return state;
+        };
+        if (state_of(segments_.back()) == STATES) segments_.push_back({i, i, 1, {-1}, {0.0}, {0.0}});
+        Segment& s = segments_.back();
+        const int state = state_of(s);
+        s.name[state] = r_.vol_of[i], s.time[state] = time, s.rate[state] = rate;
+        s.states = state == s.states ? state + 1 : s.states;
+        s.last = i + 1;
+        state_[static_cast<size_t>(i)] = state;
+    }
+
+    // How far the underlying moves in the forward: the part of a settlement average that is known does not.
+    static inline V moved(V spot, V basis, V years, V share) {
+        return fma(share, spot * fma(basis, years, splat(1.0)), splat(1.0) - share);
+    }
+
+    void prepare(const Segment& segment, int64_t b, int count) {
+        const Lanes part(count);
+        const auto of = [&](int which) { return load(column(which) + b, part); };
+        const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS), inverse = of(INVERSE);
+        const V one = splat(1.0), zero = splat(0.0), share = (forward - of(FIXED)) / forward;
+        const V still = moved(one, zero, years, share), log_ratio = logarithm(forward / strike);
+        const Mask coin = zero < inverse;
+        const V by_forward = select(coin, one, forward), by_strike = select(coin, strike / forward, strike);
+        const V product = forward * strike;
+        Mask fine = both(splat(LEAST_NUMBER) < product, product < splat(GREATEST_NUMBER));
+        fine = both(both(fine, zero < least(forward, strike)), both(zero <= years, both(zero <= share, share <= one)));
+        V today = zero;
+        for (int state = 0; state < segment.states; state++) {
+            double vols[V::W] = {}, found[3][V::W];
+            const int64_t name = segment.name[state];
+            for (int j = 0; j < count; j++) vols[j] = name < 0 ? column(IV)[b + j] : r_.vols[(b + j) * r_.names + name];
+            const V ahead = years - splat(segment.time[state]), left = greatest(ahead, zero);
+            const V vol = load(vols), s = vol * sqrt(left);
+            fine = both(fine, both(zero <= vol, both(s < splat(INFINITE), ahead < splat(INFINITE))));
+            Spread<V> spread = Spread<V>::of(s);
+            spread.reciprocal = select(splat(HUGE_DEVIATION) <= s, zero, spread.reciprocal);  // then the value is its most
+            V weight = of(WEIGHT);
+            if (r_.discount) {
+                const V rate = of(RATE) + splat(segment.rate[state]);
+                weight = weight * exponential(negative(greatest(rate, zero) * left));
+                fine = both(fine, rate < splat(INFINITE));
+            }
+            if (state == 0) {
+                const V f = by_forward * select(coin, one, still), k = by_strike * select(coin, one / still, one);
+                const Outcome<V> outcome(f, k, absolute(log_ratio + logarithm(still)), spread);
+                today = outcome.value(select(zero < of(SIDE), f, k)) * weight;
+            }
+            store(found[0], spread.half), store(found[1], spread.reciprocal), store(found[2], weight);
+            for (int j = 0; j < count; j++)
+                for (int which = 0; which < 3; which++) table_[j][which][state] = found[which][j];
+        }
+        store(share_, share), store(log_ratio_, log_ratio), store(by_forward_, by_forward), store(by_strike_, by_strike);
+        store(today_, select(fine, today, splat(NOT_A_NUMBER)));
+    }
+
+    void rows(const Segment& s, int64_t b, int count) {
+        for (int j = 0; j < count; j++) {
+            const int64_t option = b + j, contract = r_.contract[option];
+            const double* spot = reinterpret_cast<const double*>(r_.spot + contract * r_.pitch);
+            if (today_[j] != today_[j] || !move(s, spot, column(YEARS)[option], share_[j])) {
+                r_.today[contract] = NOT_A_NUMBER;
+                continue;
+            }
+            if (s.first == 0) r_.today[contract] = today_[j];
+            const bool coin = column(COIN)[option] > 0.0, inverse = column(INVERSE)[option] > 0.0;
+            const double* money = coin ? ratio_.data() : ones_.data();
+            if (column(LINKED)[option] > 0.0) {
+                for (int64_t i = s.first; i < s.last; i++) money_[static_cast<size_t>(i)] = money[i] * (1.0 + r_.peg[i]);
+                money = money_.data();
+            }
+            const Row row{inverse ? ones_.data() : move_.data(), inverse ? inverse_.data() : ones_.data(), money,
+                          r_.shocked + contract * r_.scenarios, r_.gain + contract * r_.scenarios};
+            const bool call = column(SIDE)[option] > 0.0;
+            int64_t i = s.first;
+            for (; i + Pair::W <= s.last; i += Pair::W) cell<Pair>(row, j, call, i, Whole{});
+            for (; i < s.last; i += V::W)
+                cell<V>(row, j, call, i, Lanes(lanes(s.last - i)));
+        }
+    }
+
+    struct Row {
+        const double *by_forward, *by_strike, *money;
+        double *shocked, *gain;
+    };
+
+    // An inverse option's value over the forward is that of an option on 1 at K/F.
+    template <class T, class Part>
+    inline void cell(const Row& row, int j, bool call, int64_t i, Part part) {
+        const T forward = splat(by_forward_[j]) * load(row.by_forward + i, part);
+        const T strike = splat(by_strike_[j]) * load(row.by_strike + i, part);
+        const T distance = absolute(splat(log_ratio_[j]) + load(log_.data() + i, part));
+        const int64_t* state = state_.data() + i;
+        Spread<T> spread;
+        T weight;
+        lookup(table_[j][0], state, spread.half), lookup(table_[j][1], state, spread.reciprocal);
+        lookup(table_[j][2], state, weight);
+        const Outcome<T> outcome(forward, strike, distance, spread);
+        const T value = outcome.value(call ? forward : strike) * weight * load(row.money + i, part);
+        store(row.shocked + i, value, part), store(row.gain + i, value - splat(today_[j]), part);
+    }
+
+    // Moves of the forward, unless they are those of the row before.
+    bool move(const Segment& s, const double* spot, double years, double share) {
+        const size_t bytes = static_cast<size_t>(s.last - s.first) * sizeof(double);
+        const bool known = s.first == first_ && share == last_share_ && (years == years_ || flat_);
+        if (known && (spot == spot_ || std::memcmp(spot + s.first, spot_ + s.first, bytes) == 0)) return true;
+        spot_ = spot, first_ = s.first, years_ = years, last_share_ = share, flat_ = true;
+        for (int64_t i = s.first; i < s.last; i += V::W) {
+            const Lanes part(static_cast<int>(s.last - i < V::W ? s.last - i : V::W));
+            const V ratio = splat(1.0) + load(spot + i, part), basis = load(r_.basis + i, part);
+            const V by = moved(ratio, basis, splat(years), splat(share));
+            if (any(negated(equal(basis, splat(0.0))), part)) flat_ = false;
+            if (any(negated(both(splat(1e-100) < by, by < splat(1e100))), part)) {
+                first_ = -1;
+                return false;
+            }
+            store(ratio_.data() + i, ratio), store(move_.data() + i, by), store(inverse_.data() + i, splat(1.0) / by),
+                store(log_.data() + i, logarithm(by));
+        }
+        return true;
+    }
+
+    const Revaluation& r_;
+    std::vector<Segment> segments_;
+    std::vector<int64_t> state_;
+    std::vector<double> ratio_, move_, inverse_, log_, money_, ones_;  // [scenarios], padded
+    alignas(64) double table_[V::W][3][STATES] = {};           // half, reciprocal, weight
+    alignas(64) double share_[V::W], log_ratio_[V::W], by_forward_[V::W], by_strike_[V::W], today_[V::W];
+    const double* spot_ = nullptr;
+    int64_t first_ = -1;
+    double years_ = 0.0, last_share_ = 0.0;
+    bool flat_ = false;
+};
+
+Fault revalue(const Revaluation& r, int64_t first, int64_t last) {
+    Revaluer(r).run(first, last);
+    return NO_FAULT;
+}
+
+}  // namespace

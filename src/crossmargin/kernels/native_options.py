@@ -1,0 +1,58 @@
+"""The compiled option kernels behind NumPy arrays; arguments broadcast, in any layout that NumPy has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from crossmargin.kernels import _native
+from crossmargin.kernels.native_engine import as_floats, as_ints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from crossmargin.kernels.engine import OptionScenarios
+
+    Floats = npt.NDArray[np.float64]
+
+_DIMENSIONS: Final = 2  # options, scenarios
+_GREEKS: Final = 9
+
+
+def _tables(kernel: Callable[..., None], count: int, arguments: tuple[Floats, ...], most: int) -> Floats:
+    """Return `count` tables of answers, each of the arguments' common shape."""
+    arrays = [as_floats(argument) for argument in arguments]
+    shape = np.broadcast(*arrays).shape
+    if len(shape) > _DIMENSIONS:
+        arrays = [np.broadcast_to(array, shape).ravel() for array in arrays]
+    wide = shape[-1] if 0 < len(shape) <= _DIMENSIONS else int(np.prod(shape))
+    out = np.empty((count * (shape[0] if len(shape) == _DIMENSIONS else 1), wide))
+    kernel(*arrays, out, most)
+    return out.reshape(count, *shape)
+
+
+def option_values(arguments: tuple[Floats, ...], most: int) -> Floats:
+    """Return Black-76 prices of the common shape."""
+    return np.asarray(_tables(_native.option_values, 1, arguments, most)[0])
+
+
+def option_greeks(arguments: tuple[Floats, ...], most: int) -> Floats:
+    """Return the nine Greeks, each of the common shape."""
+    return _tables(_native.option_greeks, _GREEKS, arguments, most)
+
+
+def implied_vols(arguments: tuple[Floats, ...], most: int) -> Floats:
+    """Return vols and status codes, each of the common shape."""
+    return _tables(_native.implied_vols, 2, arguments, most)
+
+
+def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> None:
+    """Fill the options' rows of `cells` and `today`; NaN in `today` where an option was left alone."""
+    side_by_side = given.spot.dtype.char == "d" and given.spot.strides[-1:] == (8,)
+    spot = np.broadcast_to(given.spot if side_by_side else as_floats(given.spot), cells.shape[1:])
+    table = cells.reshape(2 * cells.shape[1], cells.shape[2])
+    arrays = (as_floats(given.columns), as_ints(given.contract), as_floats(given.vols), as_ints(given.vol_of))
+    _native.revalue(*arrays, as_floats(given.moves), spot, table, today, discount, most)
