@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.assess import BookReport, assess, assess_book
     from crossmargin.margin.exact import ExactReport, assess_exact
     from crossmargin.margin.program.compact import CompactBook, compact
+    from crossmargin.margin.program.live import LiveBook
     from crossmargin.margin.resolve import resolve
     from crossmargin.market import AssetQuote, Listing, Snapshot
     from crossmargin.sources import load_accounts, load_rulebook, load_snapshot
@@ -38,7 +39,7 @@ else:
         "errors": ("CrossmarginError", "Failure", "FailureReason", "InputError", "RulebookError"),
         "instruments": ("ContractKind", "Instrument", "InstrumentKind", "OptionType"),
         "margin": (
-            *("BookReport", "ExactReport", "MarginReport", "Rulebook"),
+            *("BookReport", "ExactReport", "LiveBook", "MarginReport", "Rulebook"),
             *("assess", "assess_book", "assess_exact", "compact", "CompactBook", "resolve"),
         ),
         "market": ("AssetQuote", "Listing", "Snapshot"),
@@ -73,6 +74,7 @@ __all__ = [
     "Instrument",
     "InstrumentKind",
     "Listing",
+    "LiveBook",
     "MarginReport",
     "OptionType",
     "Order",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.legs import muted_legs
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.resolve import resolve
+from crossmargin.margin.trade import Holding, Terms, TradeCheck, trade
 from crossmargin.scenarios import ASSET, OPTION, SPOT
 from crossmargin.units import exact
 
@@ -40,17 +41,9 @@ __all__ = ["Prepared", "TradeCheck", "prepare"]
 Trade: TypeAlias = "tuple[str, float, float | None]"
 """Instrument, signed contracts, price (None: at the mark)."""
 _CHANGED = ("quantity", "cost", "accrued", "leverage", "muted")
+_TRADED = ("quantity", "cost", "accrued")
 _MOST_KEPT = 20_000  # entries remembered between checks: some megabytes
 _LASTING = frozenset({"cells", "varies", "measures"})
-
-
-class TradeCheck(NamedTuple):
-    """What an account would stand at after a trade, account-wide, in the report's reporting asset; signed."""
-
-    initial_margin: float
-    maintenance_margin: float
-    available_margin: float
-    maintenance_headroom: float
 
 
 def prepare(
@@ -159,7 +152,7 @@ class Prepared:
         if not trades:
             return []
         many = _repeated(self.resolved, len(trades))
-        legs = [self._traded(trade) for trade in trades]
+        legs = [self._traded(leg) for leg in trades]
         columns = {name: np.concatenate([getattr(leg, name) for leg in legs]) for name in _CHANGED}
         shared = {key: value for key, value in self._shared.items() if key[0] == "cells"}
         return self._checks(replace(many, legs=replace(many.legs, **columns)), shared)
@@ -192,32 +185,25 @@ class Prepared:
             self._targets[instrument] = _find_target(self.resolved, self.rulebook, instrument)
         return self._targets[instrument]
 
-    def _traded(self, trade: Trade) -> Legs:
+    def _traded(self, leg: Trade) -> Legs:
         """Return the legs after a trade: what closes is realised, the rest merges at its price."""
-        instrument, amount, price = trade
+        instrument, amount, price = leg
         target, legs, c = self._target(instrument), self.resolved.legs, self.resolved.contracts
         level = float(c.mark[target.contract]) if price is None else price
-        held = _Held(legs.quantity.copy(), legs.cost.copy(), legs.accrued.copy())
-        multiplier = float(c.multiplier[target.contract])
         opposite, same = (target.short, target.long) if amount > 0 else (target.long, target.short)
-        if c.kind[target.contract] == OPTION:
-            held.close(opposite, _closing(held.quantity[opposite], amount), target.wallet)
-            held.quantity[target.wallet] -= amount * multiplier * level
-            opened = amount - (held.quantity[opposite] - legs.quantity[opposite])
-            held.quantity[same] += opened
-            held.cost[same] += opened * level if held.cost[same] else 0.0  # only where what is held states its entry
-        else:
-            inverse = bool(c.inverse[target.contract])
-            price_of_one = 1.0 / level if inverse else level
-            closing = _closing(held.quantity[opposite], amount)
-            gained = held.close(opposite, closing, target.wallet) - closing * price_of_one
-            held.quantity[target.wallet] += gained * multiplier * (-1.0 if inverse else 1.0)
-            held.quantity[same] += amount - closing
-            held.cost[same] += (amount - closing) * price_of_one
-        kept = legs.quantity * held.quantity > 0  # what is closed, or turned around, takes its leverage with it
+        held = {row: Holding(*(float(getattr(legs, name)[row]) for name in _TRADED)) for row in (opposite, same)}
+        option = bool(c.kind[target.contract] == OPTION)
+        terms = Terms(option, bool(c.inverse[target.contract]), float(c.multiplier[target.contract]))
+        funding, paid = trade(terms, held[opposite], held[same], amount, level)
+        columns = {name: getattr(legs, name).copy() for name in _TRADED}
+        for row, holding in held.items():
+            for name in _TRADED:
+                columns[name][row] = getattr(holding, name)
+        quantity = columns["quantity"]
+        quantity[target.wallet] = quantity[target.wallet] + funding + paid
+        kept = legs.quantity * quantity > 0  # what is closed, or turned around, takes its leverage with it
         return replace(
-            legs, quantity=held.quantity, cost=held.cost, accrued=held.accrued,
-            leverage=np.where(kept, legs.leverage, np.nan), muted=self._muted(held.quantity),
+            legs, **columns, leverage=np.where(kept, legs.leverage, np.nan), muted=self._muted(quantity)
         )  # fmt: skip
 
     def _muted(self, quantity: Floats) -> npt.NDArray[np.bool_]:
@@ -225,35 +211,6 @@ class Prepared:
         if self.rulebook.opposite_positions != "larger":
             return legs.muted
         return muted_legs(legs.contract, legs.unit, quantity, self.resolved.contracts)
-
-
-def _closing(held: float, amount: float) -> float:
-    """Return the part of a trade that closes what is held: signed as the trade."""
-    if held * amount >= 0:
-        return 0.0
-    return amount if abs(amount) <= abs(held) else -held
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Columns of legs that a trade changes in place."""
-
-    quantity: Floats
-    cost: Floats
-    accrued: Floats
-
-    def close(self, leg: int, closing: float, wallet: int) -> float:
-        """Take `closing` contracts (signed as the trade) off a leg; return its change of cost. Its funding is paid."""
-        if not closing:
-            return 0.0
-        share = -closing / self.quantity[leg]
-        whole = share == 1.0
-        cost, funding = share * self.cost[leg], share * self.accrued[leg]
-        self.quantity[leg] = 0.0 if whole else self.quantity[leg] + closing
-        self.cost[leg] = 0.0 if whole else self.cost[leg] - cost
-        self.accrued[leg] = 0.0 if whole else self.accrued[leg] - funding
-        self.quantity[wallet] += funding
-        return float(-cost)
 
 
 def _find_target(resolved: Resolved, rulebook: Rulebook, instrument: str) -> _Target:

@@ -13,11 +13,12 @@ from crossmargin.margin.resolved import Resolved
 if TYPE_CHECKING:
     from crossmargin.margin.program.assess import CompactReport
     from crossmargin.margin.program.compact import CompactBook, compact
+    from crossmargin.margin.program.live import LiveBook
 else:
     from importlib import import_module as _import_module
 
     # what large books need is loaded when it is first asked for: a single account starts without it
-    _LATER = {"CompactBook": "compact", "CompactReport": "assess", "compact": "compact"}
+    _LATER = {"CompactBook": "compact", "CompactReport": "assess", "LiveBook": "live", "compact": "compact"}
 
     def __getattr__(name: str) -> object:
         if name not in _LATER:
@@ -34,6 +35,7 @@ __all__ = [
     "CustomKind",
     "ExactPool",
     "ExactReport",
+    "LiveBook",
     "MarginReport",
     "PoolReport",
     "Resolved",

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from crossmargin.margin.assess import BookReport
     from crossmargin.margin.model import Rulebook
     from crossmargin.margin.program.compact import CompactBook
+    from crossmargin.margin.program.universe import Universe
     from crossmargin.margin.resolved import Resolved
     from crossmargin.market import Snapshot
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["CompactReport", "assess_compact", "run_program"]
+__all__ = ["CompactReport", "assess_compact", "program_of", "run_program"]
 
 _AT_A_TIME = 4096  # accounts that the evaluation takes together: some megabytes of columns
 
@@ -61,7 +62,7 @@ def assess_compact(
         message = f"the book was laid out for another rulebook than {name}: compact it anew"
         raise InputError(FailureReason.INVALID_RULEBOOK, message)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
-    program = program_of(book, market, rulebook)
+    program = program_of(book.universe, market, rulebook)
     found = np.empty((len(OUTPUTS) + 1, len(book.legs)))
     if program is None:
         failures = dict(_evaluated(book, market, rulebook, evaluate, found))
@@ -71,13 +72,13 @@ def assess_compact(
     return make_report(book, market, rulebook, found, failures, engine=program is not None)
 
 
-def program_of(book: CompactBook, market: Market, rulebook: Rulebook) -> Program | None:
+def program_of(universe: Universe, market: Market, rulebook: Rulebook) -> Program | None:
     """Return the program, None where no compiled kernel serves or the rulebook cannot be recorded."""
     ops = kernels.operations()
     if not ops or rulebook.opposite_positions == "larger":
         return None
     try:
-        return make_program(book.universe, market, rulebook, ops)
+        return make_program(universe, market, rulebook, ops)
     except NotRecordableError:
         return None
 

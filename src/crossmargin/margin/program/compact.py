@@ -42,13 +42,14 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["EXTRA_COLUMNS", "PLACE_MASK", "PLACE_SHIFT", "CompactBook", "LegArrays", "compact"]
+__all__ = ["EXTRA_COLUMNS", "PLACE_MASK", "PLACE_SHIFT", "SMALL", "CompactBook", "LegArrays", "compact"]
 
 EXTRA_COLUMNS: Final = COLUMNS[1:9]
 """The numbers of a leg that stand in the list beside; the place in `COLUMNS` is the engine's number."""
 PLACE_SHIFT: Final = 28
 PLACE_MASK: Final = (1 << PLACE_SHIFT) - 1
-_SMALL: Final = 1 << 16
+SMALL: Final = 1 << 16
+"""So many rows fit two bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ def _arrays(
     extra = _extras(legs, order, place, unit, priced, rulebook)
     extra_count = np.bincount(extra[0], minlength=pools)
     return LegArrays(
-        row=row[order].astype(np.uint16 if len(rows) <= _SMALL else np.int32),
+        row=row[order].astype(np.uint16 if len(rows) <= SMALL else np.int32),
         quantity=legs.quantity[order],
         start=start.astype(np.uint32),
         count=count.astype(np.uint32),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Slots", "ranges"]
 
 _ROOM: Final = 8  # every so many rows of an owner have one free place
-_END: Final = 16  # and so many of all rows one at the end, for owners that move
+_END: Final = 16  # and so many of all rows and owners one at the end, for owners that move
 _LEAST: Final = 256
+_AT_A_TIME: Final = 1 << 16  # owners laid out together: some megabytes of places
 
 
 def ranges(start: npt.NDArray[Any], count: npt.NDArray[Any]) -> Ints:
@@ -64,23 +65,18 @@ class Slots:
         first = int(self.start[owner])
         return slice(first, first + int(self.count[owner]))
 
-    def insert(self, owner: int, place: int, values: Mapping[str, Any]) -> int:
-        """Put a row at a place among its owner's, 0 the first; return where it stands."""
-        if self.count[owner] == self._room[owner]:
-            self._move(owner)
-        at, last = int(self.start[owner]) + place, int(self.start[owner]) + int(self.count[owner])
+    def splice(self, owner: int, first: int, last: int, values: Mapping[str, Sequence[float]]) -> None:
+        """Put rows in place of an owner's rows first, ..., last - 1; its later rows move up or down."""
+        added, count = len(next(iter(values.values()))), int(self.count[owner])
+        after = count - (last - first) + added
+        if after > self._room[owner]:
+            self._move(owner, after)
+        start = int(self.start[owner])
         for name, column in self.columns.items():
-            column[at + 1 : last + 1] = column[at:last]
-            column[at] = values[name]
-        self.count[owner] += 1
-        return at
-
-    def remove(self, owner: int, place: int) -> None:
-        """Take a row away from its owner's."""
-        at, last = int(self.start[owner]) + place, int(self.start[owner]) + int(self.count[owner])
-        for column in self.columns.values():
-            column[at : last - 1] = column[at + 1 : last]
-        self.count[owner] -= 1
+            if added != last - first:
+                column[start + first + added : start + after] = column[start + last : start + count]
+            column[start + first : start + first + added] = values[name]
+        self.count[owner] = after
 
     def add_owners(self, count: int) -> None:
         """Add owners without rows."""
@@ -89,11 +85,11 @@ class Slots:
         self._room = np.append(self._room, nothing)
         self.generation += 1
 
-    def _move(self, owner: int) -> None:
-        wanted = int(self.count[owner]) + int(self.count[owner]) // 2 + 2
+    def _move(self, owner: int, after: int) -> None:
+        wanted = after + after // 2 + 1
         if self._end + wanted > self._size():
             self.lay_out()
-            if self.count[owner] < self._room[owner]:
+            if after <= self._room[owner]:
                 return
             if self._end + wanted > self._size():
                 self._grow(wanted)
@@ -107,9 +103,12 @@ class Slots:
         return int(next(iter(self.columns.values())).shape[0])
 
     def _grow(self, wanted: int) -> None:
-        length = self._end + wanted + self._size() // _END + _LEAST
+        length = self._end + wanted + self._spare()
         self.columns = {name: np.append(c, np.zeros(length - c.shape[0], c.dtype)) for name, c in self.columns.items()}
         self.generation += 1
+
+    def _spare(self) -> int:
+        return (self._end + len(self)) // _END + _LEAST
 
     def lay_out(self) -> None:
         """Lay all rows out anew, owner by owner, each with its share of free places."""
@@ -117,11 +116,13 @@ class Slots:
         room = held + -(-held // _ROOM)
         start = np.cumsum(room) - room
         self._end = int(room.sum())
-        length = self._end + self._end // _END + _LEAST
-        old, new = ranges(self.start, self.count), ranges(start, self.count)
-        for name, column in self.columns.items():
-            fresh = np.zeros(length, dtype=column.dtype)
-            fresh[new] = column[old]
-            self.columns[name] = fresh
+        length = self._end + self._spare()
+        fresh = {name: np.zeros(length, dtype=column.dtype) for name, column in self.columns.items()}
+        for first in range(0, len(self), _AT_A_TIME):
+            some = slice(first, first + _AT_A_TIME)
+            old, new = ranges(self.start[some], self.count[some]), ranges(start[some], self.count[some])
+            for name, column in self.columns.items():
+                fresh[name][new] = column[old]
+        self.columns = fresh
         self.start, self._room = start.astype(np.uint32), room.astype(np.uint32)
         self.generation += 1

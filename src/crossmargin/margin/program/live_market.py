@@ -1,0 +1,49 @@
+"""A live book at the next moment: what changed, and which pools that concerns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossmargin.margin.program.growth import changed_contracts, grown, in_order, listed_anew, same_tables
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from crossmargin.margin.program.live_state import LiveState
+    from crossmargin.market import Snapshot
+
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["marked"]
+
+
+def marked(state: LiveState, snapshot: Snapshot) -> Ints | None:
+    """Take a snapshot into use; return the pools to be computed anew, None for all. Refused, nothing is changed."""
+    before, universe = state.market, state.universe
+    listings, assets = listed_anew(universe, snapshot, state.rulebook)
+    market = None if listings or assets else state.market_at(universe, snapshot)
+    contract, growth = np.arange(universe.contract_count), None
+    if market is None or not in_order(universe, market.priced.contracts):
+        growth = grown(
+            universe, snapshot, state.rulebook, listings=listings, assets=assets, held=state.rows_held()
+        )  # fmt: skip
+        contract, market = growth.contract, state.market_at(growth.universe, snapshot)
+    program = state.program_at(universe if growth is None else growth.universe, market)
+    numeraire = before.numeraire
+    state.snapshot = snapshot
+    if growth is not None:
+        number = growth.pool_class
+        numeraire = np.full(len(growth.universe.pools), np.nan)  # a class that is new has no pools
+        numeraire[number] = before.numeraire
+        state.grow(growth, market)
+    state.use(market, program)
+    if not same_tables(before, market):
+        return None
+    bits = np.uint64(1) << (market.priced.contracts.bucket % 64).astype(np.uint64)
+    changed = np.bitwise_or.reduce(bits[changed_contracts(before, market, contract)], initial=np.uint64(0))
+    pools = slice(0, state.pools.count)
+    moved = (market.numeraire != numeraire)[state.pools.pool_class[pools]]
+    dirty = np.flatnonzero(moved | ((state.pools.mask[pools] & changed) != 0))
+    return None if dirty.shape[0] == state.pools.count else dirty
