@@ -8,8 +8,9 @@ from click.testing import CliRunner
 
 from crossmargin import kernels
 from crossmargin.bench import curves, run, setting
+from crossmargin.bench.peers import Blocks
 from crossmargin.bench.result import DifferentResultError
-from crossmargin.bench.works import WORKS, worst_loss
+from crossmargin.bench.works import WORKS
 from crossmargin.cli import main
 from crossmargin.cli.exit_codes import ExitCode
 from crossmargin.cli.tables.bench import duration, figure
@@ -61,7 +62,7 @@ def test_what_was_compared_is_the_same(document: dict[str, Any]) -> None:
 
 
 def test_a_contender_that_gives_something_else_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worst_loss.Blocks, "each", lambda *_: 1.0)
+    monkeypatch.setattr(Blocks, "each", lambda *_: 1.0)
     with pytest.raises(DifferentResultError):
         run.run_bench(run.make_setting(quick=True, accounts=1_000, threads=1), ["worst_loss"], lambda _: None)
 

@@ -39,13 +39,13 @@ def live_book(stage: Stage) -> LiveBook:
 def run_tick(setting: Setting) -> Iterator[Result]:
     """Yield a row for each number of threads: one small underlying ticks; the peer is a tick of all of them."""
     stage = setting.stage()
-    live, first = live_book(stage), stage.market.snapshot
+    one, every, first = live_book(stage), live_book(stage), stage.market.snapshot
     small = cycle([moved(first, 1.002, [SMALL]), first])
     whole = cycle([moved(first, 1.002), first])
     for threads in setting.threads:
         contenders = {
-            "one": on_threads(threads, lambda: live.mark(next(small))),
-            "all": on_threads(threads, lambda: live.mark(next(whole))),
+            "one": on_threads(threads, lambda: one.mark(next(small))),
+            "all": on_threads(threads, lambda: every.mark(next(whole))),
         }
         taken = take_turns(contenders, setting.repetitions, setting.enough)
         yield result(
@@ -60,7 +60,7 @@ def run_what_if(setting: Setting) -> Iterator[Result]:
     live = live_book(stage)
     rng = np.random.default_rng(7)
     peer, difference = _prepared(stage, live, rng)
-    count = 20_000 if setting.quick else 200_000
+    count = 10_000 if setting.quick else 200_000
     trades = list(zip(*_trades(stage, count, rng), strict=True))
     each_call(live.what_if, trades[:1000])
     taken = each_call(live.what_if, trades)
