@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from crossmargin import kernels
-from crossmargin.bench import machine, timing
+from crossmargin.bench import machine, peers, timing
 from crossmargin.bench.aims import MILLION, with_aims
 from crossmargin.bench.peers import PEERS, Blocks, absent, versions
 from crossmargin.bench.result import DifferentResultError, check_same, result
@@ -84,12 +84,14 @@ def test_seconds_are_not_judged_with_fewer_accounts_and_fewer_cores_are_told() -
     assert [(aim.bound, aim.reached) for aim in scaled.aims if "scaling" in aim.what] == [(1.6, True)]
 
 
-def test_blocks_of_sparse_rows_are_the_product() -> None:
+def test_blocks_of_sparse_rows_are_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "_CELLS", 10)  # two rows to a block
     rng = np.random.default_rng(0)
     scale, index = rng.normal(size=50), rng.integers(0, 7, 50).astype(np.uint16)
     starts, matrix = np.array([0, 3, 10, 49]), rng.normal(size=(7, 5))
-    blocks = Blocks(scale, index, starts, 7)
+    blocks = Blocks(scale, index, starts, (7, 5))
     wanted = np.add.reduceat(scale[:, None] * matrix[index], starts).min(axis=1)
+    assert len(blocks.rows) == 2
     for threads in (1, 2):
         assert blocks.each(matrix, lambda rows: rows.min(axis=1), threads) == pytest.approx(wanted, rel=1e-12)
 

@@ -25,7 +25,7 @@ PEERS: Final = {
     "py_vollib": "vollib",  # since 1.0.12 the one is a name for the other
     "nautilus_trader": "nautilus_trader",
 }
-_GROUPS: Final = 32_768  # rows that SciPy multiplies at a time: what it makes stays in cache or near
+_CELLS: Final = 1 << 20  # that SciPy makes at a time: they stay in cache or near
 
 
 def module(name: str) -> Any | None:  # noqa: ANN401  # other people's
@@ -50,15 +50,19 @@ def versions() -> dict[str, str]:
 
 
 class Blocks:
-    """Groups of legs as SciPy's sparse rows, built before anything is timed, some thousand rows to a block."""
+    """Groups of legs as SciPy's sparse rows, built before anything is timed, some of them to a block."""
 
-    def __init__(self, scale: Floats, index: npt.NDArray[Any], starts: npt.NDArray[np.int64], contracts: int) -> None:
+    def __init__(
+        self, scale: Floats, index: npt.NDArray[Any], starts: npt.NDArray[np.int64], shape: tuple[int, int]
+    ) -> None:
+        contracts, columns = shape
+        rows = max(_CELLS // columns, 1)
         sparse = module("scipy.sparse")
         self.groups = starts.shape[0]
         ends = np.append(starts[1:], scale.shape[0])
         self.rows: list[Any] = []
-        for first in range(0, self.groups if sparse else 0, _GROUPS):
-            last = min(first + _GROUPS, self.groups)
+        for first in range(0, self.groups if sparse else 0, rows):
+            last = min(first + rows, self.groups)
             low, high = int(starts[first]), int(ends[last - 1])
             pointers = np.append(starts[first:last], high) - low
             parts = (scale[low:high], index[low:high].astype(np.int32), pointers.astype(np.int32))

@@ -52,7 +52,7 @@ def run(setting: Setting) -> Iterator[Result]:
     contracts = stage.contracts()
     matrix, groups = past_gains(contracts), account_groups(stage, contracts)
     few = groups.first(min(_COMPARED // (5 if setting.quick else 1), groups.starts.shape[0]))
-    blocks = Blocks(few.scale, few.index, few.starts, matrix.shape[0])
+    blocks = Blocks(few.scale, few.index, few.starts, matrix.shape)
     times = groups.scale.shape[0] / few.scale.shape[0]
 
     def tail(rows: Floats) -> Floats:

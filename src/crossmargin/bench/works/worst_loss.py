@@ -49,7 +49,7 @@ def run(setting: Setting) -> Iterator[Result]:
     groups = bucket_groups(stage, stage.contracts())
     in_book_order = bucket_groups(stage, stage.contracts(), by_bucket=False)
     ours, as_laid_out = worst_of(groups, matrix), worst_of(in_book_order, matrix)
-    blocks = Blocks(groups.scale, groups.index, groups.starts, matrix.shape[0])
+    blocks = Blocks(groups.scale, groups.index, groups.starts, matrix.shape)
 
     def theirs(threads: int) -> Callable[[], Floats]:
         return lambda: blocks.each(matrix, lambda rows: np.maximum(0.0, -rows.min(axis=1)), threads)
