@@ -4,49 +4,9 @@
 #include "block.h"
 #include "group.h"
 #include "select.h"
+#include "strips.h"
 
 namespace {
-
-// As numpy.minimum: what is no number stays.
-inline V minimum(V a, V b) { return select(unordered(a), a, least(a, b)); }
-inline V maximum(V a, V b) { return select(unordered(a), a, greatest(a, b)); }
-inline double minimum(double a, double b) { return a != a || a < b ? a : b; }
-
-// An operand: a register of a level, or a constant, which stands WIDE times so that a vector of it can be read.
-struct Operand {
-    const double* at;
-    int64_t step;  // all ones for a register, 0 for a constant
-    double operator[](int64_t i) const { return at[i & step]; }
-    V vector(int64_t i) const { return load(at + (i & step)); }
-};
-
-inline Operand operand(const Program& p, const Block& b, int level, int64_t number) {
-    if (number < 0) return {p.constants + (-1 - number) * WIDE, 0};
-    return {b.rows[level].bank.at + number * b.rows[level].stride, -1};
-}
-
-inline double* target(const Block& b, int level, int64_t number) {
-    return b.rows[level].bank.at + number * b.rows[level].stride;
-}
-
-// x -> min(gain max(x, 0), cap) + min(loss min(x, 0) + deductible, 0), each part where it is given.
-struct Slope {
-    V gain, loss, cap, deductible;
-    bool capped, deducted;
-    Slope(const Program& p, const Block& b, const Fold& f, int64_t row)
-        : gain(splat(operand(p, b, static_cast<int>(f.level), f.gain)[row])),
-          loss(splat(operand(p, b, static_cast<int>(f.level), f.loss)[row])), cap(gain), deductible(gain),
-          capped(f.cap != NONE), deducted(f.deductible != NONE) {
-        if (capped) cap = splat(operand(p, b, static_cast<int>(f.level), f.cap)[row]);
-        if (deducted) deductible = splat(operand(p, b, static_cast<int>(f.level), f.deductible)[row]);
-    }
-    inline V operator()(V x) const {
-        V up = gain * greatest(splat(0.0), x), down = loss * least(splat(0.0), x);  // NaN stays
-        if (capped) up = minimum(up, cap);
-        if (deducted) down = minimum(down + deductible, splat(0.0));
-        return up + down;
-    }
-};
 
 class Climb {  // one scan over a block
 public:
@@ -57,8 +17,7 @@ public:
         const double* scale = p_.tables + s_.scale;
         const int32_t* index = b_.rows[LEG].key.at;
         for (int64_t leg = 0; leg < b_.legs; leg++) b_.weight.at[leg] = b_.quantity.at[leg] * scale[index[leg]];
-        const bool plain = s_.depth() == 1 && s_.folds == 0;
-        if (plain && all_worst()) return worst_only();
+        if (Strips::serves(p_, s_)) return Strips(p_, b_, s_, legs_).run();
         double* cells = b_.cells.of(5 * s_.pitch);
         for (int64_t i = 0; i < 3; i++) at_[i] = cells + i * s_.pitch;
         shocked_ = cells + 3 * s_.pitch;
@@ -77,32 +36,10 @@ public:
 private:
     int line() const { return static_cast<int>(s_.chain[s_.depth() - 1]); }
 
-    bool all_worst() const {
-        for (int64_t i = 0; i < s_.segments; i++)
-            if (p_.segments[s_.first_segment + i].measure != WORST) return false;
-        return true;
-    }
-
     void clear() {
         for (int64_t i = 0; i < s_.segments; i++) {
             double* dst = target(b_, UNIT, p_.segments[s_.first_segment + i].dst);
             for (int64_t unit = 0; unit < b_.units; unit++) dst[unit] = 0.0;
-        }
-    }
-
-    // The quick way where nothing happens between the sum and the lowest cell: no row is written.
-    void worst_only() {
-        const Rows& rows = b_.rows[line()];
-        for (int64_t i = 0; i < s_.segments; i++) {
-            const Segment& g = p_.segments[s_.first_segment + i];
-            double* dst = target(b_, line(), g.dst);
-            for (int64_t row = 0; row < rows.count; row++) {
-                const int64_t first = rows.first.at[row], last = rows.first.at[row + 1];
-                ToWorst to;
-                if (first != last) row_of(legs_, first, last, g.from, g.to, to);
-                const double loss = to.strange ? __builtin_nan("") : to.loss();
-                dst[row] = first == last ? 0.0 : weighted(g, row, loss);
-            }
         }
     }
 

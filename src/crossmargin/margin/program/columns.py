@@ -105,7 +105,8 @@ def node_of(x: Any, like: Column) -> Node:  # noqa: ANN401 - a column, a number 
         return x.node
     values = np.asarray(x, dtype=np.float64)
     if values.ndim:
-        full = np.full(like.space.count, np.nan)
+        # rows that are left out take what another has: where they are not masked, they come to nothing as that one does
+        full = np.full(like.space.count, values[0] if values.size else 0.0)
         full[like.rows] = values
         values = full
     return Table(like.space.level, values)

@@ -14,6 +14,7 @@ from crossmargin.margin.model import Custom
 from crossmargin.margin.program.columns import RECORDED_FUNCTIONS, Column, node_of
 from crossmargin.margin.program.kinds import RECORDED_KINDS
 from crossmargin.margin.program.nodes import ONE, Node, NotRecordableError, Op, Table, Terms
+from crossmargin.margin.program.nothing import is_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +115,7 @@ class Recording(Evaluation):
         if frame.level == "leg" and isinstance(node, Terms | Table):
             terms = node if isinstance(node, Terms) else Terms({ONE: np.broadcast_to(node.values, (space.count,))})
             return Column(space, terms, frame.rows).scattered()
-        if self._takes_all(frame):
+        if self._takes_all(frame) or (frame.level != "leg" and is_nothing(node, self._selected(frame))):
             return Column(space, node)
         zero = Table(space.level, np.zeros(()))
         if frame.level == "leg":
