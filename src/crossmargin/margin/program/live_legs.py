@@ -85,9 +85,10 @@ class LiveLegs:
         """Return a leg's place in its pool, and whether it stands there or only belongs there."""
         rows = self.rows(pool)
         key = rows.dtype.type(row)
-        first, last = int(rows.searchsorted(key)), int(rows.searchsorted(key, "right"))
+        first = int(rows.searchsorted(key))
         if not (self.by_side and side):
-            return first, first < last
+            return first, first < rows.shape[0] and bool(rows[first] == key)
+        last = int(rows.searchsorted(key, "right"))
         for place in range(first, last):
             if self.side(pool, place) == side:
                 return place, True

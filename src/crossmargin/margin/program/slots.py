@@ -1,7 +1,7 @@
 """Rows that belong to many owners, each owner's side by side, with room to grow.
 
 An owner whose room is used up moves to the end with half as much again; the hole stays until all is laid out anew,
-which happens when the end is reached. So adding a row costs the rows of its owner, and a share of one copy of all.
+which happens when the end is reached. So adding a row costs its owner's rows, and a share of one copy of everything.
 """
 
 from __future__ import annotations
