@@ -15,7 +15,7 @@ import numpy as np
 
 from crossmargin import kernels
 
-__all__ = ["Limits", "machine", "probe_limits"]
+__all__ = ["Limits", "machine", "memory_bytes", "probe_limits", "resident_bytes"]
 
 _BYTES: Final = 256 * 1024
 # One core's work, started on a line of input so that all cores begin together: prints the best of its rates.

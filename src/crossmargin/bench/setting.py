@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from crossmargin.bench.accounts import compact_accounts
 from crossmargin.bench.market import coin_market, perpetual_market
-from crossmargin.kernels.engine import serving
 from crossmargin.margin.program.program import make_market
 from crossmargin.sources import load_rulebook
 
@@ -57,11 +56,6 @@ class Setting:
     limits: Mapping[int, Limits]
     enough: float
     stages: dict[tuple[str, int], Stage] = field(default_factory=dict)
-
-    @property
-    def native(self) -> bool:
-        """Whether a compiled kernel serves."""
-        return serving()[0] != "numpy"
 
     def read_limit(self, threads: int, moved: int) -> tuple[str, float] | None:
         """Return the name and the least seconds of reading so many bytes from the second-level caches."""
