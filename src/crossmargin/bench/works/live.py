@@ -49,7 +49,7 @@ def run_tick(setting: Setting) -> Iterator[Result]:
         }
         taken = take_turns(contenders, setting.repetitions, setting.enough)
         yield result(
-            "tick_one_underlying", threads, taken["one"], peers={"all underlyings tick": taken["all"]},
+            "tick_one_underlying", threads, taken["one"], peers={"all tick": taken["all"]},
             underlying=SMALL, accounts=len(stage.book), share_of_full_tick=taken["one"] / taken["all"],
         )  # fmt: skip
 
@@ -65,7 +65,7 @@ def run_what_if(setting: Setting) -> Iterator[Result]:
     each_call(live.what_if, trades[:1000])
     taken = each_call(live.what_if, trades)
     yield result(
-        "what_if", 1, percentile(taken, 0.5), peers={"prepared account, NumPy": peer}, accounts=len(stage.book),
+        "what_if", 1, percentile(taken, 0.5), peers={"NumPy, one account": peer}, accounts=len(stage.book),
         calls=count, p99=percentile(taken, 0.99), p999=percentile(taken, 0.999), most=taken[-1], difference=difference,
     )  # fmt: skip
 

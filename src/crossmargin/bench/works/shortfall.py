@@ -70,7 +70,7 @@ def run(setting: Setting) -> Iterator[Result]:
     for threads in setting.threads:
         contenders: dict[str, Callable[[], object]] = {"ours": on_threads(threads, ours)}
         if scipy:
-            contenders["SciPy CSR @ dense, partition"] = theirs(1)
+            contenders["SciPy sparse, tail"] = theirs(1)
         if scipy and threads > 1:
             contenders["the same in a thread pool"] = theirs(threads)
         taken = take_turns(contenders, max(setting.repetitions // 2, 2), setting.enough)

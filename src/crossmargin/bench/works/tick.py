@@ -14,7 +14,7 @@ from crossmargin.bench.market import moved
 from crossmargin.bench.result import check_same, result
 from crossmargin.bench.setting import FORMULA_RULEBOOKS, NotHereError
 from crossmargin.bench.timing import on_threads, take_turns
-from crossmargin.bench.works.worst_loss import SCENARIOS, gains, worst_of
+from crossmargin.bench.works.worst_loss import gains, worst_of
 from crossmargin.margin import assess_book
 from crossmargin.margin.assess import assess_resolved
 from crossmargin.margin.program.assess import run_program
@@ -45,7 +45,7 @@ def run(setting: Setting) -> Iterator[Result]:
     bare = worst_of(bucket_groups(stage, stage.contracts()), gains(stage))
     for threads in setting.threads:
         taken = _taken(setting, stage, threads, {"bare": bare})
-        peers = {f"bare worst loss, {SCENARIOS} scenarios": taken.pop("bare")}
+        peers = {"the bare kernel": taken.pop("bare")}
         yield _row("tick", threads, taken, stage, difference, peers)
 
 

@@ -62,7 +62,7 @@ def run(setting: Setting) -> Iterator[Result]:
             "as laid out": on_threads(threads, as_laid_out),
         }
         if scipy:
-            contenders["SciPy CSR @ dense, min"] = theirs(1)
+            contenders["SciPy sparse, min"] = theirs(1)
         if scipy and threads > 1:
             contenders["the same in a thread pool"] = theirs(threads)
         taken = take_turns(contenders, setting.repetitions, setting.enough)

@@ -20,6 +20,7 @@ __all__ = ["bench_tables", "duration", "figure"]
 _REACHED: Final = {True: ("yes", "green"), False: ("no", "bold red"), None: ("not judged", "dim")}
 _STEPS: Final = ((1.0, "s", 1.0), (1e-3, "ms", 1e3), (1e-6, "µs", 1e6), (0.0, "ns", 1e9))
 _MANY: Final = 1e5
+_LIMITS: Final = {"L2 reads": "L2", "multiply-adds": "FMA"}
 
 
 def duration(seconds: float | None) -> str:
@@ -70,8 +71,11 @@ def _machine(found: Mapping[str, Any]) -> Text:
 
 def _works(rows: Sequence[Mapping[str, Any]]) -> Table:
     heads = ("threads", "median", "peer's", "ratio", "of limit")
-    note = "ratio: the peer's time over ours; of limit: the least time that the limit allows over ours"
-    made = parts.table("Times", ("work", "peer", "limit"), heads, note=note)
+    note = (
+        "ratio: the peer's time over ours; of limit: the least time that reads from L2 or multiply-adds allow over ours"
+    )
+    made = parts.table("Times", ("work", "peer"), heads, note=note)
+    made.columns[0].no_wrap = True
     for row in rows:
         ratio, share = row["peer_ratio"], row["limit_fraction"]
         figures = (
@@ -79,9 +83,9 @@ def _works(rows: Sequence[Mapping[str, Any]]) -> Table:
             duration(row["seconds"]),
             duration(row["peer_seconds"]),
             "-" if ratio is None else f"{ratio:.3g} x",
-            "-" if share is None else numbers.percent(share, 0),
+            "-" if share is None else f"{numbers.percent(share, 0)} {_LIMITS[row['limit']]}",
         )
-        made.add_row(Text(_name(row), style="bold"), row["peer"] or "-", row["limit"] or "-", *figures)
+        made.add_row(Text(_name(row), style="bold"), row["peer"] or "-", *figures)
     return made
 
 
