@@ -19,7 +19,7 @@ GATES := lint types contracts docs wheel
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test $(GATES) unit nightly bench sanitize format lock upgrade clean
+.PHONY: help setup demo test $(GATES) unit nightly cluster bench sanitize format lock upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,11 @@ unit: .venv/.dev ## the tests
 
 nightly: .venv/.dev ## the tests with many more examples
 	@$(BIN)/pytest --numprocesses=auto --hypothesis-profile=nightly
+
+# Ray is heavy, and the gates do without it: its tests are skipped, aloud, until this has run once.
+cluster: .venv/.dev ## Ray into .venv, and the tests of a cluster on this machine
+	@env $(NATIVE) $(UV) sync --quiet --locked --inexact --group dev --extra ray
+	@$(BIN)/pytest tests/cluster
 
 # QUICK=1: under a minute. KEEP=1: a whole run and its curves into docs/data, and from there into docs/benchmarks.md.
 TODAY = $$(date +%Y-%m-%d)

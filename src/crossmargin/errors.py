@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class FailureReason(StrEnum):
@@ -53,6 +57,16 @@ class Failure:
 
 class CrossmarginError(Exception):
     """The root of everything that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Callable[..., CrossmarginError], tuple[object, ...]]:
+        """Return how another process makes the same error; by default its sentence would be taken for its arguments."""
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: type[CrossmarginError], args: tuple[object, ...], state: dict[str, object]) -> CrossmarginError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(CrossmarginError):

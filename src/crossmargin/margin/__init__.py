@@ -12,18 +12,18 @@ from crossmargin.margin.resolved import Resolved
 
 if TYPE_CHECKING:
     from crossmargin.margin.program.assess import CompactReport
-    from crossmargin.margin.program.compact import CompactBook, compact
+    from crossmargin.margin.program.compact import CompactBook, compact, compact_books
+    from crossmargin.margin.program.join import join_books
     from crossmargin.margin.program.live import LiveBook
 else:
-    from importlib import import_module as _import_module
-
-    # what large books need is loaded when it is first asked for: a single account starts without it
-    _LATER = {"CompactBook": "compact", "CompactReport": "assess", "LiveBook": "live", "compact": "compact"}
 
     def __getattr__(name: str) -> object:
-        if name not in _LATER:
+        """Load what large books need when it is first asked for: a single account starts without it."""
+        if name not in __all__:
             raise AttributeError(f"module 'crossmargin.margin' has no attribute {name!r}")
-        return getattr(_import_module(f"crossmargin.margin.program.{_LATER[name]}"), name)
+        from crossmargin.margin.program import public  # noqa: PLC0415 (as said)
+
+        return getattr(public, name)
 
 
 __all__ = [
@@ -45,6 +45,8 @@ __all__ = [
     "assess_exact",
     "assess_resolved",
     "compact",
+    "compact_books",
+    "join_books",
     "numbers",
     "parse_rulebook",
     "resolve",

@@ -12,6 +12,8 @@ from crossmargin.margin.report import BookRow
 from crossmargin.margin.trigger import STATES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from crossmargin.errors import Failure
@@ -29,7 +31,7 @@ class PoolColumns:
     Sums by account are in `reporting_asset`; the coverage ratio and the state are the account's worst pool's.
     """
 
-    account_ids: tuple[str, ...]
+    account_ids: Sequence[str]
     unit_account: npt.NDArray[Any]
     unit_rate: Floats | None
     reporting_asset: str

@@ -35,6 +35,14 @@ def looks_at_balances(rulebook: Rulebook) -> bool:
     )
 
 
+def touched_assets(book: Book, snapshot: Snapshot, rulebook: Rulebook) -> tuple[str, ...]:
+    """Return the book's assets and those that any of its instruments touches, where the rulebook looks at assets."""
+    table = {name: code for code, name in enumerate(book.assets)}
+    if rulebook.pool_by == "account" and looks_at_balances(rulebook):
+        _asset_codes(book, snapshot, table)
+    return tuple(table)
+
+
 def with_touched_assets(book: Book, snapshot: Snapshot, rulebook: Rulebook) -> Book:
     """Return the book with a balance of nothing for each asset touched, where the rulebook looks at assets."""
     if rulebook.pool_by != "account" or not looks_at_balances(rulebook):

@@ -2,6 +2,7 @@
 
 from crossmargin.sources.ccxt_accounts import account_from_ccxt, balances_from_ccxt, position_from_ccxt
 from crossmargin.sources.ccxt_markets import instruments_from_ccxt, listings_from_ccxt
+from crossmargin.sources.compact_books import read_compact_book, write_compact_book
 from crossmargin.sources.frames import (
     read_accounts,
     read_snapshot,
@@ -38,9 +39,11 @@ __all__ = [
     "load_snapshot",
     "position_from_ccxt",
     "read_accounts",
+    "read_compact_book",
     "read_snapshot",
     "schema",
     "write_accounts",
+    "write_compact_book",
     "write_report_parquet",
     "write_snapshot",
 ]

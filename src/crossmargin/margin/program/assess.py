@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["CompactReport", "assess_compact", "program_of", "run_program"]
+__all__ = ["CompactReport", "assess_compact", "check_rulebook", "fill", "make_report", "program_of", "run_program"]
 
 _AT_A_TIME = 4096  # accounts that the evaluation takes together: some megabytes of columns
 
@@ -57,19 +57,36 @@ def assess_compact(
     max_quote_age_seconds: float | None = 3600.0,
 ) -> CompactReport:
     """Return every account's figures at a snapshot's prices; `evaluate` is the evaluation of resolved arrays."""
-    if book.rulebook != rulebook.digest:
-        name = f"{rulebook.name}@{rulebook.effective_from}"
-        message = f"the book was laid out for another rulebook than {name}: compact it anew"
-        raise InputError(FailureReason.INVALID_RULEBOOK, message)
+    check_rulebook(book, rulebook)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     program = program_of(book.universe, market, rulebook)
     found = np.empty((len(OUTPUTS) + 1, len(book.legs)))
-    if program is None:
-        failures = dict(_evaluated(book, market, rulebook, evaluate, found))
-    else:
-        run_program(book, program, found)
-        failures = dict(_refused(book, market, rulebook, evaluate, found))
+    failures = fill(book, market, program, rulebook, evaluate, found)
     return make_report(book, market, rulebook, found, failures, engine=program is not None)
+
+
+def check_rulebook(book: CompactBook, rulebook: Rulebook) -> None:
+    """Raise :class:`InputError` when a book was laid out for another rulebook."""
+    if book.rulebook != rulebook.digest:
+        wanted = f"{rulebook.name}@{rulebook.effective_from}"
+        message = f"the book was laid out for another rulebook than {wanted}: compact it anew"
+        raise InputError(FailureReason.INVALID_RULEBOOK, message)
+
+
+def fill(
+    book: CompactBook,
+    market: Market,
+    program: Program | None,
+    rulebook: Rulebook,
+    evaluate: Callable[[Resolved, Rulebook], BookReport],
+    out: Floats,
+) -> dict[int, Failure]:
+    """Fill `out` [outputs + 1, pools] by the program, or by the evaluation if there is none; return who is refused."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes out infinite or NaN is refused, not warned of
+        if program is None:
+            return dict(_evaluated(book, market, rulebook, evaluate, out))
+        run_program(book, program, out)
+        return dict(_refused(book, market, rulebook, evaluate, out))
 
 
 def program_of(universe: Universe, market: Market, rulebook: Rulebook) -> Program | None:
@@ -124,12 +141,20 @@ def _refused(
 ) -> Iterator[tuple[int, Failure]]:
     """Yield the accounts that are refused, each with the evaluation's own reason."""
     yield from book.failures.items()
-    bad = ~np.isfinite(found[: len(OUTPUTS) - 2]).all(axis=0)
-    for account in np.unique(book.pool_account[(found[-1] > 0) | bad]).tolist():
+    for account in np.unique(book.pool_account[_bad_pools(found)]).tolist():
         report = evaluate(unpack(book, market, rulebook, account, account + 1), rulebook)
         message = "the compiled program gives no finite number for this account, the evaluation does"
         strange = Failure(FailureReason.UNDEFINED_RESULT, message, book.account_ids[account])
         yield account, report.failures.get(0, strange)
+
+
+def _bad_pools(found: Floats) -> npt.NDArray[np.int64]:
+    """Return the pools with a refused leg or a figure that is not finite."""
+    figures = found[: len(OUTPUTS) - 2]
+    refused = found[-1] > 0
+    if not np.isfinite(figures.sum()):  # one pass says so of them all, but for a sum that overflows
+        refused |= ~np.isfinite(figures).all(axis=0)
+    return np.flatnonzero(refused)
 
 
 def _evaluated(

@@ -8,16 +8,18 @@ import numpy as np
 
 from crossmargin.errors import Failure
 from crossmargin.margin.legs import muted_legs
-from crossmargin.margin.program.compact import EXTRA_COLUMNS, PLACE_MASK, PLACE_SHIFT
+from crossmargin.margin.program.book import EXTRA_COLUMNS, PLACE_MASK, PLACE_SHIFT
 from crossmargin.margin.program.nodes import COLUMNS
 from crossmargin.margin.program.slots import ranges
 from crossmargin.margin.resolved import Legs, Resolved, Units, make_levels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from crossmargin.margin.model import Rulebook
-    from crossmargin.margin.program.compact import CompactBook
+    from crossmargin.margin.program.book import CompactBook
     from crossmargin.margin.program.program import Market
     from crossmargin.scenarios import Contracts
 
@@ -51,7 +53,7 @@ def unpack(book: CompactBook, market: Market, rulebook: Rulebook, first: int, la
         muted = muted_legs(contract, unit, found["quantity"], contracts)
     return Resolved(
         as_of=market.as_of,
-        account_ids=book.account_ids[first:last],
+        account_ids=tuple(book.account_ids[first:last]),
         reporting_asset=market.reporting_asset,
         names=market.priced.names,
         contracts=contracts,
@@ -82,7 +84,7 @@ def _columns(book: CompactBook, low: int, high: int, count: int) -> dict[str, Fl
 
 
 def _failures(
-    market: Market, contract: Ints, account: Ints, columns: dict[str, Floats], ids: tuple[str, ...]
+    market: Market, contract: Ints, account: Ints, columns: dict[str, Floats], ids: Sequence[str]
 ) -> dict[int, Failure]:
     """Return who holds a contract that cannot be assessed, and why; what holds nothing is not asked."""
     refused = market.priced.refused
