@@ -75,7 +75,9 @@ def test_pieces_joined_are_assessed_as_each_alone(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(made, "_AT_A_TIME", 300)
     market, rules = coin_market(), load_rulebook(DERIBIT)
     together = assess_book(made.compact_accounts(market, rules, 700), market.snapshot, rules)
-    books = [made.make_book(market, count, 1 + first) for first, count in ((0, 300), (300, 300), (600, 100))]
+    books = [
+        made.make_book(market, count, 1 + first, first=first) for first, count in ((0, 300), (300, 300), (600, 100))
+    ]
     alone = [assess_book(compact(book, market.snapshot, rules), market.snapshot, rules) for book in books]
     for name in ("unit_equity", "unit_initial", "unit_maintenance", "unit_state"):
         assert np.array_equal(getattr(together, name), np.concatenate([getattr(one, name) for one in alone]))

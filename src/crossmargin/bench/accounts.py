@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,31 +9,30 @@ import numpy as np
 from crossmargin.account import Account, Book, Position
 from crossmargin.account.book import BalanceColumns, OrderColumns, PositionColumns
 from crossmargin.instruments import InstrumentKind
-from crossmargin.margin.program.compact import CompactBook, LegArrays, compact
+from crossmargin.margin.program.compact import compact_books
 from crossmargin.units import exact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
 
     from crossmargin.bench.market import Market
     from crossmargin.margin.model import Rulebook
+    from crossmargin.margin.program.compact import CompactBook
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["LEGS", "accounts_of", "compact_accounts", "first_book", "joined", "make_book"]
+__all__ = ["LEGS", "accounts_of", "compact_accounts", "first_book", "make_book"]
 
 LEGS: Final = 20
-_AT_A_TIME: Final = 200_000  # accounts that are laid out together: about a gigabyte on the way
+_AT_A_TIME: Final = 200_000  # accounts that are made together
 _SPREAD: Final = 0.8  # of the logarithm of how many legs an account has
 _MONEY: Final = {"BTC": 2.0, "ETH": 60.0}  # what an account has of a coin; of a dollar coin:
 _DOLLARS: Final = 250_000.0
 
 
-def make_book(market: Market, accounts: int, seed: int, legs: float = LEGS) -> Book:
-    """Return accounts with about so many positions each, in some of the market's underlyings.
+def make_book(market: Market, accounts: int, seed: int, legs: float = LEGS, first: int = 0) -> Book:
+    """Return accounts named from `first` on, with about so many positions each, in some of the market's underlyings.
 
     How many is lognormal; which underlyings are drawn by their share of accounts, which contracts with the first of a
     list the most popular; no account holds a contract twice.
@@ -45,7 +43,7 @@ def make_book(market: Market, accounts: int, seed: int, legs: float = LEGS) -> B
     held[~held.any(axis=1), 0] = True
     account, symbol = _drawn(market, held, legs, rng)
     return Book(
-        account_ids=tuple(f"a{number}" for number in range(accounts)),
+        account_ids=tuple(f"a{number}" for number in range(first, first + accounts)),
         account_class=np.zeros(accounts, dtype=np.int64),
         classes=("",),
         symbols=tuple(name for some in market.symbols for name in some),
@@ -117,39 +115,12 @@ def first_book(market: Market, accounts: int, legs: float = LEGS, seed: int = 1)
 def compact_accounts(
     market: Market, rulebook: Rulebook, accounts: int, legs: float = LEGS, seed: int = 1
 ) -> CompactBook:
-    """Return so many accounts laid out for a rulebook; the books on the way are dropped some at a time."""
-    pieces = []
-    for first in range(0, accounts, _AT_A_TIME):
-        book = make_book(market, min(_AT_A_TIME, accounts - first), seed + first, legs)
-        pieces.append(compact(book, market.snapshot, rulebook))
-    return pieces[0] if len(pieces) == 1 else joined(pieces)
-
-
-def joined(pieces: Sequence[CompactBook]) -> CompactBook:
-    """Return pieces that have the same contracts and classes of pools as one book, its accounts named anew."""
-    first = pieces[0]
-    assert all(piece.universe.pools == first.universe.pools for piece in pieces)
-    assert all(np.array_equal(piece.universe.rows.contract, first.universe.rows.contract) for piece in pieces)
-    accounts = np.cumsum([0, *(len(piece) for piece in pieces)])[:-1].tolist()
-    moved = [piece.pool_account + start for piece, start in zip(pieces, accounts, strict=True)]
-    return replace(
-        first,
-        account_ids=tuple(f"a{number}" for number in range(sum(map(len, pieces)))),
-        account_class=np.concatenate([piece.account_class for piece in pieces]),
-        pool_account=np.concatenate(moved).astype(np.int32),
-        pool_key=np.concatenate([piece.pool_key for piece in pieces]),
-        pool_labels={key: name for piece in pieces for key, name in piece.pool_labels.items()},
-        legs=_joined_legs([piece.legs for piece in pieces]),
+    """Return so many accounts laid out for a rulebook; the books on the way are dropped one by one."""
+    books = (
+        make_book(market, min(_AT_A_TIME, accounts - first), seed + first, legs, first)
+        for first in range(0, accounts, _AT_A_TIME)
     )
-
-
-def _joined_legs(pieces: Sequence[LegArrays]) -> LegArrays:
-    columns = {name: [getattr(piece, name) for piece in pieces] for name in pieces[0].buffers()}
-    for start, arena in (("start", "row"), ("extra_start", "extra_leg")):
-        before = np.cumsum([0, *(part.shape[0] for part in columns[arena])])[:-1].tolist()
-        columns[start] = [(part + n).astype(np.uint32) for part, n in zip(columns[start], before, strict=True)]
-    inputs = np.concatenate(columns.pop("inputs"), axis=1)
-    return LegArrays(**{name: np.concatenate(parts) for name, parts in columns.items()}, inputs=inputs)
+    return compact_books(books, market.snapshot, rulebook)
 
 
 def accounts_of(book: Book, count: int) -> list[Account]:

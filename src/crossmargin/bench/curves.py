@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from crossmargin.bench.accounts import joined
 from crossmargin.bench.groups import bucket_groups
 from crossmargin.bench.machine import memory_bytes
 from crossmargin.bench.setting import DERIBIT, make_stage
 from crossmargin.bench.timing import on_threads, take_turns
 from crossmargin.bench.works.tick import check_tick, parts_of, tick_of
 from crossmargin.bench.works.worst_loss import gains, worst_of
+from crossmargin.margin.program.join import join_books
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -72,7 +72,7 @@ def by_accounts(setting: Setting) -> Iterator[Curve]:
 
 
 def _repeated(stage: Stage, times: int) -> Stage:
-    return stage if times == 1 else replace(stage, book=joined([stage.book] * times))
+    return stage if times == 1 else replace(stage, book=join_books([stage.book] * times))
 
 
 def by_scenarios(setting: Setting) -> Iterator[Curve]:
