@@ -94,18 +94,27 @@ wheel: .venv/.dev ## the wheel, installed alone, runs the demo
 
 unit: .venv/.dev ## the tests
 	@echo "== unit"
-	@$(BIN)/pytest --numprocesses=auto --benchmark-disable
+	@$(BIN)/pytest --numprocesses=auto
 
 nightly: .venv/.dev ## the tests with many more examples
-	@$(BIN)/pytest --numprocesses=auto --benchmark-disable --hypothesis-profile=nightly -m ''
+	@$(BIN)/pytest --numprocesses=auto --hypothesis-profile=nightly -m ''
 
 # Ray is heavy, and the gates do without it: its tests are skipped, aloud, until this has run once.
 cluster: .venv/.dev ## Ray into .venv, and the tests of a cluster on this machine
 	@env $(NATIVE) $(UV) sync --quiet --locked --inexact --group dev --extra ray
 	@$(BIN)/pytest tests/cluster
 
-bench: .venv/.dev ## the benchmarks
-	@$(BIN)/pytest benchmarks --benchmark-only
+# QUICK=1: under a minute. KEEP=1: a whole run and its curves into docs/data, and from there into docs/benchmarks.md.
+TODAY = $$(date +%Y-%m-%d)
+bench: .venv/.dev ## the benchmark beside other libraries (QUICK=1, KEEP=1)
+ifdef KEEP
+	@mkdir -p docs/data
+	@$(BIN)/crossmargin bench --format json --output docs/data/bench-$(TODAY).json
+	@$(BIN)/crossmargin bench --curves --format json --output docs/data/curves-$(TODAY).json
+	@$(BIN)/python -m scripts.bench_pages && $(BIN)/python -m scripts.docs_tables
+else
+	@$(BIN)/crossmargin bench $(if $(QUICK),--quick)
+endif
 
 # A build of its own, beside the package's. AddressSanitizer must be loaded before Python, which leaks by design, and with
 # it the C++ library, or it finds no exceptions to watch.
@@ -134,4 +143,4 @@ upgrade: $(BOOT) ## newest versions into uv.lock
 	@$(UV) lock --upgrade
 
 clean: ## removes everything that make made
-	rm -rf .venv site dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf .venv site dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

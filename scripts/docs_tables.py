@@ -1,6 +1,6 @@
 """Tables of the documentation that are made from the code; a test compares them with the pages.
 
-Run it after a change of the vocabulary, the rulebooks, the exit codes or the reasons: python scripts/docs_tables.py
+Run it after a change of the vocabulary, the rulebooks, the exit codes or the reasons: python -m scripts.docs_tables
 """
 
 import json
@@ -16,6 +16,7 @@ from crossmargin.margin.locate import undotted
 from crossmargin.margin.procedure import MARKET, Payment, Step
 from crossmargin.margin.vocabulary import CASE_MEASURES, FUNCTIONS, MEASURES
 from crossmargin.sources import list_rulebooks, load_rulebook
+from scripts.bench_pages import bench_table
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- (?P<name>[\w-]+): begin -->\n).*?(<!-- (?P=name): end -->)", re.DOTALL)
@@ -207,6 +208,7 @@ def filled(text: str, pages: str = "venues/") -> str:
         "reasons": reasons,
         "kinds-of-step": kinds_of_step,
         "case-measures": case_measures,
+        "benchmark": bench_table,
     }
 
     def one(name: str) -> str:

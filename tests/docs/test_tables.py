@@ -18,7 +18,7 @@ _PAGES = [
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_tables_say_what_the_code_says(page: Path) -> None:
-    assert page.read_text(encoding="utf-8") == tables_of(page), "run: python scripts/docs_tables.py"
+    assert page.read_text(encoding="utf-8") == tables_of(page), "run: python -m scripts.docs_tables"
 
 
 def test_every_function_and_word_is_listed() -> None:

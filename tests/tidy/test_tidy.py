@@ -19,7 +19,7 @@ from tests.tidy.code import (
 
 FUNCTION_LINES = 60
 FILE_LINES = 350
-EDGE_ROOMS = {"sources", "cluster", "service", "cli"}
+EDGE_ROOMS = {"sources", "cluster", "service", "cli", "bench"}
 
 IMPURE_BUILTINS = {"open", "print", "input", "breakpoint", "exec", "eval", "compile", "__import__"}
 IMPURE_NAMES = {

@@ -26,6 +26,7 @@ COMMANDS = {
     "conformance": ("conformance", "Reproduce published cases, family by family."),
     "rulebooks": ("rulebooks", "List, show, compare and check rulebooks."),
     "schema": ("schema", "JSON Schema of the input and output documents."),
+    "bench": ("bench", "How fast it is here, beside other libraries and the machine's limits."),
     "demo": ("demo", "A desk on a realistic market: margined, explained, drawn."),
 }
 
