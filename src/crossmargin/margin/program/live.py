@@ -15,6 +15,7 @@ from crossmargin.margin.program.live_events import credit, place_orders, traded
 from crossmargin.margin.program.live_lists import check_lists
 from crossmargin.margin.program.live_market import marked
 from crossmargin.margin.program.live_names import LiveNames
+from crossmargin.margin.program.live_quick import QuickPools
 from crossmargin.margin.program.live_settlement import settle
 from crossmargin.margin.program.live_state import FIGURES, LiveState, error_of
 from crossmargin.margin.program.live_targets import Target, check_trade, own_pool, target_of
@@ -210,14 +211,14 @@ class LiveBook:
             number, target = self._state.numbers.get(account), self._targets.get(instrument)  # type: ignore[arg-type]  # a number is none
             if self._quick is None or number is None or target is None:
                 return self._what_if(account, instrument, quantity, price)
-            ask, first, follow, key, classes, rates, given, out = self._quick
-            _, wanted, rows, wallets, mark, _, _ = target
-            pool, level = first[number], mark if price is None else price
+            ask, pools, rates, given, out = self._quick
+            rows, wallets, mark = target.rows, target.wallets, target.price
+            pool, others = pools.around(number, target.key, rates)
+            level = mark if price is None else price
             # all that may be wrong in few comparisons; the other way says which it was
-            alone = pool >= 0 and follow[pool] < 0 and key[pool] == wanted
-            if not (alone and level > 0.0 and quantity and quantity - quantity == level - level):
+            if pool < 0 or not (level > 0.0 and quantity and quantity - quantity == level - level):
                 return self._what_if(account, instrument, quantity, price)
-            number = classes[pool]
+            number = pools.classes[pool]
             row, wallet, rate = rows[number], wallets[number], rates[number]
             if row < 0 or wallet < 0:
                 return self._what_if(account, instrument, quantity, price)
@@ -226,10 +227,16 @@ class LiveBook:
             except ValueError:  # of an instrument that the rulebook refuses
                 return self._what_if(account, instrument, quantity, price)
             _, for_initial, for_maintenance, initial, maintenance, _, _, refused = out.tolist()
-            available, headroom = (for_initial - initial) * rate, (for_maintenance - maintenance) * rate
+            if others is None:
+                initial, maintenance = initial * rate, maintenance * rate
+                available, headroom = for_initial * rate - initial, for_maintenance * rate - maintenance
+            else:
+                initial, maintenance = initial * rate + others[0], maintenance * rate + others[1]
+                available = for_initial * rate + others[2] - initial
+                headroom = for_maintenance * rate + others[3] - maintenance
             if refused or available - available or headroom - headroom:  # no number
                 return self._what_if(account, instrument, quantity, price)
-            return _made(TradeCheck, (initial * rate, maintenance * rate, available, headroom))
+            return _made(TradeCheck, (initial, maintenance, available, headroom))
 
     def _what_if(self, account: str | int, instrument: str, quantity: float, price: float | None) -> TradeCheck:
         number, target = self.account_number(account), self._target(instrument)
@@ -331,7 +338,7 @@ class LiveBook:
     def _bind(self) -> None:
         """Look up anew whatever an event has replaced."""
         state = self._state
-        engine, pools = state.engine(), state.pools
+        engine = state.engine()
         if state.version == self._bound:
             return
         self._bound = state.version
@@ -340,11 +347,4 @@ class LiveBook:
         self._quick = None
         if engine is not None and state.rulebook.pool_by != "position":
             out = np.zeros(FIGURES + 1)
-            columns: tuple[Any, ...] = (pools.first, pools.follow, pools.key, pools.pool_class)
-            self._quick = (
-                engine.what_if,
-                *(memoryview(c) for c in columns),
-                state.rate.tolist(),
-                out[: state.outputs],
-                out,
-            )
+            self._quick = (engine.what_if, QuickPools(state), state.rate.tolist(), out[: state.outputs], out)
