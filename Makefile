@@ -94,10 +94,10 @@ wheel: .venv/.dev ## the wheel, installed alone, runs the demo
 
 unit: .venv/.dev ## the tests
 	@echo "== unit"
-	@$(BIN)/pytest --numprocesses=auto
+	@$(BIN)/pytest --numprocesses=auto --dist=worksteal
 
 nightly: .venv/.dev ## the tests with many more examples
-	@$(BIN)/pytest --numprocesses=auto --hypothesis-profile=nightly -m ''
+	@$(BIN)/pytest --numprocesses=auto --dist=worksteal --hypothesis-profile=nightly -m ''
 
 # Ray is heavy, and the gates do without it: its tests are skipped, aloud, until this has run once.
 cluster: .venv/.dev ## Ray into .venv, and the tests of a cluster on this machine

@@ -237,7 +237,7 @@ def threshold(rulebook: Rulebook) -> float:
     """The coverage ratio at or below which (or below which) a shipped trigger holds."""
     text = rulebook.procedure.liquidation.trigger.text.replace(" ", "")
     whole = "when(maintenance>0,adjusted_equity,0)<maintenance"  # nothing held, nothing to liquidate
-    if text in {"coverage_ratio<1", "adjusted_equity<maintenance", whole}:
+    if text in {"coverage_ratio<1", "coverage_ratio<=1", "adjusted_equity<maintenance", whole}:
         return 1.0
     assert text in {"coverage_ratio<=threshold", "coverage_ratio<threshold"}
     stated = rulebook.procedure.liquidation.parameters["threshold"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from importlib import import_module
 from itertools import pairwise
 
 import pytest
@@ -252,7 +253,9 @@ def test_a_posting_that_makes_something_from_nothing_is_refused() -> None:
 
 
 def test_what_goes_on_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossmargin.liquidation.run._MOST_MOVES", 20)
+    monkeypatch.setattr(
+        import_module("crossmargin.liquidation.run"), "_MOST_MOVES", 20
+    )
     endless = CLOSE.replace('until = "maintenance_headroom >= 0"', 'until = "equity > 1e9"')
     rulebook = rules(endless + 'amount = "0.001"\n')
     view = engine(rulebook, account("40", BTC=("1000000", "100")), lot="0.001")

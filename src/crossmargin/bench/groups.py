@@ -26,7 +26,7 @@ class Groups:
     """Legs in groups: `scale` and `index` [legs], `starts` [groups]."""
 
     scale: Floats
-    index: npt.NDArray[np.uint16]
+    index: npt.NDArray[np.int32]
     starts: Ints
 
     def first(self, groups: int) -> Groups:
@@ -39,10 +39,10 @@ class Groups:
         return np.add.reduceat(abs(self.scale) * abs(matrix).max(axis=1)[self.index], self.starts) + 1e-300
 
 
-def _legs(stage: Stage, contracts: Contracts) -> tuple[Floats, npt.NDArray[np.uint16], Ints]:
+def _legs(stage: Stage, contracts: Contracts) -> tuple[Floats, npt.NDArray[np.int32], Ints]:
     """Return quantity, contract and pool of every leg that is no balance, in the book's order."""
     legs, rows = stage.book.legs, stage.book.universe.rows
-    contract = rows.contract.astype(np.uint16)[legs.row]
+    contract = rows.contract.astype(np.int32)[legs.row]
     held = np.flatnonzero(contracts.kind[contract] != ASSET)
     pool = np.repeat(np.arange(len(legs)), legs.count)
     return legs.quantity[held], contract[held], pool[held]
