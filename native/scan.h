@@ -54,7 +54,7 @@ private:
         for (int64_t i = 0; i < s_.folds; i++) {
             const Fold& f = p_.folds[s_.first_fold + i];
             if (!f.close_out) continue;
-            const Slope slope(p_, b_, f, row);
+            const Slope slope = Bend(p_, b_, f).at(row);
             const V one = splat(1.0), zero = splat(0.0);
             for (int64_t j = 0; j < s_.pitch; j += V::W) {
                 const V x = load(shocked_ + j);
@@ -70,7 +70,7 @@ private:
         const int level = static_cast<int>(s_.chain[i]);
         for (int64_t k = 0; k < s_.folds; k++) {
             const Fold& f = p_.folds[s_.first_fold + k];
-            if (!f.close_out && f.level == level) fold(Slope(p_, b_, f, row), x, f.from, f.to);
+            if (!f.close_out && f.level == level) fold(Bend(p_, b_, f).at(row), x, f.from, f.to);
         }
         if (i + 1 == s_.depth()) return measure(row);
         const int above = static_cast<int>(s_.chain[i + 1]);

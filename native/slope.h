@@ -32,18 +32,31 @@ inline double* target(const Block& b, int level, int64_t number) {
 struct Slope {
     V gain, loss, cap, deductible;
     bool capped, deducted;
-    Slope(const Program& p, const Block& b, const Fold& f, int64_t row)
-        : gain(splat(operand(p, b, static_cast<int>(f.level), f.gain)[row])),
-          loss(splat(operand(p, b, static_cast<int>(f.level), f.loss)[row])), cap(gain), deductible(gain),
-          capped(f.cap != NONE), deducted(f.deductible != NONE) {
-        if (capped) cap = splat(operand(p, b, static_cast<int>(f.level), f.cap)[row]);
-        if (deducted) deductible = splat(operand(p, b, static_cast<int>(f.level), f.deductible)[row]);
-    }
     inline V operator()(V x) const {
         V up = gain * greatest(splat(0.0), x), down = loss * least(splat(0.0), x);  // NaN stays
         if (capped) up = minimum(up, cap);
         if (deducted) down = minimum(down + deductible, splat(0.0));
         return up + down;
+    }
+};
+
+// A fold's operands, found once for a block.
+struct Bend {
+    Operand gain, loss, cap, deductible;
+    int64_t level, from, to;
+    bool capped, deducted;
+    Bend() = default;
+    Bend(const Program& p, const Block& b, const Fold& f)
+        : gain(of(p, b, f, f.gain)), loss(of(p, b, f, f.loss)), cap(of(p, b, f, f.cap == NONE ? f.gain : f.cap)),
+          deductible(of(p, b, f, f.deductible == NONE ? f.gain : f.deductible)), level(f.level), from(f.from), to(f.to),
+          capped(f.cap != NONE), deducted(f.deductible != NONE) {}
+    inline Slope at(int64_t row) const {
+        return {splat(gain[row]), splat(loss[row]), splat(cap[row]), splat(deductible[row]), capped, deducted};
+    }
+
+private:
+    static Operand of(const Program& p, const Block& b, const Fold& f, int64_t number) {
+        return operand(p, b, static_cast<int>(f.level), number);
     }
 };
 

@@ -9,12 +9,17 @@
 namespace {
 
 class Strips {
+    static constexpr int64_t MOST = 16;  // folds, and segments
+
 public:
     Strips(const Program& p, Block& b, const Scan& s, const Legs& legs)
-        : p_(p), b_(b), s_(s), legs_(legs), fine_(b.rows[s.chain[0]]), line_(static_cast<int>(s.chain[s.depth() - 1])) {}
+        : p_(p), b_(b), s_(s), legs_(legs), fine_(b.rows[s.chain[0]]), line_(static_cast<int>(s.chain[s.depth() - 1])) {
+        for (int64_t k = 0; k < s.folds; k++) bends_[k] = Bend(p, b, p.folds[s.first_fold + k]);
+        for (int64_t i = 0; i < s.segments; i++) dst_[i] = target(b, line_, segment(i).dst);
+    }
 
     static bool serves(const Program& p, const Scan& s) {
-        if (s.shocked >= 0 || s.depth() > 2) return false;
+        if (s.shocked >= 0 || s.depth() > 2 || s.folds > MOST || s.segments > MOST) return false;
         for (int64_t i = 0; i < s.segments; i++) {
             const Segment& g = p.segments[s.first_segment + i];
             if (g.measure != WORST || g.from % WIDE != 0 || g.to % WIDE != 0) return false;
@@ -34,17 +39,15 @@ public:
         const int64_t rows = b_.rows[line_].count;
         const int32_t* first = b_.rows[line_].first.at;
         for (int64_t i = 0; i < s_.segments; i++) {
-            double* dst = target(b_, line_, segment(i).dst);
-            for (int64_t row = 0; row < rows; row++) dst[row] = 0.0;
+            for (int64_t row = 0; row < rows; row++) dst_[i][row] = 0.0;
         }
         for (int64_t column = 0; column < s_.pitch; column += STRIP * V::W) strip(column);
         for (int64_t i = 0; i < s_.segments; i++) {
             const Segment& g = segment(i);
             if (g.weight == NONE) continue;
             const Operand weight = operand(p_, b_, line_, g.weight);
-            double* dst = target(b_, line_, g.dst);
             for (int64_t row = 0; row < rows; row++)
-                if (first[row] != first[row + 1]) dst[row] *= weight[row];
+                if (first[row] != first[row + 1]) dst_[i][row] *= weight[row];
         }
     }
 
@@ -74,7 +77,7 @@ private:
             const int64_t first = fine_.first.at[row], last = fine_.first.at[row + 1];
             if (first == last) continue;
             sums<N, false>(legs_, first, last, column, Lanes(V::W), sum);
-            for (int64_t k = 0; k < s_.folds; k++) bend<N>(p_.folds[s_.first_fold + k], column, row, sum);
+            for (int64_t k = 0; k < s_.folds; k++) bend<N>(bends_[k], column, row, sum);
             if (s_.depth() == 1) {
                 measure<N>(column, row, sum);
                 continue;
@@ -94,10 +97,10 @@ private:
     }
 
     template <int N>
-    inline void bend(const Fold& f, int64_t column, int64_t row, V (&x)[N]) {
+    inline void bend(const Bend& f, int64_t column, int64_t row, V (&x)[N]) {
         const int64_t from = (f.from - column) / V::W, to = (f.to - column) / V::W;
         if (to <= 0 || from >= N) return;
-        const Slope slope(p_, b_, f, row);
+        const Slope slope = f.at(row);
         // every place is known to the compiler, so that the strip stays in registers
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++)
@@ -118,7 +121,7 @@ private:
                 low = least(x[j], low);
                 odd = either(odd, unordered(x[j]));
             }
-            double& worst = target(b_, line_, g.dst)[row];
+            double& worst = dst_[i][row];
             const double loss = any(odd) ? __builtin_nan("") : -lowest_lane(low);
             worst = worst != worst || loss <= worst ? worst : loss;
         }
@@ -130,6 +133,8 @@ private:
     const Legs legs_;
     const Rows& fine_;
     const int line_;
+    Bend bends_[MOST];
+    double* dst_[MOST];
 };
 
 }  // namespace

@@ -207,8 +207,27 @@ class Maker:
         rows[:, :columns] = self.numbers(self.contracts * columns).reshape(self.contracts, columns)
         return self.put("matrices", rows.ravel())
 
+    def usual_scan(self) -> None:
+        """A scan of worst cells in whole vectors, folded once at its finest level: it climbs in registers."""
+        rng = self.rng
+        chain = [[5], [3], [2], [3, 5], [2, 5], [2, 3]][int(rng.integers(0, 6))]
+        pitch = 8 * int(rng.choice([1, 2, 5, 8, 9, 17]))
+        bounds = sorted({0, pitch, *(8 * rng.integers(0, pitch // 8 + 1, 3)).tolist()})
+        folds = [(*self.fold(chain[0], pitch)[:2], a, b, *self.fold(chain[0], pitch)[4:]) for a, b in pairwise(bounds)]
+        folds = [fold for fold in folds if rng.random() < 0.7]
+        cuts = sorted({0, pitch, *(8 * rng.integers(0, pitch // 8 + 1, 2)).tolist()})
+        weights = [self.read(chain[-1]) if rng.random() < 0.3 else NONE for _ in cuts]
+        segments = [[a, b, 0, 1, -1, 0, weight, 0] for (a, b), weight in zip(pairwise(cuts), weights, strict=False)]
+        for segment in segments:
+            segment[5] = self.destination(chain[-1], new=True)
+        scan = (self.new_table(LEG), self.matrix(pitch, pitch), pitch, -1, 0, *chain, *[0] * (3 - len(chain)),
+                self.put("segments", segments), len(segments), self.put("folds", folds), len(folds))  # fmt: skip
+        self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
+
     def scan(self) -> None:
         rng = self.rng
+        if rng.random() < 0.4:
+            return self.usual_scan()
         chain = [[5], [3], [2], [3, 5], [2, 5], [2, 3], [2, 3, 5], [1, 3, 5]][int(rng.integers(0, 8))]
         columns = int(rng.choice([1, 5, 8, 13, 40, 64, 70, 130]))
         pitch = -(-columns // 8) * 8
@@ -225,7 +244,7 @@ class Maker:
         scan = (self.new_table(LEG), self.matrix(pitch, columns), pitch, shocked, chain[0] if shocked >= 0 else 0,
                 *chain, *[0] * (3 - len(chain)), self.put("segments", segments), len(segments),
                 self.put("folds", folds), len(folds))  # fmt: skip
-        self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
+        return self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
 
     def fold(self, level: int, columns: int) -> tuple[int, ...]:
         start, end = sorted(self.rng.integers(0, columns + 1, 2).tolist())
