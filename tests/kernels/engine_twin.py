@@ -67,6 +67,7 @@ class Twin:
 
     def __init__(self, book: Mapping, program: Mapping, names: dict[int, str]) -> None:
         self.book, self.program, self.names = book, program, names
+        self.largest = 0.0  # of all that was met on the way: what rounding is measured against
 
     def run(self) -> Floats:
         units = range(len(self.book["start"]))
@@ -118,6 +119,12 @@ class OneUnit:
                 getattr(self, name)(code)
             else:
                 self.held[level][code[2]] = np.array(getattr(self, name)(code), dtype=np.float64)
+            self._met(code)
+
+    def _met(self, code: list[int]) -> None:
+        for register in range(code[2], code[2] + max(code[7], 1)):
+            values = np.abs(np.asarray(self.held[code[1]].get(register, 0.0), dtype=np.float64))
+            self.twin.largest = max(self.twin.largest, float(np.max(values[np.isfinite(values)], initial=0.0)))
 
     def operand(self, level: int, number: int) -> Any:  # noqa: ANN401 - a column or a constant
         count = len(self.rows[level])

@@ -50,8 +50,14 @@ def filled(
     return out
 
 
-def close(found: Floats, wanted: Floats) -> None:
-    np.testing.assert_allclose(found, wanted.reshape(found.shape), rtol=1e-10, atol=1e-9)
+def close(found: Floats, wanted: Floats, largest: float = 0.0) -> None:
+    """Equal but for rounding, of themselves and of the `largest` number that was met on the way."""
+    np.testing.assert_allclose(found, wanted.reshape(found.shape), rtol=1e-10, atol=1e-9 + 1e-13 * largest)
+
+
+def bits(found: Floats) -> bytes:
+    """The bits of numbers; what is none is alike, whatever its sign."""
+    return np.where(np.isnan(found), np.nan, found).tobytes()
 
 
 @given(SEEDS, st.booleans(), st.integers(0, 12))
@@ -60,12 +66,14 @@ def test_a_program_gives_what_its_twin_gives(seed: int, strange: bool, units: in
     engine = account_engine(book, program)
     outputs = len(program["outputs"])
     found = filled(engine, outputs, units)
-    close(found, Twin(book, program, NAMES).run() if units else found)
+    twin = Twin(book, program, NAMES)
+    wanted = twin.run() if units else found
+    close(found, wanted, twin.largest)
     listed = np.random.default_rng(seed).integers(0, max(units, 1), 5 if units else 0)
-    assert filled(engine, outputs, units, 1, listed).tobytes() == found[:, listed].tobytes()
+    assert bits(filled(engine, outputs, units, 1, listed)) == bits(found[:, listed])
     for level in LEVELS:
         use_kernel(level)
-        assert filled(engine, outputs, units).tobytes() == found.tobytes()
+        assert bits(filled(engine, outputs, units)) == bits(found)
 
 
 @given(SEEDS, st.data())
@@ -92,7 +100,8 @@ def test_a_trade_gives_what_its_twin_gives(seed: int, data: st.DataObject) -> No
         trade = (int(unit[i]), int(row[i]), int(wallet[i]), float(quantity[i]), float(price[i]))
         engine.what_if(*trade, out)
         assert out.tobytes() == many[:, i].tobytes()
-        close(out, twin.what_if(*trade))
+        wanted = twin.what_if(*trade)
+        close(out, wanted, twin.largest)
     assert all(array.tobytes() == before[name].tobytes() for name, array in book.items())
 
 
