@@ -253,9 +253,7 @@ def test_a_posting_that_makes_something_from_nothing_is_refused() -> None:
 
 
 def test_what_goes_on_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        import_module("crossmargin.liquidation.run"), "_MOST_MOVES", 20
-    )
+    monkeypatch.setattr(import_module("crossmargin.liquidation.run"), "_MOST_MOVES", 20)
     endless = CLOSE.replace('until = "maintenance_headroom >= 0"', 'until = "equity > 1e9"')
     rulebook = rules(endless + 'amount = "0.001"\n')
     view = engine(rulebook, account("40", BTC=("1000000", "100")), lot="0.001")
