@@ -5,6 +5,7 @@ from crossmargin.clearing.decide import decide
 from crossmargin.clearing.house import Answer, House
 from crossmargin.clearing.journal import Journal, Recovery, recover, replay
 from crossmargin.clearing.memory import MemoryJournal
+from crossmargin.clearing.procedure import Outside, rules_with_procedure
 from crossmargin.clearing.rules import Figures, Refusal, Rules
 from crossmargin.clearing.state import State, evolve
 
@@ -14,6 +15,7 @@ __all__ = [
     "House",
     "Journal",
     "MemoryJournal",
+    "Outside",
     "Recovery",
     "Refusal",
     "Rules",
@@ -23,4 +25,5 @@ __all__ = [
     "recover",
     "replay",
     "rules_of",
+    "rules_with_procedure",
 ]

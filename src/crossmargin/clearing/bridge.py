@@ -142,19 +142,36 @@ def _order(standing: Configuration, asset: str, quantity: int) -> Order:
     )
 
 
+class Markets:
+    """The market of a state; it is made anew when marks or configuration change, not when time alone passes."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[object, object] = (None, None)
+        self._market: Snapshot | None = None
+
+    def at(self, state: State) -> Snapshot:
+        """Return the market as `snapshot_of` does."""
+        seen = (state.marks, state.configuration)
+        if self._market is None or self._seen[0] is not seen[0] or self._seen[1] is not seen[1]:
+            self._market, self._seen = snapshot_of(state), seen
+        if state.as_of != self._market.as_of:
+            assert state.as_of is not None
+            self._market = msgspec.structs.replace(self._market, as_of=state.as_of)
+        return self._market
+
+
 class _Assessor:
-    """`assess_book` on accounts made of the state; the market is made anew when marks or configuration change."""
+    """`assess_book` on accounts made of the state."""
 
     def __init__(self, rulebook: Rulebook, max_quote_age_seconds: float | None) -> None:
         self.rulebook, self.max_quote_age_seconds = rulebook, max_quote_age_seconds
-        self._seen: tuple[object, object] = (None, None)
-        self._market: Snapshot | None = None
+        self._markets = Markets()
 
     def __call__(self, state: State, holdings: Mapping[str, Holdings]) -> Reports:
         if not holdings:
             return {}
         accounts = [account_with(state, owner, held) for owner, held in holdings.items()]
-        market, age = self._snapshot(state), self.max_quote_age_seconds
+        market, age = self._markets.at(state), self.max_quote_age_seconds
         report = assess_book(Book.from_accounts(accounts), market, self.rulebook, max_quote_age_seconds=age)
         owner_of = report.resolved.units.account.tolist()
         figures: dict[str, list[Figures]] = {owner: [] for owner in holdings}
@@ -170,20 +187,14 @@ class _Assessor:
                     maintenance_headroom=float(maintenance[unit]),
                     coverage_ratio=float(report.unit_coverage[unit]),
                     triggered=bool(report.unit_state[unit] >= _TRIGGERED),
+                    adjusted_equity=float(report.unit_adjusted_maintenance[unit]),
+                    initial=float(report.unit_initial[unit]),
+                    maintenance=float(report.unit_maintenance[unit]),
                 )
             )
         out: dict[str, tuple[Figures, ...] | Failure] = {owner: tuple(rows) for owner, rows in figures.items()}
         out.update({owners[row]: failure for row, failure in report.failures.items()})
         return out
-
-    def _snapshot(self, state: State) -> Snapshot:
-        seen = (state.marks, state.configuration)
-        if self._market is None or self._seen[0] is not seen[0] or self._seen[1] is not seen[1]:
-            self._market, self._seen = snapshot_of(state), seen
-        if state.as_of != self._market.as_of:
-            assert state.as_of is not None
-            self._market = msgspec.structs.replace(self._market, as_of=state.as_of)
-        return self._market
 
 
 def _pool_name(owner: str, unit: str) -> str:

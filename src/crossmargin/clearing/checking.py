@@ -31,10 +31,13 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 def posting(
-    state: State, cause: str, rows: list[Row], *, case: str | None = None, fees: Mapping[str, int] = _NOTHING
+    state: State, cause: str, rows: list[Row], *, case: str | None = None, fees: Mapping[str, int] | None = _NOTHING
 ) -> Posted:
-    """Return the posting of these rows and of the interest on the wallets that they change, checked."""
-    if not state.indices:  # nothing ran up, so no balance stands in two rows
+    """Return the posting of these rows and of the interest on the wallets that they change, checked.
+
+    `fees` None: a procedure says what they are, and no command.
+    """
+    if not state.indices and fees is not None:  # nothing ran up, so no balance stands in two rows
         plain = tuple(rows)
         check_rows(plain, state.configuration.terms, fees)
         return Posted(cause, case, plain)

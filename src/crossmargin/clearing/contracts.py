@@ -159,11 +159,14 @@ def worth(terms: Terms, quantity: int, price: int) -> Fraction:
     return Fraction(quantity * price * terms.up, terms.down)
 
 
-def trade_money(terms: Terms, quantity: int, price: int) -> int:
-    """Return what a trade of `quantity` > 0 moves, >= 0 in units: rounded up, once, for the side that pays."""
+def trade_money(terms: Terms, quantity: int, price: int | Fraction) -> int:
+    """Return what a trade of `quantity` > 0 moves, >= 0 in units: rounded up, once, for the side that pays.
+
+    A price that a formula gives (of bankruptcy, say) need not be a whole number of ticks.
+    """
     if terms.inverse:
-        return -(-quantity * terms.up // (terms.down * price))
-    return -(-quantity * price * terms.up // terms.down)
+        return int(-(-quantity * terms.up // (terms.down * price)))
+    return int(-(-quantity * price * terms.up // terms.down))
 
 
 def payoff(terms: Terms, quantity: int, settlement_price: int) -> Fraction:

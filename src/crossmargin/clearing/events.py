@@ -81,7 +81,7 @@ class Staged(msgspec.Struct, frozen=True, array_like=True, tag="staged"):
 class Asked(msgspec.Struct, frozen=True, array_like=True, tag="asked"):
     """A case asks for something outside: an order, an auction, a request. Answered by a command that names the case.
 
-    `memory` is what the case remembers from here on, as decimal strings.
+    `memory` is what the case remembers from here on beside what it did before, by name, as text.
     """
 
     case: str

@@ -29,7 +29,7 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     """One pool as the margin engine sees it, in its reporting asset; headrooms are signed.
 
     `pool` is the owner, or ``owner#unit`` where the rulebook parts an owner's holdings. `triggered` says whether the
-    rulebook's own liquidation trigger holds.
+    rulebook's own liquidation trigger holds. `adjusted_equity` is the one that maintenance is held against.
     """
 
     pool: str
@@ -38,6 +38,9 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     maintenance_headroom: float
     coverage_ratio: float
     triggered: bool
+    adjusted_equity: float = 0.0
+    initial: float = 0.0
+    maintenance: float = 0.0
 
 
 Reports = Mapping[str, "tuple[Figures, ...] | Failure"]

@@ -12,6 +12,7 @@ import msgspec
 from crossmargin.clearing.commands import Quote
 from crossmargin.clearing.configuration import UNIT_MARK, Configuration, Section, configured
 from crossmargin.clearing.events import (
+    LOCKED,
     Asked,
     Configured,
     Indexed,
@@ -149,15 +150,17 @@ def _staged(state: State, event: Staged, as_of: datetime) -> None:
     owner, _, unit = event.pool.partition(UNIT_MARK)
     stood = PoolStage(event.stage, as_of, event.case, event.deadline)
     state.pools[owner] = {**state.pools.get(owner, {}), unit: stood}
-    ended = event.stage in {Stage.HEALTHY, Stage.CLOSED}
-    if event.case is not None and ended:
+    runs = event.stage in LOCKED and event.stage != Stage.CLOSED
+    if event.case is not None and not runs:
         state.cases.pop(event.case, None)
     elif event.case is not None and event.case not in state.cases:
         state.cases[event.case] = Case(event.pool, 0, as_of, {})
 
 
 def _asked(state: State, event: Asked, _: datetime) -> None:
-    state.cases[event.case] = msgspec.structs.replace(state.cases[event.case], step=event.step, memory=event.memory)
+    case = state.cases[event.case]
+    memory = {**case.memory, **event.memory}
+    state.cases[event.case] = msgspec.structs.replace(case, step=event.step, memory=memory)
 
 
 def _configured(state: State, event: Configured, _: datetime) -> None:

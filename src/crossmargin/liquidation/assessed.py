@@ -25,7 +25,7 @@ from crossmargin.margin.procedure_checks import HEADROOM
 from crossmargin.margin.vocabulary import MEASURES, WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from crossmargin.account import Account
     from crossmargin.margin.assess import BookReport
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.model import Rulebook
     from crossmargin.market import Listing, Snapshot
 
-__all__ = ["Engine", "terms_of"]
+__all__ = ["Engine", "terms_of", "without"]
 
 _TRIAL: Final = Fraction(1, 100)  # of a leg, closed to see what that frees
 _OTHER: Final = "book"
@@ -88,6 +88,22 @@ class Engine:
     def __call__(self, holdings: Holdings, elapsed: float) -> Pool:
         """Return the pool with its figures; raises :class:`InputError` where the account is refused."""
         return _View(self, holdings, elapsed).made
+
+    def headrooms(self, books: Sequence[Holdings], requirement: str) -> list[float | None]:
+        """Return the pool's headroom over a requirement in many states of its book, in one call of the engine.
+
+        None where a state is refused; of a pool that nothing is left in, 0.
+        """
+        view = _View(self, books[0], 0.0)
+        report = view.assessed(books)
+        units, wanted = report.resolved.units, self.pool
+        column = report.evaluation.adjusted(requirement) - report.evaluation.requirement(requirement)
+        found: dict[int, float] = {}
+        for unit, account in enumerate(units.account.tolist()):
+            if wanted is None or units.label[unit] == wanted:
+                found.setdefault(int(account), float(column[unit]))
+        refused = report.failures
+        return [None if number in refused else found.get(number, 0.0) for number in range(len(books))]
 
 
 class _View:
@@ -237,7 +253,7 @@ class _View:
         """Maintenance freed per contract of each leg, from closing a lot of it, or one per cent, at its mark."""
         legs = [leg for leg in self.made.legs if leg.terms.form != "asset"]
         parts = [_part(leg) for leg in legs]
-        books = [self._without(leg, part) for leg, part in zip(legs, parts, strict=True)]
+        books = [without(self.holdings, self.owner, leg, part) for leg, part in zip(legs, parts, strict=True)]
         report = self.assessed([self.holdings, *books])
         labels = report.resolved.units
         column = report.unit_maintenance
@@ -253,14 +269,15 @@ class _View:
             for number, (leg, part) in enumerate(zip(legs, parts, strict=True), start=1)
         }
 
-    def _without(self, leg: Leg, part: Fraction) -> Holdings:
-        contracts = -part if leg.figures["quantity"] > 0 else part
-        paid = leg.terms.money(contracts, leg.terms.mark)
-        sides = ((self.owner, contracts, paid), (_OTHER, -contracts, -paid))
-        rows: list[Row] = []
-        for owner, change, paid in sides:
-            rows += traded(self.holdings, owner, leg.name, leg.terms, change, paid, realise=True)
-        return self.holdings.posted(rows)
+
+def without(holdings: Holdings, owner: str, leg: Leg, part: Fraction) -> Holdings:
+    """Return a book after an owner has closed `part` contracts of a leg at its mark, unsigned."""
+    contracts = -part if leg.figures["quantity"] > 0 else part
+    paid = leg.terms.money(contracts, leg.terms.mark)
+    rows: list[Row] = []
+    for one, change, received in ((owner, contracts, paid), (_OTHER, -contracts, -paid)):
+        rows += traded(holdings, one, leg.name, leg.terms, change, received, realise=True)
+    return holdings.posted(rows)
 
 
 def _line_names(rulebook: Rulebook) -> list[tuple[str, str, str]]:

@@ -15,8 +15,9 @@ from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Entry, Holding
 if TYPE_CHECKING:
     from crossmargin.liquidation.moves import Move
     from crossmargin.liquidation.pools import Leg, Pool
+    from crossmargin.margin.procedure import Step
 
-__all__ = ["FUND", "Fill", "Venue", "applied"]
+__all__ = ["FUND", "Fill", "Venue", "applied", "balances_of", "quoted"]
 
 Fill: TypeAlias = "Callable[[Leg, Fraction], Fraction]"
 """The price, as the instrument quotes it, at which the book takes `contracts` more (signed) of a leg."""
@@ -96,11 +97,11 @@ def _opposite(pool: Pool, leg: Leg) -> Leg:
 
 def _closed(holdings: Holdings, owner: str, leg: Leg, amount: Fraction, move: Move, venue: Venue) -> list[Row]:
     contracts = -amount if leg.figures["quantity"] > 0 else amount
-    price = _quoted(leg, move.price) if move.price is not None else venue.fill(leg, contracts)
+    price = quoted(leg, move.price) if move.price is not None else venue.fill(leg, contracts)
     return _trade(holdings, owner, move.step.to, leg, contracts, price, realise=venue.realise)
 
 
-def _quoted(leg: Leg, price: Fraction) -> Fraction:
+def quoted(leg: Leg, price: Fraction) -> Fraction:
     """Return a price in the pool's reporting money as the instrument quotes it."""
     reported = as_fraction(leg.figures["price"])
     return price * leg.terms.mark / reported if reported else price
@@ -144,16 +145,23 @@ def _hedge(holdings: Holdings, move: Move, _pool: Pool, venue: Venue) -> list[Ro
     contracts = round(contracts / least) * least if least else contracts
     if (move.leg.figures["bucket_delta"] > 0) == (each > 0):
         contracts = -contracts
-    price = _quoted(hedge, move.price) if move.price is not None else venue.fill(hedge, contracts)
+    price = quoted(hedge, move.price) if move.price is not None else venue.fill(hedge, contracts)
     return _trade(holdings, venue.owner, move.step.to, hedge, contracts, price, realise=venue.realise)
 
 
 def _assume(holdings: Holdings, move: Move, pool: Pool, venue: Venue) -> list[Row]:
-    """Hand contracts over: at a price, or with the basis that they were taken at."""
+    """Hand contracts over: at a price, or with the basis that they were taken at; over the account balances too."""
     if move.leg is None:
         legs = [leg for leg in pool.legs if leg.terms.form != "asset" and leg.fits(move.step.of)]
+        legs += balances_of(pool, move.step)
         return [row for leg in legs for row in _handed(holdings, leg, _held(leg) * move.amount, move, venue)]
     return _handed(holdings, move.leg, move.amount, move, venue)
+
+
+def balances_of(pool: Pool, step: Step) -> list[Leg]:
+    """Return the balances that a step over the whole account hands over: those that its `of` names as `asset`."""
+    named = any("asset" in words for words in step.of)
+    return [leg for leg in pool.legs if named and leg.terms.form == "asset" and leg.fits(step.of)]
 
 
 def _handed(holdings: Holdings, leg: Leg, amount: Fraction, move: Move, venue: Venue) -> list[Row]:
@@ -161,7 +169,8 @@ def _handed(holdings: Holdings, leg: Leg, amount: Fraction, move: Move, venue: V
         return _closed(holdings, venue.owner, leg, amount, move, venue)
     if leg.terms.form == "asset":
         balance = Entry(venue.owner, WALLET, leg.terms.settles_in)
-        return [Row(balance, -amount), Row(balance._replace(owner=move.step.to), amount)]
+        given = amount if leg.figures["quantity"] > 0 else -amount  # a debt is handed over as one
+        return [Row(balance, -given), Row(balance._replace(owner=move.step.to), given)]
     name = leg.keys.get("instrument", leg.name)
     held = holdings.get(venue.owner, HELD, name, name)
     share = amount / abs(held) if held else Fraction(0)

@@ -32,7 +32,7 @@ class Paid:
     price: Fraction | None = None
 
 
-def missing(scope: Scope, scale: int = 1) -> int:
+def missing(scope: Scope, scale: Fraction | int = 1) -> int:
     """Return what has to be paid for an account that no step can restore, >= 0, in the units that :func:`pay` takes.
 
     The document's `loss`, else what its equity lies below 0; rounded up, so that nothing stays behind.
@@ -43,7 +43,7 @@ def missing(scope: Scope, scale: int = 1) -> int:
 
 
 def pay(
-    loss: int, layers: Sequence[Payment], payers: Mapping[str, Sequence[Leg]], scope: Scope, scale: int = 1
+    loss: int, layers: Sequence[Payment], payers: Mapping[str, Sequence[Leg]], scope: Scope, scale: Fraction | int = 1
 ) -> tuple[tuple[Paid, ...], int]:
     """Return what each layer paid of a loss, and what nobody paid; together the loss.
 
@@ -75,12 +75,12 @@ def pay(
     return tuple(done), left
 
 
-def _with_loss(scope: Scope, loss: int, left: int, scale: int) -> Scope:
-    told = {"loss": Fraction(left, scale), "paid": Fraction(loss - left, scale)}
+def _with_loss(scope: Scope, loss: int, left: int, scale: Fraction | int) -> Scope:
+    told = {"loss": Fraction(left) / scale, "paid": Fraction(loss - left) / scale}
     return replace(scope, stated={**(scope.stated or {}), **told})
 
 
-def _payer(layer: Payment, one: Leg, scope: Scope, scale: int) -> Payer:
+def _payer(layer: Payment, one: Leg, scope: Scope, scale: Fraction | int) -> Payer:
     there = replace(scope, payer=one)
     fund = scope.procedure.fund
     bound = layer.cap or {"skin": fund.skin, "assess": fund.assessment}.get(layer.pay)
@@ -96,7 +96,7 @@ def _payer(layer: Payment, one: Leg, scope: Scope, scale: int) -> Payer:
     )
 
 
-def _cap(cap: Amount | None, kept: Fraction, one: Leg, scale: int) -> int | None:
+def _cap(cap: Amount | None, kept: Fraction, one: Leg, scale: Fraction | int) -> int | None:
     """Return the most that a payer is asked for: its cap, and of a fund what it holds above what stays in it."""
     bounds = [] if cap is None or not isfinite(cap) else [_units(cap, scale)]
     if "fund" in one.figures:
@@ -104,7 +104,7 @@ def _cap(cap: Amount | None, kept: Fraction, one: Leg, scale: int) -> int | None
     return max(min(bounds), 0) if bounds else None
 
 
-def _units(money: Amount, scale: int) -> int:
+def _units(money: Amount, scale: Fraction | int) -> int:
     """Return whole units of money, rounded down: nobody is asked for more than it has."""
     return int(as_fraction(money) * scale // 1)
 

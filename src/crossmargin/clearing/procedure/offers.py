@@ -1,0 +1,85 @@
+"""Bids on what a case offers: taken as they come at the price of the moment, or sealed and cleared together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from crossmargin.clearing.checking import check_owner
+from crossmargin.clearing.events import Asked, Event, Stage
+from crossmargin.clearing.procedure.cases import now_of, offer_of
+from crossmargin.clearing.procedure.moving import check_able, taken_events
+from crossmargin.clearing.procedure.remembered import Remembered, recall
+from crossmargin.clearing.procedure.view import parted, view_of
+from crossmargin.clearing.rules import Refusal
+from crossmargin.errors import FailureReason
+from crossmargin.liquidation import Bid as Offered
+from crossmargin.liquidation import taken
+
+if TYPE_CHECKING:
+    from crossmargin.clearing.commands import Bid
+    from crossmargin.clearing.procedure.view import Setting, View
+    from crossmargin.clearing.rules import Assess
+    from crossmargin.liquidation import Move
+
+__all__ = ["bid_events"]
+
+
+def bid_events(setting: Setting, command: Bid, assess: Assess) -> list[Event]:
+    """Return what a bid does; raises `Refusal` where nothing is offered, or the bidder cannot bear it."""
+    kept = setting.state.cases[command.case]
+    owner, unit = parted(kept.pool)
+    share, limit = _number(command.share, "a share in (0, 1]"), _number(command.limit, "a limit as a decimal")
+    _check_bidder(setting, command.bidder, owner)
+    if not 0 < share <= 1:
+        raise Refusal(FailureReason.INVALID_QUANTITY, "a share in (0, 1]", command.share)
+    held = recall(kept.memory, now_of(setting, kept))
+    view = view_of(setting, owner, unit)
+    move = offer_of(view, held, share)
+    if move is None or not held.offer:
+        raise Refusal(FailureReason.UNKNOWN_CASE, "a case that takes bids", f"{command.case} offers nothing now")
+    if move.step.clearing == "uniform":
+        return [_sealed(command, kept.step, now_of(setting, kept))]
+    return _bought(view, command.case, held, move, Offered(command.bidder, share, limit), assess)
+
+
+def _bought(view: View, name: str, held: Remembered, move: Move, bid: Offered, assess: Assess) -> list[Event]:
+    """Return the events of a bid that is taken at the price of the moment."""
+    price = move.price if move.price is not None else Fraction(0)
+    part = move if move.step.do == "share" else replace(move, amount=move.amount * bid.share)
+    fill = taken(bid, max(move.amount, bid.share), price, len(held.case.done))
+    if fill.refused:
+        raise Refusal(FailureReason.INSUFFICIENT_MARGIN, "a bid at or above the price of the moment", fill.refused)
+    events = taken_events(view, name, held, part, bid.bidder, bid.bidder)
+    if not events:
+        raise Refusal(FailureReason.INVALID_QUANTITY, "a share of at least one unit", str(bid.share))
+    check_able(view, bid.bidder, events, assess)
+    return events
+
+
+def _check_bidder(setting: Setting, bidder: str, owner: str) -> None:
+    check_owner(setting.state, bidder)
+    if bidder == owner:
+        raise Refusal(FailureReason.UNKNOWN_ACCOUNT, "another bidder than the account itself", bidder)
+    for stood in setting.state.pools.get(bidder, {}).values():
+        if stood.stage not in {Stage.HEALTHY, Stage.WARNED}:
+            raise Refusal(FailureReason.NOT_HEALTHY, "a healthy bidder", stood.stage)
+
+
+def _sealed(command: Bid, step: int, now: float) -> Asked:
+    """Return that a sealed bid is kept until the window closes; a later one of the same bidder replaces it."""
+    memory = {f"bid {command.bidder}": json.dumps([command.bidder, command.share, command.limit])}
+    return Asked(command.case, step, "bid", {"bidder": command.bidder, "at": repr(now)}, memory)
+
+
+def _number(text: str, expected: str) -> Fraction:
+    try:
+        number = Decimal(text if len(text) <= 40 else "NaN")  # noqa: PLR2004
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or abs(number.adjusted()) > 40:  # noqa: PLR2004
+        raise Refusal(FailureReason.INVALID_QUANTITY, expected, text[:40])
+    return Fraction(number)

@@ -1,0 +1,175 @@
+"""What a running case remembers, as text in the state, and as the memory that a procedure's formulas read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+from crossmargin.errors import InputError
+from crossmargin.liquidation import Case, Done, Leg, Pool
+from crossmargin.liquidation.pools import Figures
+from crossmargin.margin.expression import Name, names
+from crossmargin.margin.model import Formula, Keyed, Variants
+from crossmargin.margin.procedure_checks import START
+
+if TYPE_CHECKING:
+    from crossmargin.liquidation.scope import Scope
+    from crossmargin.margin.model import Parameter
+    from crossmargin.margin.procedure import Procedure
+
+__all__ = ["Remembered", "begin", "read_at_start", "recall", "told"]
+
+_DONE: Final = "done "
+_POOL: Final = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A case between two commands: its memory for formulas, and what it waits for.
+
+    Parameters
+    ----------
+    next_at
+        Seconds since it began before which no further round starts.
+    moves
+        Moves made in the round that runs.
+    band
+        The stage whose deadline led here: the case then goes on until that band is left.
+    offer
+        The step that is offered to bidders, if any.
+    order
+        Of a market order that is out: instrument, signed contracts wanted, contracts held when it was sent.
+    bids
+        Sealed bids that wait: bidder, share, limit.
+    """
+
+    case: Case
+    next_at: float = 0.0
+    moves: int = 0
+    band: str = ""
+    offer: str = ""
+    order: tuple[str, int, int] | None = None
+    bids: tuple[tuple[str, str, str], ...] = ()
+
+
+def begin(start: Pool, scope: Scope, band: str) -> dict[str, str]:
+    """Return the memory of a case that begins: the figures that the document reads as `NAME_start`."""
+    wanted = sorted(read_at_start(scope.procedure), key=lambda name: (name.name, name.variant or ""))
+    kept = {_POOL: _figures(scope, wanted, start.figures)}
+    kept |= {leg.name: _figures(replace(scope, leg=leg), wanted, leg.figures) for leg in start.legs}
+    known = {name: figures for name, figures in kept.items() if figures}
+    memory = {"start": json.dumps(known, sort_keys=True), "band": band}
+    return {key: text for key, text in memory.items() if text not in ("", "{}")}
+
+
+def _figures(scope: Scope, wanted: list[Name], own: Mapping[str, object]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name in wanted:
+        key = name.name if name.variant is None else f"{name.name}.{name.variant}"
+        if scope.leg is not None and key not in own:
+            continue
+        try:
+            number = float(scope.named(key) if name.variant is None else _number(scope, name))
+        except InputError:  # of a leg without it; whoever reads it is told so
+            continue
+        if isfinite(number):
+            found[key] = number
+    return found
+
+
+def _number(scope: Scope, name: Name) -> float:
+    found = scope.lookup(name)
+    return float(found) if isinstance(found, float | Fraction) else 0.0
+
+
+def read_at_start(procedure: Procedure) -> set[Name]:
+    """Return every figure that a document reads as it was when the case began."""
+    rule = procedure.liquidation
+    trees = [formula for step in rule.steps for formula in _formulas(step)]
+    trees += [*rule.lines.values(), *(f for p in rule.parameters.values() for f in _parts(p))]
+    trees += [formula for formula in (rule.until, rule.loss) if formula is not None]
+    read = {name for tree in trees for name in names(tree.tree) if name.name.endswith(START)}
+    out: set[Name] = set()
+    for name in read:
+        out |= _below(procedure, Name(name.name.removesuffix(START), name.variant))
+    return out
+
+
+def _below(procedure: Procedure, name: Name) -> set[Name]:
+    """Return what a name stands on: itself where it is a figure, else the figures that its formula reads."""
+    rule = procedure.liquidation
+    if name.name in rule.lines:
+        return {one for read in names(rule.lines[name.name].tree) for one in _below(procedure, read)}
+    table = rule.parameters.get(name.name) or procedure.parameters.get(name.name)
+    if table is not None:
+        return {one for part in _parts(table) for read in names(part.tree) for one in _below(procedure, read)}
+    return {name}
+
+
+def _formulas(step: object) -> Iterator[Formula]:
+    for key in ("rank", "when", "amount", "price"):
+        found = getattr(step, key)
+        if found is not None:
+            yield found
+    yield from getattr(step, "fees").values()  # noqa: B009 - a step, read by key as above
+
+
+def _parts(parameter: Parameter) -> Iterator[Formula]:
+    if isinstance(parameter, Formula):
+        yield parameter
+    elif isinstance(parameter, Variants):
+        for part in parameter.by_requirement.values():
+            yield from _parts(part)
+    elif isinstance(parameter, Keyed):
+        for part in parameter.entries.values():
+            yield from _parts(part)
+
+
+def recall(memory: Mapping[str, str], now: float) -> Remembered:
+    """Return what a case remembers; `now` is in seconds since it began."""
+    start = json.loads(memory.get("start", "{}"))
+    legs = tuple(Leg(name, Figures(figures)) for name, figures in start.items() if name != _POOL)
+    done = sorted((int(key.removeprefix(_DONE)), text) for key, text in memory.items() if key.startswith(_DONE))
+    case = Case(
+        start=Pool(Figures(start.get(_POOL, {})), legs),
+        time=now,
+        opened=float(memory.get("opened", "0")),
+        round=int(memory.get("round", "0")),
+        done=tuple(_done(text) for _, text in done),
+        position=int(memory.get("position", "0")),
+        passed=frozenset(json.loads(memory.get("passed", "[]"))),
+    )
+    order = json.loads(memory.get("order", "null"))
+    bids = tuple(tuple(json.loads(text)) for key, text in sorted(memory.items()) if key.startswith("bid ") and text)
+    return Remembered(
+        case=case,
+        next_at=float(memory.get("next", "0")),
+        moves=int(memory.get("moves", "0")),
+        band=memory.get("band", ""),
+        offer=memory.get("offer", ""),
+        order=None if order is None else (order[0], int(order[1]), int(order[2])),
+        bids=bids,
+    )
+
+
+def told(case: Case, moves: int, move: Done | None = None) -> dict[str, str]:
+    """Return what to add to the memory after a move: where the round stands, and the move itself."""
+    where = {
+        "round": str(case.round),
+        "position": str(case.position),
+        "passed": json.dumps(sorted(case.passed)),
+        "moves": str(moves),
+    }
+    if move is None:
+        return where
+    written = [repr(move.time), move.step, move.leg, move.do, str(move.amount), str(move.paid_in)]
+    return {**where, f"{_DONE}{len(case.done)}": json.dumps(written)}
+
+
+def _done(text: str) -> Done:
+    time, step, leg, do, amount, paid_in = json.loads(text)
+    return Done(float(time), step, leg, do, Fraction(amount), Fraction(paid_in))

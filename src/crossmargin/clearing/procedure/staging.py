@@ -1,0 +1,142 @@
+"""Stages: which one a pool stands in, the event that says so, and the case that begins with a liquidation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from crossmargin.clearing.events import Asked, Event, Stage, Staged
+from crossmargin.clearing.ledger import HELD
+from crossmargin.clearing.procedure.calls import cures
+from crossmargin.clearing.procedure.remembered import begin
+from crossmargin.clearing.procedure.view import parted, view_of
+from crossmargin.errors import InputError
+from crossmargin.liquidation import Desk, Pool, scope_of, stage
+from crossmargin.liquidation.pools import Figures
+from crossmargin.margin.expression import names
+from crossmargin.margin.model import INITIAL, MAINTENANCE
+from crossmargin.margin.procedure_checks import HEADROOM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crossmargin.clearing import rules
+    from crossmargin.clearing.procedure.view import Setting, View
+    from crossmargin.clearing.state import PoolStage, State
+    from crossmargin.liquidation.scope import Scope
+    from crossmargin.liquidation.stages import Stage as Stood
+
+__all__ = ["halted", "left_to", "stage_events"]
+
+_TO_CASE: Final = frozenset({"liquidating", "bankrupt"})
+
+
+def stage_events(setting: Setting, figures: rules.Figures, stood: PoolStage | None) -> list[Event]:
+    """Return what follows for a pool that no case holds: nothing, another stage, or a case."""
+    before = stood.stage if stood else Stage.HEALTHY
+    if before == Stage.CLOSED:
+        return [Staged(figures.pool, before, Stage.HEALTHY, _written({"equity": figures.equity}))] * (
+            figures.equity > 0
+        )
+    scope, found = _stage(setting, figures, before, stood)
+    if found.name == before:
+        return []
+    if found.name in _TO_CASE:
+        return [] if halted(setting.state, parted(figures.pool)[0]) else _opened(setting, figures, before, found)
+    cure, deadline = None, None
+    if found.cure > 0:
+        cure = cures(view_of(setting, *parted(figures.pool)), _requirement(setting, found.name))
+    if found.deadline is not None and setting.state.as_of is not None:
+        deadline = setting.state.as_of + timedelta(seconds=found.deadline)
+    cause = {"when": found.cause, **_read(scope, found.cause)}
+    return [Staged(figures.pool, before, Stage(found.name), cause, None, cure, deadline)]
+
+
+def halted(state: State, owner: str) -> bool:
+    """Return whether liquidation waits on an underlying of which an owner holds contracts."""
+    waits = state.configuration.halts.liquidation
+    terms = state.configuration.terms
+    held = (asset for purse, asset in state.balances.get(owner, {}) if purse == HELD)
+    return bool(waits) and any(terms[asset].contract.instrument.underlying in waits for asset in held)
+
+
+def left_to(setting: Setting, view: View, case: str) -> Staged:
+    """Return the event by which a pool leaves its case: healthy, or in the band that still holds."""
+    stood = setting.state.pools[view.owner][view.unit]
+    found = stage(view.scope(), "healthy", 0.0)
+    to = Stage.HEALTHY if found.name in _TO_CASE else Stage(found.name)
+    pool = _named(view.owner, view.unit)
+    deadline = None
+    if found.deadline is not None and setting.state.as_of is not None and to != Stage.HEALTHY:
+        deadline = setting.state.as_of + timedelta(seconds=found.deadline)
+    cure = cures(view, _requirement(setting, found.name)) if found.cure > 0 and to != Stage.HEALTHY else None
+    told = {"until": "met", **_written(_plain(view.pool))}
+    return Staged(pool, stood.stage, to, told, case, cure, deadline)
+
+
+def _opened(setting: Setting, figures: rules.Figures, before: Stage, found: Stood) -> list[Event]:
+    """Return the events that open a case: what triggered it, and what it remembers of the beginning."""
+    owner, unit = parted(figures.pool)
+    view = view_of(setting, owner, unit)
+    case = f"{figures.pool} at {setting.state.number}"
+    late = before.value if found.cause.endswith(f"passed in {before}") else ""
+    cause = {"when": found.cause, **_written(_plain(view.pool))}
+    return [
+        Staged(figures.pool, before, Stage.LIQUIDATING, cause, case),
+        Asked(case, 0, "begin", {}, begin(view.pool, view.scope(), late)),
+    ]
+
+
+def _stage(setting: Setting, figures: rules.Figures, before: Stage, stood: PoolStage | None) -> tuple[Scope, Stood]:
+    """Return where a pool stands: by its own figures, and where a band reads more, by all that the engine knows."""
+    since = 0.0
+    if stood is not None and setting.state.as_of is not None:
+        since = (setting.state.as_of - stood.since).total_seconds()
+    quick = scope_of(setting.procedure, _quick(figures), None, Desk(stated=dict(setting.outside.inputs)))
+    try:
+        return quick, stage(quick, before.value, since)
+    except InputError:
+        scope = view_of(setting, *parted(figures.pool)).scope()
+        return scope, stage(scope, before.value, since)
+
+
+def _quick(figures: rules.Figures) -> Pool:
+    known = {
+        "equity": figures.equity,
+        "adjusted_equity": figures.adjusted_equity,
+        "coverage_ratio": figures.coverage_ratio,
+        INITIAL: figures.initial,
+        MAINTENANCE: figures.maintenance,
+        f"{INITIAL}{HEADROOM}": figures.initial_headroom,
+        f"{MAINTENANCE}{HEADROOM}": figures.maintenance_headroom,
+        "available_margin": figures.initial_headroom,
+    }
+    return Pool(Figures(known))
+
+
+def _plain(pool: Pool) -> dict[str, float]:
+    wanted = ("equity", "adjusted_equity", MAINTENANCE, f"{MAINTENANCE}{HEADROOM}", "coverage_ratio")
+    return {name: float(pool.figures[name]) for name in wanted if name in pool.figures}
+
+
+def _read(scope: Scope, condition: str) -> dict[str, str]:
+    """Return the figures that a band's condition read, as decimal strings."""
+    bands = (band for band in scope.procedure.bands if band.when.text == condition)
+    band = next(bands, None)
+    if band is None:
+        return {}
+    read = sorted({name.name for name in names(band.when.tree)})
+    return _written({name: float(scope.named(name)) for name in read})
+
+
+def _written(figures: Mapping[str, float]) -> dict[str, str]:
+    return {name: repr(number) for name, number in figures.items()}
+
+
+def _requirement(setting: Setting, stood: str) -> str:
+    found = next((band.cure for band in setting.procedure.bands if band.then == stood and band.cure), None)
+    return found or INITIAL
+
+
+def _named(owner: str, unit: str) -> str:
+    return f"{owner}#{unit}" if unit else owner

@@ -1,0 +1,143 @@
+"""One pool of the ledger as a procedure reads it: the engine's own figures, and what may be tried on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from crossmargin.account import Account, Position
+from crossmargin.clearing.bridge import account_with
+from crossmargin.clearing.configuration import UNIT_MARK
+from crossmargin.clearing.procedure.outside import Outside, cash_of
+from crossmargin.instruments import ContractKind, InstrumentKind
+from crossmargin.liquidation import Desk, Engine, Pool, Venue, applied, scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crossmargin.clearing.state import State
+    from crossmargin.liquidation import Case, Holdings, Leg, Move
+    from crossmargin.liquidation.formulas import Amount
+    from crossmargin.liquidation.scope import Scope
+    from crossmargin.margin import Rulebook
+    from crossmargin.margin.procedure import Procedure
+    from crossmargin.market import Snapshot
+
+__all__ = ["Setting", "View", "hedge_of", "parted", "view_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every case of a house shares at one moment: the state, its market, the rulebook, and the outside."""
+
+    state: State
+    market: Snapshot
+    rulebook: Rulebook
+    outside: Outside
+
+    @property
+    def procedure(self) -> Procedure:
+        """The rulebook's procedure."""
+        return self.rulebook.procedure
+
+    @property
+    def cash(self) -> str:
+        """The asset that stands for money."""
+        return cash_of(self.outside, self.state.configuration, self.market.reporting_asset)
+
+    def at(self, state: State) -> Setting:
+        """Return the same setting one posting later; marks stay."""
+        return replace(self, state=state)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A pool: who it is, the engine that assesses it, its holdings as a little book, and its figures."""
+
+    setting: Setting
+    owner: str
+    unit: str
+    engine: Engine
+    holdings: Holdings
+    pool: Pool
+
+    def desk(self, case: Case, stated: Mapping[str, Amount] | None = None) -> Desk:
+        """Return what surrounds the procedure here; a move may be tried on the little book."""
+        venue = self.venue(case)
+
+        def trial(move: Move) -> Pool:
+            return self.engine(applied(self.holdings, move, self.pool, venue), 0.0)
+
+        return Desk(stated={**self.setting.outside.inputs, **(stated or {})}, trial=trial)
+
+    def venue(self, case: Case) -> Venue:
+        """Return the market of the little book: fills at the mark, and instruments to hedge with."""
+        return Venue(
+            owner=self.owner,
+            reporting=self.setting.cash,
+            hedges=self.hedges(),
+            reserved=sum((done.paid_in for done in case.done), Fraction(0)),
+        )
+
+    def scope(self, case: Case | None = None, stated: Mapping[str, Amount] | None = None) -> Scope:
+        """Return where the document's formulas are evaluated over the whole pool."""
+        desk = Desk(stated={**self.setting.outside.inputs, **(stated or {})})
+        return scope_of(self.setting.procedure, self.pool, case, desk)
+
+    def hedges(self) -> dict[str, Leg]:
+        """Return of each underlying one contract of what hedges it, where the document hedges at all."""
+        if not any(step.do == "hedge" for step in self.setting.procedure.liquidation.steps):
+            return {}
+        found = {leg.keys["bucket"]: hedge_of(self.setting, leg) for leg in self.pool.legs if leg.terms.form != "asset"}
+        return {bucket: _one_of(self.setting, symbol) for bucket, symbol in found.items() if symbol is not None}
+
+
+def view_of(setting: Setting, owner: str, unit: str) -> View:
+    """Return a pool as the engine sees it now.
+
+    Raises
+    ------
+    InputError
+        The account cannot be assessed.
+    """
+    state = setting.state
+    engine = _engine(setting, account_with(state, owner, state.balances.get(owner, {})), unit or None)
+    holdings = engine.opening()
+    return View(setting, owner, unit, engine, holdings, engine(holdings, 0.0))
+
+
+def _engine(setting: Setting, account: Account, unit: str | None) -> Engine:
+    lots = {
+        symbol: Fraction(1, 10**terms.contract.quantity_digits)
+        for symbol, terms in setting.state.configuration.terms.items()
+    }
+    return Engine(account, lambda _: setting.market, setting.rulebook, unit, lots, setting.outside.depth)
+
+
+def hedge_of(setting: Setting, leg: Leg) -> str | None:
+    """Return the instrument that hedges a leg's underlying: its first linear perpetual by name, else another one."""
+    same = []
+    for symbol, terms in setting.state.configuration.terms.items():
+        instrument = terms.contract.instrument
+        if instrument.underlying == leg.keys["bucket"] and symbol in setting.state.marks:
+            kinds = (InstrumentKind.PERPETUAL, InstrumentKind.FUTURE)
+            if instrument.kind in kinds:
+                order = (kinds.index(instrument.kind), instrument.contract != ContractKind.LINEAR, symbol)
+                same.append((order, symbol))
+    return min(same)[1] if same else None
+
+
+def _one_of(setting: Setting, symbol: str) -> Leg:
+    """Return one contract of an instrument as a leg, with its delta."""
+    price = Decimal(str(setting.market.listings[symbol].mark_price))
+    held = Account(id="hedge", positions=(Position(instrument=symbol, quantity=Decimal(1), entry_price=price),))
+    engine = _engine(setting, held, None)
+    return next(leg for leg in engine(engine.opening(), 0.0).legs if leg.name == symbol)
+
+
+def parted(pool: str) -> tuple[str, str]:
+    """Return the owner and the unit that a pool's name is made of."""
+    owner, _, unit = pool.partition(UNIT_MARK)
+    return owner, unit
