@@ -150,8 +150,8 @@ def _staged(state: State, event: Staged, as_of: datetime) -> None:
     owner, _, unit = event.pool.partition(UNIT_MARK)
     stood = PoolStage(event.stage, as_of, event.case, event.deadline)
     state.pools[owner] = {**state.pools.get(owner, {}), unit: stood}
-    runs = event.stage in LOCKED and event.stage != Stage.CLOSED
-    if event.case is not None and not runs:
+    left = event.before in LOCKED and event.stage not in LOCKED
+    if event.case is not None and (left or event.stage in {Stage.HEALTHY, Stage.CLOSED}):
         state.cases.pop(event.case, None)
     elif event.case is not None and event.case not in state.cases:
         state.cases[event.case] = Case(event.pool, 0, as_of, {})
