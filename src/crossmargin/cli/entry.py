@@ -23,6 +23,7 @@ COMMANDS = {
     "overview": ("overview", "Accounts at several venues in one view."),
     "compare": ("compare", "One account under several rulebooks."),
     "reconcile": ("reconcile", "Computed figures against those that the venue reported."),
+    "simulate": ("simulate", "A seeded world around a clearing house, with faults; every event checked."),
     "conformance": ("conformance", "Reproduce published cases, family by family."),
     "rulebooks": ("rulebooks", "List, show, compare and check rulebooks."),
     "schema": ("schema", "JSON Schema of the input and output documents."),

@@ -72,7 +72,7 @@ def _next(view: View, name: str, held: Remembered, procedure: Procedure, assess:
             return _round_over(view, name, replace(held, case=case), procedure)
         if move.step.to in OFFERED and view.setting.outside.taker is None:
             return _offered(view, name, held, move) or sealed_events(view, name, held, move, assess)
-        taker = view.setting.outside.owner(move.step.to, None)
+        taker = view.owner if move.step.do == "cancel" else view.setting.outside.owner(move.step.to, None)
         if taker is None:
             sent = _sent(view, name, replace(held, case=case), move)
             if sent:
@@ -113,7 +113,7 @@ def _offered(view: View, name: str, held: Remembered, move: Move) -> list[Event]
 
 def _sent(view: View, name: str, held: Remembered, move: Move) -> list[Event]:
     """Return that an order is asked for outside: signed contracts of one instrument, at the market."""
-    if move.leg is None or move.step.do not in {"close", "assume"} or move.step.pairs:
+    if move.leg is None or move.step.pairs or move.step.do not in {"close", "assume"}:
         return _sent_legs(view, name, held, move)
     quantity = contracts_of(view, move.leg, move.amount)
     if not quantity:
@@ -127,7 +127,7 @@ def _sent(view: View, name: str, held: Remembered, move: Move) -> list[Event]:
 
 def _sent_legs(view: View, name: str, held: Remembered, move: Move) -> list[Event]:
     """Ask for the first leg of a move over several; the others come when the case goes on."""
-    if move.step.do == "hedge" or not view.pool.legs:
+    if move.step.do not in {"close", "assume"}:
         return []
     bucket = move.leg.keys["bucket"] if move.leg is not None else None
     for leg in view.pool.legs:
