@@ -35,7 +35,17 @@ def thin(headroom: Mapping[str, float]) -> Rules:
     def assess(_: State, holdings: Mapping[str, Holdings], /) -> Reports:
         return {
             owner: (
-                Figures(owner, 0.0, held.get((WALLET, "USDC"), 0) - headroom.get(owner, 0), 0.0, 0.0, triggered=False),
+                Figures(
+                    pool=owner,
+                    equity=0.0,
+                    initial_headroom=held.get((WALLET, "USDC"), 0) - headroom.get(owner, 0),
+                    maintenance_headroom=0.0,
+                    coverage_ratio=0.0,
+                    triggered=False,
+                    adjusted_equity=0.0,
+                    initial=0.0,
+                    maintenance=0.0,
+                ),
             )
             for owner, held in holdings.items()
         }

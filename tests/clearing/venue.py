@@ -105,7 +105,9 @@ class Desk:
 
 def plenty(_state: State, holdings: Mapping[str, Holdings], /) -> dict[str, tuple[Figures, ...]]:
     """A margin engine that finds everybody rich, for tests of what does not depend on it."""
-    return {owner: (Figures(owner, 1e9, 1e9, 1e9, 1e9, triggered=False),) for owner in holdings}
+    rich = (1e9, 1e9, 1e9, 1e9)
+    known = {"adjusted_equity": 1e9, "initial": 0.0, "maintenance": 0.0}
+    return {owner: (Figures(owner, *rich, triggered=False, **known),) for owner in holdings}
 
 
 RICH = Rules(plenty, "rich")

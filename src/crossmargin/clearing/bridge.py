@@ -17,9 +17,10 @@ from crossmargin.clearing.configuration import UNIT_MARK, Configuration, Holder,
 from crossmargin.clearing.contracts import Payment, Terms, worth
 from crossmargin.clearing.indexes import bearing, owed
 from crossmargin.clearing.ledger import DUE, HELD, RESERVED, WALLET
+from crossmargin.clearing.live_bridge import LiveAssess, moment_of
 from crossmargin.clearing.rules import Figures, Reports, Rules, middle_quotes, no_bids, no_reaction
 from crossmargin.clearing.scales import to_decimal
-from crossmargin.errors import Failure
+from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.assess import assess_book
 from crossmargin.margin.report import AccountState
 from crossmargin.margin.trigger import STATES
@@ -27,6 +28,7 @@ from crossmargin.market import AssetQuote, Listing, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from crossmargin.clearing.commands import Quote
     from crossmargin.clearing.ledger import Holdings
@@ -35,19 +37,22 @@ if TYPE_CHECKING:
     from crossmargin.margin import Rulebook
 
 _ENTRY_DIGITS: Final = 28  # of a derived entry price, which risk alone reads
+_SHORTEST_INTERVAL: Final = 1e-3  # seconds
+_LONGEST_INTERVAL: Final = 86_400.0
 _WHOLE_POOL: Final = "cross"  # the engine's label of what is not parted
 _TRIGGERED: Final = STATES.index(AccountState.LIQUIDATABLE)
 
 
-def snapshot_of(state: State) -> Snapshot:
-    """Return the market as the marks say it, at the state's time. Assets and instruments without a mark are absent."""
+def snapshot_of(state: State, as_of: datetime | None = None) -> Snapshot:
+    """Return the market as the marks say it, at a moment or the state's time. What has no mark is absent."""
     standing = state.configuration
     reporting = "USD" if standing.rulebook is None else standing.rulebook.reporting_asset
     assets = {name: _asset_quote(standing, name, state.marks[name]) for name in standing.assets if name in state.marks}
     assets.setdefault(reporting, AssetQuote(price=1.0))
     listings = {s: _listing(terms, state.marks[s]) for s, terms in standing.terms.items() if s in state.marks}
-    assert state.as_of is not None
-    return Snapshot(as_of=state.as_of, reporting_asset=reporting, assets=assets, listings=listings)
+    moment = as_of or state.as_of
+    assert moment is not None
+    return Snapshot(as_of=moment, reporting_asset=reporting, assets=assets, listings=listings)
 
 
 def _asset_quote(standing: Configuration, name: str, quote: Quote) -> AssetQuote:
@@ -143,35 +148,40 @@ def _order(standing: Configuration, asset: str, quantity: int) -> Order:
 
 
 class Markets:
-    """The market of a state; it is made anew when marks or configuration change, not when time alone passes."""
+    """The market of a state at the moment at which it is looked at; made anew when marks or configuration change.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    every
+        As of `moment_of`.
+    """
+
+    def __init__(self, every: float | None = None) -> None:
+        self.every = every
         self._seen: tuple[object, object] = (None, None)
         self._market: Snapshot | None = None
 
     def at(self, state: State) -> Snapshot:
-        """Return the market as `snapshot_of` does."""
-        seen = (state.marks, state.configuration)
+        """Return the market of a state."""
+        seen, moment = (state.marks, state.configuration), moment_of(state, self.every)
         if self._market is None or self._seen[0] is not seen[0] or self._seen[1] is not seen[1]:
-            self._market, self._seen = snapshot_of(state), seen
-        if state.as_of != self._market.as_of:
-            assert state.as_of is not None
-            self._market = msgspec.structs.replace(self._market, as_of=state.as_of)
+            self._market, self._seen = snapshot_of(state, moment), seen
+        if moment != self._market.as_of:
+            self._market = msgspec.structs.replace(self._market, as_of=moment)
         return self._market
 
 
 class _Assessor:
     """`assess_book` on accounts made of the state."""
 
-    def __init__(self, rulebook: Rulebook, max_quote_age_seconds: float | None) -> None:
-        self.rulebook, self.max_quote_age_seconds = rulebook, max_quote_age_seconds
-        self._markets = Markets()
+    def __init__(self, rulebook: Rulebook, max_quote_age_seconds: float | None, markets: Markets) -> None:
+        self.rulebook, self.max_quote_age_seconds, self.markets = rulebook, max_quote_age_seconds, markets
 
     def __call__(self, state: State, holdings: Mapping[str, Holdings]) -> Reports:
         if not holdings:
             return {}
         accounts = [account_with(state, owner, held) for owner, held in holdings.items()]
-        market, age = self._markets.at(state), self.max_quote_age_seconds
+        market, age = self.markets.at(state), self.max_quote_age_seconds
         report = assess_book(Book.from_accounts(accounts), market, self.rulebook, max_quote_age_seconds=age)
         owner_of = report.resolved.units.account.tolist()
         figures: dict[str, list[Figures]] = {owner: [] for owner in holdings}
@@ -205,6 +215,8 @@ def rules_of(
     rulebook: Rulebook,
     *,
     max_quote_age_seconds: float | None = 3600.0,
+    valued_every_seconds: float | None = None,
+    live: bool = True,
     react: React = no_reaction,
     guard: Guard = middle_quotes,
     take_bid: TakeBid = no_bids,
@@ -215,5 +227,23 @@ def rules_of(
     ----------
     max_quote_age_seconds
         Quotes observed longer before a command's time are refused; None accepts any age.
+    valued_every_seconds
+        The market is looked at as of the last multiple of so many seconds (quotes' ages count from there too), so that
+        contracts which expire need not be valued anew for each command; None: as of each command's own time.
+    live
+        Whether the rulebook's compiled program answers where it can; else the evaluation always does. The figures are
+        the same within rounding of float64, and with either a function of the state alone; but choose one and keep it
+        where commands are to be decided again bit by bit.
+
+    Raises
+    ------
+    InputError
+        INVALID_QUANTITY for an interval below a millisecond or above a day.
     """
-    return Rules(_Assessor(rulebook, max_quote_age_seconds), rulebook.digest, react, guard, take_bid)
+    if valued_every_seconds is not None and not _SHORTEST_INTERVAL <= valued_every_seconds <= _LONGEST_INTERVAL:
+        message = f"valued_every_seconds must be between a millisecond and a day, found {valued_every_seconds}"
+        raise InputError(FailureReason.INVALID_QUANTITY, message)
+    markets = Markets(valued_every_seconds)
+    slow = _Assessor(rulebook, max_quote_age_seconds, markets)
+    assess = LiveAssess(rulebook, max_quote_age_seconds, slow, markets.at, valued_every_seconds) if live else slow
+    return Rules(assess, rulebook.digest, react, guard, take_bid)

@@ -38,9 +38,9 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     maintenance_headroom: float
     coverage_ratio: float
     triggered: bool
-    adjusted_equity: float = 0.0
-    initial: float = 0.0
-    maintenance: float = 0.0
+    adjusted_equity: float
+    initial: float
+    maintenance: float
 
 
 Reports = Mapping[str, "tuple[Figures, ...] | Failure"]

@@ -39,11 +39,12 @@ class Procedures:
         Who takes market orders and offers.
     assess
         The margin engine, for those whom a posting would touch.
+    markets
+        The market of a state, as the engine looks at it.
     """
 
-    def __init__(self, rulebook: Rulebook, outside: Outside, assess: Assess) -> None:
-        self.rulebook, self.outside, self.assess = rulebook, outside, assess
-        self._markets = Markets()
+    def __init__(self, rulebook: Rulebook, outside: Outside, assess: Assess, markets: Markets) -> None:
+        self.rulebook, self.outside, self.assess, self._markets = rulebook, outside, assess, markets
 
     def react(self, state: State, reports: Reports, /) -> Sequence[Event]:
         """Return one thing for each pool that something follows for, worst headroom first, ties by name.
@@ -86,7 +87,11 @@ def _worst_first(state: State, reports: Reports) -> list[Figures]:
     for owner, report in reports.items():
         pools = [] if isinstance(report, Failure) else state.pools.get(owner, {})
         names = (f"{owner}{UNIT_MARK}{unit}" if unit else owner for unit in pools)
-        found += [Figures(name, 0.0, 0.0, 0.0, inf, triggered=False) for name in names if name not in seen]
+        found += [
+            Figures(name, 0.0, 0.0, 0.0, inf, triggered=False, adjusted_equity=0.0, initial=0.0, maintenance=0.0)
+            for name in names
+            if name not in seen
+        ]
     return sorted(found, key=lambda one: (one.maintenance_headroom, one.pool))
 
 
@@ -95,6 +100,8 @@ def rules_with_procedure(
     outside: Outside | None = None,
     *,
     max_quote_age_seconds: float | None = 3600.0,
+    valued_every_seconds: float | None = None,
+    live: bool = True,
     guard: Guard = middle_quotes,
 ) -> Rules:
     """Return the rules of a clearing house that carries out its rulebook's procedure: calls, liquidation, waterfall.
@@ -103,9 +110,12 @@ def rules_with_procedure(
     ----------
     outside
         Who takes market orders and offers; None: they are asked for, and commands that name the case answer.
-    max_quote_age_seconds, guard
+    max_quote_age_seconds, valued_every_seconds, live, guard
         As in `rules_of`.
     """
-    plain = rules_of(rulebook, max_quote_age_seconds=max_quote_age_seconds, guard=guard)
-    procedures = Procedures(rulebook, outside or Outside(), plain.assess)
+    every = valued_every_seconds
+    plain = rules_of(
+        rulebook, max_quote_age_seconds=max_quote_age_seconds, valued_every_seconds=every, live=live, guard=guard
+    )
+    procedures = Procedures(rulebook, outside or Outside(), plain.assess, Markets(every))
     return replace(plain, react=procedures.react, take_bid=procedures.take_bid)
