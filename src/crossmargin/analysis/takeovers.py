@@ -1,0 +1,216 @@
+"""Recorded takeovers of accounts, judged: was maintenance broken, was the bankruptcy price paid, what does a ledger say.
+
+A record tells the notional and the value of an account when it was taken over, and the trades that took its positions.
+It tells no marks; where the prices that were paid spread the account value over the positions by their notional, the
+marks follow from them, and the notional that they make proves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from math import floor
+from typing import Final
+
+from crossmargin.liquidation.pools import Terms
+from crossmargin.liquidation.prices import bankruptcy_price
+
+__all__ = ["Cause", "Judged", "Stood", "TakenLeg", "Takeover", "cut", "gap", "judged", "marks_of", "prices_at"]
+
+MARK_FIGURES: Final = 5  # significant figures of the venue's marks, and of the prices at which it takes over
+PRICE_FIGURES: Final = 6
+MOST_DECIMALS: Final = 6
+NEAR: Final = Fraction(1, 10**5)  # of notional: what cutting a price to its figures can make
+CENT: Final = Fraction(1, 100)
+FUNDING_AN_HOUR: Final = Fraction(1, 10**4)  # of what is held: eight times the venue's base rate, a generous bound
+FEES_AND_REBATES: Final = Fraction(5, 10**4)  # of what is traded
+
+
+@dataclass(frozen=True, slots=True)
+class TakenLeg:
+    """One position that was taken over: signed contracts as they were held, and the price of the trade that took it."""
+
+    instrument: str
+    contracts: Fraction
+    price: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """One recorded liquidation.
+
+    Parameters
+    ----------
+    notional, account_value
+        As the venue recorded them, money.
+    cross
+        Whether the whole account was margined together, rather than a position alone.
+    legs
+        What was taken in that second.
+    """
+
+    account: str
+    as_of: datetime
+    notional: Fraction
+    account_value: Fraction
+    cross: bool
+    legs: tuple[TakenLeg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """A takeover, and what a ledger that was fed with everything recorded says of the account right after it.
+
+    Parameters
+    ----------
+    flat
+        Whether no contract is left.
+    left, left_before
+        Money that the account is left with; and after its takeover before this one, 0 at the first.
+    hours, hours_before
+        Notional held x hours, at the account's own last prices, since it began: until now, until the one before.
+    traded
+        Money of all trades since it began.
+    untold
+        Whether money must have come that no record tells of: a trade before any payment, or a value below 0.
+    isolated
+        Whether a position of the account was liquidated alone at some time so far.
+    """
+
+    takeover: Takeover
+    flat: bool
+    left: Fraction
+    left_before: Fraction
+    hours: Fraction
+    hours_before: Fraction
+    traded: Fraction
+    untold: bool
+    isolated: bool
+
+
+class Cause(StrEnum):
+    """What may lie behind money that a ledger leaves where the venue left none; the first that fits."""
+
+    FUNDING = "funding"
+    KEPT = "kept before"
+    TRANSFERS = "transfers"
+    ISOLATED = "isolated"
+    FEES = "fees"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a takeover shows.
+
+    Parameters
+    ----------
+    ratio
+        Account value over notional.
+    gap
+        Of the notional: by how much what was paid differs from notional less account value; None of a two-sided one.
+    marks
+        Of each leg, where the record proves them; None where it does not.
+    at_bankruptcy
+        Whether each leg went at its bankruptcy price, cut to six figures.
+    an_hour
+        Of what was held: the money left, unsigned, for each hour.
+    cause
+        Of a cross account that is flat; None of any other.
+    """
+
+    stood: Stood
+    ratio: Fraction
+    gap: Fraction | None
+    marks: tuple[Fraction, ...] | None
+    at_bankruptcy: bool
+    an_hour: Fraction
+    cause: Cause | None
+
+
+def judged(stood: Stood) -> Judged:
+    """Return what a takeover shows."""
+    takeover = stood.takeover
+    marks = marks_of(takeover)
+    return Judged(
+        stood=stood,
+        ratio=takeover.account_value / takeover.notional,
+        gap=gap(takeover),
+        marks=marks,
+        at_bankruptcy=marks is not None and prices_at(takeover, marks) == tuple(leg.price for leg in takeover.legs),
+        an_hour=abs(stood.left) / stood.hours if stood.hours else Fraction(0),
+        cause=_cause(stood) if takeover.cross and stood.flat else None,
+    )
+
+
+def gap(takeover: Takeover) -> Fraction | None:
+    """Return how far what was paid is from taking the account over with all its value, as a share of the notional.
+
+    A long of notional N and account value A goes for N - A, a short for N + A. None where longs and shorts went
+    together: their marks alone would tell.
+    """
+    sides = {leg.contracts > 0 for leg in takeover.legs}
+    if len(sides) != 1:
+        return None
+    paid = sum((abs(leg.contracts) * leg.price for leg in takeover.legs), Fraction(0))
+    wanted = takeover.notional - takeover.account_value * (1 if True in sides else -1)
+    return abs(paid - wanted) / takeover.notional
+
+
+def marks_of(takeover: Takeover) -> tuple[Fraction, ...] | None:
+    """Return the marks of the legs at the takeover, or None where the record does not prove any.
+
+    A leg that bears its part of the account value by notional goes at ``mark * (1 - share)``, a short at
+    ``mark * (1 + share)``. So each price gives a mark, of five figures; their notional must be the recorded one exactly.
+    """
+    share = takeover.account_value / takeover.notional
+    found = tuple(
+        _rounded(leg.price / (1 - share if leg.contracts > 0 else 1 + share), MARK_FIGURES) for leg in takeover.legs
+    )
+    notional = sum((abs(leg.contracts) * mark for leg, mark in zip(takeover.legs, found, strict=True)), Fraction(0))
+    return found if notional == takeover.notional else None
+
+
+def prices_at(takeover: Takeover, marks: Iterable[Fraction]) -> tuple[Fraction, ...]:
+    """Return the price of each leg at which it leaves nothing of its part of the account value, cut to six figures."""
+    share = takeover.account_value / takeover.notional
+    found = []
+    for leg, mark in zip(takeover.legs, marks, strict=True):
+        part = share * abs(leg.contracts) * mark
+        price = bankruptcy_price(Terms("USD", mark=mark), leg.contracts, part)
+        found.append(cut(price, PRICE_FIGURES))
+    return tuple(found)
+
+
+def cut(price: Fraction, figures: int) -> Fraction:
+    """Return a price > 0 with so many significant figures and at most six decimals, the rest left out."""
+    place = _place(price, figures)
+    return floor(price / place) * place
+
+
+def _rounded(price: Fraction, figures: int) -> Fraction:
+    place = _place(price, figures)
+    return round(price / place) * place
+
+
+def _place(price: Fraction, figures: int) -> Fraction:
+    """Return what the last figure of a price counts."""
+    first = (Decimal(price.numerator) / Decimal(price.denominator)).adjusted()
+    return Fraction(10) ** -min(figures - 1 - first, MOST_DECIMALS)
+
+
+def _cause(stood: Stood) -> Cause:
+    """Return the first cause that fits; none of them is proven."""
+    if abs(stood.left) <= CENT + FUNDING_AN_HOUR * stood.hours:
+        return Cause.FUNDING
+    if abs(stood.left - stood.left_before) <= CENT + FUNDING_AN_HOUR * (stood.hours - stood.hours_before):
+        return Cause.KEPT
+    if stood.untold:
+        return Cause.TRANSFERS
+    if stood.isolated:
+        return Cause.ISOLATED
+    return Cause.FEES if abs(stood.left) <= FEES_AND_REBATES * stood.traded else Cause.UNKNOWN
