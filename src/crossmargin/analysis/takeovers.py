@@ -1,29 +1,51 @@
-"""Recorded takeovers of accounts, judged: was maintenance broken, was the bankruptcy price paid, what does a ledger say.
+"""Recorded takeovers of accounts, judged: was maintenance broken, was it the bankruptcy price, what does a ledger say.
 
 A record tells the notional and the value of an account when it was taken over, and the trades that took its positions.
-It tells no marks; where the prices that were paid spread the account value over the positions by their notional, the
+It tells no marks. Where the prices that were paid spread the account value over the positions by their notional, the
 marks follow from them, and the notional that they make proves them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from math import floor
-from typing import Final
+from itertools import product
+from math import ceil, floor
+from typing import TYPE_CHECKING, Final
 
+from crossmargin.account import Account, Position
+from crossmargin.instruments import InstrumentKind
+from crossmargin.liquidation.assessed import Engine
 from crossmargin.liquidation.pools import Terms
 from crossmargin.liquidation.prices import bankruptcy_price
+from crossmargin.market import AssetQuote, Listing, Snapshot
+from crossmargin.units import exact
 
-__all__ = ["Cause", "Judged", "Stood", "TakenLeg", "Takeover", "cut", "gap", "judged", "marks_of", "prices_at"]
+if TYPE_CHECKING:
+    from crossmargin.margin.model import Rulebook
 
-MARK_FIGURES: Final = 5  # significant figures of the venue's marks, and of the prices at which it takes over
-PRICE_FIGURES: Final = 6
+__all__ = [
+    "Cause",
+    "Judged",
+    "Stood",
+    "TakenLeg",
+    "Takeover",
+    "cut",
+    "engine_of",
+    "gap",
+    "judged",
+    "marks_of",
+    "prices_at",
+]
+
+COARSE: Final = 5  # significant figures of most marks of the venue
+FIGURES: Final = 6  # of the others, and of the prices at which it takes over
 MOST_DECIMALS: Final = 6
+MOST_LEGS: Final = 10  # whose marks are looked for: each leg doubles what is tried
 NEAR: Final = Fraction(1, 10**5)  # of notional: what cutting a price to its figures can make
 CENT: Final = Fraction(1, 100)
 FUNDING_AN_HOUR: Final = Fraction(1, 10**4)  # of what is held: eight times the venue's base rate, a generous bound
@@ -51,6 +73,8 @@ class Takeover:
         Whether the whole account was margined together, rather than a position alone.
     legs
         What was taken in that second.
+    beside
+        Signed contracts that stayed, by instrument.
     """
 
     account: str
@@ -59,6 +83,7 @@ class Takeover:
     account_value: Fraction
     cross: bool
     legs: tuple[TakenLeg, ...]
+    beside: Mapping[str, Fraction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +189,26 @@ def gap(takeover: Takeover) -> Fraction | None:
 def marks_of(takeover: Takeover) -> tuple[Fraction, ...] | None:
     """Return the marks of the legs at the takeover, or None where the record does not prove any.
 
-    A leg that bears its part of the account value by notional goes at ``mark * (1 - share)``, a short at
-    ``mark * (1 + share)``. So each price gives a mark, of five figures; their notional must be the recorded one exactly.
+    A long that bears its part of the account value by notional goes at ``mark * (1 - share)``, a short at
+    ``mark * (1 + share)``, cut to six figures. So each price gives a mark: the nearest of five figures, or the next
+    above of six. Those are proven whose notional is the recorded one exactly, or lacks just what a single position
+    that stayed is worth at a price of six figures.
     """
     share = takeover.account_value / takeover.notional
-    found = tuple(
-        _rounded(leg.price / (1 - share if leg.contracts > 0 else 1 + share), MARK_FIGURES) for leg in takeover.legs
-    )
-    notional = sum((abs(leg.contracts) * mark for leg, mark in zip(takeover.legs, found, strict=True)), Fraction(0))
-    return found if notional == takeover.notional else None
+    about = [leg.price / (1 - share if leg.contracts > 0 else 1 + share) for leg in takeover.legs]
+    if not about or len(about) > MOST_LEGS:
+        return None
+    tried = product(*((_rounded(price, COARSE), _rounded(price, FIGURES, up=True)) for price in about))
+    return next((marks for marks in tried if _proven(takeover, marks)), None)
+
+
+def _proven(takeover: Takeover, marks: tuple[Fraction, ...]) -> bool:
+    taken = sum((abs(leg.contracts) * mark for leg, mark in zip(takeover.legs, marks, strict=True)), Fraction(0))
+    rest = takeover.notional - taken
+    if rest <= 0 or len(takeover.beside) != 1:
+        return rest == 0
+    (contracts,) = takeover.beside.values()
+    return cut(rest / abs(contracts)) == rest / abs(contracts)
 
 
 def prices_at(takeover: Takeover, marks: Iterable[Fraction]) -> tuple[Fraction, ...]:
@@ -182,19 +218,54 @@ def prices_at(takeover: Takeover, marks: Iterable[Fraction]) -> tuple[Fraction, 
     for leg, mark in zip(takeover.legs, marks, strict=True):
         part = share * abs(leg.contracts) * mark
         price = bankruptcy_price(Terms("USD", mark=mark), leg.contracts, part)
-        found.append(cut(price, PRICE_FIGURES))
+        found.append(cut(price))
     return tuple(found)
 
 
-def cut(price: Fraction, figures: int) -> Fraction:
-    """Return a price > 0 with so many significant figures and at most six decimals, the rest left out."""
-    place = _place(price, figures)
+def engine_of(takeover: Takeover, marks: Iterable[Fraction], rulebook: Rulebook, money: str = "USD") -> Engine:
+    """Return the engine on the account as it stood before: its positions at these marks, its recorded value behind.
+
+    Entries are the marks, so that the balance is the value: what an account paid does not decide when it is taken over.
+    """
+    at = dict(zip((leg.instrument for leg in takeover.legs), map(float, marks), strict=True))
+    listings = {
+        coin: Listing(
+            symbol=coin,
+            kind=InstrumentKind.PERPETUAL,
+            underlying=coin,
+            quote_asset=money,
+            settlement_asset=money,
+            mark_price=mark,
+            index_price=mark,
+        )
+        for coin, mark in at.items()
+    }
+    assets = {money: AssetQuote(price=1.0), **{coin: AssetQuote(price=mark) for coin, mark in at.items()}}
+    market = Snapshot(as_of=takeover.as_of, reporting_asset=money, assets=assets, listings=listings)
+    account = Account(
+        id=takeover.account,
+        balances={money: exact(float(takeover.account_value))},
+        positions=tuple(
+            Position(
+                instrument=leg.instrument,
+                quantity=exact(float(leg.contracts)),
+                entry_price=exact(at[leg.instrument]),
+            )
+            for leg in takeover.legs
+        ),
+    )
+    return Engine(account, lambda _elapsed: market, rulebook)
+
+
+def cut(price: Fraction) -> Fraction:
+    """Return a price > 0 as the venue states it: six significant figures, at most six decimals, the rest left out."""
+    place = _place(price, FIGURES)
     return floor(price / place) * place
 
 
-def _rounded(price: Fraction, figures: int) -> Fraction:
+def _rounded(price: Fraction, figures: int, *, up: bool = False) -> Fraction:
     place = _place(price, figures)
-    return round(price / place) * place
+    return (ceil(price / place) if up else round(price / place)) * place
 
 
 def _place(price: Fraction, figures: int) -> Fraction:

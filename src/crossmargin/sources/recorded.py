@@ -1,24 +1,22 @@
 """Recorded lives of a venue's accounts: payments, trades and liquidations as three Parquet tables, in order of time.
 
-The tables are those of Hyperliquid's public `historical_data` of 2023, with a whole number for each wallet. Numbers come
-as float64; each is taken as the shortest decimal that it prints as, which is what the venue wrote.
+The tables are those of Hyperliquid's public `historical_data` of 2023, with a whole number for each wallet. Numbers
+come as float64; each is taken as the shortest decimal that it prints as.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.sources.messages import refuse
 from crossmargin.units import exact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Entry", "Liquidated", "Paid", "Traded", "read_recorded"]
 
@@ -76,48 +74,50 @@ def read_recorded(folder: str | Path, name: str = "hyperliquid_2023") -> tuple[E
         MALFORMED_INPUT where a table is absent or has other columns, or polars is not installed; INVALID_QUANTITY and
         INVALID_PRICE for a number that is none, with its table and row.
     """
+    place = Path(folder)
     entries: list[Entry] = []
-    entries += [Paid(*_who(row), _number(row, "delta_usd", place)) for place, row in _rows(Path(folder), name, "ledger")]
-    entries += [_traded(row, place) for place, row in _rows(Path(folder), name, "trades")]
-    entries += [_liquidated(row, place) for place, row in _rows(Path(folder), name, "liquidations")]
+    for table, made in _MADE.items():
+        entries += [made(row, at) for at, row in _rows(place / f"{name}_{table}.parquet", _COLUMNS[table])]
     return tuple(sorted(entries, key=lambda entry: entry.as_of))  # stable: tables stay in this order within a second
 
 
-def _rows(folder: Path, name: str, table: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(path: Path, columns: dict[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of a table, each with its place."""
     try:
         import polars as pl
     except ImportError as error:
         message = "Parquet needs the extra `frames`: pip install 'crossmargin[frames]'"
         raise InputError(FailureReason.MALFORMED_INPUT, message) from error
-    path = folder / f"{name}_{table}.parquet"
     try:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         refuse(f"this table cannot be read ({error})", str(path))
-    expected = ["ts", "account_id", *_COLUMNS[table]]
-    missing = [column for column in expected if column not in frame.columns]
+    kinds = {"ts": "time", "account_id": "whole", **columns}
+    missing = [column for column in kinds if column not in frame.columns]
     if missing:
-        refuse(f"expected columns {expected}, {missing} are missing", str(path))
-    for number, row in enumerate(frame.select(expected).iter_rows(named=True), start=1):
+        refuse(f"expected columns {[*kinds]}, {missing} are missing", str(path))
+    for number, row in enumerate(frame.select([*kinds]).iter_rows(named=True), start=1):
         place = f"{path.name}: row {number}"
-        _check(row, {"ts": "time", "account_id": "whole", **_COLUMNS[table]}, place)
+        for column, kind in kinds.items():
+            if not isinstance(row[column], _KINDS[kind]):
+                refuse(f"expected a {kind} in column {column}, found {row[column]!r}", place)
         yield place, row
 
 
 _KINDS: Final = {"number": (int, float), "text": (str,), "time": (datetime,), "whole": (int,)}
 
 
-def _check(row: dict[str, Any], kinds: dict[str, str], place: str) -> None:
-    for column, kind in kinds.items():
-        if not isinstance(row[column], _KINDS[kind]):
-            refuse(f"expected a {kind} in column {column}, found {row[column]!r}", place)
-
-
 def _who(row: dict[str, Any]) -> tuple[datetime, str]:
     """Return when and who; times without a zone are UTC."""
     at: datetime = row["ts"]
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC), str(row["account_id"])
+
+
+def _paid(row: dict[str, Any], place: str) -> Paid:
+    amount = _number(row, "delta_usd", place)
+    if not amount:
+        raise InputError(FailureReason.INVALID_QUANTITY, "expected an amount other than 0", path=place)
+    return Paid(*_who(row), amount)
 
 
 def _traded(row: dict[str, Any], place: str) -> Traded:
@@ -146,3 +146,10 @@ def _number(row: dict[str, Any], column: str, place: str) -> Decimal:
         message = f"expected a finite number in column {column}, found {row[column]}"
         raise InputError(FailureReason.INVALID_QUANTITY, message, path=place)
     return exact(float(row[column]))
+
+
+_MADE: Final[dict[str, Callable[[dict[str, Any], str], Entry]]] = {
+    "ledger": _paid,
+    "trades": _traded,
+    "liquidations": _liquidated,
+}

@@ -1,7 +1,8 @@
 """Recorded lives sent through a clearing house: every payment and trade a command, every liquidation a look.
 
 The venue judged these commands when they were made, so nothing is asked of a margin engine again. Trades stand against
-`book`, the market as the record does not name it; what a liquidation takes goes to `vault`.
+`book`, the market that the record does not name. What a liquidation takes goes to `vault`, and so does the same trade
+of the other side where that is recorded too: then nothing stays there.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class Scales:
     quantity: Mapping[str, int]
     price: Mapping[str, int]
 
+    def worth(self, coin: str, quantity: int, price: int) -> int:
+        """Return what a quantity costs at a price: units of money, exactly."""
+        return quantity * price * int(10 ** (self.money - self.quantity[coin] - self.price[coin]))
+
 
 def scales_of(entries: Iterable[Entry]) -> Scales:
     """Return the scales that hold what is recorded exactly."""
@@ -90,7 +95,8 @@ def commands_of(entries: Iterable[Entry], scales: Scales) -> Iterator[tuple[Entr
     listed = list(entries)
     if not listed:
         return
-    taken = {(entry.account, entry.as_of) for entry in listed if isinstance(entry, Liquidated)}
+    liquidated = {(entry.account, entry.as_of) for entry in listed if isinstance(entry, Liquidated)}
+    taken = {_told(e) for e in listed if isinstance(e, Traded) and (e.account, e.as_of) in liquidated}
     sequence = 0
     for section, content in _sections(listed, scales):
         document = document_of(section, content)
@@ -106,10 +112,14 @@ def commands_of(entries: Iterable[Entry], scales: Scales) -> Iterator[tuple[Entr
                 units = to_units(str(abs(amount)), scales.money)
                 yield entry, kind(**named, owner=entry.account, asset=MONEY, amount=units)
             case Traded():
-                other = VAULT if (entry.account, entry.as_of) in taken else BOOK
-                yield entry, _trade(entry, other, scales, named)
+                yield entry, _trade(entry, VAULT if _told(entry) in taken else BOOK, scales, named)
             case Liquidated():
                 yield entry, None
+
+
+def _told(entry: Traded) -> tuple[datetime, str, Decimal, Decimal]:
+    """Return what both sides of one trade record alike."""
+    return entry.as_of, entry.instrument, abs(entry.quantity), entry.price
 
 
 def _named(sequence: int, as_of: datetime) -> dict[str, Any]:
@@ -118,16 +128,23 @@ def _named(sequence: int, as_of: datetime) -> dict[str, Any]:
 
 def _sections(entries: list[Entry], scales: Scales) -> Iterator[tuple[Section, object]]:
     yield Section.ASSETS, {MONEY: Asset(digits=scales.money)}
-    yield Section.INSTRUMENTS, {
-        coin: Contract(
-            instrument=Instrument(
-                symbol=coin, kind=InstrumentKind.PERPETUAL, underlying=coin, quote_asset=MONEY, settlement_asset=MONEY
-            ),
-            quantity_digits=scales.quantity[coin],
-            price_digits=scales.price[coin],
-        )
-        for coin in sorted(scales.price)
-    }
+    yield (
+        Section.INSTRUMENTS,
+        {
+            coin: Contract(
+                instrument=Instrument(
+                    symbol=coin,
+                    kind=InstrumentKind.PERPETUAL,
+                    underlying=coin,
+                    quote_asset=MONEY,
+                    settlement_asset=MONEY,
+                ),
+                quantity_digits=scales.quantity[coin],
+                price_digits=scales.price[coin],
+            )
+            for coin in sorted(scales.price)
+        },
+    )
     yield Section.ACCOUNTS, {account: Holder() for account in sorted({entry.account for entry in entries})}
 
 
@@ -147,14 +164,15 @@ def _trade(entry: Traded, other: str, scales: Scales, named: dict[str, Any]) -> 
 class _Life:
     """What an account's balances do not say: how long it held how much, what it traded, what the record left out.
 
-    `legs` are the trades of its last second, with what was held before each.
+    All in units: `prices` of its last trades, `held_seconds` of money x seconds, `traded` of money. `legs` are the
+    trades of its last second: coin, what was held before, price.
     """
 
     seen: datetime
-    prices: dict[str, Fraction] = field(default_factory=dict)
-    legs: list[TakenLeg] = field(default_factory=list)
-    hours: Fraction = Fraction(0)
-    traded: Fraction = Fraction(0)
+    prices: dict[str, int] = field(default_factory=dict)
+    legs: list[tuple[str, int, int]] = field(default_factory=list)
+    held_seconds: int = 0
+    traded: int = 0
     paid: bool = False
     untold: bool = False
     isolated: bool = False
@@ -173,18 +191,19 @@ def replayed(entries: Iterable[Entry], house: House) -> Iterator[Stood]:
     listed = list(entries)
     scales, lives = scales_of(listed), dict[str, _Life]()
     for entry, command in commands_of(listed, scales):
-        if entry is None or isinstance(entry, Liquidated):
-            if command is not None:
-                _send(command, house)
-            if entry is not None:
-                yield _stood(entry, lives.setdefault(entry.account, _Life(entry.as_of)), house.state, scales)
+        if entry is None:
+            assert command is not None
+            _send(command, house)
+            continue
+        life = lives.setdefault(entry.account, _Life(entry.as_of))
+        if isinstance(entry, Liquidated):
+            yield _stood(entry, life, house.state.balances.get(entry.account, {}), scales)
             continue
         assert command is not None
-        life = lives.setdefault(entry.account, _Life(entry.as_of))
-        _before(entry, life, house.state, scales)
+        _before(command, entry.as_of, life, house.state.balances.get(entry.account, {}), scales)
         _send(command, house)
         if isinstance(command, c.Trade) and VAULT not in {command.buyer, command.seller}:
-            life.untold |= not life.paid or _value(entry.account, life, house.state, scales) < 0
+            life.untold |= not life.paid or _value(life, house.state.balances[entry.account], scales) < 0
 
 
 def _send(command: c.Command, house: House) -> None:
@@ -197,62 +216,64 @@ def _send(command: c.Command, house: House) -> None:
         raise InputError(event.reason, message)
 
 
-def _before(entry: Paid | Traded, life: _Life, state: State, scales: Scales) -> None:
-    """Bring an account's life up to an entry that is about to be sent."""
-    held = _held(entry.account, state, scales)
-    now = sum((abs(quantity) * life.prices[coin] for coin, quantity in held.items()), Fraction(0))
-    life.hours += now * Fraction((entry.as_of - life.seen).total_seconds()) / _AN_HOUR
-    if entry.as_of != life.seen:
+def _before(command: c.Command, as_of: datetime, life: _Life, holdings: Holdings, scales: Scales) -> None:
+    """Bring an account's life up to a command that is about to be sent."""
+    if as_of != life.seen:
+        notional = sum(abs(worth) for worth in _worths(life, holdings, scales))
+        life.held_seconds += notional * int((as_of - life.seen).total_seconds())
         life.legs.clear()
-    life.seen = entry.as_of
-    if isinstance(entry, Paid):
-        life.paid |= entry.amount > 0
-        return
-    price = Fraction(entry.price)
-    life.legs.append(TakenLeg(entry.instrument, held.get(entry.instrument, Fraction(0)), price))
-    life.prices[entry.instrument] = price
-    life.traded += abs(Fraction(entry.quantity)) * price
+        life.seen = as_of
+    life.paid |= isinstance(command, c.Deposit)
+    if isinstance(command, c.Trade):
+        coin = command.instrument
+        life.legs.append((coin, holdings.get((HELD, coin), 0), command.price))
+        life.prices[coin] = command.price
+        life.traded += scales.worth(coin, command.quantity, command.price)
 
 
-def _held(account: str, state: State, scales: Scales) -> dict[str, Fraction]:
-    holdings = state.balances.get(account, {})
-    return {coin: Fraction(held, 10 ** scales.quantity[coin]) for (purse, coin), held in holdings.items() if purse == HELD}
+def _worths(life: _Life, holdings: Holdings, scales: Scales) -> Iterator[int]:
+    """Yield what each position is worth at the account's own last price, signed."""
+    for (purse, coin), held in holdings.items():
+        if purse == HELD:
+            yield scales.worth(coin, held, life.prices[coin])
 
 
-def _money(account: str, state: State, scales: Scales) -> Fraction:
-    """Return the wallet and what was received for positions, together."""
-    holdings = state.balances.get(account, {})
-    return Fraction(sum(units for (_, asset), units in holdings.items() if asset == MONEY), 10**scales.money)
+def _value(life: _Life, holdings: Holdings, scales: Scales) -> int:
+    """Return what an account is worth: wallet, what was received for positions, and those at its own last prices."""
+    money = sum(units for (_, asset), units in holdings.items() if asset == MONEY)
+    return money + sum(_worths(life, holdings, scales))
 
 
-def _value(account: str, life: _Life, state: State, scales: Scales) -> Fraction:
-    """Return what an account is worth at its own last prices."""
-    held = _held(account, state, scales)
-    return _money(account, state, scales) + sum((q * life.prices[coin] for coin, q in held.items()), Fraction(0))
-
-
-def _stood(entry: Liquidated, life: _Life, state: State, scales: Scales) -> Stood:
+def _stood(entry: Liquidated, life: _Life, holdings: Holdings, scales: Scales) -> Stood:
     """Return how an account stands after a liquidation, and let its next life begin."""
     life.isolated |= not entry.cross
+    unit = Fraction(1, 10**scales.money)
+    legs = [
+        TakenLeg(coin, Fraction(held, 10 ** scales.quantity[coin]), Fraction(price, 10 ** scales.price[coin]))
+        for coin, held, price in life.legs
+        if life.seen == entry.as_of
+    ]
     takeover = Takeover(
         account=entry.account,
         as_of=entry.as_of,
         notional=Fraction(entry.notional),
         account_value=Fraction(entry.account_value),
         cross=entry.cross,
-        legs=tuple(life.legs) if life.seen == entry.as_of else (),
+        legs=tuple(legs),
+        beside={
+            coin: Fraction(q, 10 ** scales.quantity[coin]) for (purse, coin), q in holdings.items() if purse == HELD
+        },
     )
-    left = _value(entry.account, life, state, scales)
     stood = Stood(
         takeover=takeover,
-        flat=not _held(entry.account, state, scales),
-        left=left,
+        flat=not any(purse == HELD for purse, _ in holdings),
+        left=_value(life, holdings, scales) * unit,
         left_before=life.left_before,
-        hours=life.hours,
+        hours=life.held_seconds * unit / _AN_HOUR,
         hours_before=life.hours_before,
-        traded=life.traded,
+        traded=life.traded * unit,
         untold=life.untold,
         isolated=life.isolated,
     )
-    life.left_before, life.hours_before = left, life.hours
+    life.left_before, life.hours_before = stood.left, stood.hours
     return stood
