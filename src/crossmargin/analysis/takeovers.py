@@ -101,7 +101,9 @@ class Stood:
     traded
         Money of all trades since it began.
     untold
-        Whether money must have come that no record tells of: a trade before any payment, or a value below 0.
+        Whether money must have come before that no record tells of: a trade before any payment, or a value below 0.
+    went_on
+        Whether it traded or withdrew again before any new payment.
     isolated
         Whether a position of the account was liquidated alone at some time so far.
     """
@@ -114,17 +116,19 @@ class Stood:
     hours_before: Fraction
     traded: Fraction
     untold: bool
+    went_on: bool
     isolated: bool
 
 
 class Cause(StrEnum):
     """What may lie behind money that a ledger leaves where the venue left none; the first that fits."""
 
-    FUNDING = "funding"
-    KEPT = "kept before"
-    TRANSFERS = "transfers"
-    ISOLATED = "isolated"
-    FEES = "fees"
+    FUNDING = "funding"  # no more than it may have come to, of all that was held: it is not recorded
+    EARLIER = "earlier"  # so since the takeover before: that one's is carried on
+    KEPT = "kept"  # the account went on with it: the takeover did not take everything
+    TRANSFERS = "transfers"  # money came that no record tells of
+    ISOLATED = "isolated"  # money stood behind single positions
+    FEES = "fees"  # no more than fees or rebates of everything traded may have come to
     UNKNOWN = "unknown"
 
 
@@ -195,9 +199,9 @@ def marks_of(takeover: Takeover) -> tuple[Fraction, ...] | None:
     that stayed is worth at a price of six figures.
     """
     share = takeover.account_value / takeover.notional
-    about = [leg.price / (1 - share if leg.contracts > 0 else 1 + share) for leg in takeover.legs]
-    if not about or len(about) > MOST_LEGS:
+    if not takeover.legs or len(takeover.legs) > MOST_LEGS or abs(share) >= 1:
         return None
+    about = [leg.price / (1 - share if leg.contracts > 0 else 1 + share) for leg in takeover.legs]
     tried = product(*((_rounded(price, COARSE), _rounded(price, FIGURES, up=True)) for price in about))
     return next((marks for marks in tried if _proven(takeover, marks)), None)
 
@@ -275,13 +279,14 @@ def _place(price: Fraction, figures: int) -> Fraction:
 
 
 def _cause(stood: Stood) -> Cause:
-    """Return the first cause that fits; none of them is proven."""
-    if abs(stood.left) <= CENT + FUNDING_AN_HOUR * stood.hours:
-        return Cause.FUNDING
-    if abs(stood.left - stood.left_before) <= CENT + FUNDING_AN_HOUR * (stood.hours - stood.hours_before):
-        return Cause.KEPT
-    if stood.untold:
-        return Cause.TRANSFERS
-    if stood.isolated:
-        return Cause.ISOLATED
-    return Cause.FEES if abs(stood.left) <= FEES_AND_REBATES * stood.traded else Cause.UNKNOWN
+    """Return the first cause that fits. `KEPT` is shown by what the account did next, the others are not excluded."""
+    since, hours = stood.left - stood.left_before, stood.hours - stood.hours_before
+    fits = {
+        Cause.FUNDING: abs(stood.left) <= CENT + FUNDING_AN_HOUR * stood.hours,
+        Cause.EARLIER: abs(since) <= CENT + FUNDING_AN_HOUR * hours,
+        Cause.KEPT: stood.went_on and stood.left > 0,
+        Cause.TRANSFERS: stood.untold or stood.went_on,
+        Cause.ISOLATED: stood.isolated,
+        Cause.FEES: abs(stood.left) <= FEES_AND_REBATES * stood.traded,
+    }
+    return next((cause for cause, holds in fits.items() if holds), Cause.UNKNOWN)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -165,7 +165,7 @@ class _Life:
     """What an account's balances do not say: how long it held how much, what it traded, what the record left out.
 
     All in units: `prices` of its last trades, `held_seconds` of money x seconds, `traded` of money. `legs` are the
-    trades of its last second: coin, what was held before, price.
+    trades of its last second: coin, what was held before, price. `waiting`: the takeover after which nothing came yet.
     """
 
     seen: datetime
@@ -178,10 +178,11 @@ class _Life:
     isolated: bool = False
     left_before: Fraction = Fraction(0)
     hours_before: Fraction = Fraction(0)
+    waiting: int | None = None
 
 
-def replayed(entries: Iterable[Entry], house: House) -> Iterator[Stood]:
-    """Send everything recorded to an empty house, and yield how each liquidated account stands right after it.
+def replayed(entries: Iterable[Entry], house: House) -> tuple[Stood, ...]:
+    """Send everything recorded to an empty house, and return how each liquidated account stood right after it.
 
     Raises
     ------
@@ -189,24 +190,29 @@ def replayed(entries: Iterable[Entry], house: House) -> Iterator[Stood]:
         With the reason of the house where it does not take something: the record contradicts itself.
     """
     listed = list(entries)
-    scales, lives = scales_of(listed), dict[str, _Life]()
+    scales, lives, found = scales_of(listed), dict[str, _Life](), list[Stood]()
     for entry, command in commands_of(listed, scales):
         if entry is None:
-            assert command is not None
             _send(command, house)
             continue
         life = lives.setdefault(entry.account, _Life(entry.as_of))
+        holdings = house.state.balances.get(entry.account, {})
         if isinstance(entry, Liquidated):
-            yield _stood(entry, life, house.state.balances.get(entry.account, {}), scales)
+            life.waiting = len(found)
+            found.append(_stood(entry, life, holdings, scales))
             continue
-        assert command is not None
-        _before(command, entry.as_of, life, house.state.balances.get(entry.account, {}), scales)
+        if life.waiting is not None and entry.as_of != life.seen:
+            goes_on = not isinstance(command, c.Deposit)
+            found[life.waiting], life.waiting = replace(found[life.waiting], went_on=goes_on), None
+        _before(command, entry.as_of, life, holdings, scales)
         _send(command, house)
         if isinstance(command, c.Trade) and VAULT not in {command.buyer, command.seller}:
             life.untold |= not life.paid or _value(life, house.state.balances[entry.account], scales) < 0
+    return tuple(found)
 
 
-def _send(command: c.Command, house: House) -> None:
+def _send(command: c.Command | None, house: House) -> None:
+    assert command is not None
     answer = house.handle(command)
     if answer.not_taken is not None:
         raise InputError(answer.not_taken.reason, f"command {command.sequence}: {answer.not_taken.message}")
@@ -216,7 +222,7 @@ def _send(command: c.Command, house: House) -> None:
         raise InputError(event.reason, message)
 
 
-def _before(command: c.Command, as_of: datetime, life: _Life, holdings: Holdings, scales: Scales) -> None:
+def _before(command: c.Command | None, as_of: datetime, life: _Life, holdings: Holdings, scales: Scales) -> None:
     """Bring an account's life up to a command that is about to be sent."""
     if as_of != life.seen:
         notional = sum(abs(worth) for worth in _worths(life, holdings, scales))
@@ -273,6 +279,7 @@ def _stood(entry: Liquidated, life: _Life, holdings: Holdings, scales: Scales) -
         hours_before=life.hours_before,
         traded=life.traded * unit,
         untold=life.untold,
+        went_on=False,
         isolated=life.isolated,
     )
     life.left_before, life.hours_before = stood.left, stood.hours
