@@ -204,3 +204,28 @@ def test_a_pool_kept_in_its_own_coin_has_the_same_price() -> None:
     engine = Engine(account, lambda _elapsed: market, document)
     out = run(document.procedure, engine.opening(), engine, Venue("trader", "BTC"), rounds=1)
     assert abs(out.holdings.get("trader", WALLET, "BTC")) < Fraction(1, 10**8)
+
+
+@pytest.mark.parametrize(("form", "behind"), [("linear", "150"), ("inverse", "0.3"), ("quanto", "1.5")])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_closing_at_the_market_pays_out_what_the_account_was_worth(form: str, behind: str, sign: int) -> None:
+    """Half is closed, then the rest: in settlement units the account has all the time what the engine says."""
+    coin = SYMBOLS[form]
+    position = Position(
+        instrument="X", quantity=Decimal(sign * 1_000), entry_price=Decimal(50_500 if form == "inverse" else 2_010)
+    )
+    account = Account(id="trader", balances={coin: Decimal(behind)}, positions=(position,))
+    half = ASSUME.replace('do = "assume"', 'do = "close"').replace('price = "bankruptcy_price"', 'amount = "500"')
+    head = PLAIN.replace('reporting = "USD"', 'reporting = "USD", contracts = ["linear", "inverse", "quanto"]')
+    document = parse_rulebook(head + half.replace("[liquidation]", '[liquidation]\nuntil = "gross <= 0"'), "plain.toml")
+    market = venue(form)
+    engine = Engine(account, lambda _elapsed: market, document)
+    before = engine(engine.opening(), 0.0).figures["equity"]
+    out = run(document.procedure, engine.opening(), engine, Venue("trader"), rounds=2)
+    assert out.ending == "ended"
+    assert [taken.move.amount for taken in out.taken] == [500, 500]
+    rate = BTC if coin == "BTC" else 1.0
+    assert out.taken[1].before.figures["equity"] == pytest.approx(before, abs=1e-8 * rate)
+    left = out.holdings.get("trader", WALLET, coin)
+    assert float(left) * rate == pytest.approx(float(before), abs=1e-8 * rate)
+    assert conserved(out.holdings)

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from crossmargin.account import Book
-from crossmargin.errors import FailureReason, InputError
+from crossmargin.errors import InputError
 from crossmargin.instruments import InstrumentKind
 from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Holdings, Row, account_of, opening, traded

@@ -24,7 +24,7 @@ from crossmargin.clearing.events import Refused
 from crossmargin.clearing.ledger import BOOK, HELD, VAULT
 from crossmargin.clearing.rules import Figures, Rules
 from crossmargin.clearing.scales import to_units
-from crossmargin.errors import InputError
+from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import Instrument, InstrumentKind
 from crossmargin.sources.recorded import Entry, Liquidated, Paid, Traded
 
@@ -187,8 +187,12 @@ def replayed(entries: Iterable[Entry], house: House) -> tuple[Stood, ...]:
     Raises
     ------
     InputError
-        With the reason of the house where it does not take something: the record contradicts itself.
+        DUPLICATE_ACCOUNT where the house is not empty; else the house's reason where it does not take something: the
+        record contradicts itself.
     """
+    if house.state.number:
+        message = f"a record is replayed into an empty house, this one stands at record {house.state.number}"
+        raise InputError(FailureReason.DUPLICATE_ACCOUNT, message)
     listed = list(entries)
     scales, lives, found = scales_of(listed), dict[str, _Life](), list[Stood]()
     for entry, command in commands_of(listed, scales):
