@@ -24,8 +24,8 @@ PAGE = ROOT / "docs" / "clearing" / "recorded.md"
 MARK = re.compile(r"(<!-- recorded begins -->\n).*?(<!-- recorded ends -->)", re.DOTALL)
 ONE_PER_CENT = Fraction(1, 100)
 HEAD = (
-    ("time, UTC", "account", "", "value / notional", "marks", "left, USD", "an hour", "cause"),
-    ("---", "---", "---", "---:", "---", "---:", "---:", "---"),
+    ("time, UTC", "account", "", "value / notional", "marks", "left, USD", "an hour", "net", "cause"),
+    ("---", "---", "---", "---:", "---", "---:", "---:", "---:", "---"),
 )
 
 
@@ -42,6 +42,7 @@ def row(one: Judged) -> tuple[str, ...]:
         ", ".join(named) if one.at_bankruptcy else "not proven",
         f"{float(one.stood.left):.4f}",
         f"{float(one.an_hour):.1e}" if takeover.cross else "",
+        f"{float(one.net_an_hour):.1e}" if takeover.cross and one.net_an_hour is not None else "",
         one.cause or "",
     )
 

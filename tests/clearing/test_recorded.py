@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import groupby, islice, pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,7 +151,8 @@ def test_the_record_is_not_whole(told: Run) -> None:
 
 
 def test_each_liquidation_takes_whole_positions_and_a_cross_one_all_of_them(told: Run) -> None:
-    assert all(row.stood.takeover.legs for row in told.rows)
+    takeovers = [row.stood.takeover for row in told.rows]
+    assert all(one.legs and not {leg.instrument for leg in one.legs} & one.beside.keys() for one in takeovers)
     assert sum(row.stood.flat for row in told.rows) == 58
     assert [row.stood.flat for row in told.cross] == [True] * 54
 
@@ -163,6 +165,17 @@ def test_one_account_takes_them_all_over(told: Run) -> None:
     taken = {(e.as_of, e.instrument, -e.quantity, e.price) for e in trades if (e.account, e.as_of) in liquidated}
     takers = [e.account for e in trades if (e.as_of, e.instrument, e.quantity, e.price) in taken]
     assert takers == [LIQUIDATOR] * 69
+    own = [entry for entry in trades if entry.account == LIQUIDATOR]
+    waits = [
+        next((after.as_of - e.as_of).total_seconds() for after in own if out_of(after, e))
+        for e in own
+        if (e.as_of, e.instrument, e.quantity, e.price) in taken
+    ]
+    assert median(waits) == 3
+
+
+def out_of(after: Traded, taken: Traded) -> bool:
+    return after.as_of >= taken.as_of and after.instrument == taken.instrument and after.quantity * taken.quantity < 0
 
 
 def test_all_54_cross_accounts_are_below_one_per_cent(told: Run) -> None:
@@ -235,6 +248,19 @@ def test_the_ledger_comes_to_nothing_at_30_of_54(told: Run) -> None:
     assert sum(abs(row.stood.left) <= CENT + tighter * row.stood.hours for row in told.cross) == 23
     within = sorted(row.an_hour for row in told.cross if row.cause is Cause.FUNDING)
     assert float((within[14] + within[15]) / 2) == pytest.approx(1.276e-5, rel=1e-3)  # the base rate is 1.25e-5
+
+
+def test_the_remainder_has_the_sign_and_the_rate_of_funding(told: Run) -> None:
+    """What longs left and shorts lack, for each hour of longs less shorts: 12 of 54 at the base rate of 1.25e-5.
+
+    With the other sign there is one, so that it is no matter of how wide the band is.
+    """
+    rates = [row.net_an_hour for row in told.cross if row.net_an_hour is not None]
+    low, high = Fraction(1, 10**5), Fraction(15, 10**6)
+    assert sum(low <= rate <= high for rate in rates) == 12
+    assert sum(low <= -rate <= high for rate in rates) == 1
+    tight = [row for row in told.cross if abs(row.stood.left) <= CENT + Fraction(3, 10**5) * row.stood.hours]
+    assert sum((row.net_an_hour or 0) > 0 for row in tight) == 17
 
 
 def test_what_may_lie_behind_the_rest(told: Run) -> None:

@@ -98,6 +98,8 @@ class Stood:
         Money that the account is left with; and after its takeover before this one, 0 at the first.
     hours, hours_before
         Notional held x hours, at the account's own last prices, since it began: until now, until the one before.
+    net_hours
+        The same until now, of longs less shorts, signed: what funding is paid on.
     traded
         Money of all trades since it began.
     untold
@@ -114,6 +116,7 @@ class Stood:
     left_before: Fraction
     hours: Fraction
     hours_before: Fraction
+    net_hours: Fraction
     traded: Fraction
     untold: bool
     went_on: bool
@@ -148,6 +151,9 @@ class Judged:
         Whether each leg went at its bankruptcy price, cut to six figures.
     an_hour
         Of what was held: the money left, unsigned, for each hour.
+    net_an_hour
+        Of longs less shorts: the money left, signed; the rate that longs would have paid shorts. None where both were
+        the same.
     cause
         Of a cross account that is flat; None of any other.
     """
@@ -158,6 +164,7 @@ class Judged:
     marks: tuple[Fraction, ...] | None
     at_bankruptcy: bool
     an_hour: Fraction
+    net_an_hour: Fraction | None
     cause: Cause | None
 
 
@@ -172,6 +179,7 @@ def judged(stood: Stood) -> Judged:
         marks=marks,
         at_bankruptcy=marks is not None and prices_at(takeover, marks) == tuple(leg.price for leg in takeover.legs),
         an_hour=abs(stood.left) / stood.hours if stood.hours else Fraction(0),
+        net_an_hour=stood.left / stood.net_hours if stood.net_hours else None,
         cause=_cause(stood) if takeover.cross and stood.flat else None,
     )
 

@@ -164,14 +164,16 @@ def _trade(entry: Traded, other: str, scales: Scales, named: dict[str, Any]) -> 
 class _Life:
     """What an account's balances do not say: how long it held how much, what it traded, what the record left out.
 
-    All in units: `prices` of its last trades, `held_seconds` of money x seconds, `traded` of money. `legs` are the
-    trades of its last second: coin, what was held before, price. `waiting`: the takeover after which nothing came yet.
+    All in units: `prices` of its last trades, `held_seconds` and `net_seconds` of money x seconds, `traded` of money.
+    `legs` are the trades of its last second: coin, what was held before, price. `waiting`: the takeover after which
+    nothing came yet.
     """
 
     seen: datetime
     prices: dict[str, int] = field(default_factory=dict)
     legs: list[tuple[str, int, int]] = field(default_factory=list)
     held_seconds: int = 0
+    net_seconds: int = 0
     traded: int = 0
     paid: bool = False
     untold: bool = False
@@ -229,8 +231,9 @@ def _send(command: c.Command | None, house: House) -> None:
 def _before(command: c.Command | None, as_of: datetime, life: _Life, holdings: Holdings, scales: Scales) -> None:
     """Bring an account's life up to a command that is about to be sent."""
     if as_of != life.seen:
-        notional = sum(abs(worth) for worth in _worths(life, holdings, scales))
-        life.held_seconds += notional * int((as_of - life.seen).total_seconds())
+        worths, seconds = list(_worths(life, holdings, scales)), int((as_of - life.seen).total_seconds())
+        life.held_seconds += sum(map(abs, worths)) * seconds
+        life.net_seconds += sum(worths) * seconds
         life.legs.clear()
         life.seen = as_of
     life.paid |= isinstance(command, c.Deposit)
@@ -281,6 +284,7 @@ def _stood(entry: Liquidated, life: _Life, holdings: Holdings, scales: Scales) -
         left_before=life.left_before,
         hours=life.held_seconds * unit / _AN_HOUR,
         hours_before=life.hours_before,
+        net_hours=life.net_seconds * unit / _AN_HOUR,
         traded=life.traded * unit,
         untold=life.untold,
         went_on=False,
