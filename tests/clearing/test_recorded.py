@@ -37,7 +37,7 @@ from crossmargin.liquidation import Engine, Outcome, Venue, run
 from crossmargin.margin import Rulebook
 from crossmargin.sources.recorded import Entry, Liquidated, Paid, Traded, read_recorded
 from crossmargin.sources.replayed import AS_RECORDED, MONEY, Scales, commands_of, replayed, scales_of
-from scripts.recorded_accounts import PAGE, summary, table
+from scripts.recorded_accounts import PAGE, table
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -350,8 +350,3 @@ def procedure_of(house: House, rulebook: Rulebook) -> dict[str, Fraction]:
 def test_the_page_shows_what_the_run_gives(told: Run) -> None:
     page = PAGE.read_text("utf-8")
     assert table(told.rows) in page, "run: python -m scripts.recorded_accounts --write"
-    assert summary(told.rows)[:3] == [
-        "54 of 54 cross accounts below 1 % of notional",
-        "59 of 61 one-sided takeovers take the whole account value",
-        "61 of 62 at the bankruptcy price, to the last figure",
-    ]
