@@ -10,7 +10,7 @@ from crossmargin.liquidation.moves import Desk, Move, ended, next_move, scope_of
 from crossmargin.liquidation.paths import ALL
 from crossmargin.liquidation.pools import Leg, Pool, Terms
 from crossmargin.liquidation.postings import Venue, applied
-from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint
+from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint, bankruptcy_price
 from crossmargin.liquidation.run import Outcome, begun, run
 from crossmargin.liquidation.solve import liquidation_prices, profiles
 from crossmargin.liquidation.stages import Stage, halted, stage
@@ -45,6 +45,7 @@ __all__ = [
     "Venue",
     "allocate",
     "applied",
+    "bankruptcy_price",
     "begun",
     "cleared",
     "compared",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property, partial
 from math import inf
@@ -13,11 +13,12 @@ import msgspec
 import numpy as np
 
 from crossmargin.account import Book
-from crossmargin.errors import FailureReason, InputError
+from crossmargin.errors import InputError
 from crossmargin.instruments import InstrumentKind
 from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Holdings, Row, account_of, opening, traded
 from crossmargin.liquidation.pools import Figures, Leg, Pool, Terms
+from crossmargin.liquidation.prices import bankruptcy_price
 from crossmargin.margin.assess import assess_book
 from crossmargin.margin.expression import Name
 from crossmargin.margin.model import INITIAL, MAINTENANCE
@@ -240,13 +241,16 @@ class _View:
         return min(max(opposite, default=0.0), abs(float(quantity[row])))
 
     def _bankruptcy_price(self, row: int, terms: Terms) -> float:
-        """Return the leg's price at which the pool's equity is 0, all else at mark; reporting money per unit."""
-        if terms.form == "inverse":
-            message = "the bankruptcy price of an inverse contract is not a price in money; close at the market"
-            raise InputError(FailureReason.UNDEFINED_RESULT, message)
+        """Return the leg's price at which the pool's equity is 0, all else at mark.
+
+        It is stated as `price` is, in reporting money per unit: so much times it as the mark is moved.
+        """
         measures = self.report.evaluation.measures
-        quantity = float(measures["quantity"][row])
-        return float(measures["price"][row]) - float(self.report.unit_equity[self.unit]) / quantity
+        mark = as_fraction(float(measures.of_contract("mark")[row]))
+        contracts = as_fraction(float(self.report.resolved.legs.quantity[row]))
+        equity = float(self.report.unit_equity[self.unit]) / float(measures["settle_rate"][row])
+        found = bankruptcy_price(replace(terms, mark=mark), contracts, as_fraction(equity))
+        return float(found * as_fraction(float(measures["price"][row])) / mark) if mark else float(found)
 
     @cached_property
     def reliefs(self) -> dict[str, float]:

@@ -1,10 +1,17 @@
-"""Where a pool is liquidated: the types that liquidation prices and profiles are told in."""
+"""Where a pool is liquidated: the types that this is told in, and the price at which one position leaves nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from crossmargin.errors import FailureReason, InputError
+
+if TYPE_CHECKING:
+    from crossmargin.liquidation.pools import Terms
 
 
 class LiquidationPrice(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,3 +55,38 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     underlying: str
     path: str
     points: tuple[ProfilePoint, ...]
+
+
+def bankruptcy_price(terms: Terms, contracts: Fraction, equity: Fraction) -> Fraction:
+    """Return the price at which closing a position leaves a pool's equity at exactly 0, all else at mark.
+
+    Linear, and quanto with the conversion of its multiplier: ``mark - equity / (contracts * multiplier)``. Inverse,
+    whose value in coin is ``contracts * multiplier * (1 / entry - 1 / price)``: the reciprocal of
+    ``1 / mark + equity / (contracts * multiplier)``. It is what the books balance at and need not be a price that any
+    market knows: a position that is worth less than the whole hole, or than the equity, gives one below 0.
+
+    Parameters
+    ----------
+    terms
+        What changes hands, with the mark as the instrument quotes it.
+    contracts
+        Signed, not 0; all of them are closed.
+    equity
+        Of the pool at mark, signed, in units of the settlement asset.
+
+    Raises
+    ------
+    InputError
+        INVALID_PRICE for an inverse contract without a mark above 0; UNDEFINED_RESULT where no finite price does it:
+        an inverse short whose equity is all that it owes.
+    """
+    share = equity / (contracts * terms.multiplier)
+    if terms.form != "inverse":
+        return terms.mark - share
+    if terms.mark <= 0:
+        raise InputError(FailureReason.INVALID_PRICE, f"expected a mark above 0, found {float(terms.mark):g}")
+    level = 1 / terms.mark + share
+    if not level:
+        message = "no price leaves nothing: the equity is the whole coin value of the short; close at the market"
+        raise InputError(FailureReason.UNDEFINED_RESULT, message)
+    return 1 / level
