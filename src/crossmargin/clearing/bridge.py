@@ -191,7 +191,7 @@ class _Assessor:
         for unit, row in enumerate(owner_of):
             figures[owners[row]].append(
                 Figures(
-                    pool=_pool_name(owners[row], report.resolved.units.label[unit]),
+                    pool=pool_name(owners[row], report.resolved.units.label[unit]),
                     equity=float(report.unit_equity[unit]),
                     initial_headroom=float(initial[unit]),
                     maintenance_headroom=float(maintenance[unit]),
@@ -207,7 +207,8 @@ class _Assessor:
         return out
 
 
-def _pool_name(owner: str, unit: str) -> str:
+def pool_name(owner: str, unit: str) -> str:
+    """Return what a unit of an owner is called: the owner alone where nothing is parted."""
     return owner if unit == _WHOLE_POOL else f"{owner}{UNIT_MARK}{unit}"
 
 

@@ -115,15 +115,15 @@ def _with_reactions(state: State, command: c.Command, rules: Rules, outcome: Out
     """Return the events and, until nothing is left to do, what follows from them."""
     draft = Draft(state)
     events: tuple[Event, ...] = ()
-    more, reports = outcome.events, outcome.reports or {}
+    more, reports = outcome.events, dict(outcome.reports or {})
     for turn in range(ROUNDS):
         for event in more:
             if turn and isinstance(event, Posted):
                 check_rows(event.rows, state.configuration.terms, None)
             draft.fold(record_of(draft.state, command, event, "", ""))
         events += more
-        if turn or not reports:
-            reports = _assessed(draft.state, rules, market.touched(draft.state, more) | set(reports))
+        if turn or not reports:  # whoever these events leave alone stands as he did
+            reports |= _assessed(draft.state, rules, market.touched(draft.state, more))
         more = tuple(rules.react(draft.state, reports))
         if not more:
             return events

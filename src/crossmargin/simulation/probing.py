@@ -67,7 +67,10 @@ def _is_margined(house: House, venue: Venue, name: str) -> bool:
         holdings = {(WALLET, venue.dollar): 10**12, (WALLET, "BTC"): 10**9, (HELD, name): sign * lot}
         if terms.payment == "margined":
             holdings[terms.basis, terms.settlement] = received
-        report = house.rules.assess(house.state, {"probe": holdings})["probe"]
+        try:
+            report = house.rules.assess(house.state, {"probe": holdings})["probe"]
+        except InputError:  # it needs the price of an asset that this venue does not have
+            return False
         if not isinstance(report, tuple):
             return False
         required += sum(one.maintenance for one in report)

@@ -23,7 +23,7 @@ __all__ = ["TRADERS", "Intent", "cure", "deposits", "intent"]
 
 TRADERS: Final = {"maker": 1_000_000.0, "gambler": 5_000.0, "hedger": 60_000.0, "saver": 20_000.0}
 """Kinds of account, with the dollars that they begin with."""
-_APPETITE: Final = {"maker": 0.3, "gambler": 8.0, "hedger": 2.0, "saver": 0.5}  # of what it has, a trade
+_APPETITE: Final = {"maker": 0.3, "gambler": 30.0, "hedger": 8.0, "saver": 4.0}  # of what it has, a trade
 _MONEY, _ORDERS, _DEPOSITS, _TO_BOOK, _CURED, _WHOLE = 0.06, 0.12, 0.4, 0.3, 0.6, 0.7  # how often each is drawn
 
 Intent = tuple[type, dict[str, Any]]
@@ -40,7 +40,7 @@ class Trader:
 
 def traders(count: int) -> list[Trader]:
     """Return so many accounts, of every kind in turn."""
-    kinds = list(TRADERS)
+    kinds = ("maker", "gambler", "gambler", "hedger", "saver")
     return [Trader(f"{kinds[number % len(kinds)]}-{number}", kinds[number % len(kinds)]) for number in range(count)]
 
 

@@ -13,8 +13,8 @@ from crossmargin.clearing.procedure.cases import case_events
 from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.offers import bid_events
 from crossmargin.clearing.procedure.outside import Outside
-from crossmargin.clearing.procedure.staging import stage_events
-from crossmargin.clearing.procedure.view import Setting, parted
+from crossmargin.clearing.procedure.staging import reads_more, stage_events
+from crossmargin.clearing.procedure.view import Setting, parted, pools_of
 from crossmargin.clearing.rules import Figures, Refusal, Rules, middle_quotes
 from crossmargin.errors import Failure, InputError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.events import Event
     from crossmargin.clearing.rules import Assess, Guard, Reports
     from crossmargin.clearing.state import State
+    from crossmargin.liquidation import Pool
     from crossmargin.margin import Rulebook
 
 __all__ = ["Procedures", "rules_with_procedure"]
@@ -45,6 +46,7 @@ class Procedures:
 
     def __init__(self, rulebook: Rulebook, outside: Outside, assess: Assess, markets: Markets) -> None:
         self.rulebook, self.outside, self.assess, self._markets = rulebook, outside, assess, markets
+        self._reads_more = reads_more(rulebook.procedure)
 
     def react(self, state: State, reports: Reports, /) -> Sequence[Event]:
         """Return one thing for each pool that something follows for, worst headroom first, ties by name.
@@ -53,10 +55,11 @@ class Procedures:
         """
         chain = Chain(state)
         moved: set[str] = set()
+        pools = self._pools(state, reports) if self._reads_more else {}
         for figures in _worst_first(state, reports):
             if parted(figures.pool)[0] in moved:
                 continue
-            events = self._events(chain.state, figures)
+            events = self._events(chain.state, figures, pools.get(figures.pool))
             chain.add(events)
             moved |= {row[0] for event in events if isinstance(event, Posted) for row in event.rows}
         return tuple(chain.events)
@@ -71,13 +74,17 @@ class Procedures:
     def _setting(self, state: State) -> Setting:
         return Setting(state, self._markets.at(state), self.rulebook, self.outside)
 
-    def _events(self, state: State, figures: Figures) -> list[Event]:
+    def _pools(self, state: State, reports: Reports) -> dict[str, Pool]:
+        owners = [owner for owner, report in reports.items() if not isinstance(report, Failure)]
+        return pools_of(self._setting(state), owners) if owners else {}
+
+    def _events(self, state: State, figures: Figures, pool: Pool | None) -> list[Event]:
         owner, unit = parted(figures.pool)
         stood = state.pools.get(owner, {}).get(unit)
         if stood is not None and stood.stage in LOCKED and stood.stage != Stage.CLOSED:
             assert stood.case is not None
             return case_events(self._setting(state), stood.case, self.assess)
-        return stage_events(self._setting(state), figures, stood)
+        return stage_events(self._setting(state), figures, stood, pool)
 
 
 def _worst_first(state: State, reports: Reports) -> list[Figures]:

@@ -7,15 +7,19 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from crossmargin.account import Account, Position
-from crossmargin.clearing.bridge import account_with
+from crossmargin.account import Account, Book, Position
+from crossmargin.clearing.bridge import account_with, pool_name
 from crossmargin.clearing.configuration import UNIT_MARK
 from crossmargin.clearing.procedure.outside import Outside, cash_of
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.liquidation import Desk, Engine, Pool, Venue, applied, scope_of
+from crossmargin.liquidation.pools import Figures
+from crossmargin.margin.assess import assess_book
+from crossmargin.margin.model import INITIAL
+from crossmargin.margin.procedure_checks import HEADROOM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from crossmargin.clearing.state import State
     from crossmargin.liquidation import Case, Holdings, Leg, Move
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.procedure import Procedure
     from crossmargin.market import Snapshot
 
-__all__ = ["Setting", "View", "hedge_of", "parted", "view_of"]
+__all__ = ["Setting", "View", "hedge_of", "parted", "pools_of", "view_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,27 @@ def view_of(setting: Setting, owner: str, unit: str) -> View:
     engine = _engine(setting, account_with(state, owner, state.balances.get(owner, {})), unit or None)
     holdings = engine.opening()
     return View(setting, owner, unit, engine, holdings, engine(holdings, 0.0))
+
+
+def pools_of(setting: Setting, owners: Iterable[str]) -> dict[str, Pool]:
+    """Return the pools of owners by name, with every requirement; one call of the engine, without what is refused."""
+    state = setting.state
+    accounts = [account_with(state, owner, state.balances.get(owner, {})) for owner in owners]
+    report = assess_book(Book.from_accounts(accounts), setting.market, setting.rulebook, max_quote_age_seconds=None)
+    units, evaluation, found = report.resolved.units, report.evaluation, {}
+    columns = {
+        "equity": report.unit_equity,
+        "adjusted_equity": report.unit_adjusted_maintenance,
+        "coverage_ratio": report.unit_coverage,
+    }
+    for name in setting.rulebook.requirements:
+        required = evaluation.requirement(name)
+        columns |= {name: required, f"{name}{HEADROOM}": evaluation.adjusted(name) - required}
+    for unit, account in enumerate(units.account.tolist()):
+        figures = {name: float(column[unit]) for name, column in columns.items()}
+        figures["available_margin"] = figures[f"{INITIAL}{HEADROOM}"]
+        found[pool_name(accounts[account].id, units.label[unit])] = Pool(Figures(figures))
+    return found
 
 
 def _engine(setting: Setting, account: Account, unit: str | None) -> Engine:
