@@ -36,6 +36,8 @@ __all__ = ["BEGIN", "BrokenWorldError", "Outcome", "World", "simulate"]
 _ANSWERED, _BID, _COMPARED = 0.8, 0.3, 0.01  # how often: an order is filled, an offer bid for, a repetition looked at
 _STEP: Final = timedelta(minutes=1)
 _FEEDS: Final = ("one", "three", "two")
+_PRICED_EVERY: Final = 3  # steps between two rounds of prices
+_MOST_INTENTS: Final = 12  # of everybody together, a step
 _WHOLE_EVERY: Final = 400  # steps between the costly checks
 
 
@@ -97,7 +99,7 @@ class World:
         """Set the house up: assets, the contracts that the rulebook can margin, accounts, prices, deposits."""
         self.rng = np.random.default_rng(self.seed)
         outside = Outside(taker=None if self.asked else "book", slippage=0.001)
-        self.rules = rules_with_procedure(self.rulebook, outside)
+        self.rules = rules_with_procedure(self.rulebook, outside, valued_every_seconds=_STEP.total_seconds())
         self.house = House(self.journal, self.rules)
         self.delivery = Delivery(self.rng, self.faults)
         self.everyone = traders(self.accounts)
@@ -159,8 +161,9 @@ class World:
         self.as_of += _STEP
         self.market.follow()
         self._expire()
-        self._prices()
-        for _ in range(int(self.rng.integers(0, 4))):
+        if self.steps % _PRICED_EVERY == 0:
+            self._prices()
+        for _ in range(int(self.rng.integers(_MOST_INTENTS))):
             names = self._living()
             self._send(intent(self.rng, self.everyone, self.house.state, self.market, names))
         if self.steps % 60 == 0:
