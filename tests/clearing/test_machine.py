@@ -154,7 +154,7 @@ def test_prices_stand_when_the_guard_lets_them() -> None:
     desk = open_house()
     feeds = {name: {"BTC": c.Quote(price=price)} for name, price in (("a", 6_000_000), ("b", 1), ("z", 6_000_100))}
     assert desk.send(c.Prices, quotes=feeds) == Priced({"BTC": c.Quote(price=6_000_000)})
-    desk.house.rules = Rules(venue.plenty, "rich", guard=lambda *_: {})
+    desk.house.rules = Rules(venue.plenty, "rich", guard=lambda *_: Priced({}))
     assert desk.send(c.Prices, quotes=feeds) == Posted("prices", None, ())
     assert desk.house.state.marks["BTC"].price == 6_000_000
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from crossmargin.account import Account, Book, Order, Position
+from crossmargin.clearing.breakers import watchman_of
 from crossmargin.clearing.configuration import UNIT_MARK, Configuration, Holder, account_of
 from crossmargin.clearing.contracts import Payment, Terms, worth
 from crossmargin.clearing.indexes import bearing, owed
 from crossmargin.clearing.ledger import DUE, HELD, RESERVED, WALLET
-from crossmargin.clearing.rules import Figures, Reports, Rules, middle_quotes, no_bids, no_reaction
+from crossmargin.clearing.rules import Figures, Reports, Rules, middle_quotes, no_bids, no_breakers, no_reaction
 from crossmargin.clearing.scales import to_decimal
 from crossmargin.errors import Failure
 from crossmargin.margin.assess import assess_book
@@ -195,7 +196,7 @@ def rules_of(
     *,
     max_quote_age_seconds: float | None = 3600.0,
     react: React = no_reaction,
-    guard: Guard = middle_quotes,
+    guard: Guard | None = None,
     take_bid: TakeBid = no_bids,
 ) -> Rules:
     """Return the rules of a clearing house under a rulebook, with its procedures where there are any.
@@ -204,5 +205,10 @@ def rules_of(
     ----------
     max_quote_age_seconds
         Quotes observed longer before a command's time are refused; None accepts any age.
+    guard
+        None: the rulebook's own, with its breakers; the middle quote where it states neither [prices] nor [[halt]].
     """
-    return Rules(_Assessor(rulebook, max_quote_age_seconds), rulebook.digest, react, guard, take_bid)
+    watchman = watchman_of(rulebook.procedure) if guard is None else None
+    assess = _Assessor(rulebook, max_quote_age_seconds)
+    guard = guard or (middle_quotes if watchman is None else watchman.guard)
+    return Rules(assess, rulebook.digest, react, guard, take_bid, watchman or no_breakers)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from crossmargin.clearing.commands import Quote
-from crossmargin.clearing.configuration import UNIT_MARK, Configuration, Section, configured
+from crossmargin.clearing.configuration import REPLACED, UNIT_MARK, Configuration, configured
 from crossmargin.clearing.events import (
     Asked,
     Configured,
@@ -22,7 +22,8 @@ from crossmargin.clearing.events import (
     Stage,
     Staged,
 )
-from crossmargin.clearing.ledger import Balances, add
+from crossmargin.clearing.heard import Heard
+from crossmargin.clearing.ledger import HELD, Balances, Rows, add
 
 
 class PoolStage(msgspec.Struct, frozen=True):
@@ -61,6 +62,10 @@ class State:
         Configuration documents in order, from which `configuration` is made.
     number
         The last record.
+    heard
+        What price guards remember, by asset or instrument.
+    closed
+        Contracts of each instrument that cases have moved since the beginning.
     """
 
     balances: Balances = field(default_factory=dict)
@@ -74,14 +79,23 @@ class State:
     configuration: Configuration = field(default_factory=Configuration)
     number: int = 0
     as_of: datetime | None = None
+    heard: dict[str, Heard] = field(default_factory=dict)
+    closed: dict[str, int] = field(default_factory=dict)
 
 
 def at(state: State, as_of: datetime) -> State:
     """Return the same state at a later time; it shares everything, so neither may be folded further."""
     return State(
         state.balances, state.marks, state.indices, state.indexed_at, state.pools, state.cases, state.sources,
-        state.documents, state.configuration, state.number, as_of,
+        state.documents, state.configuration, state.number, as_of, state.heard, state.closed,
     )  # fmt: skip
+
+
+def with_prices(state: State, priced: Priced) -> State:
+    """Return the same state with prices that have passed the guards; it shares the rest, as `at` does."""
+    after = replace(state)
+    _priced(after, priced)
+    return after
 
 
 def evolve(state: State, record: Record) -> State:
@@ -103,6 +117,7 @@ class Draft:
             pools=dict(state.pools),
             cases=dict(state.cases),
             sources=dict(state.sources),
+            closed=dict(state.closed),
         )
         self._owned: set[str] = set()  # whose holdings are our own copy
 
@@ -123,6 +138,8 @@ def fold(state: State, record: Record) -> None:
     event = record.event
     if isinstance(event, Posted):
         add(state.balances, event.rows)
+        if event.case is not None:
+            _count_closed(state.closed, event.rows)
     else:
         _FOLDS[type(event)](state, event, record.as_of)
     state.number = record.number
@@ -136,8 +153,16 @@ def fold_all(state: State, records: Iterable[Record]) -> None:
         fold(state, record)
 
 
-def _priced(state: State, event: Priced, _: datetime) -> None:
+def _count_closed(closed: dict[str, int], rows: Rows) -> None:
+    for _, purse, asset, amount in rows:
+        if purse == HELD and amount > 0:
+            closed[asset] = closed.get(asset, 0) + amount
+
+
+def _priced(state: State, event: Priced, _: datetime | None = None) -> None:
     state.marks = {**state.marks, **event.quotes}  # a new one, so that who keeps the old can see the change
+    if event.memory:
+        state.heard = {**state.heard, **event.memory}
 
 
 def _indexed(state: State, event: Indexed, as_of: datetime) -> None:
@@ -166,8 +191,8 @@ def _configured(state: State, event: Configured, _: datetime) -> None:
 
 
 def _standing(documents: tuple[tuple[str, str], ...], section: str) -> tuple[tuple[str, str], ...]:
-    """Return the documents that stand beside a new one: `rulebook` and `halts` replace the last."""
-    replaced = section in {Section.RULEBOOK, Section.HALTS}
+    """Return the documents that stand beside a new one: those of some sections replace the last."""
+    replaced = section in REPLACED
     return tuple(one for one in documents if not (replaced and one[0] == section))
 
 
