@@ -260,6 +260,20 @@ def test_who_cannot_be_assessed_cannot_trade() -> None:
     assert trade(open_house(Rules(blind, "blind"))).reason == R.MISSING_QUOTE
 
 
+def test_an_index_that_comes_back_to_nothing_is_settled_too() -> None:
+    desk = open_house()
+    trade(desk)
+    desk.send(c.Accrue, index="BTC-PERP", rate="0.0001", mark=600_000)
+    trade(desk, quantity=1)
+    paid = desk.house.state.balances["alice"][WALLET, "USDC"]
+    desk.send(c.Accrue, index="BTC-PERP", rate="-0.0001", mark=600_000)
+    assert desk.house.state.indices["BTC-PERP"] == 0
+    trade(desk, "bob", "alice", quantity=1)
+    after = desk.house.state.balances["alice"]
+    assert (DUE, "BTC-PERP") not in after
+    assert after[WALLET, "USDC"] > paid
+
+
 def test_a_halt_stops_new_risk_only() -> None:
     desk = open_house()
     trade(desk)

@@ -44,7 +44,7 @@ def watchman_of(procedure: Procedure) -> Watchman | None:
 
 
 class Watchman:
-    """Guards and breakers of a procedure; which prices count for an underlying is found anew with each configuration."""
+    """Guards and breakers of a procedure; which prices count for an underlying is found anew for a configuration."""
 
     def __init__(self, procedure: Procedure, rules: Prices) -> None:
         self.procedure, self.rules = procedure, rules

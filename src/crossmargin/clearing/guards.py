@@ -201,8 +201,7 @@ def _moved(guarded: Guarded, heard: Heard, price: int, as_of: datetime) -> Heard
     """Return the memory after a price: means over the time that the last one stood, and the price from now on."""
     rule = guarded.rule
     windows = {
-        means.key(window): means.with_price(means.cells(heard, window, as_of, guarded.closed), price)
-        for window in guarded.windows
+        means.key(window): means.with_price(heard, window, price, as_of, guarded.closed) for window in guarded.windows
     }
     level, stable = heard.level, heard.stable
     if rule.mark == "ewma":

@@ -52,37 +52,35 @@ def ewma(level: int, last: int, elapsed: float, half_life: float) -> int:
     return round(last * FINE + (level - last * FINE) * rest)
 
 
-def cells(heard: Heard, window: float, as_of: datetime, closed: int) -> tuple[Cell, ...]:
+def cells(heard: Heard, window: float, as_of: datetime) -> tuple[Cell, ...]:
     """Return the parts of a window up to `as_of`, the last price standing until then.
 
     What cases closed since the last price is counted as late as it may have happened.
     """
     part, now = part_of(window), microseconds(as_of)
-    kept = heard.windows.get(key(window), ())
-    if heard.price is None or heard.at is None:
-        return (Cell(now // part, 0, 0, 0, 0, closed),)
-    begun = microseconds(heard.at)
-    by_number = {cell.number: cell for cell in kept}
-    for number in range(max(begun // part, now // part - PARTS), now // part + 1):
-        span = min(now, (number + 1) * part) - max(begun, number * part)
-        old = by_number.get(number) or Cell(number, heard.price, heard.price, 0, 0, heard.closed)
-        by_number[number] = Cell(
-            number,
-            min(old.low, heard.price),
-            max(old.high, heard.price),
-            old.total + span * heard.price,
-            old.span + span,
-            old.closed,
-        )
+    by_number = {cell.number: cell for cell in heard.windows.get(key(window), ())}
+    if heard.price is not None and heard.at is not None:
+        begun = microseconds(heard.at)
+        for number in range(max(begun // part, now // part - PARTS), now // part + 1):
+            span = min(now, (number + 1) * part) - max(begun, number * part)
+            if span > 0:
+                old = by_number.get(number) or Cell(number, heard.price, heard.price, 0, 0, heard.closed)
+                by_number[number] = _stood(old, heard.price, span)
     return tuple(by_number[number] for number in sorted(by_number) if number >= now // part - PARTS)
 
 
-def with_price(parts: tuple[Cell, ...], price: int) -> tuple[Cell, ...]:
-    """Return the parts with a price that stands from now on."""
-    last = parts[-1]
-    fresh = last.span == 0 and last.low == last.high == 0
-    low, high = (price, price) if fresh else (min(last.low, price), max(last.high, price))
-    return (*parts[:-1], Cell(last.number, low, high, last.total, last.span, last.closed))
+def _stood(cell: Cell, price: int, span: int) -> Cell:
+    low, high = min(cell.low, price), max(cell.high, price)
+    return Cell(cell.number, low, high, cell.total + span * price, cell.span + span, cell.closed)
+
+
+def with_price(heard: Heard, window: float, price: int, as_of: datetime, closed: int) -> tuple[Cell, ...]:
+    """Return the parts of a window with a price that stands from now on; `closed` is what cases have closed by now."""
+    parts = cells(heard, window, as_of)
+    number = microseconds(as_of) // part_of(window)
+    if parts and parts[-1].number == number:
+        return (*parts[:-1], _stood(parts[-1], price, 0))
+    return (*parts, Cell(number, price, price, 0, 0, closed))
 
 
 def mean(parts: tuple[Cell, ...], price: int, window: float, as_of: datetime) -> int:

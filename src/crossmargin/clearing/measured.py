@@ -62,7 +62,7 @@ class View:
         heard = self.state.heard[name]
         if heard.price is None:
             return None
-        return heard.price, means.cells(heard, window, self.as_of, self.state.closed.get(name, 0))
+        return heard.price, means.cells(heard, window, self.as_of)
 
     def _price_move(self, window: float) -> float:
         known = [found for name in self.rules if (found := self._parts(name, window)) is not None]
@@ -97,7 +97,7 @@ class View:
         if found is None:
             return 0.0
         price, parts = found
-        contracts = self.state.closed.get(symbol, 0) - parts[0].closed
+        contracts = self.state.closed.get(symbol, 0) - (parts[0].closed if parts else 0)
         terms = self.state.configuration.terms[symbol]
         money = abs(worth(terms, contracts, price)) if contracts and price else 0
         return float(money) * self._unit_price(terms.settlement)

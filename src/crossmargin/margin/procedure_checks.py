@@ -73,6 +73,8 @@ def _check_halts(reader: Reader, rulebook: Rulebook) -> None:
     numbers = {*procedure.parameters, *procedure.liquidation.parameters}
     for number, halt in enumerate(procedure.halts):
         at: Path = ("halt", str(number))
+        if halt.when.text in {other.when.text for other in procedure.halts[:number]}:
+            raise reader.error("this condition stands twice: say all that it stops in one `what`", (*at, "when"))
         read: set[str] = set()
         for formula, place in _of(halt, at, ("when", "until")):
             read |= {name.name for name in names(formula.tree)}
