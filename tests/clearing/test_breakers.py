@@ -167,6 +167,16 @@ def test_liquidation_waits_a_stated_time_and_then_goes_on() -> None:
     assert feeds.replayed()
 
 
+def test_liquidation_may_wait_until_enough_are_back() -> None:
+    feeds = oracles(PRICES.replace("wait = 120", 'wait = "inf"'))
+    feeds.wait(10**6)
+    feeds.wait(10**6)
+    assert liquidation_halted(feeds.state, "BTC")
+    assert waits_until(feeds.state, "BTC") is None
+    feeds.all_say(600_000)
+    assert not liquidation_halted(feeds.state, "BTC")
+
+
 def test_what_cannot_be_valued_is_not_paid_out() -> None:
     feeds = oracles()
     feeds.desk.send(c.Deposit, owner="alice", asset="USDC", amount=10**9)

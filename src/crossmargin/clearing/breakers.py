@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from crossmargin.clearing.configuration import Section, Trip, digest_of, document_of
 from crossmargin.clearing.events import Configured, Event, Priced
 from crossmargin.clearing.guards import Guarded, accept, enough, live
-from crossmargin.clearing.halts import LIQUIDATION, RISK
+from crossmargin.clearing.halts import LIQUIDATION, OPENINGS
 from crossmargin.clearing.measured import View, expired
 from crossmargin.errors import InputError
 from crossmargin.liquidation.pools import Leg, Pool
@@ -137,13 +138,13 @@ def _thin(view: View, old: Trip | None) -> Trip | None:
         return None
     wait = max(view.rules[name].wait for name in thin)
     cause = {name: f"{len(words)} live of {view.rules[name].minimum} needed" for name, words in thin.items()}
-    what = (RISK, LIQUIDATION) if wait else (RISK,)
+    what = (OPENINGS, LIQUIDATION) if wait else (OPENINGS,)
     return _kept(view.as_of, old or Trip(rule=THIN, what=what, since=view.as_of, cause=cause), wait)
 
 
 def _kept(as_of: datetime, trip: Trip, wait: float | None) -> Trip:
     """Return a trip as it stands now: liquidation waits no longer than `wait` seconds."""
-    if LIQUIDATION not in trip.what or wait is None:
+    if LIQUIDATION not in trip.what or wait in {None, inf}:
         return trip
     if trip.waits_until is None:
         return msgspec.structs.replace(trip, waits_until=trip.since + timedelta(seconds=wait))

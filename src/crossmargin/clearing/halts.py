@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from crossmargin.clearing.configuration import Configuration, Trip
     from crossmargin.clearing.state import State
 
-__all__ = ["LIQUIDATION", "RISK", "liquidation_halted", "risk_halted", "waits_until"]
+__all__ = ["LIQUIDATION", "OPENINGS", "liquidation_halted", "risk_halted", "waits_until"]
 
-RISK: Final = "risk"
+OPENINGS: Final = "risk"
 LIQUIDATION: Final = "liquidation"
 
 
@@ -20,7 +20,7 @@ def risk_halted(standing: Configuration, underlying: str) -> str | None:
     if underlying in standing.halts.openings:
         return "by the operator"
     trips = standing.breakers.get(underlying, ())
-    return next((_told(trip) for trip in trips if RISK in trip.what), None)
+    return next((_told(trip) for trip in trips if OPENINGS in trip.what), None)
 
 
 def liquidation_halted(state: State, underlying: str) -> bool:

@@ -57,16 +57,16 @@ def cells(heard: Heard, window: float, as_of: datetime) -> tuple[Cell, ...]:
 
     What cases closed since the last price is counted as late as it may have happened.
     """
-    part, now = part_of(window), microseconds(as_of)
+    part, end = part_of(window), microseconds(as_of)
     by_number = {cell.number: cell for cell in heard.windows.get(key(window), ())}
     if heard.price is not None and heard.at is not None:
         begun = microseconds(heard.at)
-        for number in range(max(begun // part, now // part - PARTS), now // part + 1):
-            span = min(now, (number + 1) * part) - max(begun, number * part)
+        for number in range(max(begun // part, end // part - PARTS), end // part + 1):
+            span = min(end, (number + 1) * part) - max(begun, number * part)
             if span > 0:
                 old = by_number.get(number) or Cell(number, heard.price, heard.price, 0, 0, heard.closed)
                 by_number[number] = _stood(old, heard.price, span)
-    return tuple(by_number[number] for number in sorted(by_number) if number >= now // part - PARTS)
+    return tuple(by_number[number] for number in sorted(by_number) if number >= end // part - PARTS)
 
 
 def _stood(cell: Cell, price: int, span: int) -> Cell:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from crossmargin.margin.reading import PROVENANCE
@@ -50,7 +51,7 @@ class StableRule:
     delays: int
     delay_growth: float
     shortest: float = 0.0
-    longest: float = float("inf")
+    longest: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class PriceRule:
     stale_after
         Seconds after which a quote does not count; None: never.
     wait
-        Seconds that liquidation waits from when too few are live.
+        Seconds that liquidation waits from when too few are live; infinite: until enough are back.
     confidence_interval
         The widest interval that counts, as a fraction of the price; None: any.
     confidence
@@ -161,7 +162,7 @@ def _rule(reader: Reader, tables: tuple[Path, ...]) -> PriceRule:
         feeds=_feeds(reader, place("feeds")),
         minimum=_whole(reader, place("minimum"), 1),
         stale_after=_above_zero(reader, place("stale_after")),
-        wait=_seconds(reader, place("wait")),
+        wait=inf if reader.get(place("wait")) == "inf" else _seconds(reader, place("wait")),
         confidence_interval=_share(reader, place("confidence_interval")),
         confidence=_share(reader, place("confidence")),
         band=_above_zero(reader, place("band")),
@@ -219,7 +220,7 @@ def _stable(reader: Reader, at: Path) -> StableRule | None:
         delays=_whole(reader, (*at, "delays"), 1),
         delay_growth=_above_zero(reader, (*at, "delay_growth")) or 0.0,
         shortest=_seconds(reader, (*at, "shortest")),
-        longest=_above_zero(reader, (*at, "longest")) or float("inf"),
+        longest=_above_zero(reader, (*at, "longest")) or inf,
     )
     if rule.shortest > rule.longest:
         raise reader.error("`shortest` lies above `longest`", (*at, "shortest"))
