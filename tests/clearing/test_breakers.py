@@ -9,19 +9,22 @@ from typing import Any
 
 import pytest
 
-from crossmargin.clearing import House, MemoryJournal, Rules, rules_of
+from crossmargin.clearing import House, Rules, rules_of
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.breakers import watchman_of
 from crossmargin.clearing.configuration import Halts, Section, Trip
 from crossmargin.clearing.events import Asked, Configured, Event, Posted, Priced, Stage, Staged
 from crossmargin.clearing.halts import liquidation_halted, waits_until
 from crossmargin.clearing.journal import replay
-from crossmargin.clearing.rules import Reports, no_reaction
+from crossmargin.clearing.ledger import HELD
+from crossmargin.clearing.rules import Reports, middle_quotes, no_reaction
 from crossmargin.clearing.snapshots import from_bytes, to_bytes
 from crossmargin.clearing.state import State
 from crossmargin.errors import FailureReason as R
 from crossmargin.margin import parse_rulebook
+from crossmargin.sources import load_rulebook
 from tests.clearing import venue
+from tests.clearing.test_procedure import take_over
 from tests.clearing.venue import Desk, open_house
 from tests.clearing.world import World
 from tests.liquidation.procedures import PLAIN
@@ -255,6 +258,7 @@ def close_some(state: State, reports: Reports, /) -> list[Event]:
 
 def test_what_is_liquidated_within_a_window_is_counted() -> None:
     feeds = oracles(PRICES + HALTS, close_some)
+    feeds.say(dict.fromkeys("abc", 10**8), name="USDC")
     feeds.trade(quantity=2_000)
     feeds.trade(**{**BACK, "quantity": 500, "case": "case"})
     feeds.all_say(600_000)
@@ -274,9 +278,20 @@ def test_what_is_liquidated_within_a_window_is_counted() -> None:
 def test_a_condition_that_cannot_be_told_stops() -> None:
     feeds = oracles(PRICES + '[[halt]]\nwhen = "1 / fund > 5"\nwhat = ["risk"]\nsource = "S1"\n')
     assert feeds.trips()[0].cause.keys() == {"cannot be told"}
-    feeds.desk.send(c.Deposit, owner="fund", asset="USDC", amount=10**9)
+    feeds.desk.send(c.Deposit, owner="fund", asset="USDC", amount=10**9)  # whose price nobody knows
+    feeds.wait(1)
+    assert len(feeds.trips()) == 1
+    feeds.desk.send(c.Deposit, owner="fund", asset="USD", amount=10**9)
     feeds.wait(1)
     assert feeds.trips() == ()
+
+
+def test_what_is_liquidated_is_beyond_all_bounds_where_it_cannot_be_valued() -> None:
+    feeds = oracles(PRICES + HALTS, close_some)
+    feeds.trade(quantity=2_000)
+    feeds.trade(**{**BACK, "quantity": 1, "case": "case"})
+    feeds.all_say(600_000)
+    assert feeds.trips()[0].cause == {"liquidated": "inf"}
 
 
 @pytest.mark.parametrize(
@@ -328,12 +343,87 @@ def test_a_guard_of_ones_own_goes_without_the_rulebooks_breakers() -> None:
     assert desk.send(c.Prices, quotes={"a": {"BTC": c.Quote(price=5)}}) == Priced({"BTC": c.Quote(price=5)})
 
 
+def test_what_no_breaker_would_lift_is_lifted() -> None:
+    feeds = oracles()
+    feeds.wait(61)
+    feeds.desk.house.rules = rules_of(parse_rulebook(PLAIN + PRICES), guard=middle_quotes)
+    assert len(feeds.trips()) == 1
+    tick, lifted = feeds.wait(1)
+    assert (isinstance(tick, Posted), isinstance(lifted, Configured), feeds.trips()) == (True, True, ())
+    assert len(feeds.wait(1)) == 1
+
+
+# --- with the engine: who is liquidated, and when
+
+
+def waiting(state: State, reports: Reports, /) -> list[Event]:
+    """Whoever meets the trigger is taken over by the vault, unless liquidation of what he holds waits."""
+    return [] if liquidation_halted(state, "BTC") else list(take_over(state, reports))
+
+
+def engaged() -> Oracles:
+    """A house under the reference with its guards, where alice is long and a fall of a fifth meets her trigger."""
+    feeds = Oracles(open_house(rules_of(load_rulebook("reference"), react=waiting)))
+    feeds.say(dict.fromkeys("abc", 10**8), name="USDC")
+    feeds.say(dict.fromkeys("abc", 6_000_000), name="BTC")
+    feeds.all_say(600_000)
+    for owner, dollars in (("alice", 20_000), ("bob", 900_000)):
+        feeds.desk.send(c.Deposit, owner=owner, asset="USDC", amount=dollars * 10**6)
+    assert isinstance(feeds.trade(quantity=1_200), Posted)
+    return feeds
+
+
+def taken_over(feeds: Oracles) -> bool:
+    return any(purse == HELD for purse, _ in feeds.state.balances.get("vault", {}))
+
+
+def test_a_liar_liquidates_nobody_and_a_true_fall_does() -> None:
+    feeds = engaged()
+    for _ in range(20):
+        feeds.say({"a": 600_000, "b": 599_990, "c": 100_000})
+    assert not taken_over(feeds)
+    for _ in range(30):
+        feeds.all_say(480_000)
+    assert taken_over(feeds)
+    assert feeds.replayed()
+
+
+def test_two_liars_for_a_moment_liquidate_nobody() -> None:
+    feeds = engaged()
+    feeds.all_say(600_000)
+    feeds.say({"a": 600_000, "b": 100_000, "c": 100_000})
+    assert feeds.state.marks["BTC-PERP"].price == 594_059
+    feeds.all_say(600_000)
+    assert feeds.state.marks["BTC-PERP"].price == 600_000
+    assert not taken_over(feeds)
+
+
+def test_while_a_price_is_missing_a_case_waits_and_then_begins() -> None:
+    """The perpetual has all its sources; of the coin's own price nothing has been heard for a minute."""
+    feeds = engaged()
+    for _ in range(12):
+        feeds.all_say(600_000, after=5)
+    assert feeds.trips()[0].cause == {"BTC": "0 live of 3 needed"}
+    for _ in range(30):
+        feeds.all_say(480_000)
+    assert feeds.state.marks["BTC-PERP"].price == 480_000
+    assert not taken_over(feeds)
+    until = waits_until(feeds.state, "BTC")
+    assert until is not None
+    feeds.desk.as_of = until - timedelta(seconds=2)
+    feeds.wait(1)
+    assert not taken_over(feeds)
+    tick, resumed, staged, *_ = feeds.wait(1)
+    assert (type(tick), type(resumed), type(staged)) == (Posted, Configured, Staged)
+    assert taken_over(feeds)
+    assert feeds.replayed()
+
+
 def test_a_house_opened_again_remembers_its_feeds() -> None:
     feeds = oracles()
     feeds.say({"a": 601_000})
     again = Oracles(Desk(House(feeds.desk.house.journal, feeds.desk.house.rules)))
     again.say({"b": 601_000, "c": 1})
-    feeds.desk.house.journal = MemoryJournal()
     assert again.state.marks["BTC-PERP"].price == 601_000
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from crossmargin.clearing.configuration import Section, Trip, digest_of, document_of
-from crossmargin.clearing.events import Configured, Event, Priced
+from crossmargin.clearing.configuration import Trip
+from crossmargin.clearing.events import Event, Priced
 from crossmargin.clearing.guards import Guarded, accept, enough, live
 from crossmargin.clearing.halts import LIQUIDATION, OPENINGS
 from crossmargin.clearing.measured import View, expired
+from crossmargin.clearing.rules import breakers_event
 from crossmargin.errors import InputError
 from crossmargin.liquidation.pools import Leg, Pool
 from crossmargin.liquidation.scope import Scope
@@ -64,8 +65,7 @@ class Watchman:
         after = {underlying: trips for underlying, trips in sorted(after.items()) if trips}
         if after == dict(standing):
             return ()
-        document = document_of(Section.BREAKERS, after)
-        return (Configured(Section.BREAKERS, digest_of(document), document),)
+        return (breakers_event(after),)
 
     def guard(self, state: State, command: commands.Prices) -> Priced:
         """Return which of a command's quotes stand, and what the guards remember."""

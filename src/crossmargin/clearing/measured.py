@@ -100,15 +100,17 @@ class View:
         contracts = self.state.closed.get(symbol, 0) - (parts[0].closed if parts else 0)
         terms = self.state.configuration.terms[symbol]
         money = abs(worth(terms, contracts, price)) if contracts and price else 0
-        return float(money) * self._unit_price(terms.settlement)
+        return float(money) * self._unit_price(terms.settlement, unknown=inf) if money else 0.0
 
     def _fund(self) -> float:
-        holdings = self.state.balances.get(FUND, {})
-        return sum(amount * self._unit_price(asset) for (purse, asset), amount in holdings.items() if purse == WALLET)
+        wallets = {a: units for (purse, a), units in self.state.balances.get(FUND, {}).items() if purse == WALLET}
+        return sum(units * self._unit_price(asset, unknown=0.0) for asset, units in wallets.items())
 
-    def _unit_price(self, asset: str) -> float:
-        """Return what one unit of an asset's balance is worth in the reporting asset; without a price, 1 whole is 1."""
-        scale = self.state.configuration.assets[asset]
-        mark = self.state.marks.get(asset)
-        price = 1.0 if mark is None else float(to_decimal(mark.price, scale.price_digits))
-        return price * 10.0**-scale.digits
+    def _unit_price(self, asset: str, *, unknown: float) -> float:
+        """Return what one unit of an asset's balance is worth in the reporting asset; `unknown` without a price."""
+        standing, mark = self.state.configuration, self.state.marks.get(asset)
+        scale = standing.assets[asset]
+        reporting = "USD" if standing.rulebook is None else standing.rulebook.reporting_asset
+        if mark is not None:
+            return float(to_decimal(mark.price, scale.price_digits)) * 10.0**-scale.digits
+        return 10.0**-scale.digits if asset == reporting else unknown

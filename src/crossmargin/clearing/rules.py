@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from crossmargin.clearing.events import Priced
+from crossmargin.clearing.configuration import Section, Trip, digest_of, document_of
+from crossmargin.clearing.events import Configured, Priced
 from crossmargin.errors import Failure, FailureReason
 
 if TYPE_CHECKING:
@@ -85,9 +86,15 @@ def no_reaction(_state: State, _reports: Reports) -> Sequence[Event]:
     return ()
 
 
-def no_breakers(_state: State, _names: Collection[str] | None) -> Sequence[Event]:
-    """Return nothing: what is halted, an operator's document halts."""
-    return ()
+def no_breakers(state: State, _names: Collection[str] | None) -> Sequence[Event]:
+    """Lift what the breakers of other rules stopped: nothing would ever lift it here."""
+    return (breakers_event({}),) if state.configuration.breakers else ()
+
+
+def breakers_event(trips: Mapping[str, tuple[Trip, ...]]) -> Configured:
+    """Return the event after which these trips stand, by underlying, and no others."""
+    document = document_of(Section.BREAKERS, trips)
+    return Configured(Section.BREAKERS, digest_of(document), document)
 
 
 def middle_quotes(_state: State, command: Prices) -> Priced:
