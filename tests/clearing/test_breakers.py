@@ -448,10 +448,20 @@ class GuardedWorld(World):
         return c.Prices(**named, quotes=quotes)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_world_of_bad_oracles_replays_to_the_same_bytes(seed: int) -> None:
+def bad_oracles(seed: int, commands: int) -> None:
     smooth = PRICES.replace("band = 0.01", 'band = 0.01\nmark = "ewma"\nhalf_life = 30\nconfidence_interval = 0.9')
-    world = GuardedWorld(seed, guarded(smooth + HALTS)).run(1_500)
+    world = GuardedWorld(seed, guarded(smooth + HALTS)).run(commands)
     state = world.desk.house.state
     assert any(heard.price is not None for heard in state.heard.values())
     assert sum(section == Section.BREAKERS for section, _ in state.documents) <= 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_world_of_bad_oracles_replays_to_the_same_bytes(seed: int) -> None:
+    bad_oracles(seed, 1_000)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(100, 150))
+def test_many_worlds_of_bad_oracles(seed: int) -> None:
+    bad_oracles(seed, 3_000)

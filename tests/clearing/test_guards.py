@@ -96,6 +96,34 @@ def test_feeds_may_come_one_by_one(feeds: dict[str, int], chance: Random) -> Non
     assert standing(found) == standing(together)
 
 
+MARKS = (
+    PriceRule(minimum=3, stale_after=60.0),
+    PriceRule(minimum=3, band=0.001),
+    PriceRule(minimum=3, mark="twap", twap_window=60.0),
+    PriceRule(minimum=3, mark="ewma", half_life=10.0, band=0.01),
+)
+SAID = st.lists(
+    st.tuples(st.integers(0, 90), st.sampled_from("abcde"), st.integers(10**5, 2 * 10**5), st.integers(1, 10**9)),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(SAID, st.sampled_from(MARKS))
+def test_a_liar_never_takes_the_price_out_of_what_honest_feeds_have_said(
+    said: list[tuple[int, str, int, int]], rule: PriceRule
+) -> None:
+    """Whatever it says, whenever; the rest speak in any order, or not at all."""
+    heard, seconds, honest = None, 0, []
+    for pause, feed, price, lie in said:
+        seconds += pause
+        honest += [] if feed == "e" else [price]
+        found = hear(rule, {feed: lie if feed == "e" else price}, heard, seconds)
+        heard, stands = found.memory["BTC"], standing(found)
+        if stands is not None:
+            assert min(honest) <= stands <= max(honest)
+
+
 def test_weights_make_a_weighted_median() -> None:
     rule = PriceRule(feeds={"binance": 3, "okx": 2, "bybit": 2, "kraken": 1}, minimum=3)
     assert standing(hear(rule, {"binance": 100, "okx": 101, "bybit": 102, "kraken": 103})) == 101

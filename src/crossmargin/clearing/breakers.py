@@ -1,6 +1,6 @@
 """Circuit breakers: what a rulebook stops on an underlying, and when it resumes. What stands still is an event.
 
-Two things stop: too few sources for a price (`prices`), and the conditions of [[halt]]. Both are asked after prices and
+Two things stop: too few feeds for a price (`prices`), and the conditions of [[halt]]. Both are asked after prices and
 ticks, of the underlyings concerned. What has tripped stands in the configuration's section `breakers`, with its reason.
 """
 
@@ -131,7 +131,7 @@ def _reads(halt: Halt) -> set[str]:
 
 
 def _thin(view: View, old: Trip | None) -> Trip | None:
-    """Return the trip of an underlying with a price that too few sources give."""
+    """Return the trip of an underlying with a price that too few feeds give."""
     counts = {name: live(rule, view.state.heard[name], view.as_of) for name, rule in view.rules.items()}
     thin = {name: words for name, words in counts.items() if not enough(view.rules[name], words)}
     if not thin:

@@ -69,7 +69,7 @@ class Trip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Parameters
     ----------
     rule
-        The condition, or ``prices``: too few sources.
+        The condition, or ``prices``: too few feeds.
     what
         What stands still: `risk`, `liquidation` or both.
     cause

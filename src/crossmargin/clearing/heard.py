@@ -1,4 +1,4 @@
-"""What guards remember of a price and its sources: integers and times, carried by events."""
+"""What guards remember of a price and its feeds: integers and times, carried by events."""
 
 from __future__ import annotations
 

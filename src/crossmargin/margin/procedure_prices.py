@@ -21,7 +21,7 @@ __all__ = ["PriceRule", "Prices", "StableRule", "read_prices"]
 
 Mark: TypeAlias = Literal["last", "twap", "ewma"]
 MARKS: Final = ("last", "twap", "ewma")
-_BROAD: Final = 3  # from so many sources on, one of them can be outvoted
+_BROAD: Final = 3  # from so many feeds on, one of them can be outvoted
 _STABLE: Final = ("growth", "delay", "delays", "delay_growth", "shortest", "longest")
 _RULE: Final = (
     *("feeds", "minimum", "combine", "stale_after", "wait", "confidence_interval", "confidence", "band"),
@@ -61,7 +61,7 @@ class PriceRule:
     Parameters
     ----------
     feeds
-        Which sources count, with their weights; empty: all of them, equally.
+        Which feeds count, with their weights; empty: all of them, equally.
     minimum
         How many must be live. With fewer nothing moves.
     stale_after
@@ -81,7 +81,7 @@ class PriceRule:
     stable
         Gives the figure `stable_price`.
     halts
-        Whether too few sources stop the underlying, or this one price alone.
+        Whether too few feeds stop the underlying, or this one price alone.
     """
 
     feeds: Mapping[str, float] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class PriceRule:
 
     @property
     def outvotes(self) -> bool:
-        """Whether so many sources are asked for that no single one decides."""
+        """Whether so many feeds are asked for that no single one decides."""
         return self.minimum >= _BROAD
 
 

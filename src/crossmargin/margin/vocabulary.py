@@ -192,7 +192,7 @@ CASE_MEASURES: Final[Mapping[str, str]] = MappingProxyType(
 _HALT = """
 price_move       | how far the price stands from the furthest one in the halt's `window`: larger over smaller, less 1
 twap_gap         | how far it stands from its mean over `twap_window`: larger over smaller, less 1
-live_feeds       | sources that count now
+live_feeds       | feeds that count now
 quote_age        | seconds since a price last stood
 quote_confidence | least confidence of the quotes that stand, in [0, 1]
 liquidated       | value of the contracts that cases closed or handed over in the halt's `window`
