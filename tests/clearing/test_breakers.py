@@ -265,6 +265,7 @@ def test_what_is_liquidated_within_a_window_is_counted() -> None:
     assert feeds.trips() == ()  # 30,000 of 50,000
     feeds.trade(**{**BACK, "quantity": 500, "case": "case"})
     feeds.all_say(600_000)
+    assert feeds.state.heard["BTC-PERP"].closed == 1_000
     (trip,) = feeds.trips()
     assert (trip.rule, trip.what, trip.cause) == ("liquidated > most", ("liquidation",), {"liquidated": "60000"})
     assert liquidation_halted(feeds.state, "BTC")
@@ -284,6 +285,22 @@ def test_a_condition_that_cannot_be_told_stops() -> None:
     feeds.desk.send(c.Deposit, owner="fund", asset="USD", amount=10**9)
     feeds.wait(1)
     assert feeds.trips() == ()
+
+
+def test_what_was_closed_long_ago_counts_no_more() -> None:
+    """Prices fall silent while a case closes; what it closed is counted when it was closed."""
+    feeds = oracles(PRICES.replace("stale_after = 60\nwait = 120\n", "") + HALTS, close_some)
+    feeds.say(dict.fromkeys("abc", 10**8), name="USDC")
+    feeds.trade(quantity=2_000)
+    feeds.desk.as_of += timedelta(seconds=200)
+    feeds.trade(**{**BACK, "quantity": 1_000, "case": "case"})
+    feeds.wait(200)
+    assert feeds.trips()[0].cause == {"liquidated": "60000"}
+    feeds.wait(100)
+    assert len(feeds.trips()) == 1
+    feeds.wait(30)
+    assert feeds.trips() == ()
+    assert feeds.replayed()
 
 
 def test_what_is_liquidated_is_beyond_all_bounds_where_it_cannot_be_valued() -> None:

@@ -299,7 +299,7 @@ def test_how_far_a_price_went_in_a_window() -> None:
     moves = []
     for seconds, price in ((0, 100), (30, 80), (60, 100), (119, 100), (160, 100), (185, 100)):
         heard = hear(PriceRule(), {"a": price}, heard, seconds, window=120.0).memory["BTC"]
-        moves.append(means.furthest(heard.windows["120"], price))
+        moves.append(means.furthest(heard.windows["120.0"], price))
     assert moves == pytest.approx([0, 0.25, 0.25, 0.25, 0.25, 0])
 
 

@@ -78,7 +78,7 @@ class Watchman:
         rule = self._rule(state.configuration, name)
         digits = state.configuration.assets[name].price_digits if terms is None else terms.contract.price_digits
         windows = {*(self.windows if rule.halts else ()), *(() if rule.twap_window is None else (rule.twap_window,))}
-        return Guarded(rule, digits, tuple(sorted(windows)), state.closed.get(name, 0))
+        return Guarded(rule, digits, tuple(sorted(windows)))
 
     def _rule(self, standing: Configuration, name: str) -> PriceRule:
         terms = standing.terms.get(name)

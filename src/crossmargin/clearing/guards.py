@@ -7,7 +7,7 @@ the market runs away, and it would be refused again and again; a cut one follows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,10 +17,13 @@ import msgspec
 
 from crossmargin.clearing import means
 from crossmargin.clearing.commands import Quote
+from crossmargin.clearing.events import Event, Posted, Priced
 from crossmargin.clearing.heard import FINE, Heard, Said
+from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.scales import to_text
 
 if TYPE_CHECKING:
+    from crossmargin.clearing.state import State
     from crossmargin.margin.procedure_prices import PriceRule
 
 MOST_FEEDS: Final = 100  # of one price
@@ -43,14 +46,11 @@ class Guarded:
         Of the price's scale.
     windows
         Seconds of the windows that are remembered.
-    closed
-        What cases have closed of the contract until now.
     """
 
     rule: PriceRule
     digits: int
     windows: tuple[float, ...] = ()
-    closed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,34 @@ def accept(
         if told:
             verdicts[name] = told
     return Accepted(standing, remembered, verdicts)
+
+
+def counted(state: State, events: Sequence[Event]) -> tuple[Priced, ...]:
+    """Return the event that remembers what cases closed by these events; none where no window looks back at it."""
+    closed: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, Posted) and event.case is not None:
+            for _, purse, asset, amount in event.rows:
+                if purse == HELD and amount > 0:
+                    closed[asset] = closed.get(asset, 0) + amount
+    if not closed:
+        return ()
+    assert state.as_of is not None
+    heard = {name: _last(state, events, name) for name in sorted(closed)}
+    memory = {n: _after_closing(one, closed[n], state.as_of) for n, one in heard.items() if one.windows}
+    return (Priced({}, memory),) if memory else ()
+
+
+def _last(state: State, events: Sequence[Event], name: str) -> Heard:
+    """Return what is remembered of a name after events."""
+    fresh = [event.memory[name] for event in events if isinstance(event, Priced) and name in event.memory]
+    return fresh[-1] if fresh else state.heard.get(name, _NOTHING)
+
+
+def _after_closing(heard: Heard, contracts: int, as_of: datetime) -> Heard:
+    assert heard.price is not None
+    parts = {key: means.with_price(heard, float(key), heard.price, as_of) for key in heard.windows}
+    return msgspec.structs.replace(heard, windows=parts, seen=as_of, closed=heard.closed + contracts)
 
 
 def live(rule: PriceRule, heard: Heard, as_of: datetime) -> dict[str, Said]:
@@ -200,9 +228,7 @@ def _cut(rule: PriceRule, heard: Heard, price: int, as_of: datetime) -> int:
 def _moved(guarded: Guarded, heard: Heard, price: int, as_of: datetime) -> Heard:
     """Return the memory after a price: means over the time that the last one stood, and the price from now on."""
     rule = guarded.rule
-    windows = {
-        means.key(window): means.with_price(heard, window, price, as_of, guarded.closed) for window in guarded.windows
-    }
+    windows = {means.key(window): means.with_price(heard, window, price, as_of) for window in guarded.windows}
     level, stable = heard.level, heard.stable
     if rule.mark == "ewma":
         assert rule.half_life is not None
@@ -215,7 +241,7 @@ def _moved(guarded: Guarded, heard: Heard, price: int, as_of: datetime) -> Heard
             if stable is None
             else means.followed(rule.stable, stable, price, as_of)
         )
-    return Heard(heard.feeds, price, as_of, level, stable, windows, guarded.closed)
+    return Heard(heard.feeds, price, as_of, level, stable, windows, as_of, heard.closed)
 
 
 def _mean(window: float, heard: Heard, as_of: datetime) -> int:

@@ -77,10 +77,10 @@ class Heard(msgspec.Struct, frozen=True, array_like=True, gc=False):
         The last median, after the band, and when it was made; None before there was one.
     level
         The exponential mean, in parts of a unit.
-    windows
-        By seconds, the parts of a window, the oldest first.
+    windows, seen
+        By seconds, the parts of a window, the oldest first, and until when they are summed.
     closed
-        What cases had closed of the contract then.
+        What cases have closed of the contract since the beginning.
     """
 
     feeds: Mapping[str, Said] = {}
@@ -89,4 +89,5 @@ class Heard(msgspec.Struct, frozen=True, array_like=True, gc=False):
     level: int | None = None
     stable: Stable | None = None
     windows: Mapping[str, tuple[Cell, ...]] = {}
+    seen: datetime | None = None
     closed: int = 0

@@ -22,7 +22,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 def key(window: float) -> str:
     """Return the name under which a window is remembered."""
-    return f"{window:g}"
+    return repr(float(window))
 
 
 def microseconds(moment: datetime) -> int:
@@ -53,14 +53,11 @@ def ewma(level: int, last: int, elapsed: float, half_life: float) -> int:
 
 
 def cells(heard: Heard, window: float, as_of: datetime) -> tuple[Cell, ...]:
-    """Return the parts of a window up to `as_of`, the last price standing until then.
-
-    What cases closed since the last price is counted as late as it may have happened.
-    """
+    """Return the parts of a window up to `as_of`, the last price standing until then."""
     part, end = part_of(window), microseconds(as_of)
     by_number = {cell.number: cell for cell in heard.windows.get(key(window), ())}
-    if heard.price is not None and heard.at is not None:
-        begun = microseconds(heard.at)
+    if heard.price is not None and heard.seen is not None:
+        begun = microseconds(heard.seen)
         for number in range(max(begun // part, end // part - PARTS), end // part + 1):
             span = min(end, (number + 1) * part) - max(begun, number * part)
             if span > 0:
@@ -74,13 +71,13 @@ def _stood(cell: Cell, price: int, span: int) -> Cell:
     return Cell(cell.number, low, high, cell.total + span * price, cell.span + span, cell.closed)
 
 
-def with_price(heard: Heard, window: float, price: int, as_of: datetime, closed: int) -> tuple[Cell, ...]:
-    """Return the parts of a window with a price that stands from now on; `closed` is what cases have closed by now."""
+def with_price(heard: Heard, window: float, price: int, as_of: datetime) -> tuple[Cell, ...]:
+    """Return the parts of a window with a price that stands from now on."""
     parts = cells(heard, window, as_of)
     number = microseconds(as_of) // part_of(window)
     if parts and parts[-1].number == number:
         return (*parts[:-1], _stood(parts[-1], price, 0))
-    return (*parts, Cell(number, price, price, 0, 0, closed))
+    return (*parts, Cell(number, price, price, 0, 0, heard.closed))
 
 
 def mean(parts: tuple[Cell, ...], price: int, window: float, as_of: datetime) -> int:

@@ -97,7 +97,7 @@ class View:
         if found is None:
             return 0.0
         price, parts = found
-        contracts = self.state.closed.get(symbol, 0) - (parts[0].closed if parts else 0)
+        contracts = self.state.heard[symbol].closed - parts[0].closed if parts else 0
         terms = self.state.configuration.terms[symbol]
         money = abs(worth(terms, contracts, price)) if contracts and price else 0
         return float(money) * self._unit_price(terms.settlement, unknown=inf) if money else 0.0

@@ -36,7 +36,6 @@ class _Written(msgspec.Struct, frozen=True, array_like=True):
     number: int
     as_of: datetime | None
     heard: list[tuple[str, Heard]] = []
-    closed: list[tuple[str, int]] = []
 
 
 def to_bytes(state: State) -> bytes:
@@ -52,7 +51,6 @@ def to_bytes(state: State) -> bytes:
         number=state.number,
         as_of=state.as_of,
         heard=sorted(state.heard.items()),
-        closed=sorted(state.closed.items()),
     )
     return msgspec.json.encode(written, order="sorted")
 
@@ -85,7 +83,6 @@ def from_bytes(content: bytes) -> State:
         number=written.number,
         as_of=written.as_of,
         heard=dict(written.heard),
-        closed=dict(written.closed),
     )
 
 

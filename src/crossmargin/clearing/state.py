@@ -23,7 +23,7 @@ from crossmargin.clearing.events import (
     Staged,
 )
 from crossmargin.clearing.heard import Heard
-from crossmargin.clearing.ledger import HELD, Balances, Rows, add
+from crossmargin.clearing.ledger import Balances, add
 
 
 class PoolStage(msgspec.Struct, frozen=True):
@@ -64,8 +64,6 @@ class State:
         The last record.
     heard
         What price guards remember, by asset or instrument.
-    closed
-        Contracts of each instrument that cases have moved since the beginning.
     """
 
     balances: Balances = field(default_factory=dict)
@@ -80,14 +78,13 @@ class State:
     number: int = 0
     as_of: datetime | None = None
     heard: dict[str, Heard] = field(default_factory=dict)
-    closed: dict[str, int] = field(default_factory=dict)
 
 
 def at(state: State, as_of: datetime) -> State:
     """Return the same state at a later time; it shares everything, so neither may be folded further."""
     return State(
         state.balances, state.marks, state.indices, state.indexed_at, state.pools, state.cases, state.sources,
-        state.documents, state.configuration, state.number, as_of, state.heard, state.closed,
+        state.documents, state.configuration, state.number, as_of, state.heard,
     )  # fmt: skip
 
 
@@ -117,7 +114,6 @@ class Draft:
             pools=dict(state.pools),
             cases=dict(state.cases),
             sources=dict(state.sources),
-            closed=dict(state.closed),
         )
         self._owned: set[str] = set()  # whose holdings are our own copy
 
@@ -138,8 +134,6 @@ def fold(state: State, record: Record) -> None:
     event = record.event
     if isinstance(event, Posted):
         add(state.balances, event.rows)
-        if event.case is not None:
-            _count_closed(state.closed, event.rows)
     else:
         _FOLDS[type(event)](state, event, record.as_of)
     state.number = record.number
@@ -151,12 +145,6 @@ def fold_all(state: State, records: Iterable[Record]) -> None:
     """Bring a state that the caller owns further by records in order, in place."""
     for record in records:
         fold(state, record)
-
-
-def _count_closed(closed: dict[str, int], rows: Rows) -> None:
-    for _, purse, asset, amount in rows:
-        if purse == HELD and amount > 0:
-            closed[asset] = closed.get(asset, 0) + amount
 
 
 def _priced(state: State, event: Priced, _: datetime | None = None) -> None:
