@@ -14,7 +14,7 @@ from crossmargin.cli.refusals import HINTS
 from crossmargin.margin import Rulebook
 from crossmargin.margin.locate import undotted
 from crossmargin.margin.procedure import MARKET, Payment, Step
-from crossmargin.margin.vocabulary import CASE_MEASURES, FUNCTIONS, MEASURES
+from crossmargin.margin.vocabulary import CASE_MEASURES, FUNCTIONS, HALT_MEASURES, MEASURES
 from crossmargin.sources import list_rulebooks, load_rulebook
 from scripts.bench_pages import bench_table
 
@@ -54,7 +54,7 @@ _WORDS = (
 )
 
 
-_SECTIONS = ("bands", "liquidation", "waterfall", "fund", "halt")
+_SECTIONS = ("bands", "liquidation", "waterfall", "fund", "halt", "prices")
 _MOVES = {
     "cancel": ("open orders: what they reserve is freed", "-"),
     "close": ("contracts against `to`, at `price` or at the market", "contracts, rounded up to lots, never past 0"),
@@ -143,6 +143,11 @@ def case_measures() -> str:
     return table(("name", "meaning"), ((f"`{name}`", text) for name, text in CASE_MEASURES.items()))
 
 
+def halt_measures() -> str:
+    """What conditions of [[halt]] may read."""
+    return table(("name", "meaning"), ((f"`{name}`", text) for name, text in HALT_MEASURES.items()))
+
+
 def procedure(name: str) -> str:
     """A rulebook's procedure: when, its steps, its layers, its numbers with their sources."""
     rulebook = load_rulebook(name)
@@ -184,7 +189,8 @@ def _numbers(rulebook: Rulebook) -> Iterator[tuple[str, ...]]:
         path = undotted(row.path)
         if path[0] in _SECTIONS:
             status = "unverified" if row.unverified else rulebook.sources[row.source].status
-            yield ".".join(path[2 if path[1] in {"parameters", "steps"} else 1 :]), f"{row.value:g}", row.source, status
+            told = path[0 if path[0] in {"halt", "prices"} else 2 if path[1] in {"parameters", "steps"} else 1 :]
+            yield ".".join(told), f"{row.value:g}", row.source, status
 
 
 def exit_codes() -> str:
@@ -208,6 +214,7 @@ def filled(text: str, pages: str = "venues/") -> str:
         "reasons": reasons,
         "kinds-of-step": kinds_of_step,
         "case-measures": case_measures,
+        "halt-measures": halt_measures,
         "benchmark": bench_table,
     }
 

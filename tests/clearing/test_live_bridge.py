@@ -15,6 +15,7 @@ from crossmargin.clearing import Figures, House, State, replay, rules_of
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.configuration import Holder, Section, digest_of, document_of
 from crossmargin.clearing.live_bridge import LiveAssess, moment_of
+from crossmargin.clearing.rules import middle_quotes
 from crossmargin.clearing.snapshots import from_bytes, to_bytes
 from crossmargin.errors import Failure, InputError
 from crossmargin.errors import FailureReason as R
@@ -23,6 +24,7 @@ from tests.clearing.venue import open_house
 
 if TYPE_CHECKING:
     from crossmargin.clearing.rules import Reports, Rules
+    from crossmargin.margin import Rulebook
 
 RULEBOOKS = ["reference", "deribit-standard", "deribit-portfolio", "drift-v2", "binance-coinm", "hyperliquid-cross"]
 OWNERS = ["alice", "alice/hedge", "bob", "carol", "dave", "book"]
@@ -34,6 +36,11 @@ PRICES = {"USDC": 99_980_000, "BTC": 6_000_000, "ETH": 200_000}
 FIGURES = {"mark_iv": "0.6", "index_price": "60000", "forward_price": "60200"}
 DATED = [symbol for symbol in MARKS if "MAR" in symbol]
 UNDATED = ["BTC-PERP", "BTC-USD", "ETH-QUANTO", "ETH-PERP"]
+
+
+def middling(rulebook: Rulebook, **words: Any) -> Rules:  # noqa: ANN401
+    """Rules without the rulebook's price guards: here one feed moves prices at will."""
+    return rules_of(rulebook, guard=middle_quotes, **words)
 
 
 class Market:
@@ -150,7 +157,7 @@ def fresh(rules: Rules) -> Rules:
     """The same rules that have seen nothing yet."""
     known = rules.assess
     assert isinstance(known, LiveAssess)
-    return rules_of(known.rulebook, max_quote_age_seconds=known.max_age, valued_every_seconds=known.every)
+    return middling(known.rulebook, max_quote_age_seconds=known.max_age, valued_every_seconds=known.every)
 
 
 @pytest.mark.parametrize("every", [None, 60.0])
@@ -159,8 +166,8 @@ def test_the_program_answers_as_the_evaluation_does_and_as_if_it_had_seen_nothin
     rulebook: str, every: float | None
 ) -> None:
     book = load_rulebook(rulebook)
-    rules = rules_of(book, valued_every_seconds=every)
-    slow = rules_of(book, valued_every_seconds=every, live=False)
+    rules = middling(book, valued_every_seconds=every)
+    slow = middling(book, valued_every_seconds=every, live=False)
     market = Market(RULEBOOKS.index(rulebook), rules, dated=every is not None or rulebook == "reference")
     alone = failures = refused = 0
     for step in range(60):
@@ -197,9 +204,9 @@ def served(rules: Rules, state: State, owner: str) -> bool:
 
 
 def test_who_is_answered_by_the_program() -> None:
-    market = Market(3, rules_of(load_rulebook("reference")), dated=True)
+    market = Market(3, middling(load_rulebook("reference")), dated=True)
     rules = market.desk.house.rules
-    timed = rules_of(load_rulebook("reference"), valued_every_seconds=1.0)
+    timed = middling(load_rulebook("reference"), valued_every_seconds=1.0)
     trade: dict[str, Any] = {"buyer": "alice", "seller": "bob", "quantity": 10}
     market.send(c.Trade(**market.desk.named(), **trade, instrument="BTC-PERP", price=600_000))
     assert served(rules, market.state, "alice")
@@ -208,7 +215,7 @@ def test_who_is_answered_by_the_program() -> None:
     assert served(timed, market.state, "alice")
     market.desk.configure(Section.ACCOUNTS, {"carol": Holder(margin_mode=MarginMode.ISOLATED)})
     assert not served(timed, market.state, "carol")
-    assert not served(rules_of(load_rulebook("mango-v4")), market.state, "bob")
+    assert not served(middling(load_rulebook("mango-v4")), market.state, "bob")
 
 
 def run(commands: list[c.Command], rules: Rules, *, at: int | None = None) -> House:
@@ -225,7 +232,7 @@ def run(commands: list[c.Command], rules: Rules, *, at: int | None = None) -> Ho
 @pytest.mark.parametrize("seed", range(2))
 def test_commands_decided_again_are_decided_alike(seed: int) -> None:
     """Every decision, and so every byte: with another engine object, and from a kept state in the middle on."""
-    rules = rules_of(load_rulebook("reference"), valued_every_seconds=2.0)
+    rules = middling(load_rulebook("reference"), valued_every_seconds=2.0)
     market = Market(seed, rules)
     for _ in range(150):
         market.step()
@@ -236,7 +243,7 @@ def test_commands_decided_again_are_decided_alike(seed: int) -> None:
 
 
 def test_a_kept_state_is_answered_as_the_one_it_was_kept_of() -> None:
-    market = Market(8, rules_of(load_rulebook("deribit-standard")), dated=False)
+    market = Market(8, middling(load_rulebook("deribit-standard")), dated=False)
     for _ in range(80):
         market.step()
     kept = from_bytes(to_bytes(market.state))
@@ -248,7 +255,7 @@ def test_a_kept_state_is_answered_as_the_one_it_was_kept_of() -> None:
 
 
 def test_a_quote_that_becomes_too_old_refuses_from_that_moment_on() -> None:
-    market = Market(2, rules_of(load_rulebook("reference"), max_quote_age_seconds=60.0), dated=False)
+    market = Market(2, middling(load_rulebook("reference"), max_quote_age_seconds=60.0), dated=False)
     state, rules = market.state, market.desk.house.rules
     quote = state.marks["USDC"]
     assert quote.observed_at is not None
@@ -278,12 +285,12 @@ def test_the_moment_at_which_the_market_is_looked_at() -> None:
     state.as_of = venue.EXPIRY + timedelta(seconds=3600)
     assert moment_of(state, 3600.0) == state.as_of
     with pytest.raises(InputError, match="between a millisecond and a day"):
-        rules_of(load_rulebook("reference"), valued_every_seconds=0.0)
+        middling(load_rulebook("reference"), valued_every_seconds=0.0)
 
 
 def test_refusals_are_those_of_the_evaluation_word_by_word() -> None:
-    market = Market(5, rules_of(load_rulebook("reference")), dated=False)
-    slow = rules_of(load_rulebook("reference"), live=False)
+    market = Market(5, middling(load_rulebook("reference")), dated=False)
+    slow = middling(load_rulebook("reference"), live=False)
     gone = from_bytes(to_bytes(market.state))
     gone.marks.pop("BTC")
     holdings = {"alice": gone.balances["alice"], "bob": {}}

@@ -164,7 +164,7 @@ def test_prices_stand_when_the_guard_lets_them() -> None:
     desk = open_house()
     feeds = {name: {"BTC": c.Quote(price=price)} for name, price in (("a", 6_000_000), ("b", 1), ("z", 6_000_100))}
     assert desk.send(c.Prices, quotes=feeds) == Priced({"BTC": c.Quote(price=6_000_000)})
-    desk.house.rules = Rules(venue.plenty, "rich", guard=lambda *_: {})
+    desk.house.rules = Rules(venue.plenty, "rich", guard=lambda *_: Priced({}))
     assert desk.send(c.Prices, quotes=feeds) == Posted("prices", None, ())
     assert desk.house.state.marks["BTC"].price == 6_000_000
 
@@ -268,6 +268,20 @@ def test_who_cannot_be_assessed_cannot_trade() -> None:
         return {owner: Failure(R.MISSING_QUOTE, "no mark", owner) for owner in holdings}
 
     assert trade(open_house(Rules(blind, "blind"))).reason == R.MISSING_QUOTE
+
+
+def test_an_index_that_comes_back_to_nothing_is_settled_too() -> None:
+    desk = open_house()
+    trade(desk)
+    desk.send(c.Accrue, index="BTC-PERP", rate="0.0001", mark=600_000)
+    trade(desk, quantity=1)
+    paid = desk.house.state.balances["alice"][WALLET, "USDC"]
+    desk.send(c.Accrue, index="BTC-PERP", rate="-0.0001", mark=600_000)
+    assert desk.house.state.indices["BTC-PERP"] == 0
+    trade(desk, "bob", "alice", quantity=1)
+    after = desk.house.state.balances["alice"]
+    assert (DUE, "BTC-PERP") not in after
+    assert after[WALLET, "USDC"] > paid
 
 
 def test_a_halt_stops_new_risk_only() -> None:

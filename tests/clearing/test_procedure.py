@@ -12,7 +12,7 @@ from crossmargin.clearing.events import Asked, Event, Posted, Priced, Stage, Sta
 from crossmargin.clearing.indexes import due_of_trade, funding_rows
 from crossmargin.clearing.invariants import sums
 from crossmargin.clearing.ledger import DUE, HELD
-from crossmargin.clearing.rules import Reports
+from crossmargin.clearing.rules import Reports, middle_quotes
 from crossmargin.clearing.snapshots import to_bytes
 from crossmargin.clearing.trading import handover_rows
 from crossmargin.errors import Failure
@@ -52,7 +52,7 @@ def handed(state: State, owner: str, case: str) -> list[Posted]:
 
 def standing() -> tuple[Desk, c.Command]:
     """A house where alice is long, and the prices that will meet her trigger."""
-    desk = open_house(rules_of(RULEBOOK, react=take_over))
+    desk = open_house(rules_of(RULEBOOK, react=take_over, guard=middle_quotes))
     desk.send(c.Prices, quotes={"feed": quoted()})
     for owner, dollars in (("alice", 20_000), ("bob", 900_000)):
         desk.send(c.Deposit, owner=owner, asset="USDC", amount=dollars * 10**6)

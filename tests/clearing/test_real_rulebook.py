@@ -13,6 +13,7 @@ from crossmargin.clearing import Figures, bridge, rules_of
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import Posted
 from crossmargin.clearing.ledger import WALLET
+from crossmargin.clearing.rules import middle_quotes
 from crossmargin.clearing.scales import to_units
 from crossmargin.errors import FailureReason as R
 from tests.clearing import venue
@@ -32,7 +33,7 @@ def quoted(**changes: str) -> dict[str, c.Quote]:
 
 
 def opened(rulebook: str) -> Desk:
-    desk = open_house(rules_of(load_rulebook(rulebook)))
+    desk = open_house(rules_of(load_rulebook(rulebook), guard=middle_quotes))
     desk.send(c.Prices, quotes={"feed": quoted()})
     for owner in ("alice", "bob"):
         desk.send(c.Deposit, owner=owner, asset="USDC", amount=to_units("20000", 6))

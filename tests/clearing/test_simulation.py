@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,10 +47,10 @@ def test_a_world_is_the_same_again() -> None:
 
 
 def test_a_world_under_a_real_rulebook_holds_its_invariants() -> None:
-    world = World(11, replace(rules_of(load_rulebook("reference"), max_quote_age_seconds=None)))
+    world = World(11, rules_of(load_rulebook("reference"), max_quote_age_seconds=None))
     quotes: dict[str, c.Quote] = {name: c.Quote(price=price) for name, price in world.marks.items()}
     quotes |= {"USDC": c.Quote(price=10**8), "BTC": c.Quote(price=6_000_000), "ETH": c.Quote(price=200_000)}
-    world.send(c.Prices(**world.desk.named(), quotes={"feed": quotes}))
+    world.send(c.Prices(**world.desk.named(), quotes=dict.fromkeys("abc", quotes)))
     for owner in venue.ACCOUNTS:
         world.send(c.Deposit(**world.desk.named(), owner=owner, asset="USDC", amount=300_000 * 10**6))
     world.run(100)

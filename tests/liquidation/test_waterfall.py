@@ -13,7 +13,7 @@ from crossmargin.liquidation.auctions import Bid, cleared, taken
 from crossmargin.liquidation.moves import Desk, scope_of
 from crossmargin.liquidation.pools import Leg, Pool
 from crossmargin.liquidation.run import begun
-from crossmargin.liquidation.stages import halted, stage
+from crossmargin.liquidation.stages import stage, stands_still
 from crossmargin.liquidation.waterfall import cover, funds, inflow, missing, pay, replenishment, shortfalls
 from crossmargin.margin import Rulebook
 from crossmargin.margin.procedure import Fund
@@ -292,27 +292,27 @@ when = "quote_confidence < 0.5"
 until = "quote_confidence >= 0.8"
 what = ["risk", "liquidation"]
 [[halt]]
-when = "volume > 100"
+when = "live_feeds < 3"
 what = ["risk"]
 """
 
 
 @pytest.mark.parametrize(
-    ("trust", "volume", "before", "after"),
+    ("number", "trust", "feeds", "before", "after"),
     [
-        (0.9, 0, "", ""),
-        (0.4, 0, "", "risk liquidation"),
-        (0.6, 0, "risk liquidation", "risk liquidation"),
-        (0.6, 0, "", ""),
-        (0.8, 0, "risk liquidation", ""),
-        (0.9, 101, "", "risk"),
-        (0.9, 99, "risk", ""),
+        (0, 0.9, 3, False, False),
+        (0, 0.4, 3, False, True),
+        (0, 0.6, 3, True, True),
+        (0, 0.6, 3, False, False),
+        (0, 0.8, 3, True, False),
+        (1, 0.9, 2, False, True),
+        (1, 0.9, 3, True, False),
     ],
 )
-def test_a_halt_is_left_by_its_own_door(trust: float, volume: float, before: str, after: str) -> None:
+def test_a_halt_is_left_by_its_own_door(number: int, trust: float, feeds: int, before: bool, after: bool) -> None:
     procedure = rules(HALT).procedure
-    scope = scope_of(procedure, Pool({"quote_confidence": trust, "volume": volume}), None, Desk())
-    assert halted(scope, frozenset(before.split())) == frozenset(after.split())
+    scope = scope_of(procedure, Pool({"quote_confidence": trust, "live_feeds": feeds}), None, Desk())
+    assert stands_still(scope, procedure.halts[number], before=before) == after
 
 
 def test_what_is_missing_is_what_the_document_says_or_a_negative_equity() -> None:

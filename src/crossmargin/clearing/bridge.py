@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from crossmargin.account import Account, Book, Order, Position
+from crossmargin.clearing.breakers import watchman_of
 from crossmargin.clearing.configuration import UNIT_MARK, Configuration, Holder, account_of
 from crossmargin.clearing.contracts import Payment, Terms, worth
 from crossmargin.clearing.indexes import bearing, owed
 from crossmargin.clearing.ledger import DUE, HELD, RESERVED, WALLET
 from crossmargin.clearing.live_bridge import LiveAssess, moment_of
-from crossmargin.clearing.rules import Figures, Reports, Rules, middle_quotes, no_bids, no_reaction
+from crossmargin.clearing.rules import Figures, Reports, Rules, middle_quotes, no_bids, no_breakers, no_reaction
 from crossmargin.clearing.scales import to_decimal
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.assess import assess_book
@@ -219,7 +220,7 @@ def rules_of(
     valued_every_seconds: float | None = None,
     live: bool = True,
     react: React = no_reaction,
-    guard: Guard = middle_quotes,
+    guard: Guard | None = None,
     take_bid: TakeBid = no_bids,
 ) -> Rules:
     """Return the rules of a clearing house under a rulebook, with its procedures where there are any.
@@ -235,6 +236,8 @@ def rules_of(
         Whether the rulebook's compiled program answers where it can; else the evaluation always does. The figures are
         the same within rounding of float64, and with either a function of the state alone; but choose one and keep it
         where commands are to be decided again bit by bit.
+    guard
+        None: the rulebook's own, with its breakers; the middle quote where it states neither [prices] nor [[halt]].
 
     Raises
     ------
@@ -247,4 +250,6 @@ def rules_of(
     markets = Markets(valued_every_seconds)
     slow = _Assessor(rulebook, max_quote_age_seconds, markets)
     assess = LiveAssess(rulebook, max_quote_age_seconds, slow, markets.at, valued_every_seconds) if live else slow
-    return Rules(assess, rulebook.digest, react, guard, take_bid)
+    watchman = watchman_of(rulebook.procedure) if guard is None else None
+    guard = guard or (middle_quotes if watchman is None else watchman.guard)
+    return Rules(assess, rulebook.digest, react, guard, take_bid, watchman or no_breakers)

@@ -9,8 +9,9 @@ import msgspec
 
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.events import LOCKED, Event, Posted, Stage
+from crossmargin.clearing.halts import risk_halted
 from crossmargin.clearing.indexes import BORROW, LEND, interest_rows
-from crossmargin.clearing.ledger import CLOSED_TO_COMMANDS, HELD, HOUSE, Row, after_rows, gathered
+from crossmargin.clearing.ledger import CLOSED_TO_COMMANDS, HELD, HOUSE, WALLET, Row, after_rows, gathered
 from crossmargin.clearing.rules import Figures, Refusal
 from crossmargin.errors import Failure, FailureReason
 
@@ -110,14 +111,17 @@ def check_stage(state: State, owner: str, terms: Terms, quantity: int, case: str
 
     A step of the owner's own case passes.
     """
-    halted, stages = state.configuration.halts.openings, state.pools.get(owner)
-    if not halted and stages is None:
+    standing, stages = state.configuration, state.pools.get(owner)
+    if not standing.halts.openings and not standing.breakers and stages is None:
         return
     held = state.balances.get(owner, {}).get((HELD, terms.symbol), 0)
-    underlying = terms.contract.instrument.underlying
     smaller = reduces(held, quantity)
-    if underlying in halted and owner not in HOUSE and not smaller and case is None:
-        raise Refusal(FailureReason.HALTED, f"a trade that reduces: {underlying} is halted", f"{quantity:+} on {held}")
+    if owner not in HOUSE and not smaller and case is None:
+        for name in (terms.contract.instrument.underlying, terms.settlement):
+            why = risk_halted(standing, name)
+            if why is not None:
+                expected = f"a trade that reduces: {name} is halted ({why})"
+                raise Refusal(FailureReason.HALTED, expected, f"{quantity:+} on {held}")
     for stood in (stages or {}).values():
         if case is not None and stood.case == case:
             continue
@@ -128,7 +132,14 @@ def check_stage(state: State, owner: str, terms: Terms, quantity: int, case: str
 
 
 def check_healthy(state: State, owner: str) -> None:
-    """Refuse to let money leave a pool that does not stand healthy."""
+    """Refuse to let money leave a pool that does not stand healthy, or whose holdings nobody can value for now."""
+    standing = state.configuration
+    if standing.halts.openings or standing.breakers:
+        for purse, name in state.balances.get(owner, {}):
+            of = standing.terms[name].contract.instrument.underlying if purse == HELD else name
+            why = risk_halted(standing, of) if purse in {HELD, WALLET} else None
+            if why is not None:
+                raise Refusal(FailureReason.HALTED, f"holdings without {of}, which is halted ({why})", name)
     for stood in state.pools.get(owner, {}).values():
         if stood.stage != Stage.HEALTHY:
             raise Refusal(FailureReason.NOT_HEALTHY, "a healthy pool", stood.stage)

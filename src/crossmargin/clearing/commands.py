@@ -94,13 +94,15 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A price as an integer at its scale: of an asset, or an instrument's mark.
 
     `figures` are the other fields of a snapshot's row (index_price, mark_iv, ...) as decimal strings; they decide what
-    is required and move no money. `quality` says what the guards made of it.
+    is required and move no money. `interval` is the half-width of a raw quote's confidence interval, in units of the
+    price, which guards alone read. `quality` says what the guards made of it.
     """
 
     price: int
     observed_at: datetime | None = None
     figures: Mapping[str, str] = msgspec.field(default_factory=dict)
     quality: str = "as given"
+    interval: int | None = None
 
 
 INSTRUMENT_FIGURES: Final = frozenset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,13 +24,20 @@ UNIT_MARK: Final = "#"  # owner#unit, where a rulebook parts an owner's holdings
 
 
 class Section(StrEnum):
-    """What a configuration document is about. Documents add to what stands; `rulebook` and `halts` replace it."""
+    """What a configuration document is about. Documents add to what stands; those of `REPLACED` replace it.
+
+    `breakers` is the machine's own: what the rulebook's guards and breakers have stopped.
+    """
 
     ASSETS = "assets"
     INSTRUMENTS = "instruments"
     ACCOUNTS = "accounts"
     RULEBOOK = "rulebook"
     HALTS = "halts"
+    BREAKERS = "breakers"
+
+
+REPLACED: Final = frozenset({Section.RULEBOOK, Section.HALTS, Section.BREAKERS})
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -55,6 +63,28 @@ class Halts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     liquidation: tuple[str, ...] = ()
 
 
+class Trip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Something that stopped on an underlying by rule.
+
+    Parameters
+    ----------
+    rule
+        The condition, or ``prices``: too few feeds.
+    what
+        What stands still: `risk`, `liquidation` or both.
+    cause
+        What the condition read, as decimal strings.
+    waits_until
+        When liquidation goes on at the latest; None: with risk.
+    """
+
+    rule: str
+    what: tuple[str, ...]
+    since: datetime
+    cause: Mapping[str, str]
+    waits_until: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that stands, as of one moment of the journal."""
@@ -65,6 +95,7 @@ class Configuration:
     owners: frozenset[str] = HOUSE
     rulebook: RulebookTerms | None = None
     halts: Halts = field(default_factory=Halts)
+    breakers: Mapping[str, tuple[Trip, ...]] = field(default_factory=dict)
 
 
 def document_of(section: Section, content: Any) -> str:  # noqa: ANN401 - what msgspec writes
@@ -152,6 +183,10 @@ def _with_halts(standing: Configuration, content: Halts) -> Configuration:
     return replace(standing, halts=content)
 
 
+def _with_breakers(standing: Configuration, content: dict[str, tuple[Trip, ...]]) -> Configuration:
+    return replace(standing, breakers=content)
+
+
 def _inconsistent(message: str) -> None:
     raise InputError(FailureReason.INCONSISTENT_ROW, message)
 
@@ -162,6 +197,7 @@ _TYPES: Final[Mapping[Section, Any]] = {
     Section.ACCOUNTS: dict[str, Holder],
     Section.RULEBOOK: RulebookTerms,
     Section.HALTS: Halts,
+    Section.BREAKERS: dict[str, tuple[Trip, ...]],
 }
 _FOLDS: Final[Mapping[Section, Callable[[Configuration, Any], Configuration]]] = {
     Section.ASSETS: _with_assets,
@@ -169,4 +205,5 @@ _FOLDS: Final[Mapping[Section, Callable[[Configuration, Any], Configuration]]] =
     Section.ACCOUNTS: _with_accounts,
     Section.RULEBOOK: _with_rulebook,
     Section.HALTS: _with_halts,
+    Section.BREAKERS: _with_breakers,
 }

@@ -9,6 +9,7 @@ from crossmargin.clearing import handlers_account as account
 from crossmargin.clearing import handlers_market as market
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.events import Event, Posted, Record, Refused
+from crossmargin.clearing.guards import counted
 from crossmargin.clearing.rules import Refusal, no_reaction
 from crossmargin.clearing.state import Draft, at
 from crossmargin.errors import FailureReason, InputError
@@ -69,7 +70,8 @@ def decide(state: State, command: c.Command, rules: Rules) -> tuple[Event, ...]:
         return (Refused(refusal.reason, _writable(refusal.expected), _writable(refusal.found)),)
     except InputError as error:
         return (Refused(error.reason, "a command that can be carried out", _writable(str(error))),)
-    return outcome.events if rules.react is no_reaction else _with_reactions(today, command, rules, outcome)
+    events = outcome.events if rules.react is no_reaction else _with_reactions(today, command, rules, outcome)
+    return (*events, *counted(today, events))
 
 
 def record_of(state: State, command: c.Command, event: Event, engine: str, digest: str) -> Record:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from crossmargin.clearing.commands import Quote
+from crossmargin.clearing.heard import Heard
 from crossmargin.clearing.ledger import Rows
 from crossmargin.errors import FailureReason
 
@@ -45,9 +46,10 @@ class Posted(msgspec.Struct, frozen=True, array_like=True, tag="posted", gc=Fals
 
 
 class Priced(msgspec.Struct, frozen=True, array_like=True, tag="priced"):
-    """Quotes passed the guards and stand now, by asset or instrument."""
+    """Quotes passed the guards and stand now, by asset or instrument; `memory` is what guards remember from here on."""
 
     quotes: Mapping[str, Quote]
+    memory: Mapping[str, Heard] = {}
 
 
 class Indexed(msgspec.Struct, frozen=True, array_like=True, tag="indexed"):

@@ -41,6 +41,8 @@ def configure(state: State, command: Configure, rules: Rules) -> Outcome:
     found = digest_of(command.document)
     if found != command.digest:
         raise Refusal(FailureReason.CONFIGURATION_DIFFERS, f"a document of hash {command.digest}", found)
+    if command.section == Section.BREAKERS:
+        raise Refusal(FailureReason.MALFORMED_INPUT, "a section that is set up by hand, as halts", command.section)
     after = configured(state.configuration, command.section, command.document)
     if command.section == Section.RULEBOOK and after.rulebook is not None and after.rulebook.digest != rules.digest:
         raise Refusal(

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from crossmargin.clearing.checking import Outcome, check_price, is_unicode, posting
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.commands import ASSET_FIGURES, INSTRUMENT_FIGURES
+from crossmargin.clearing.configuration import Section
 from crossmargin.clearing.contracts import Payment, Terms
-from crossmargin.clearing.events import Event, Indexed, Posted, Priced
+from crossmargin.clearing.events import Configured, Event, Indexed, Posted, Priced
 from crossmargin.clearing.indexes import BORROW, LEND, funding_step, interest_step
 from crossmargin.clearing.ledger import HOUSE, RESERVED, WORLD, Row, moved
 from crossmargin.clearing.rules import Refusal
 from crossmargin.clearing.settlement import expiry_rows, holders_of, settle_rows
+from crossmargin.clearing.state import with_prices
 from crossmargin.errors import FailureReason
 from crossmargin.instruments import InstrumentKind
 
@@ -34,8 +36,10 @@ def prices(state: State, command: Prices, rules: Rules) -> Outcome:
     for feed in command.quotes.values():
         for name, quote in feed.items():
             _check_quote(state, name, quote)
-    standing = rules.guard(state, command)
-    return Outcome((Priced(dict(standing)),) if standing else (Posted("prices", None, ()),))
+    priced = rules.guard(state, command)
+    if not priced.quotes and not priced.memory:
+        return Outcome((Posted("prices", None, ()),))
+    return Outcome((priced, *rules.breakers(with_prices(state, priced), priced.quotes.keys() | priced.memory.keys())))
 
 
 def _check_quote(state: State, name: str, quote: Quote) -> None:
@@ -46,6 +50,8 @@ def _check_quote(state: State, name: str, quote: Quote) -> None:
     check_price(quote.price, f"price of {name}", 0 if option else 1)
     if quote.observed_at is not None and quote.observed_at.tzinfo is None:
         raise Refusal(FailureReason.MALFORMED_INPUT, f"a time with a zone for {name}", quote.observed_at.isoformat())
+    if quote.interval is not None:
+        check_price(quote.interval, f"confidence interval of {name}", 0)
     if len(quote.quality) > _LONGEST or not is_unicode(quote.quality):
         raise Refusal(FailureReason.MALFORMED_INPUT, f"a quality of {name} in a few words", quote.quality[:_LONGEST])
     figures = ASSET_FIGURES if terms is None else INSTRUMENT_FIGURES
@@ -147,9 +153,9 @@ def bid(state: State, command: Bid, rules: Rules) -> Outcome:
     return Outcome(events or (Posted("bid", command.case, ()),))
 
 
-def tick(_state: State, _command: Tick, _rules: Rules) -> Outcome:
-    """Let time pass; what follows is the reactions'."""
-    return Outcome((Posted("tick", None, ()),))
+def tick(state: State, _command: Tick, rules: Rules) -> Outcome:
+    """Let time pass: quotes grow old, and what stood still may go on; what follows is the reactions'."""
+    return Outcome((Posted("tick", None, ()), *rules.breakers(state, None)))
 
 
 def touched(state: State, events: Iterable[Event]) -> set[str]:
@@ -163,6 +169,8 @@ def touched(state: State, events: Iterable[Event]) -> set[str]:
                 owners.update(state.pools)
         elif isinstance(event, Priced):
             names.update(event.quotes)
+        elif isinstance(event, Configured) and event.section == Section.BREAKERS:  # a liquidation may have waited
+            names.update(state.marks)
         elif isinstance(event, Indexed):
             names.update(name.removeprefix(BORROW).removeprefix(LEND) for name in event.indices)
     if names:

@@ -53,8 +53,6 @@ def touch(owner: str, index_name: str, asset: str, quantity: int, index: int, du
 def funding_rows(terms: Terms, owner: str, holdings: Holdings, indices: Mapping[str, int]) -> list[Row]:
     """Return the rows that settle an owner's funding of one instrument."""
     index = indices.get(terms.symbol, 0)
-    if not index:
-        return []
     held, due = holdings.get((HELD, terms.symbol), 0), holdings.get((DUE, terms.symbol), 0)
     return touch(owner, terms.symbol, terms.settlement, held, index, due, FUNDING)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from crossmargin.clearing.configuration import Section, Trip, digest_of, document_of
+from crossmargin.clearing.events import Configured, Priced
 from crossmargin.errors import Failure, FailureReason
 
 if TYPE_CHECKING:
@@ -64,8 +66,15 @@ class React(Protocol):
 class Guard(Protocol):
     """Which of the raw quotes stand."""
 
-    def __call__(self, state: State, command: Prices, /) -> Mapping[str, Quote]:
-        """Return the quotes that pass, by name; empty where none does."""
+    def __call__(self, state: State, command: Prices, /) -> Priced:
+        """Return the quotes that pass, by name, and what is to be remembered; both empty where nothing changes."""
+
+
+class Breakers(Protocol):
+    """What stops and resumes on underlyings."""
+
+    def __call__(self, state: State, names: Collection[str] | None, /) -> Sequence[Event]:
+        """Return the events that follow from a state, after prices of these names (None: after time has passed)."""
 
 
 class TakeBid(Protocol):
@@ -80,14 +89,25 @@ def no_reaction(_state: State, _reports: Reports) -> Sequence[Event]:
     return ()
 
 
-def middle_quotes(_state: State, command: Prices) -> dict[str, Quote]:
+def no_breakers(state: State, _names: Collection[str] | None) -> Sequence[Event]:
+    """Lift what the breakers of other rules stopped: nothing would ever lift it here."""
+    return (breakers_event({}),) if state.configuration.breakers else ()
+
+
+def breakers_event(trips: Mapping[str, tuple[Trip, ...]]) -> Configured:
+    """Return the event after which these trips stand, by underlying, and no others."""
+    document = document_of(Section.BREAKERS, trips)
+    return Configured(Section.BREAKERS, digest_of(document), document)
+
+
+def middle_quotes(_state: State, command: Prices) -> Priced:
     """Return for each name the middle one of its quotes by price, the lower of two."""
     offered: dict[str, list[Quote]] = {}
     for feed in sorted(command.quotes):
         for name, quote in command.quotes[feed].items():
             offered.setdefault(name, []).append(quote)
     middle = {name: sorted(quotes, key=lambda q: q.price) for name, quotes in offered.items()}
-    return {name: middle[name][(len(middle[name]) - 1) // 2] for name in sorted(middle)}
+    return Priced({name: middle[name][(len(middle[name]) - 1) // 2] for name in sorted(middle)})
 
 
 def no_bids(_state: State, _command: Bid) -> Sequence[Event]:
@@ -104,3 +124,4 @@ class Rules:
     react: React = no_reaction
     guard: Guard = middle_quotes
     take_bid: TakeBid = no_bids
+    breakers: Breakers = no_breakers

@@ -9,6 +9,7 @@ import msgspec
 
 from crossmargin.clearing.commands import Quote
 from crossmargin.clearing.configuration import Configuration, configured
+from crossmargin.clearing.heard import Heard
 from crossmargin.clearing.state import Case, PoolStage, State
 from crossmargin.errors import FailureReason, InputError
 
@@ -34,6 +35,7 @@ class _Written(msgspec.Struct, frozen=True, array_like=True):
     documents: tuple[tuple[str, str], ...]
     number: int
     as_of: datetime | None
+    heard: list[tuple[str, Heard]] = []
 
 
 def to_bytes(state: State) -> bytes:
@@ -48,6 +50,7 @@ def to_bytes(state: State) -> bytes:
         documents=state.documents,
         number=state.number,
         as_of=state.as_of,
+        heard=sorted(state.heard.items()),
     )
     return msgspec.json.encode(written, order="sorted")
 
@@ -79,6 +82,7 @@ def from_bytes(content: bytes) -> State:
         configuration=configuration,
         number=written.number,
         as_of=written.as_of,
+        heard=dict(written.heard),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from crossmargin.clearing.commands import Quote
-from crossmargin.clearing.configuration import UNIT_MARK, Configuration, Section, configured
+from crossmargin.clearing.configuration import REPLACED, UNIT_MARK, Configuration, configured
 from crossmargin.clearing.events import (
     LOCKED,
     Asked,
@@ -23,6 +23,7 @@ from crossmargin.clearing.events import (
     Stage,
     Staged,
 )
+from crossmargin.clearing.heard import Heard
 from crossmargin.clearing.ledger import Balances, add
 
 
@@ -62,6 +63,8 @@ class State:
         Configuration documents in order, from which `configuration` is made.
     number
         The last record.
+    heard
+        What price guards remember, by asset or instrument.
     """
 
     balances: Balances = field(default_factory=dict)
@@ -75,14 +78,22 @@ class State:
     configuration: Configuration = field(default_factory=Configuration)
     number: int = 0
     as_of: datetime | None = None
+    heard: dict[str, Heard] = field(default_factory=dict)
 
 
 def at(state: State, as_of: datetime) -> State:
     """Return the same state at a later time; it shares everything, so neither may be folded further."""
     return State(
         state.balances, state.marks, state.indices, state.indexed_at, state.pools, state.cases, state.sources,
-        state.documents, state.configuration, state.number, as_of,
+        state.documents, state.configuration, state.number, as_of, state.heard,
     )  # fmt: skip
+
+
+def with_prices(state: State, priced: Priced) -> State:
+    """Return the same state with prices that have passed the guards; it shares the rest, as `at` does."""
+    after = replace(state)
+    _priced(after, priced)
+    return after
 
 
 def evolve(state: State, record: Record) -> State:
@@ -137,8 +148,10 @@ def fold_all(state: State, records: Iterable[Record]) -> None:
         fold(state, record)
 
 
-def _priced(state: State, event: Priced, _: datetime) -> None:
+def _priced(state: State, event: Priced, _: datetime | None = None) -> None:
     state.marks = {**state.marks, **event.quotes}  # a new one, so that who keeps the old can see the change
+    if event.memory:
+        state.heard = {**state.heard, **event.memory}
 
 
 def _indexed(state: State, event: Indexed, as_of: datetime) -> None:
@@ -169,8 +182,8 @@ def _configured(state: State, event: Configured, _: datetime) -> None:
 
 
 def _standing(documents: tuple[tuple[str, str], ...], section: str) -> tuple[tuple[str, str], ...]:
-    """Return the documents that stand beside a new one: `rulebook` and `halts` replace the last."""
-    replaced = section in {Section.RULEBOOK, Section.HALTS}
+    """Return the documents that stand beside a new one: those of some sections replace the last."""
+    replaced = section in REPLACED
     return tuple(one for one in documents if not (replaced and one[0] == section))
 
 

@@ -13,7 +13,7 @@ from crossmargin.liquidation.postings import Venue, applied
 from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint, bankruptcy_price
 from crossmargin.liquidation.run import Outcome, begun, run
 from crossmargin.liquidation.solve import liquidation_prices, profiles
-from crossmargin.liquidation.stages import Stage, halted, stage
+from crossmargin.liquidation.stages import Stage, stage, stands_still
 from crossmargin.liquidation.waterfall import Paid, cover, funds, inflow, missing, pay, replenishment, shortfalls
 
 __all__ = [
@@ -52,7 +52,6 @@ __all__ = [
     "cover",
     "ended",
     "funds",
-    "halted",
     "inflow",
     "liquidation_prices",
     "missing",
@@ -65,5 +64,6 @@ __all__ = [
     "scope_of",
     "shortfalls",
     "stage",
+    "stands_still",
     "taken",
 ]

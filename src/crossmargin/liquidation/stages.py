@@ -12,9 +12,9 @@ from crossmargin.margin.procedure_checks import HEADROOM
 
 if TYPE_CHECKING:
     from crossmargin.liquidation.scope import Scope
-    from crossmargin.margin.procedure import Band
+    from crossmargin.margin.procedure import Band, Halt
 
-__all__ = ["Stage", "halted", "stage"]
+__all__ = ["Stage", "stage", "stands_still"]
 
 _WORSE = {name: number for number, name in enumerate(STAGES)}
 
@@ -91,19 +91,16 @@ def _in_band(scope: Scope, band: Band) -> Stage:
     return Stage(band.then, band.when.text, cure, deadline)
 
 
-def halted(scope: Scope, before: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Return what stands still: `risk`, `liquidation` or both; asked for one underlying, whose figures the leg has.
+def stands_still(scope: Scope, halt: Halt, *, before: bool) -> bool:
+    """Return whether a halt holds, asked for one underlying, whose figures the leg has.
 
-    A halt is left by its `until`; one without it, as soon as its condition holds no more.
+    It is left by its `until`; one without it, as soon as its condition holds no more.
 
     Parameters
     ----------
     before
-        What stood still until now.
+        Whether it held until now.
     """
-    found: set[str] = set()
-    for halt in scope.procedure.halts:
-        standing = halt.until is not None and before >= set(halt.what) and not scope.holds(halt.until)
-        if standing or scope.holds(halt.when):
-            found |= set(halt.what)
-    return frozenset(found)
+    if before and halt.until is not None and not scope.holds(halt.until):
+        return True
+    return scope.holds(halt.when)

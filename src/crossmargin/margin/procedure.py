@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crossmargin.margin.model import Formula, Parameter, Tag
+    from crossmargin.margin.procedure_prices import Prices
 
 STAGES: Final = ("healthy", "warned", "called", "reduce_only", "liquidating", "bankrupt", "closed")
 """Stages of an account's life, each worse than the one before."""
@@ -166,11 +167,23 @@ class Fund:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """When something stops on an underlying, and when it resumes. `what` holds `risk`, `liquidation` or both."""
+    """When something stops on an underlying, and when it resumes. `what` holds `risk`, `liquidation` or both.
+
+    Parameters
+    ----------
+    until
+        None: as soon as `when` holds no more.
+    window
+        Seconds that `price_move` and `liquidated` look back.
+    wait
+        The most seconds that liquidation stands still; None: as long as risk does.
+    """
 
     when: Formula
     until: Formula | None
     what: tuple[str, ...]
+    window: float | None = None
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,5 +237,6 @@ class Procedure:
     waterfall: tuple[Payment, ...] = ()
     fund: Fund = Fund()
     halts: tuple[Halt, ...] = ()
+    prices: Prices | None = None
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     tags: Mapping[str, Tag] = field(default_factory=dict)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 from crossmargin.margin.expression import names
 from crossmargin.margin.model import Formula, Keyed, Variants
 from crossmargin.margin.reading import suggestion
-from crossmargin.margin.vocabulary import CASE_MEASURES, MEASURES, TRIGGER_MEASURES
+from crossmargin.margin.vocabulary import CASE_MEASURES, HALT_MEASURES, MEASURES, TRIGGER_MEASURES, WINDOWED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crossmargin.margin.locate import Path
     from crossmargin.margin.model import Parameter, Rulebook
+    from crossmargin.margin.procedure_prices import Prices
     from crossmargin.margin.reading import Reader
 
 __all__ = ["HEADROOM", "START", "base_name", "check_procedure"]
@@ -42,10 +43,11 @@ def check_procedure(reader: Reader, rulebook: Rulebook) -> None:
     """
     liquidation = rulebook.procedure.liquidation
     for name in (*liquidation.parameters, *liquidation.lines, *liquidation.inputs):
-        if name in MEASURES or name in TRIGGER_MEASURES or name in CASE_MEASURES:
+        if any(name in table for table in (MEASURES, TRIGGER_MEASURES, CASE_MEASURES, HALT_MEASURES)):
             message = f"`{name}` is a measure and cannot be redefined: rename it"
             raise reader.error(message, ("liquidation", _home(reader, name), name))
-    known = _known(rulebook)
+    _check_halts(reader, rulebook)
+    known = _known(rulebook) | HALT_MEASURES.keys()
     used: set[str] = set()
     for formula, at in _formulas(rulebook):
         for read in names(formula.tree):
@@ -63,6 +65,39 @@ def check_procedure(reader: Reader, rulebook: Rulebook) -> None:
         # what the file itself states: steps of an amendment need not read all that the amended ones did
         if name not in used and liquidation.steps and at in reader.lines:
             raise reader.error(f"unused: nothing reads `{name}`; use it or delete it", at)
+
+
+def _check_halts(reader: Reader, rulebook: Rulebook) -> None:
+    """A halt is asked for an underlying, not for an account: it reads its own measures and numbers."""
+    procedure = rulebook.procedure
+    numbers = {*procedure.parameters, *procedure.liquidation.parameters}
+    for number, halt in enumerate(procedure.halts):
+        at: Path = ("halt", str(number))
+        if halt.when.text in {other.when.text for other in procedure.halts[:number]}:
+            raise reader.error("this condition stands twice: say all that it stops in one `what`", (*at, "when"))
+        read: set[str] = set()
+        for formula, place in _of(halt, at, ("when", "until")):
+            read |= {name.name for name in names(formula.tree)}
+            for name in sorted(read - numbers - HALT_MEASURES.keys()):
+                known = [*HALT_MEASURES, *numbers]
+                message = f"unknown name `{name}`{suggestion(name, known)}; a halt reads {', '.join(HALT_MEASURES)}"
+                raise reader.error(message, place)
+        looks_back = read & WINDOWED
+        if looks_back and halt.window is None:
+            raise reader.error(f"`{min(looks_back)}` looks back over a `window`: state its seconds", at)
+        if halt.window is not None and not looks_back:
+            raise reader.error("unused: nothing looks back over `window`", (*at, "window"))
+        if "twap_gap" in read and not _means(procedure.prices):
+            raise reader.error("`twap_gap` needs `twap_window` in [prices]", at)
+
+
+def _means(prices: Prices | None) -> bool:
+    """Whether any price has a mean."""
+    if prices is None:
+        return False
+    tables = (prices.kinds, prices.assets, prices.instruments)
+    rules = [prices.default, *(rule for table in tables for rule in table.values())]
+    return any(rule.twap_window is not None for rule in rules)
 
 
 def _home(reader: Reader, name: str) -> str:

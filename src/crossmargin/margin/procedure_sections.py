@@ -1,4 +1,4 @@
-"""The sections that say what happens to an account that falls short: bands, liquidation, waterfall, fund, halt."""
+"""The sections that say what happens to an account that falls short, from the bands to the price guards."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from crossmargin.margin.procedure import (
     Procedure,
     Step,
 )
+from crossmargin.margin.procedure_prices import read_prices
 from crossmargin.margin.reading import PROVENANCE, Reader, suggestion
 from crossmargin.margin.sections import tags
 from crossmargin.margin.vocabulary import WORDS
@@ -63,6 +64,7 @@ def read_procedure(reader: Reader, name: str) -> Procedure:
         waterfall=tuple(_payment(reader, at) for at in reader.tables(("waterfall",))),
         fund=_fund(reader),
         halts=tuple(_halt(reader, at) for at in reader.tables(("halt",))),
+        prices=read_prices(reader),
         parameters=parameters(reader, ("parameters",)),
         tags=tags(reader),
     )
@@ -209,14 +211,32 @@ def _fund(reader: Reader) -> Fund:
 
 
 def _halt(reader: Reader, at: Path) -> Halt:
-    reader.closed(at, ("when", "until", "what"))
+    reader.closed(at, ("when", "until", "what", "window", "wait"))
     what = reader.words((*at, "what"))
     for word in what:
         if word not in _HALTED:
             raise reader.error(f"unknown word {word!r}{suggestion(word, _HALTED)}; there are risk, liquidation", at)
     if not what:
         raise reader.error('say what stops: what = ["risk", "liquidation"]', at)
-    return Halt(reader.formula((*at, "when"), comparison=True), _condition(reader, (*at, "until")), what)
+    halt = Halt(
+        when=reader.formula((*at, "when"), comparison=True),
+        until=_condition(reader, (*at, "until")),
+        what=what,
+        window=_seconds(reader, (*at, "window")),
+        wait=_seconds(reader, (*at, "wait")),
+    )
+    if halt.wait is not None and "liquidation" not in what:
+        raise reader.error("`wait` is how long liquidation stands still, and only risk does here", (*at, "wait"))
+    return halt
+
+
+def _seconds(reader: Reader, at: Path) -> float | None:
+    if reader.get(at) is None:
+        return None
+    number = reader.number(at)
+    if number <= 0:
+        raise reader.error(f"seconds above 0 are needed here, not {number:g}", at)
+    return number
 
 
 def _formula(reader: Reader, at: Path) -> Formula | None:

@@ -53,6 +53,7 @@ SECTIONS = (
     "waterfall",
     "fund",
     "halt",
+    "prices",
     "known_defects",
 )
 

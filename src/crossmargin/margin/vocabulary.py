@@ -19,11 +19,13 @@ __all__ = [
     "COARSER",
     "CONTRACTS",
     "FUNCTIONS",
+    "HALT_MEASURES",
     "KEYS",
     "KINDS",
     "MEASURES",
     "SHOCK_COLUMNS",
     "TRIGGER_MEASURES",
+    "WINDOWED",
     "WORDS",
     "Measure",
 ]
@@ -186,6 +188,24 @@ CASE_MEASURES: Final[Mapping[str, str]] = MappingProxyType(
 """Names that only a procedure may read: figures of the pool, of one leg, of the case's memory, of a payer.
 
 `NAME_start` is what NAME was when the case began."""
+
+_HALT = """
+price_move       | how far the price stands from the furthest one in the halt's `window`: larger over smaller, less 1
+twap_gap         | how far it stands from its mean over `twap_window`: larger over smaller, less 1
+live_feeds       | feeds that count now
+quote_age        | seconds since a price last stood
+quote_confidence | least confidence of the quotes that stand, in [0, 1]
+liquidated       | value of the contracts that cases closed or handed over in the halt's `window`
+fund             | value of what the insurance fund holds
+"""
+
+HALT_MEASURES: Final[Mapping[str, str]] = MappingProxyType(
+    {name.strip(): text.strip() for name, _, text in (row.partition("|") for row in _HALT.strip().splitlines())}
+)
+"""Names that conditions of [[halt]] may read, of one underlying: the worst of its prices."""
+
+WINDOWED: Final = frozenset({"price_move", "liquidated"})
+"""Those that look back over the `window` of their halt."""
 
 SHOCK_COLUMNS: Final = ("iv", "forward", "strike", "years", "days", "rate", "index")
 """What formulas of [shocks] may read of an option."""

@@ -41,7 +41,8 @@ _AN_HOUR: Final = 3600
 
 
 def _judged_already(_state: State, holdings: Mapping[str, Holdings], /) -> dict[str, tuple[Figures, ...]]:
-    return {owner: (Figures(owner, inf, inf, inf, inf, triggered=False),) for owner in holdings}
+    known = {"adjusted_equity": inf, "initial": 0.0, "maintenance": 0.0}
+    return {owner: (Figures(owner, inf, inf, inf, inf, triggered=False, **known),) for owner in holdings}
 
 
 AS_RECORDED: Final = Rules(_judged_already, "as recorded")

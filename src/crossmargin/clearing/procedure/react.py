@@ -15,7 +15,7 @@ from crossmargin.clearing.procedure.offers import bid_events
 from crossmargin.clearing.procedure.outside import Outside
 from crossmargin.clearing.procedure.staging import reads_more, stage_events
 from crossmargin.clearing.procedure.view import Setting, parted, pools_of
-from crossmargin.clearing.rules import Figures, Refusal, Rules, middle_quotes
+from crossmargin.clearing.rules import Figures, Refusal, Rules
 from crossmargin.errors import Failure, InputError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def rules_with_procedure(
     max_quote_age_seconds: float | None = 3600.0,
     valued_every_seconds: float | None = None,
     live: bool = True,
-    guard: Guard = middle_quotes,
+    guard: Guard | None = None,
 ) -> Rules:
     """Return the rules of a clearing house that carries out its rulebook's procedure: calls, liquidation, waterfall.
 

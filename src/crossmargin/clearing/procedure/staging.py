@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.events import Asked, Event, Stage, Staged
+from crossmargin.clearing.halts import liquidation_halted
 from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.procedure.calls import cures
 from crossmargin.clearing.procedure.remembered import begin
@@ -75,10 +76,11 @@ def reads_more(procedure: Procedure) -> bool:
 
 def halted(state: State, owner: str) -> bool:
     """Return whether liquidation waits on an underlying of which an owner holds contracts."""
-    waits = state.configuration.halts.liquidation
     terms = state.configuration.terms
-    held = (asset for purse, asset in state.balances.get(owner, {}) if purse == HELD)
-    return bool(waits) and any(terms[asset].contract.instrument.underlying in waits for asset in held)
+    held = {
+        terms[name].contract.instrument.underlying for purse, name in state.balances.get(owner, {}) if purse == HELD
+    }
+    return any(liquidation_halted(state, underlying) for underlying in held)
 
 
 def left_to(setting: Setting, view: View, case: str) -> Staged:
