@@ -29,7 +29,7 @@ class Faults:
     repeated, reordered, dropped
         Of commands on their way; what is dropped is sent again later.
     stale, manipulated
-        Of one feed in three.
+        Of one feed, of three or more.
     killed, full
         Of the process at any point, and of the disk; the house is opened again from its journal.
     """
@@ -101,7 +101,7 @@ class Delivery:
 def spoiled(
     feeds: dict[str, dict[str, Quote]], before: dict[str, dict[str, Quote]], rng: Generator, faults: Faults
 ) -> dict[str, dict[str, Quote]]:
-    """Return three feeds' quotes of which at most one stands still or lies."""
+    """Return the feeds' quotes, of which at most one stands still or lies."""
     bad = sorted(feeds)[int(rng.integers(len(feeds)))]
     if rng.random() < faults.stale and bad in before:
         return {**feeds, bad: before[bad]}

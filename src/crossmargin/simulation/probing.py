@@ -16,9 +16,10 @@ from crossmargin.simulation.market import Market, Venue, listed
 if TYPE_CHECKING:
     from crossmargin.margin import Rulebook
 
-__all__ = ["BEGIN", "margined"]
+__all__ = ["BEGIN", "feeds_of", "margined"]
 
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_FEEDS: Final = ("one", "three", "two")
 _DOLLARS: Final = ("USDC", "USDT", "USD")
 
 
@@ -40,6 +41,18 @@ def margined(rulebook: Rulebook) -> tuple[Venue, list[str]]:
     return best
 
 
+def feeds_of(rulebook: Rulebook) -> tuple[str, ...]:
+    """Return the feeds of a simulated market: three, and those that the rulebook's price guards name."""
+    prices = rulebook.procedure.prices
+    if prices is None:
+        return _FEEDS
+    rules = (
+        prices.default,
+        *(rule for part in (prices.kinds, prices.assets, prices.instruments) for rule in part.values()),
+    )
+    return tuple(sorted({*_FEEDS, *(feed for rule in rules for feed in rule.feeds)}))
+
+
 def _names(rulebook: Rulebook, venue: Venue) -> list[str]:
     rules = rules_of(rulebook)
     house = House(MemoryJournal(), rules)
@@ -51,7 +64,8 @@ def _names(rulebook: Rulebook, venue: Venue) -> list[str]:
             c.Configure(source="probe", sequence=number, as_of=BEGIN, section=section, document=document, digest=digest)
         )
     quotes = Market(venue, iter(())).quotes(BEGIN, list(venue.contracts))
-    house.handle(c.Prices(source="probe", sequence=3, as_of=BEGIN, quotes={"probe": quotes}))
+    told = dict.fromkeys(feeds_of(rulebook), quotes)
+    house.handle(c.Prices(source="probe", sequence=3, as_of=BEGIN, quotes=told))
     return [name for name in venue.contracts if _is_margined(house, venue, name)]
 
 

@@ -1,6 +1,6 @@
 """A seeded world around a clearing house: traders, prices, faults. Every record is checked; a failure is a seed.
 
-Time is the world's own, a minute a step. The same seed, rulebook and prices give the same journal, byte by byte.
+Time is the world's own, half a minute a step. The same seed, rulebook and prices give the same journal, byte by byte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from crossmargin.errors import InputError
 from crossmargin.simulation.checks import Checks
 from crossmargin.simulation.faults import Delivery, DiskFullError, Faults, FaultyJournal, spoiled
 from crossmargin.simulation.market import Market, Venue, generated
-from crossmargin.simulation.probing import BEGIN, margined
+from crossmargin.simulation.probing import BEGIN, feeds_of, margined
 from crossmargin.simulation.traders import Intent, Trader, answer, cure, deposits, intent, offer, traders
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["BEGIN", "BrokenWorldError", "Outcome", "World", "simulate"]
 
 _ANSWERED, _BID, _COMPARED = 0.8, 0.3, 0.01  # how often: an order is filled, an offer bid for, a repetition looked at
-_STEP: Final = timedelta(minutes=1)
-_FEEDS: Final = ("one", "three", "two")
-_PRICED_EVERY: Final = 3  # steps between two rounds of prices
-_MOST_INTENTS: Final = 12  # of everybody together, a step
+_STEP: Final = timedelta(seconds=30)
+_FUNDED_EVERY: Final = 120  # steps
+_MOST_INTENTS: Final = 18  # of everybody together, a step
 _WHOLE_EVERY: Final = 400  # steps between the costly checks
 
 
@@ -63,7 +62,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class World:
-    """One run: `step` lets a minute pass; `run` goes on until so many events are recorded.
+    """One run: `step` lets half a minute pass; `run` goes on until so many events are recorded.
 
     Parameters
     ----------
@@ -156,17 +155,16 @@ class World:
         )
 
     def step(self) -> None:
-        """Let a minute pass: prices, what people do, what the house asked for, time."""
+        """Let half a minute pass: prices, what people do, what the house asked for, time."""
         self.steps += 1
         self.as_of += _STEP
         self.market.follow()
         self._expire()
-        if self.steps % _PRICED_EVERY == 0:
-            self._prices()
+        self._prices()
         for _ in range(int(self.rng.integers(_MOST_INTENTS))):
             names = self._living()
             self._send(intent(self.rng, self.everyone, self.house.state, self.market, names))
-        if self.steps % 60 == 0:
+        if self.steps % _FUNDED_EVERY == 0:
             self._accrue()
         self._answers()
         self._send((c.Tick, {}))
@@ -179,7 +177,7 @@ class World:
 
     def _prices(self, *, sound: bool = False) -> None:
         names = self._living()
-        shifts = {feed: float(self.rng.normal(0.0, 0.0001)) for feed in _FEEDS}
+        shifts = {feed: float(self.rng.normal(0.0, 0.0001)) for feed in feeds_of(self.rulebook)}
         feeds = {feed: self.market.quotes(self.as_of, names, shift) for feed, shift in shifts.items()}
         told = feeds if sound else spoiled(feeds, self.feeds, self.rng, self.faults)
         told = {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--prices",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Recorded prices: CSV with a column for each of BTC and ETH, a row a minute.",
+    help="Recorded prices: CSV with a column for each of BTC and ETH, a row for each 30 s.",
 )
 @click.option("--taken", is_flag=True, help="The outside takes market orders and offers at once; else it is asked.")
 @options.output("table", "json")
@@ -95,5 +95,5 @@ def _read(path: Path) -> list[dict[str, float]]:
             raise click.BadParameter(f"line {number}: a price is above 0 and below 1e12", param_hint="--prices")
         out.append(prices)
     if not out:
-        raise click.BadParameter("no prices: expected a header and a row a minute", param_hint="--prices")
+        raise click.BadParameter("no prices: expected a header and a row for each 30 s", param_hint="--prices")
     return out

@@ -35,7 +35,7 @@ def simulation_tables(found: Sequence[Outcome]) -> Iterator[RenderableType]:
 
 def _runs(found: Sequence[Outcome]) -> parts.Sheet:
     note = "head: the hash of the whole journal; the same seed, rulebook and prices give it again"
-    columns = ("minutes", "commands", "events", "refused", "opened again")
+    columns = ("steps", "commands", "events", "refused", "opened again")
     made = parts.table(f"{found[0].rulebook}: seeded worlds", ("seed", "head"), columns, note=note)
     for one in found:
         refused = one.counts.get("refused", 0)
