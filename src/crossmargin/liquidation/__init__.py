@@ -8,6 +8,9 @@ from crossmargin.liquidation.compare import Compared, compared
 from crossmargin.liquidation.holdings import Entry, Holdings, Row
 from crossmargin.liquidation.moves import Desk, Move, ended, next_move, scope_of
 from crossmargin.liquidation.paths import ALL
+from crossmargin.liquidation.plan import plan
+from crossmargin.liquidation.plan_costs import Costs, Impact, Ladder
+from crossmargin.liquidation.plan_data import Plan, PlannedTrade, PlanOptions
 from crossmargin.liquidation.pools import Leg, Pool, Terms
 from crossmargin.liquidation.postings import Venue, applied
 from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint
@@ -23,18 +26,24 @@ __all__ = [
     "Case",
     "Cleared",
     "Compared",
+    "Costs",
     "Desk",
     "Done",
     "Engine",
     "Entry",
     "Fill",
     "Holdings",
+    "Impact",
+    "Ladder",
     "Leg",
     "LiquidationPrice",
     "Move",
     "Outcome",
     "Paid",
     "Payer",
+    "Plan",
+    "PlanOptions",
+    "PlannedTrade",
     "Pool",
     "Profile",
     "ProfilePoint",
@@ -58,6 +67,7 @@ __all__ = [
     "next_move",
     "parted",
     "pay",
+    "plan",
     "profiles",
     "replenishment",
     "run",

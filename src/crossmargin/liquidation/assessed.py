@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, partial
@@ -52,6 +52,32 @@ def terms_of(listing: Listing) -> Terms:
     )
 
 
+class _AllTerms(Mapping[str, Terms]):
+    """The terms of every listing, each made when it is asked for: an account holds few of them."""
+
+    def __init__(self, listings: Mapping[str, Listing]) -> None:
+        self._listings = listings
+        self._made: dict[str, Terms] = {}
+
+    def __getitem__(self, name: str) -> Terms:
+        """Return the terms of an instrument; raises KeyError for one that is not listed."""
+        if name not in self._made:
+            self._made[name] = terms_of(self._listings[name])
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether it is listed."""
+        return name in self._listings
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield every instrument."""
+        return iter(self._listings)
+
+    def __len__(self) -> int:
+        """Return how many are listed."""
+        return len(self._listings)
+
+
 @dataclass(frozen=True, eq=False)
 class Engine:
     """What assesses one account's holdings, again and again.
@@ -77,9 +103,9 @@ class Engine:
     lots: Mapping[str, Fraction] = field(default_factory=dict)
     depth: Mapping[str, Fraction] = field(default_factory=dict)
 
-    def terms(self, elapsed: float = 0.0) -> dict[str, Terms]:
-        """Return the terms of every instrument of the market."""
-        return {name: terms_of(listing) for name, listing in self.market(elapsed).listings.items()}
+    def terms(self, elapsed: float = 0.0) -> Mapping[str, Terms]:
+        """Return the terms of every instrument of the market; each is made when it is asked for."""
+        return _AllTerms(self.market(elapsed).listings)
 
     def opening(self) -> Holdings:
         """Return the account as a book."""
@@ -124,6 +150,17 @@ class _View:
         rows = np.flatnonzero(legs.unit == self.unit).tolist()
         return Pool(Figures(self._known(), self._sums()), tuple(self._leg(row) for row in rows))
 
+    @cached_property
+    def words(self) -> dict[str, list[bool]]:
+        """Which legs each word of `of` selects."""
+        measures = self.report.evaluation.measures
+        return {word: measures.word(word).tolist() for word in WORDS}
+
+    @cached_property
+    def lines(self) -> list[tuple[str, str, str]]:
+        """How lines are called, with their requirement."""
+        return _line_names(self.engine.rulebook)
+
     def _known(self) -> dict[str, Amount]:
         """Return the pool's own figures."""
         report, evaluation, unit = self.report, self.report.evaluation, self.unit
@@ -144,7 +181,7 @@ class _View:
         evaluation, unit = self.report.evaluation, self.unit
         made: dict[str, Callable[[], Amount]] = {
             key: partial(_line_total, evaluation, name, requirement, unit)
-            for key, name, requirement in _line_names(self.engine.rulebook)
+            for key, name, requirement in self.lines
         }
         rows = (self.report.resolved.legs.unit == unit) & ~_balances(self.report)
         made["gross"] = lambda: float(np.sum(evaluation.measures["notional"][rows]))
@@ -155,11 +192,11 @@ class _View:
         resolved, evaluation = report.resolved, report.evaluation
         contract = int(resolved.legs.contract[row])
         name = resolved.names.symbols[int(resolved.contracts.symbol[contract])]
-        is_balance = bool(_balances(report)[row])
+        is_balance = self.words["asset"][row]
         asset = resolved.names.assets[int(resolved.contracts.settle_asset[contract])]
         terms = Terms(asset, form="asset") if is_balance else self.terms[name]
         measures = evaluation.measures
-        words = frozenset(word for word in WORDS if bool(measures.word(word)[row]))
+        words = frozenset(word for word, chosen in self.words.items() if chosen[row])
         known: dict[str, Amount] = {"contracts_held": abs(float(resolved.legs.quantity[row]))}
         if name in self.engine.lots:
             known["lot"] = self.engine.lots[name]
@@ -167,8 +204,7 @@ class _View:
         made: dict[str, Callable[[], Amount]] = {
             measure: partial(_measured, evaluation, measure, row) for measure in MEASURES if measure != "equity"
         }
-        names = _line_names(self.engine.rulebook)
-        made |= {key: partial(_line_on, evaluation, line, requirement, row) for key, line, requirement in names}
+        made |= {key: partial(_line_on, evaluation, line, requirement, row) for key, line, requirement in self.lines}
         made |= self._derived(row, name, terms)
         keys = {
             "bucket": resolved.names.buckets[int(resolved.contracts.bucket[contract])],
