@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from crossmargin.errors import InputError
 from crossmargin.liquidation.pools import Pool
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.kinds.scan import ScanDetail, leg_rates
@@ -103,7 +104,8 @@ class Surface:
     def slacks(self, trades: Floats, cost: Floats) -> Floats:
         """Return the slack at many points [points], given trades and costs [points, ways]."""
         found = self._figures(self._plain(trades, cost), trades.shape[0])
-        return np.asarray([self._slack({name: float(found[name][i]) for name in found}) for i in range(len(trades))])
+        each = [self._slack({name: float(found[name][i]) for name in found}) for i in range(len(trades))]
+        return np.nan_to_num(np.asarray(each), nan=-np.inf)  # no figure there: it restores nothing
 
     def slack(self, trades: Floats, cost: Floats) -> float:
         """Return the slack at one point."""
@@ -111,13 +113,15 @@ class Surface:
 
     def tangent(self, trades: Floats, cost: Floats) -> Tangent:
         """Return the slack around a point; of two ways of one instrument each with the slope of its own side."""
-        low, high = self.ways.slivers(trades, _SLIVER)
-        points = low[None] if high is None else np.stack([low, high])
-        wide = self.ways.after(points, np.tile(cost, (len(points), 1)))
+        points, nudge = self.ways.sides(trades, cost, _SLIVER)
+        low = points[0]
+        wide = self.ways.after(points, np.tile(cost, (len(points), 1)), nudge)
         legs = wide.legs
         tape = Traced(np.concatenate([legs.quantity, legs.accrued]))
         evaluation = self._traced(wide, tape)
         found = self._figures(evaluation, len(points))
+        for failure in evaluation.failures.values():
+            raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
         values = {name: float(plain(found[name])[0]) for name in found}
         total, slack = _weighted(found, self.aim.slopes(values)), self._slack(values)
         if not isinstance(total, Traced):
@@ -181,19 +185,21 @@ class Surface:
     def _scan_rows(
         self, evaluation: Evaluation, key: tuple[str, str], detail: ScanDetail, weight: Floats, points: int
     ) -> Rows:
-        """Return one scan's rows of the first copy that count, their base as it is here."""
+        """Return one scan's rows of the last copy that count, their base as it is here."""
         frame = detail.frame
         rate = leg_rates(evaluation, evaluation.lines[key[0]].spec, frame)
         slopes = detail.slopes() * rate[:, None] if detail.slopes is not None else np.zeros((0, 0))
-        kept = np.flatnonzero((frame.rows < weight.shape[0] // points) & (weight[frame.rows] < 0))
+        first = weight.shape[0] // points * (points - 1)
+        kept = np.flatnonzero((frame.rows >= first) & (weight[frame.rows] < 0))
         place = np.full(frame.rows.shape[0], -1)
         place[kept] = np.arange(kept.size)
-        mine = (frame.legs < self.ways.legs) & (place[frame.row_of] >= 0)
+        leg = frame.legs - self.ways.legs * (points - 1)
+        mine = (leg >= 0) & (place[frame.row_of] >= 0)
         by_leg = np.zeros((kept.size, slopes.shape[1], self.ways.legs))
-        by_leg[place[frame.row_of[mine]], :, frame.legs[mine]] = -slopes[mine]
+        by_leg[place[frame.row_of[mine]], :, leg[mine]] = -slopes[mine]
         by_way, by_cost = self.ways.moved(by_leg)
         rows = frame.rows[kept]
-        return Rows(key, rows, -detail.pnl[kept], by_way, by_cost, weight[rows] * detail.weight[kept])
+        return Rows(key, rows - first, -detail.pnl[kept], by_way, by_cost, weight[rows] * detail.weight[kept])
 
 
 def _from_here(rows: Rows, trades: Floats, cost: Floats) -> Rows:

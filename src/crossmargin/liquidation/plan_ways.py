@@ -98,8 +98,14 @@ class Ways:
         contract = self.account.legs.contract[self.leg]
         return np.asarray(self.account.contracts.settle_rate[contract] / self.account.units.numeraire[self.unit])
 
-    def after(self, trades: Floats, cost: Floats) -> Resolved:
-        """Return one copy of the account for each point, after its trades and costs [points, ways]."""
+    def after(self, trades: Floats, cost: Floats, nudge: Floats | None = None) -> Resolved:
+        """Return one copy of the account for each point, after its trades and costs [points, ways].
+
+        Parameters
+        ----------
+        nudge
+            [points, legs] what is added to quantities besides, to stand on one side of 0.
+        """
         points = trades.shape[0]
         legs = self.account.legs
         quantity, booked, accrued = (np.tile(c, (points, 1)) for c in (legs.quantity, legs.cost, legs.accrued))
@@ -107,6 +113,7 @@ class Ways:
         np.add.at(quantity.T, self.wallet, (trades * self.paid - cost).T)
         np.add.at(booked.T, self.leg, (trades * self.booked).T)
         np.add.at(accrued.T, self.leg, (trades * self.accrued).T)
+        quantity += 0.0 if nudge is None else nudge
         # what is closed altogether leaves no cost but rounding
         for column, before in ((booked, legs.cost), (accrued, legs.accrued)):
             column[(quantity == 0) & (np.abs(column) <= _ROUNDING * np.abs(before))] = 0.0
@@ -117,28 +124,23 @@ class Ways:
     def slopes(self, by_quantity: Floats, by_accrued: Floats, after: Resolved) -> tuple[Floats, Floats]:
         """Return slopes by way and by its cost [ways], given slopes by leg [points, legs] as entry prices stay.
 
-        Of two points the second is that of what is bought and not held.
+        Of two points (:meth:`sides`) the second is that of what is bought and not held, and of wallets that are paid.
         """
+        last = by_quantity.shape[0] - 1
         legs, c = after.legs, after.contracts
-        point = np.where(self._is_bought() & (by_quantity.shape[0] > 1), 1, 0)
+        point = np.where(self._is_bought(), last, 0)
         at = point * self.legs + self.leg
         contract = legs.contract[at]
         inverse, level = c.inverse[contract], c.mark[contract]
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(legs.quantity[at] != 0, legs.cost[at] / legs.quantity[at], np.where(inverse, 1 / level, level))
-        margined = self.margined(after)[self.leg]
         # what a contract adds to P&L beyond a contract at the entry price that there is
         beside = c.multiplier[contract] * np.where(inverse, -1.0, 1.0) * (self.side * mean - self.booked)
+        margined = [way.terms.form in {"linear", "inverse"} for way in self.listed]
         beside = self.accrued + np.where(margined, beside, 0.0)
-        wallet = by_quantity[point, self.wallet]
+        wallet = by_quantity[np.where(self.paid > 0, last, 0), self.wallet]
         by_way = self.side * by_quantity[point, self.leg] + self.paid * wallet + beside * by_accrued[point, self.leg]
-        return by_way, -wallet
-
-    def margined(self, after: Resolved) -> npt.NDArray[np.bool_]:
-        """Return which legs of a copy are futures or perpetuals."""
-        forms = {way.name: way.terms.form for way in self.listed}
-        names = [after.names.symbols[i] for i in after.contracts.symbol[after.legs.contract[: self.legs]].tolist()]
-        return np.asarray([forms.get(name, "asset") in {"linear", "inverse"} for name in names])
+        return by_way, -by_quantity[0, self.wallet]
 
     def moved(self, by_leg: Floats) -> tuple[Floats, Floats]:
         """Return by way and by cost what is linear in the quantities of legs, [..., legs] to [..., ways] twice."""
@@ -150,18 +152,22 @@ class Ways:
         held = self.account.legs.quantity[self.leg] != 0
         return np.asarray([way.side > 0 for way in self.listed]) & ~held
 
-    def slivers(self, trades: Floats, sliver: float) -> tuple[Floats, Floats | None]:
-        """Return the point just inside of what is held, and just short or long of what is not: a slope has a side."""
-        opens = np.asarray([way.opens for way in self.listed])
-        held = self.account.legs.quantity[self.leg] != 0
-        low = np.where(opens, trades, np.minimum(trades, self.most * (1.0 - sliver)))
-        net = np.zeros(self.legs)
-        np.add.at(net, self.leg, trades * self.side)
-        flat = ~held & (net[self.leg] == 0)
+    def sides(self, trades: Floats, cost: Floats, sliver: float) -> tuple[Floats, Floats]:
+        """Return points [points, ways] and nudges [points, legs] at which a slope is that of one side of 0.
+
+        The first stands just inside of what is held, and below 0 in wallets and hedges that hold nothing; the second,
+        where there is one, above 0 in these.
+        """
+        closes = np.asarray([not way.opens for way in self.listed])
+        point = np.where(closes, np.minimum(trades, self.most * (1.0 - sliver)), trades)
+        flat = np.zeros(self.legs)
+        quantity = self.after(point[None], cost[None]).legs.quantity
+        np.maximum.at(flat, self.leg, sliver * self.most)
+        np.maximum.at(flat, self.wallet, sliver * self.most * np.abs(self.paid) + np.finfo(float).tiny)
+        flat = np.where(quantity == 0, flat, 0.0)
         if not flat.any():
-            return low, None
-        bought = flat & self._is_bought()
-        return low + np.where(flat & ~bought, sliver * self.most, 0.0), low + np.where(bought, sliver * self.most, 0.0)
+            return point[None], np.zeros((1, self.legs))
+        return np.stack([point, point]), np.stack([-flat, flat])
 
 
 def ways_of(
