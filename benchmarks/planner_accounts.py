@@ -1,4 +1,4 @@
-"""Accounts that are short, made from a seed: options, a perpetual and futures on two coins, and what trading them costs.
+"""Accounts that are short, made from a seed, on two coins: options, a perpetual, futures, and what trading costs.
 
 Sizes are lognormal, options mostly sold; the cash is set so that maintenance is missed by 3 to 15 %.
 """
@@ -46,7 +46,9 @@ def market() -> Snapshot:
 
 def lots(snapshot: Snapshot) -> dict[str, Fraction]:
     """The smallest number of contracts that trade."""
-    return {name: Fraction(1, 10 if one.kind == InstrumentKind.OPTION else 1000) for name, one in snapshot.listings.items()}
+    return {
+        name: Fraction(1, 10 if one.kind == InstrumentKind.OPTION else 1000) for name, one in snapshot.listings.items()
+    }
 
 
 def impacts(snapshot: Snapshot) -> Costs:
@@ -89,7 +91,9 @@ def _position(listing: Listing, rng: np.random.Generator) -> Position:
     lot = 0.1 if option else 0.001
     quantity = exact(side * max(round(coins / lot), 1) * lot)
     entry = (listing.mark_price or 0.0) * (1 + 0.02 * rng.standard_normal())
-    return Position(instrument=listing.symbol, quantity=round(quantity, 3), entry_price=None if option else exact(entry))
+    return Position(
+        instrument=listing.symbol, quantity=round(quantity, 3), entry_price=None if option else exact(entry)
+    )
 
 
 def short(drawn: list[Account], snapshot: Snapshot, rulebook: Rulebook, by: np.ndarray) -> list[Account]:

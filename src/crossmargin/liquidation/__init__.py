@@ -9,8 +9,10 @@ from crossmargin.liquidation.holdings import Entry, Holdings, Row
 from crossmargin.liquidation.moves import Desk, Move, ended, next_move, scope_of
 from crossmargin.liquidation.paths import ALL
 from crossmargin.liquidation.plan import plan
+from crossmargin.liquidation.plan_beside import Beside, VenueMove, beside, hedge_legs
 from crossmargin.liquidation.plan_costs import Costs, Impact, Ladder
 from crossmargin.liquidation.plan_data import Plan, PlannedTrade, PlanOptions
+from crossmargin.liquidation.plan_model import CostModel, stated_costs
 from crossmargin.liquidation.pools import Leg, Pool, Terms
 from crossmargin.liquidation.postings import Venue, applied
 from crossmargin.liquidation.prices import LiquidationPrice, Profile, ProfilePoint
@@ -22,10 +24,12 @@ from crossmargin.liquidation.waterfall import Paid, cover, funds, inflow, missin
 __all__ = [
     "ALL",
     "Allocation",
+    "Beside",
     "Bid",
     "Case",
     "Cleared",
     "Compared",
+    "CostModel",
     "Costs",
     "Desk",
     "Done",
@@ -52,15 +56,18 @@ __all__ = [
     "Stage",
     "Terms",
     "Venue",
+    "VenueMove",
     "allocate",
     "applied",
     "begun",
+    "beside",
     "cleared",
     "compared",
     "cover",
     "ended",
     "funds",
     "halted",
+    "hedge_legs",
     "inflow",
     "liquidation_prices",
     "missing",
@@ -74,5 +81,6 @@ __all__ = [
     "scope_of",
     "shortfalls",
     "stage",
+    "stated_costs",
     "taken",
 ]

@@ -180,8 +180,7 @@ class _View:
         """Return what is added up over the pool when it is asked for: lines, and the notional of all legs."""
         evaluation, unit = self.report.evaluation, self.unit
         made: dict[str, Callable[[], Amount]] = {
-            key: partial(_line_total, evaluation, name, requirement, unit)
-            for key, name, requirement in self.lines
+            key: partial(_line_total, evaluation, name, requirement, unit) for key, name, requirement in self.lines
         }
         rows = (self.report.resolved.legs.unit == unit) & ~_balances(self.report)
         made["gross"] = lambda: float(np.sum(evaluation.measures["notional"][rows]))
@@ -195,7 +194,6 @@ class _View:
         is_balance = self.words["asset"][row]
         asset = resolved.names.assets[int(resolved.contracts.settle_asset[contract])]
         terms = Terms(asset, form="asset") if is_balance else self.terms[name]
-        measures = evaluation.measures
         words = frozenset(word for word, chosen in self.words.items() if chosen[row])
         known: dict[str, Amount] = {"contracts_held": abs(float(resolved.legs.quantity[row]))}
         if name in self.engine.lots:

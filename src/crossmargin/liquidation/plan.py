@@ -7,7 +7,6 @@ program's word.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.assessed import Engine
     from crossmargin.liquidation.holdings import Holdings, Row
     from crossmargin.liquidation.plan_costs import Costs
-    from crossmargin.liquidation.pools import Pool
     from crossmargin.margin.procedure import Procedure
 
     Floats = npt.NDArray[np.float64]

@@ -86,7 +86,14 @@ def chosen(surface: Surface, costs: Costs, time_limit: float | None = None, targ
         if not onward or not (improved or found.slack < 0):
             break
     if best is None:
-        return Choice(np.zeros(len(surface.ways), dtype=np.int64), search.known.trades, search.known.tangents[-1].slack, 0.0, "none", 0)
+        return Choice(
+            np.zeros(len(surface.ways), dtype=np.int64),
+            search.known.trades,
+            search.known.tangents[-1].slack,
+            0.0,
+            "none",
+            0,
+        )
     return search.finished(best) if best.slack >= 0 else best
 
 

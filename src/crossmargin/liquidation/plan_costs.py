@@ -186,4 +186,3 @@ def _levels(book: Ladder, side: int, most: float) -> Floats:
         kept = np.searchsorted(sizes, _KNOTS[1:] * min(most, float(sizes[-1])), side="right")
         sizes = sizes[np.unique(np.clip(kept, 1, sizes.size) - 1)]
     return np.concatenate([[0.0], sizes, [most]])
-

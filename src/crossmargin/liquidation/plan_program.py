@@ -101,7 +101,7 @@ def _solved(program: Program, target: float, time_limit: float | None, *, elasti
         return None
     used = np.clip(found.x[: way.size], 0.0, 1.0) * width
     ways = len(program.segments)
-    trades, cost = (np.bincount(way, column, ways) for column in (used, used * each))
+    trades, cost = (np.bincount(way, column, ways).astype(np.float64) for column in (used, used * each))
     return Solved(trades, cost, float(cost @ program.rate))
 
 

@@ -6,8 +6,10 @@ priced or charged here: every figure is the Evaluation's, every slope the deriva
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -105,7 +107,7 @@ class Surface:
         """Return the slack at many points [points], given trades and costs [points, ways]."""
         found = self._figures(self._plain(trades, cost), trades.shape[0])
         each = [self._slack({name: float(found[name][i]) for name in found}) for i in range(len(trades))]
-        return np.nan_to_num(np.asarray(each), nan=-np.inf)  # no figure there: it restores nothing
+        return np.asarray([one if one == one else -np.inf for one in each])  # noqa: PLR0124 - no figure restores nothing
 
     def slack(self, trades: Floats, cost: Floats) -> float:
         """Return the slack at one point."""
@@ -141,18 +143,20 @@ class Surface:
         """Return the engine over one copy of the account for each point."""
         # what no quantity enters is the same for as many copies
         shared = self._shared.setdefault(trades.shape[0], dict(self._cells))
-        evaluation = Evaluation(self.ways.after(trades, cost), self.rulebook, shared=shared)
-        return evaluation
+        return Evaluation(self.ways.after(trades, cost), self.rulebook, shared=shared)
 
     def _traced(self, wide: Resolved, tape: Traced) -> Evaluation:
         """Return the engine with quantities and accrued P&L on a tape."""
         count = wide.legs.quantity.shape[0]
         quantity, accrued = take(tape, np.arange(count)), take(tape, np.arange(count, 2 * count))
         on_tape: Any = {"accrued": accrued}
-        evaluation = Evaluation(
-            replace(wide, legs=replace(wide.legs, **on_tape)), self.rulebook, quantity, TRACED_FUNCTIONS, dict(self._cells)
+        return Evaluation(
+            replace(wide, legs=replace(wide.legs, **on_tape)),
+            self.rulebook,
+            quantity,
+            TRACED_FUNCTIONS,
+            dict(self._cells),
         )
-        return evaluation
 
     def _figures(self, evaluation: Evaluation, points: int) -> dict[str, Any]:
         """Return the figures that the aim reads [points], plain or traced."""
@@ -220,23 +224,34 @@ def _weighted(found: dict[str, Any], slopes: dict[str, float]) -> Any:  # noqa: 
 def _figure(evaluation: Evaluation, name: str) -> Any:  # noqa: ANN401 - plain or traced
     """Return a figure of every pool [units]; the names are those that a procedure reads of a pool."""
     rulebook = evaluation.rulebook
-    if name == "equity":
-        return evaluation.equity()
-    if name == "adjusted_equity":
-        return evaluation.adjusted(MAINTENANCE)
-    if name == "available_margin":
-        name = f"{INITIAL}{HEADROOM}"
-    if name == "coverage_ratio":
-        parts = evaluation.adjusted(MAINTENANCE), evaluation.requirement(MAINTENANCE), evaluation.equity()
-        return coverage(*parts, evaluation.functions)
-    if name == "gross":
-        measures = evaluation.measures
-        held = measures["notional"] * ~np.asarray(measures.word("asset"))
-        return segment_sum(held, evaluation.resolved.legs.unit, len(evaluation.resolved.units))
+    name = f"{INITIAL}{HEADROOM}" if name == "available_margin" else name
+    required = name.removesuffix(HEADROOM)
+    if name in _OWN:
+        return _OWN[name](evaluation)
     if name in rulebook.requirements:
         return evaluation.requirement(name)
-    required = name.removesuffix(HEADROOM)
     if required in rulebook.requirements:
         return evaluation.adjusted(required) - evaluation.requirement(required)
     line, _, variant = name.partition(".")
     return evaluation.line_total(line, variant or MAINTENANCE)
+
+
+def _coverage(evaluation: Evaluation) -> Any:  # noqa: ANN401 - as above
+    parts = evaluation.adjusted(MAINTENANCE), evaluation.requirement(MAINTENANCE), evaluation.equity()
+    return coverage(*parts, evaluation.functions)
+
+
+def _gross(evaluation: Evaluation) -> Any:  # noqa: ANN401 - as above
+    measures, resolved = evaluation.measures, evaluation.resolved
+    held = measures["notional"] * ~np.asarray(measures.word("asset"))
+    return segment_sum(held, resolved.legs.unit, len(resolved.units))
+
+
+_OWN: Final[Mapping[str, Callable[[Evaluation], Any]]] = MappingProxyType(
+    {
+        "equity": Evaluation.equity,
+        "adjusted_equity": lambda evaluation: evaluation.adjusted(MAINTENANCE),
+        "coverage_ratio": _coverage,
+        "gross": _gross,
+    }
+)

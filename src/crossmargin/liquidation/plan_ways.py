@@ -38,7 +38,7 @@ _DIGITS: Final = 6  # of a position whose lot nobody states: as fine as it is tr
 
 
 class Way(NamedTuple):
-    """One instrument on one side: `side` +1 buys, -1 sells; `most` contracts at the most; opened, not closed?"""
+    """One instrument on one side: `side` +1 buys, -1 sells; `most` contracts; `opens` a hedge, else closes."""
 
     name: str
     side: int
@@ -118,8 +118,8 @@ class Ways:
         for column, before in ((booked, legs.cost), (accrued, legs.accrued)):
             column[(quantity == 0) & (np.abs(column) <= _ROUNDING * np.abs(before))] = 0.0
         wide = self.account.beside(points)
-        columns = {"quantity": quantity.ravel(), "cost": booked.ravel(), "accrued": accrued.ravel()}
-        return replace(wide, legs=replace(wide.legs, **columns))
+        legs = replace(wide.legs, quantity=quantity.ravel(), cost=booked.ravel(), accrued=accrued.ravel())
+        return replace(wide, legs=legs)
 
     def slopes(self, by_quantity: Floats, by_accrued: Floats, after: Resolved) -> tuple[Floats, Floats]:
         """Return slopes by way and by its cost [ways], given slopes by leg [points, legs] as entry prices stay.
@@ -133,7 +133,9 @@ class Ways:
         contract = legs.contract[at]
         inverse, level = c.inverse[contract], c.mark[contract]
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.where(legs.quantity[at] != 0, legs.cost[at] / legs.quantity[at], np.where(inverse, 1 / level, level))
+            mean = np.where(
+                legs.quantity[at] != 0, legs.cost[at] / legs.quantity[at], np.where(inverse, 1 / level, level)
+            )
         # what a contract adds to P&L beyond a contract at the entry price that there is
         beside = c.multiplier[contract] * np.where(inverse, -1.0, 1.0) * (self.side * mean - self.booked)
         margined = [way.terms.form in {"linear", "inverse"} for way in self.listed]
@@ -150,7 +152,7 @@ class Ways:
     def _is_bought(self) -> npt.NDArray[np.bool_]:
         """Return the ways that buy what is not held."""
         held = self.account.legs.quantity[self.leg] != 0
-        return np.asarray([way.side > 0 for way in self.listed]) & ~held
+        return np.asarray((self.side > 0) & ~held)
 
     def sides(self, trades: Floats, cost: Floats, sliver: float) -> tuple[Floats, Floats]:
         """Return points [points, ways] and nudges [points, legs] at which a slope is that of one side of 0.
@@ -170,9 +172,7 @@ class Ways:
         return np.stack([point, point]), np.stack([-flat, flat])
 
 
-def ways_of(
-    engine: Engine, holdings: Holdings, pool: Pool, hedges: Mapping[str, Fraction], *, realise: bool
-) -> Ways:
+def ways_of(engine: Engine, holdings: Holdings, pool: Pool, hedges: Mapping[str, Fraction], *, realise: bool) -> Ways:
     """Return every way to close what a pool holds, and to open its hedges.
 
     Parameters
@@ -220,18 +220,22 @@ def _listed(
     for leg in pool.legs:
         held = holdings.get(engine.account.id, HELD, leg.name, leg.name)
         if leg.terms.form != "asset" and held:
-            yield Way(leg.name, -1 if held > 0 else 1, abs(held), _lot(engine, leg.name, held), opens=False, terms=leg.terms)
+            yield Way(
+                leg.name, -1 if held > 0 else 1, abs(held), _lot(engine, leg.name, held), opens=False, terms=leg.terms
+            )
     for name, most in hedges.items():
         held = holdings.get(engine.account.id, HELD, name, name)
         for side in (-1, 1):
             if most > 0 and held * side >= 0:
-                yield Way(name, side, as_fraction(most), _lot(engine, name, as_fraction(most)), opens=True, terms=terms[name])
+                yield Way(
+                    name, side, as_fraction(most), _lot(engine, name, as_fraction(most)), opens=True, terms=terms[name]
+                )
 
 
 def _lot(engine: Engine, name: str, most: Fraction) -> Fraction:
     """Return the lot of an instrument; where nobody states it a millionth of what is at hand, as a power of ten."""
     stated = engine.lots.get(name)
-    return stated if stated else Fraction(10) ** (floor(log10(abs(most))) - _DIGITS)
+    return stated or Fraction(10) ** (floor(log10(abs(most))) - _DIGITS)
 
 
 def _with_all(held: Account, listed: tuple[Way, ...], terms: Mapping[str, Terms]) -> Account:
@@ -249,7 +253,8 @@ def _with_all(held: Account, listed: tuple[Way, ...], terms: Mapping[str, Terms]
 
 def _places(resolved: Resolved) -> dict[str, int]:
     """Return where each instrument's leg stands; a balance's name begins with a zero character."""
-    c, out = resolved.contracts, {}
+    c = resolved.contracts
+    out: dict[str, int] = {}
     for leg, contract in enumerate(resolved.legs.contract.tolist()):
         name = resolved.names.symbols[int(c.symbol[contract])]
         if c.kind[contract] == ASSET:
