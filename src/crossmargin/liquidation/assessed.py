@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, partial
@@ -14,9 +14,9 @@ import numpy as np
 
 from crossmargin.account import Book
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.instruments import InstrumentKind
 from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Holdings, Row, account_of, opening, traded
+from crossmargin.liquidation.lazily import AllTerms, OfRow
 from crossmargin.liquidation.pools import Figures, Leg, Pool, Terms
 from crossmargin.margin.assess import assess_book
 from crossmargin.margin.expression import Name
@@ -31,51 +31,12 @@ if TYPE_CHECKING:
     from crossmargin.margin.assess import BookReport
     from crossmargin.margin.evaluation import Evaluation
     from crossmargin.margin.model import Rulebook
-    from crossmargin.market import Listing, Snapshot
+    from crossmargin.market import Snapshot
 
-__all__ = ["Engine", "terms_of"]
+__all__ = ["Engine"]
 
 _TRIAL: Final = Fraction(1, 100)  # of a leg, closed to see what that frees
 _OTHER: Final = "book"
-
-
-def terms_of(listing: Listing) -> Terms:
-    """Return what changes hands when contracts of an instrument do."""
-    form = "inverse" if listing.contract == "inverse" else "linear"
-    if listing.kind == InstrumentKind.OPTION:
-        form = "premium"
-    return Terms(
-        settles_in=listing.settlement_asset,
-        multiplier=as_fraction(listing.multiplier),
-        form="premium" if form == "premium" else "inverse" if form == "inverse" else "linear",
-        mark=as_fraction(listing.mark_price if listing.mark_price is not None else 0.0),
-    )
-
-
-class _AllTerms(Mapping[str, Terms]):
-    """The terms of every listing, each made when it is asked for: an account holds few of them."""
-
-    def __init__(self, listings: Mapping[str, Listing]) -> None:
-        self._listings = listings
-        self._made: dict[str, Terms] = {}
-
-    def __getitem__(self, name: str) -> Terms:
-        """Return the terms of an instrument; raises KeyError for one that is not listed."""
-        if name not in self._made:
-            self._made[name] = terms_of(self._listings[name])
-        return self._made[name]
-
-    def __contains__(self, name: object) -> bool:
-        """Return whether it is listed."""
-        return name in self._listings
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield every instrument."""
-        return iter(self._listings)
-
-    def __len__(self) -> int:
-        """Return how many are listed."""
-        return len(self._listings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +66,7 @@ class Engine:
 
     def terms(self, elapsed: float = 0.0) -> Mapping[str, Terms]:
         """Return the terms of every instrument of the market; each is made when it is asked for."""
-        return _AllTerms(self.market(elapsed).listings)
+        return AllTerms(self.market(elapsed).listings)
 
     def opening(self) -> Holdings:
         """Return the account as a book."""
@@ -157,6 +118,15 @@ class _View:
         return {word: measures.word(word).tolist() for word in WORDS}
 
     @cached_property
+    def by_row(self) -> dict[str, Callable[[int], Amount]]:
+        """What is read of the row that a leg stands in: measures, and lines by requirement."""
+        evaluation = self.report.evaluation
+        made: dict[str, Callable[[int], Amount]] = {
+            measure: partial(_measured, evaluation, measure) for measure in MEASURES if measure != "equity"
+        }
+        return made | {key: partial(_line_on, evaluation, line, of) for key, line, of in self.lines}
+
+    @cached_property
     def lines(self) -> list[tuple[str, str, str]]:
         """How lines are called, with their requirement."""
         return _line_names(self.engine.rulebook)
@@ -187,8 +157,7 @@ class _View:
         return made
 
     def _leg(self, row: int) -> Leg:
-        report = self.report
-        resolved, evaluation = report.resolved, report.evaluation
+        resolved = self.report.resolved
         contract = int(resolved.legs.contract[row])
         name = resolved.names.symbols[int(resolved.contracts.symbol[contract])]
         is_balance = self.words["asset"][row]
@@ -199,11 +168,7 @@ class _View:
         if name in self.engine.lots:
             known["lot"] = self.engine.lots[name]
         known["depth"] = self.engine.depth.get(name, inf)
-        made: dict[str, Callable[[], Amount]] = {
-            measure: partial(_measured, evaluation, measure, row) for measure in MEASURES if measure != "equity"
-        }
-        made |= {key: partial(_line_on, evaluation, line, requirement, row) for key, line, requirement in self.lines}
-        made |= self._derived(row, name, terms)
+        made = OfRow(self.by_row, row, self._derived(row, name, terms))
         keys = {
             "bucket": resolved.names.buckets[int(resolved.contracts.bucket[contract])],
             "instrument": name,

@@ -9,30 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from crossmargin.liquidation.holdings import HELD, traded
 from crossmargin.liquidation.moves import Desk
 from crossmargin.liquidation.plan_aim import Aim
 from crossmargin.liquidation.plan_choice import Choice, chosen, chosen_greedily
 from crossmargin.liquidation.plan_costs import priced
 from crossmargin.liquidation.plan_data import Plan, PlannedTrade, PlanOptions
-from crossmargin.liquidation.plan_lots import amounts, costs_of, trades_of
+from crossmargin.liquidation.plan_lots import amounts
 from crossmargin.liquidation.plan_surface import Surface
 from crossmargin.liquidation.plan_ways import ways_of
 from crossmargin.liquidation.run import begun
 from crossmargin.margin.procedure import MARKET
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from crossmargin.liquidation.assessed import Engine
     from crossmargin.liquidation.holdings import Holdings, Row
     from crossmargin.liquidation.plan_costs import Costs
     from crossmargin.margin.procedure import Procedure
-
-    Floats = npt.NDArray[np.float64]
-    Ints = npt.NDArray[np.int64]
 
 __all__ = ["plan"]
 
@@ -131,17 +124,18 @@ class _Job:
     def posted(self, choice: Choice, *, realise: bool) -> Plan:
         """Return the plan of these lots, assessed by the engine."""
         ways = self.surface.ways
-        lots, order, relief, alone = self.ordered(choice.lots)
         trades, holdings = [], self.blank.holdings
-        cost = costs_of(ways, self.costs, trades_of(ways, [lots]))[0]
-        exact = amounts(ways, lots)
-        for rank, place in enumerate(order):
+        cost = choice.cost
+        exact = amounts(ways, choice.lots)
+        for rank, place in enumerate(choice.order):
             way = ways.listed[place]
             contracts = way.side * exact[place]
             price = priced(way.terms, contracts, float(cost[place]))
             held = self.blank.holdings.get(self.engine.account.id, HELD, way.name, way.name)
             paid = float(cost[place] * ways.rate[place])
-            trades.append(PlannedTrade(way.name, contracts, held, way.opens, price, paid, relief[rank], alone[rank]))
+            trades.append(
+                PlannedTrade(way.name, contracts, held, way.opens, price, paid, choice.relief[rank], choice.alone[rank])
+            )
             rows: list[Row] = []
             money = way.terms.money(contracts, price)
             for owner, q, cash in ((self.engine.account.id, contracts, money), (MARKET, -contracts, -money)):
@@ -154,31 +148,3 @@ class _Job:
             trades=tuple(trades), cost=sum(trade.cost for trade in trades), after=after, holdings=holdings,
             method=choice.method, rounds=choice.rounds,
         )  # fmt: skip
-
-    def ordered(self, lots: Ints) -> tuple[Ints, list[int], list[float], list[float]]:
-        """Return lots, the order of ways, and the relief of each in that order and alone.
-
-        First what frees most per unit of cost; what costs nothing and helps goes before.
-        """
-        ways = self.surface.ways
-        used = np.flatnonzero(lots > 0)
-        if not used.size:
-            return lots, [], [], []
-        single = np.zeros((used.size + 1, len(ways)), dtype=np.int64)
-        single[np.arange(1, used.size + 1), used] = lots[used]
-        slack, cost = self._slacks(single)
-        alone = slack[1:] - slack[0]
-        price = np.maximum(cost[1:] @ ways.rate, 1e-12 * np.abs(alone).max())
-        rank = np.argsort(-alone / price, kind="stable")
-        order = used[rank]
-        together = np.zeros((used.size, len(ways)), dtype=np.int64)
-        for row, place in enumerate(order.tolist()):
-            together[row:, place] = lots[place]
-        after, _ = self._slacks(together)
-        relief = np.diff(np.append(slack[0], after))
-        return lots, order.tolist(), relief.tolist(), alone[rank].tolist()
-
-    def _slacks(self, lots: Ints) -> tuple[Floats, Floats]:
-        trades = trades_of(self.surface.ways, list(lots))
-        cost = costs_of(self.surface.ways, self.costs, trades)
-        return self.surface.slacks(trades, cost), cost

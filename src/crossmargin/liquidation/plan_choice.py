@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
+from crossmargin.liquidation.plan_costs import Tariff
 from crossmargin.liquidation.plan_greedy import greedy
-from crossmargin.liquidation.plan_lots import costs_of, dropped, in_lots, trades_of
+from crossmargin.liquidation.plan_lots import dropped, in_lots, trades_of
 from crossmargin.liquidation.plan_program import Program, Solved, least_cost, least_shortfall
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from crossmargin.liquidation.plan_costs import Costs, Segments
+    from crossmargin.liquidation.plan_lots import Promise
     from crossmargin.liquidation.plan_surface import Surface, Tangent
 
     Floats = npt.NDArray[np.float64]
@@ -30,21 +32,36 @@ Method: TypeAlias = Literal["none", "program", "greedy"]
 _ROUNDS: Final = 6
 _AGAIN: Final = 1.5  # of what rounding to lots left short is added to the target
 _NEAR: Final = 1e-9  # of the shortfall that is to be made good
+_CONTRADICTS: Final = 1e-6  # of the largest slack seen: rounding, and the hair's breadth at which slopes are taken
+_NOTHING: Final = 1e-12  # of a slack: what a trade counts as costing at least
 _COARSE: Final = 1e-3  # of a plan's cost: what rounding up one way may add before others are tried in its place
-_WORTH: Final = 0.01  # of it: a program that reached further by more saw slopes that were not those of the end
+_WORTH: Final = 0.01  # of the shortfall: what more than was promised lets another tangent find something cheaper
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """Lots by way, the slack and the cost with them (reporting money), how they were found, in how many programs.
+    """Lots by way, and what they do.
 
-    `wanted` [ways] are the contracts before they were rounded.
+    Parameters
+    ----------
+    slack
+        Above the target.
+    cost
+        [ways] by way, each in its settlement asset; `total` in reporting money.
+    order, relief, alone
+        Ways in their order, first what frees most per unit of cost; and by how much each raises the slack in that
+        order, and alone.
+    method, rounds
+        How they were found, in how many programs.
     """
 
     lots: Ints
-    wanted: Floats
     slack: float
-    cost: float
+    cost: Floats
+    total: float
+    order: tuple[int, ...]
+    relief: tuple[float, ...]
+    alone: tuple[float, ...]
     method: Method
     rounds: int
 
@@ -52,16 +69,7 @@ class Choice:
         """Return whether this is to be preferred: what restores, of these the cheaper; else what is less short."""
         if other is None or (self.slack >= 0) != (other.slack >= 0):
             return other is None or self.slack >= 0
-        return self.cost < other.cost if self.slack >= 0 else self.slack > other.slack
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Known:
-    """What the search has seen: tangents that nothing contradicts, and where the next one is taken."""
-
-    tangents: tuple[Tangent, ...]
-    trades: Floats
-    cost: Floats
+        return self.total < other.total if self.slack >= 0 else self.slack > other.slack
 
 
 def chosen(surface: Surface, costs: Costs, time_limit: float | None = None, target: float = 0.0) -> Choice:
@@ -85,112 +93,142 @@ def chosen(surface: Surface, costs: Costs, time_limit: float | None = None, targ
         best = found if improved else best
         if not onward or not (improved or found.slack < 0):
             break
-    if best is None:
-        return Choice(
-            np.zeros(len(surface.ways), dtype=np.int64),
-            search.known.trades,
-            search.known.tangents[-1].slack,
-            0.0,
-            "none",
-            0,
-        )
-    return search.finished(best) if best.slack >= 0 else best
+    return best or weighed(surface, search.tariff, np.zeros(len(surface.ways), dtype=np.int64), "none", 0, target)
+
+
+def weighed(
+    surface: Surface,
+    tariff: Tariff,
+    lots: Ints,
+    method: Method,
+    rounds: int,
+    target: float,
+    promise: Promise | None = None,
+) -> Choice:
+    """Return lots with what the engine says of them: each way alone, and one after another.
+
+    Parameters
+    ----------
+    promise
+        What is thought of each alone, which gives the order; None: the engine is asked for that first.
+    """
+    ways, used = surface.ways, np.flatnonzero(lots > 0)
+    single = np.zeros((used.size + 1, len(ways)), dtype=np.int64)
+    single[np.arange(1, used.size + 1), used] = lots[used]
+    points = trades_of(ways, list(single))
+    cost = tariff.paid(points)
+    thought = (promise or surface.slacks)(points, cost)
+    price = np.maximum(cost[1:] @ ways.rate, _NOTHING * np.abs(thought).max())
+    rank = np.argsort(-(thought[1:] - thought[0]) / price, kind="stable")
+    after = np.cumsum(single[1:][rank], axis=0)
+    points = np.concatenate([points, trades_of(ways, list(after))]) if used.size else points
+    cost = tariff.paid(points)
+    slack = surface.slacks(points, cost) - target
+    gained = np.diff(np.append(slack[0], slack[used.size + 1 :]))
+    total = float(cost[-1] @ ways.rate)
+    alone = (slack[1 : used.size + 1] - slack[0])[rank]
+    order = tuple(used[rank].tolist())
+    found = tuple(gained.tolist()), tuple(alone.tolist())
+    return Choice(lots, float(slack[-1]), cost[-1], total, order, *found, method, rounds)
 
 
 class _Search:
-    """Programs one after another: what is known grows, or the target is raised by what rounding left short."""
+    """Programs one after another: more tangents are known, or the target is raised by what rounding left short."""
 
     def __init__(self, surface: Surface, costs: Costs, time_limit: float | None, target: float) -> None:
         ways = surface.ways
-        nothing = np.zeros(len(ways))
-        self.surface, self.costs, self.time_limit, self.target = surface, costs, time_limit, target
+        self.surface, self.time_limit, self.target = surface, time_limit, target
+        self.tariff = Tariff.of(costs, ((way.name, way.terms, way.side) for way in ways.listed))
         self.segments = [costs.segments(way.name, way.terms, way.side, float(way.most)) for way in ways.listed]
-        self.known = _seen(surface, _Known((), nothing, nothing))
-        self.need = max(target - self.known.tangents[-1].slack, 0.0)
-        self.raised = target
+        self.tangents: tuple[Tangent, ...] = ()
+        self.see(np.zeros((1, len(ways))))
+        self.need = max(target - self.tangents[0].slack, 0.0)
+        self.raised = target + _NEAR * self.need
 
     def turn(self, rounds: int) -> tuple[Choice | None, bool]:
-        """Return the lots of one program, and whether another may find better ones."""
-        program = self.program(self.segments)
-        solved = least_cost(program, self.raised + _NEAR * self.need, self.time_limit)
+        """Return the lots of one program with the slack that the engine finds, and whether another may find better."""
+        solved = self.solved(self.segments)
         short = solved is None
-        solved = solved or least_shortfall(program, self.raised, self.time_limit)
+        solved = solved or least_shortfall(self.program(self.segments), self.raised, self.time_limit)
         if solved is None:
             return None, False
-        found, exact, cost = self.rounded(solved, rounds)
-        if found.slack < 0 <= exact + 2 * _NEAR * self.need and not short:
-            self.raised += -_AGAIN * found.slack
+        lots = self.whole(solved)
+        trades, cost = self.paid(lots)
+        promised = float(self.promise(trades, cost)[0])
+        found = weighed(self.surface, self.tariff, lots, "program", rounds, self.target, self.promise)
+        if promised < 0 and not short:
+            self.raised += -_AGAIN * promised
             return found, True
-        onward = found.slack < 0 or exact > _WORTH * self.need
+        onward = found.slack < 0 or found.slack - promised > _WORTH * self.need
         if onward:
-            self.known = _seen(self.surface, replace(self.known, trades=solved.trades, cost=cost))
+            self.see(trades)
         return found, onward
+
+    def see(self, trades: Floats) -> None:
+        """Take another tangent, without those that promised less than there is."""
+        cost = self.tariff.paid(trades)
+        tangent = self.surface.tangent(trades[0], cost[0])
+        room = _CONTRADICTS * max(abs(one.slack) for one in (tangent, *self.tangents))
+        kept = (one for one in self.tangents if float(one.at(trades, cost)[0]) >= tangent.slack - room)
+        self.tangents = (*kept, tangent)
+
+    def promise(self, trades: Floats, cost: Floats) -> Floats:
+        """Return the slack above the target that all tangents promise [points]."""
+        return np.asarray(np.min([one.at(trades, cost) for one in self.tangents], axis=0)) - self.target
 
     def program(self, segments: Sequence[Segments]) -> Program:
         """Return the program on all that is known."""
-        return Program(segments, self.surface.ways.rate, self.known.tangents)
+        return Program(segments, self.surface.ways.rate, self.tangents)
 
-    def rounded(self, solved: Solved, rounds: int) -> tuple[Choice, float, Floats]:
-        """Return a program's trades in lots, the slack of the trades themselves, and what these cost by way."""
-        ways = self.surface.ways
-        lots = in_lots(ways, solved.trades)
-        points = np.stack([solved.trades, trades_of(ways, [lots])[0]])
-        cost = costs_of(ways, self.costs, points)
-        exact, whole = (self.surface.slacks(points, cost) - self.target).tolist()
-        return Choice(lots, solved.trades, whole, float(cost[1] @ ways.rate), "program", rounds), exact, cost[0]
+    def solved(self, segments: Sequence[Segments]) -> Solved | None:
+        """Return the cheapest trades of some segments that reach the target; None: none do."""
+        return least_cost(self.program(segments), self.raised, self.time_limit)
 
-    def finished(self, best: Choice) -> Choice:
-        """Return the better of two without the lots that are not needed: the choice, and one with no coarse lot more.
+    def paid(self, lots: Ints) -> tuple[Floats, Floats]:
+        """Return trades and what they cost, as one point."""
+        trades = trades_of(self.surface.ways, [lots])
+        return trades, self.tariff.paid(trades)
 
-        A lot of which the program wants but a part may cost more than what replaces it elsewhere.
+    def whole(self, solved: Solved) -> Ints:
+        """Return lots: the cheaper of two without those that are not needed.
+
+        The program's trades rounded; and those of a program in which no way has more than the whole lots that the
+        first wants, because a lot of which it wants but a part may cost more than what replaces it elsewhere.
         """
-        first = self.trimmed(best)
-        other = self.without_coarse(best)
-        return first if other is None or not other.better(first) else other
+        first = in_lots(self.surface.ways, solved.trades)
+        trades, cost = self.paid(first)
+        if float(self.promise(trades, cost)[0]) < 0:
+            return first
+        other = self.without_coarse(solved, trades[0], cost[0])
+        found = [self.trimmed(lots) for lots in ([first] if other is None else [first, other])]
+        rate = self.surface.ways.rate
+        return min(found, key=lambda lots: float(self.paid(lots)[1][0] @ rate))
 
-    def without_coarse(self, best: Choice) -> Choice | None:
-        """Return lots where no way has more than the whole ones that the program wants; None: that restores nothing."""
+    def trimmed(self, lots: Ints) -> Ints:
+        """Return lots without those that the tangents do not need."""
+        return dropped(self.promise, self.surface.ways, self.tariff, lots)
+
+    def without_coarse(self, solved: Solved, trades: Floats, cost: Floats) -> Ints | None:
+        """Return the lots of a program that may not round up where that is dear; None: there is nothing to gain."""
         ways = self.surface.ways
-        trades = trades_of(ways, [best.lots])
-        paid = costs_of(ways, self.costs, trades)[0] * ways.rate
-        more = np.where(trades[0] > 0, paid * (1.0 - best.wanted / np.where(trades[0] > 0, trades[0], 1.0)), 0.0)
-        coarse = more > _COARSE * best.cost
+        more = np.where(trades > 0, cost * ways.rate * (1.0 - solved.trades / np.where(trades > 0, trades, 1.0)), 0.0)
+        coarse = more > _COARSE * float(cost @ ways.rate)
         if not coarse.any():
             return None
-        caps = np.where(coarse, np.floor(best.wanted / ways.lot) * ways.lot, ways.most)
-        capped = [one.upto(cap) for one, cap in zip(self.segments, caps.tolist(), strict=True)]
-        again = least_cost(self.program(capped), self.raised + _NEAR * self.need, self.time_limit)
+        caps = np.where(coarse, np.floor(solved.trades / ways.lot) * ways.lot, ways.most)
+        again = self.solved([one.upto(cap) for one, cap in zip(self.segments, caps.tolist(), strict=True)])
         if again is None:
             return None
-        found, _, _ = self.rounded(again, best.rounds + 1)
-        return self.trimmed(found) if found.slack >= 0 else None
-
-    def trimmed(self, choice: Choice) -> Choice:
-        """Return a choice without the lots that it does not need."""
-        return _trimmed(self.surface, self.costs, choice)
-
-
-def _seen(surface: Surface, known: _Known) -> _Known:
-    """Return what is known with the tangent here, without those that promised less than there is here."""
-    tangent = surface.tangent(known.trades, known.cost)
-    room = 1e-6 * max(abs(tangent.slack), abs(known.tangents[0].slack) if known.tangents else 0.0)
-    kept = tuple(one for one in known.tangents if one.at(known.trades, known.cost) >= tangent.slack - room)
-    return replace(known, tangents=(*kept, tangent))
-
-
-def _trimmed(surface: Surface, costs: Costs, choice: Choice) -> Choice:
-    """Return a choice without the lots that it does not need."""
-    lots, slack = dropped(surface, costs, choice.lots)
-    cost = costs_of(surface.ways, costs, trades_of(surface.ways, [lots]))
-    return replace(choice, lots=lots, slack=slack, cost=float(cost[0] @ surface.ways.rate))
+        lots = in_lots(ways, again.trades)
+        return lots if float(self.promise(*self.paid(lots))[0]) >= 0 else None
 
 
 def chosen_greedily(surface: Surface, costs: Costs) -> Choice:
     """Return the lots of the greedy plan."""
     ways = surface.ways
-    wanted = greedy(surface, costs)
-    lots = in_lots(ways, wanted)
+    tariff = Tariff.of(costs, ((way.name, way.terms, way.side) for way in ways.listed))
+    lots = in_lots(ways, greedy(surface, tariff))
     trades = trades_of(ways, [lots])
-    cost = costs_of(ways, costs, trades)
-    found = Choice(lots, wanted, surface.slack(trades[0], cost[0]), float(cost[0] @ ways.rate), "greedy", 0)
-    return _trimmed(surface, costs, found) if found.slack >= 0 else found
+    if float(surface.slacks(trades, tariff.paid(trades))[0]) >= 0:
+        lots = dropped(surface.slacks, ways, tariff, lots)
+    return weighed(surface, tariff, lots, "greedy", 0, 0.0)

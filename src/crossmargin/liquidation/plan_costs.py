@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["Costs", "Impact", "Ladder", "Segments"]
+__all__ = ["Costs", "Impact", "Ladder", "Segments", "Tariff"]
 
 _KNOTS: Final = np.append(0.0, np.geomspace(0.002, 1.0, 12))  # of the most that is traded
 _BEYOND: Final = 0.02  # of the last level's price: what is assumed to be behind it
@@ -90,10 +90,9 @@ class Costs:
 
     def totals(self, name: str, terms: Terms, contracts: Floats) -> Floats:
         """Return the same for many amounts [n], each on its own."""
-        book, mark = self._book(name), float(terms.mark)
+        book, mark = self.book(name), float(terms.mark)
         if isinstance(book, Impact):
-            away = book.half_spread + book.impact * np.sqrt(np.abs(contracts) / book.volume)
-            price = np.where(contracts > 0, mark + away, np.maximum(mark - away, _LEAST_PRICE * mark))
+            price = _impacted(contracts, mark, book.half_spread, book.impact, book.volume)
             paid = _money(terms, contracts, price)
         else:
             paid = np.asarray([_swept(book, terms, q) for q in contracts.tolist()])
@@ -109,7 +108,7 @@ class Costs:
         under
             Whether the parts are tangents instead: never more than the cost, for a lower bound.
         """
-        book = self._book(name)
+        book = self.book(name)
         knots = _KNOTS * most if isinstance(book, Impact) else _levels(book, side, most)
         cost = self.totals(name, terms, side * knots)
         if under and isinstance(book, Impact):
@@ -139,7 +138,8 @@ class Costs:
 
         return price
 
-    def _book(self, name: str) -> Liquidity:
+    def book(self, name: str) -> Liquidity:
+        """Return what is known of an instrument; raises :class:`InputError` where nothing is."""
         book = self.books.get(name)
         if book is None:
             message = "nothing says what trading it costs: give it an order book, or a model for what has none"
@@ -161,6 +161,60 @@ def _money(terms: Terms, contracts: Floats, price: Floats | float) -> Floats:
     """Return what who takes these contracts (signed) receives, settlement asset; as :meth:`Terms.money` has it."""
     each = float(terms.multiplier)
     return np.asarray(contracts * each / price if terms.form == "inverse" else -contracts * each * price)
+
+
+def _impacted(contracts: Floats, mark: Any, half: Any, impact: Any, volume: Any) -> Floats:  # noqa: ANN401 - numbers or columns
+    """Return the price of trading these contracts (signed) under the stated model."""
+    away = half + impact * np.sqrt(np.abs(contracts) / volume)
+    return np.where(contracts > 0, mark + away, np.maximum(mark - away, _LEAST_PRICE * mark))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tariff:
+    """The costs of a list of ways, side by side: each an instrument's, on one side.
+
+    Parameters
+    ----------
+    ways
+        (instrument, its terms, +1 buys or -1 sells).
+    """
+
+    costs: Costs
+    ways: tuple[tuple[str, Terms, int], ...]
+    model: Floats
+    modelled: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, costs: Costs, ways: Iterable[tuple[str, Terms, int]]) -> Tariff:
+        """Return the costs of some ways; raises :class:`InputError` for one of which nothing is known."""
+        listed = tuple(ways)
+        rows = [_columns(costs.book(name), terms, side) for name, terms, side in listed]
+        flags = np.asarray([row is not None for row in rows], dtype=bool)
+        return cls(costs, listed, np.asarray([row or _NO_MODEL for row in rows]).reshape(-1, 7).T, flags)
+
+    def paid(self, trades: Floats) -> Floats:
+        """Return what trades >= 0 cost by way [points, ways], each way's settlement asset."""
+        side, mark, half, impact, volume, multiplier, inverse = self.model
+        signed = trades * side
+        price = _impacted(signed, mark, half, impact, volume)
+        worth = np.where(inverse > 0, signed / price, -signed * price) * multiplier
+        at_mark = np.where(inverse > 0, signed / mark, -signed * mark) * multiplier
+        out = at_mark - worth + self.costs.fee * np.abs(worth)
+        for place in np.flatnonzero(~self.modelled & trades.any(axis=0)):
+            name, terms, way = self.ways[place]
+            out[:, place] = self.costs.totals(name, terms, way * trades[:, place])
+        return np.asarray(np.where(trades > 0, out, 0.0))
+
+
+_NO_MODEL: Final = (1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0)
+
+
+def _columns(book: Liquidity, terms: Terms, side: int) -> tuple[float, ...] | None:
+    """Return the stated model of one way as numbers; None for a recorded book, and for what is worth nothing."""
+    if not isinstance(book, Impact) or not terms.mark:
+        return None
+    inverse = 1.0 if terms.form == "inverse" else 0.0
+    return side, float(terms.mark), book.half_spread, book.impact, book.volume, float(terms.multiplier), inverse
 
 
 def _side(book: Ladder, side: int) -> list[tuple[float, float]]:

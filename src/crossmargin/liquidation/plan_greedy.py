@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crossmargin.liquidation.plan_lots import costs_of
-
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from crossmargin.liquidation.plan_costs import Costs
+    from crossmargin.liquidation.plan_costs import Tariff
     from crossmargin.liquidation.plan_surface import Surface
 
     Floats = npt.NDArray[np.float64]
@@ -23,7 +21,7 @@ _LEAST: Final = 0.01  # of a piece: no end of ever smaller ones
 _TURNS: Final = 400
 
 
-def greedy(surface: Surface, costs: Costs) -> Floats:
+def greedy(surface: Surface, tariff: Tariff) -> Floats:
     """Return trades [ways] that reach a slack of 0, or as far as any trade still helps.
 
     Each turn asks the engine's slopes where the account stands then, and trades an eighth of what helps most per cost,
@@ -33,13 +31,13 @@ def greedy(surface: Surface, costs: Costs) -> Floats:
     most, here = ways.most, np.zeros(len(ways))
     piece = most / _PIECES
     for _ in range(_TURNS):
-        cost = costs_of(ways, costs, here[None])[0]
+        cost = tariff.paid(here[None])[0]
         tangent = surface.tangent(here, cost)
         if tangent.slack >= 0:
             return here
         part = np.minimum(piece, most - here)
         steps = here + np.diag(part)
-        price = costs_of(ways, costs, steps)[np.arange(len(ways)), np.arange(len(ways))] - cost
+        price = tariff.paid(steps)[np.arange(len(ways)), np.arange(len(ways))] - cost
         relief = tangent.all_by_way * part + tangent.all_by_cost * price
         helps = (relief > 0) & (part > 1e-12 * most)
         if not helps.any():

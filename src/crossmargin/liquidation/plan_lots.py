@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
-    from crossmargin.liquidation.plan_costs import Costs
-    from crossmargin.liquidation.plan_surface import Surface
+    from crossmargin.liquidation.plan_costs import Tariff
     from crossmargin.liquidation.plan_ways import Way, Ways
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
+    Promise = Callable[[Floats, Floats], Floats]
 
-__all__ = ["amounts", "costs_of", "dropped", "in_lots", "trades_of"]
+__all__ = ["amounts", "dropped", "in_lots", "trades_of"]
 
 _ROUNDING: Final = 1e-6  # of a lot: what a program leaves beside a whole number
-_TURNS: Final = 3
-_WORTH: Final = 1e-5  # of what all trades cost: less is not worth another look
+_TURNS: Final = 8
 
 
 def in_lots(ways: Ways, trades: Floats) -> Ints:
@@ -50,47 +49,36 @@ def trades_of(ways: Ways, lots: Sequence[Ints]) -> Floats:
     return np.minimum(np.asarray(lots) * ways.lot, ways.most)
 
 
-def costs_of(ways: Ways, costs: Costs, trades: Floats) -> Floats:
-    """Return what trades cost by way [points, ways], each way's settlement asset."""
-    out = np.zeros_like(trades)
-    for place, way in enumerate(ways.listed):
-        traded = np.flatnonzero(trades[:, place])
-        if traded.size:
-            out[traded, place] = costs.totals(way.name, way.terms, way.side * trades[traded, place])
-    return out
-
-
-def dropped(surface: Surface, costs: Costs, lots: Ints) -> tuple[Ints, float]:
-    """Return lots after those that are not needed were taken back, and the slack then.
+def dropped(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> Ints:
+    """Return lots after those that are not needed were taken back.
 
     First what saves most per slack that it gives up, as many lots as one lot of each lets hope; what goes too far is
     not taken.
 
     Parameters
     ----------
+    promise
+        The slack above its target [points], given trades and costs [points, ways].
     lots
-        [ways] with which the slack is at least 0.
+        [ways] with which that is at least 0.
     """
-    ways, left = surface.ways, 0.0
     for _ in range(_TURNS):
         held = np.flatnonzero(lots > 0)
         points = trades_of(ways, [lots, *(_less(lots, {int(i): 1}) for i in held)])
-        cost = costs_of(ways, costs, points)
-        slack = surface.slacks(points, cost)
-        left = float(slack[0])
-        saved, given = (cost[0] - cost[1:]) @ ways.rate, left - slack[1:]
-        wanted = (saved > _WORTH * float(cost[0] @ ways.rate)) & (given <= left)
+        cost = tariff.paid(points)
+        slack = promise(points, cost)
+        saved, given = (cost[0] - cost[1:]) @ ways.rate, slack[0] - slack[1:]
+        wanted = (saved > 0) & (given <= slack[0])
         order = np.flatnonzero(wanted)[np.argsort(-_ratio(saved, given)[wanted], kind="stable")]
-        steps = _nested(lots, [(int(held[i]), float(given[i])) for i in order], left)
+        steps = _nested(lots, [(int(held[i]), float(given[i])) for i in order], float(slack[0]))
         if not steps:
             break
         tried = trades_of(ways, steps)
-        after = surface.slacks(tried, costs_of(ways, costs, tried))
-        good = np.flatnonzero(after >= 0)
+        good = np.flatnonzero(promise(tried, tariff.paid(tried)) >= 0)
         if not good.size:
             break
-        lots, left = steps[int(good[-1])], float(after[good[-1]])
-    return lots, left
+        lots = steps[int(good[-1])]
+    return lots
 
 
 def _ratio(saved: Floats, given: Floats) -> Floats:
@@ -98,14 +86,15 @@ def _ratio(saved: Floats, given: Floats) -> Floats:
 
 
 def _nested(lots: Ints, order: list[tuple[int, float]], left: float) -> list[Ints]:
-    """Return the lots after the first, the first two, ... are taken back, many of each and then a single one."""
+    """Return the lots after one of the first is taken back, then as many as there is slack for, then of the next."""
     steps, here = [], lots
     for way, given in order:
         count = int(here[way]) if given <= 0 else min(int(left / given), int(here[way]))
-        if count > 0:
-            left -= max(count * given, 0.0)
-            here = _less(here, {way: count})
-            steps.append(here)
+        for part in {1: 1, count: count - 1}.values() if count > 1 else [count]:
+            if part > 0:
+                here = _less(here, {way: part})
+                steps.append(here)
+        left -= max(count * given, 0.0)
     return steps
 
 

@@ -62,10 +62,10 @@ class Rows:
     by_cost: Floats
     weight: Floats
 
-    def loss(self, trades: Floats, cost: Floats) -> Floats:
-        """Return the loss of each row [rows]."""
-        moved = self.base + self.by_way @ trades + self.by_cost @ cost
-        return np.asarray(np.maximum(moved.max(axis=1, initial=0.0), 0.0))
+    def losses(self, trades: Floats, cost: Floats) -> Floats:
+        """Return the loss of each row at many points [points, rows], given trades and costs [points, ways]."""
+        moved = self.base + np.tensordot(trades, self.by_way, (1, 2)) + np.tensordot(cost, self.by_cost, (1, 2))
+        return np.asarray(np.maximum(moved.max(axis=2, initial=0.0), 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,10 +83,10 @@ class Tangent:
     all_by_way: Floats
     all_by_cost: Floats
 
-    def at(self, trades: Floats, cost: Floats) -> float:
-        """Return the slack that the tangent has elsewhere: never less than the true one, where that is concave."""
-        straight = self.base + float(self.by_way @ trades) + float(self.by_cost @ cost)
-        return straight + sum(float(rows.weight @ rows.loss(trades, cost)) for rows in self.rows)
+    def at(self, trades: Floats, cost: Floats) -> Floats:
+        """Return the slack that it promises elsewhere [points]: never less than the true one, where that is concave."""
+        straight = self.base + trades @ self.by_way + cost @ self.by_cost
+        return np.asarray(straight + sum(rows.losses(trades, cost) @ rows.weight for rows in self.rows))
 
 
 class Surface:
@@ -136,7 +136,7 @@ class Surface:
         by_way, by_cost = self.ways.slopes(by_leg[0], by_leg[1], wide)
         here = tuple(_from_here(one, low, cost) for one in rows)
         straight = slack - float(by_way @ low) - float(by_cost @ cost)
-        held = sum(float(one.weight @ one.loss(low, cost)) for one in here)
+        held = sum(float(one.losses(low[None], cost[None])[0] @ one.weight) for one in here)
         return Tangent(slack, straight - held, by_way, by_cost, here, *self.ways.slopes(every[0], every[1], wide))
 
     def _plain(self, trades: Floats, cost: Floats) -> Evaluation:
