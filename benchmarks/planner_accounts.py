@@ -16,11 +16,14 @@ import numpy as np
 from crossmargin.account import Account, Book, Position
 from crossmargin.bench.market import coin_market
 from crossmargin.instruments import InstrumentKind
-from crossmargin.liquidation import Costs, Impact
+from crossmargin.liquidation import Costs, Engine, Impact
 from crossmargin.margin import assess_book
+from crossmargin.sources import load_rulebook
 from crossmargin.units import exact
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from crossmargin.margin import Rulebook
     from crossmargin.market import Listing, Snapshot
 
@@ -96,23 +99,42 @@ def _position(listing: Listing, rng: np.random.Generator) -> Position:
     )
 
 
-def short(drawn: list[Account], snapshot: Snapshot, rulebook: Rulebook, by: np.ndarray) -> list[Account]:
+def short(
+    drawn: list[Account], snapshot: Snapshot, rulebook: Rulebook, by: npt.NDArray[np.float64], asset: str = CASH
+) -> list[Account]:
     """The same accounts with as much cash as leaves them short by these shares of maintenance."""
     cash = np.zeros(len(drawn))
     for _ in range(12):
-        held = [_with(one, exact(float(amount))) for one, amount in zip(drawn, cash.tolist(), strict=True)]
-        more = [_with(one, exact(float(amount)) + _PROBE) for one, amount in zip(drawn, cash.tolist(), strict=True)]
+        held = [_with(one, exact(float(amount)), asset) for one, amount in zip(drawn, cash.tolist(), strict=True)]
+        more = [
+            _with(one, exact(float(amount)) + _PROBE, asset) for one, amount in zip(drawn, cash.tolist(), strict=True)
+        ]
         gaps = [_gap(accounts, snapshot, rulebook, by) for accounts in (held, more)]
         cash -= gaps[0] * float(_PROBE) / (gaps[1] - gaps[0])
-    return [_with(one, exact(round(float(amount), 2))) for one, amount in zip(drawn, cash.tolist(), strict=True)]
+    return [_with(one, exact(round(float(amount), 2)), asset) for one, amount in zip(drawn, cash.tolist(), strict=True)]
 
 
-def _gap(held: list[Account], snapshot: Snapshot, rulebook: Rulebook, by: np.ndarray) -> np.ndarray:
+def _gap(
+    held: list[Account], snapshot: Snapshot, rulebook: Rulebook, by: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     report = assess_book(Book.from_accounts(held), snapshot, rulebook, max_quote_age_seconds=None)
     assert not report.failures, report.failures
     adjusted, required = (report.account_sum(c) for c in (report.unit_adjusted_maintenance, report.unit_maintenance))
     return np.asarray(adjusted - (1 - by) * required)
 
 
-def _with(account: Account, amount: Decimal) -> Account:
-    return msgspec.structs.replace(account, balances={CASH: amount})
+def _with(account: Account, amount: Decimal, asset: str) -> Account:
+    return msgspec.structs.replace(account, balances={asset: amount})
+
+
+def exactly(number: Decimal) -> Fraction:
+    """An amount as a fraction."""
+    return Fraction(number)
+
+
+def cases(count: int, seed: int = 7, positions: int = 50) -> list[tuple[Engine, Costs]]:
+    """So many accounts of so many positions under Deribit's portfolio margin, with what trading costs."""
+    rulebook, snapshot = load_rulebook("deribit-portfolio"), market()
+    made = accounts(snapshot, rulebook, count, seed, positions)
+    costs, smallest = impacts(snapshot), lots(snapshot)
+    return [(Engine(one, lambda _elapsed: snapshot, rulebook, lots=smallest), costs) for one in made]

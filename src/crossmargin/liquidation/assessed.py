@@ -25,7 +25,7 @@ from crossmargin.margin.procedure_checks import HEADROOM
 from crossmargin.margin.vocabulary import MEASURES, WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from crossmargin.account import Account
     from crossmargin.margin.assess import BookReport
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.model import Rulebook
     from crossmargin.market import Snapshot
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "View"]
 
 _TRIAL: Final = Fraction(1, 100)  # of a leg, closed to see what that frees
 _OTHER: Final = "book"
@@ -74,33 +74,54 @@ class Engine:
 
     def __call__(self, holdings: Holdings, elapsed: float) -> Pool:
         """Return the pool with its figures; raises :class:`InputError` where the account is refused."""
-        return _View(self, holdings, elapsed).made
+        return self.view(holdings, elapsed).made
+
+    def view(self, holdings: Holdings, elapsed: float = 0.0) -> View:
+        """Return the assessment itself, whose `made` is the pool; raises as above."""
+        (found,) = self.views([holdings], elapsed)
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def views(self, books: Sequence[Holdings], elapsed: float = 0.0) -> list[View | InputError]:
+        """Return many states of the account in one assessment; of a state that is refused, why."""
+        report = self.assessed(books, elapsed)
+        found: list[View | InputError] = []
+        for place, holdings in enumerate(books):
+            failure = report.failures.get(place)
+            if failure is None:
+                found.append(View(self, holdings, elapsed, report, place))
+            else:
+                where = {"account": failure.account, "instrument": failure.instrument}
+                found.append(InputError(failure.reason, failure.message, **where))
+        return found
+
+    def assessed(self, books: Iterable[Holdings], elapsed: float) -> BookReport:
+        """Return the report of many states of the account, each an account of its own."""
+        terms = self.terms(elapsed)
+        accounts = [
+            _renamed(account_of(book, self.account.id, terms, self.account), number)
+            for number, book in enumerate(books)
+        ]
+        market = self.market(elapsed)
+        return assess_book(Book.from_accounts(accounts), market, self.rulebook, max_quote_age_seconds=None)
 
 
-class _View:
-    """One assessment: holdings at one moment."""
+class View:
+    """One assessment: holdings at one moment, which stand at one place of a report."""
 
-    def __init__(self, engine: Engine, holdings: Holdings, elapsed: float) -> None:
+    def __init__(self, engine: Engine, holdings: Holdings, elapsed: float, report: BookReport, place: int) -> None:
         self.engine = engine
         self.holdings = holdings
         self.elapsed = elapsed
         self.owner = engine.account.id
         self.terms = engine.terms(elapsed)
-        self.report = self.assessed([holdings])
-        failure = self.report.failures.get(0)
-        if failure is not None:
-            raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
-        labels = self.report.resolved.units.label
-        self.unit = labels.index(engine.pool) if engine.pool in labels else 0 if engine.pool is None and labels else -1
-
-    def assessed(self, books: Iterable[Holdings]) -> BookReport:
-        """Return many states of the account in one call."""
-        accounts = [
-            _renamed(account_of(book, self.owner, self.terms, self.engine.account), number)
-            for number, book in enumerate(books)
-        ]
-        market = self.engine.market(self.elapsed)
-        return assess_book(Book.from_accounts(accounts), market, self.engine.rulebook, max_quote_age_seconds=None)
+        self.report = report
+        units = np.flatnonzero(report.resolved.units.account == place).tolist()
+        labels = [report.resolved.units.label[unit] for unit in units]
+        self.unit = -1
+        if labels and (engine.pool is None or engine.pool in labels):
+            self.unit = units[0 if engine.pool is None else labels.index(engine.pool)]
 
     @property
     def made(self) -> Pool:
@@ -237,7 +258,7 @@ class _View:
         legs = [leg for leg in self.made.legs if leg.terms.form != "asset"]
         parts = [_part(leg) for leg in legs]
         books = [self._without(leg, part) for leg, part in zip(legs, parts, strict=True)]
-        report = self.assessed([self.holdings, *books])
+        report = self.engine.assessed([self.holdings, *books], self.elapsed)
         labels = report.resolved.units
         column = report.unit_maintenance
         wanted = self.report.resolved.units.label[self.unit]

@@ -65,20 +65,23 @@ def plan(
     options = options or PlanOptions()
     holdings = holdings or engine.opening()
     procedure = procedure or engine.rulebook.procedure
-    before = engine(holdings, 0.0)
+    view = engine.view(holdings)
+    before = view.made
     aim = Aim(procedure, begun(before), desk or Desk())
     freed = _without_orders(engine, holdings)
-    start = before if freed is holdings else engine(freed, 0.0)
+    view = view if freed is holdings else engine.view(freed)
+    start = before if freed is holdings else view.made
     done = Plan(
         until=aim.text, restored=aim.reached(start), missing=0.0, trades=(), cost=0.0, cancels=freed is not holdings,
         before=before, after=start, holdings=freed, method="none", rounds=0,
     )  # fmt: skip
     if done.restored:
         return replace(done, cancels=done.cancels and not aim.reached(before))
-    ways = ways_of(engine, freed, start, options.hedges, realise=procedure.liquidation.realised == "wallet")
+    ways = ways_of(engine, view, start, options.hedges, realise=procedure.liquidation.realised == "wallet")
     if not ways.listed:
         return replace(done, missing=max(-aim.slack(start), 0.0))
-    job = _Job(engine, costs, aim, Surface(ways, engine.rulebook, aim, aim.figures(start)), done)
+    known = view.report.evaluation.shared if ways.account is view.report.resolved else {}
+    job = _Job(engine, costs, aim, Surface(ways, engine.rulebook, aim, aim.figures(start), known), done)
     return job.made(options, realise=procedure.liquidation.realised == "wallet")
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
 from crossmargin.liquidation.plan_costs import Tariff
 from crossmargin.liquidation.plan_greedy import greedy
-from crossmargin.liquidation.plan_lots import dropped, in_lots, trades_of
+from crossmargin.liquidation.plan_lots import dropped, in_lots, swapped, trades_of
 from crossmargin.liquidation.plan_program import Program, Solved, least_cost, least_shortfall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
 
-    from crossmargin.liquidation.plan_costs import Costs, Segments
+    from crossmargin.liquidation.plan_costs import Costs
     from crossmargin.liquidation.plan_lots import Promise
     from crossmargin.liquidation.plan_surface import Surface, Tangent
 
@@ -34,7 +32,7 @@ _AGAIN: Final = 1.5  # of what rounding to lots left short is added to the targe
 _NEAR: Final = 1e-9  # of the shortfall that is to be made good
 _CONTRADICTS: Final = 1e-6  # of the largest slack seen: rounding, and the hair's breadth at which slopes are taken
 _NOTHING: Final = 1e-12  # of a slack: what a trade counts as costing at least
-_COARSE: Final = 1e-3  # of a plan's cost: what rounding up one way may add before others are tried in its place
+_FINE: Final = 2e-3  # of a plan's cost: what chords may add before they are made shorter
 _WORTH: Final = 0.01  # of the shortfall: what more than was promised lets another tangent find something cheaper
 
 
@@ -137,19 +135,20 @@ class _Search:
 
     def __init__(self, surface: Surface, costs: Costs, time_limit: float | None, target: float) -> None:
         ways = surface.ways
-        self.surface, self.time_limit, self.target = surface, time_limit, target
+        self.surface, self.costs, self.time_limit, self.target = surface, costs, time_limit, target
         self.tariff = Tariff.of(costs, ((way.name, way.terms, way.side) for way in ways.listed))
         self.segments = [costs.segments(way.name, way.terms, way.side, float(way.most)) for way in ways.listed]
-        self.tangents: tuple[Tangent, ...] = ()
+        self.tangents: list[Tangent] = []
         self.see(np.zeros((1, len(ways))))
         self.need = max(target - self.tangents[0].slack, 0.0)
         self.raised = target + _NEAR * self.need
 
     def turn(self, rounds: int) -> tuple[Choice | None, bool]:
         """Return the lots of one program with the slack that the engine finds, and whether another may find better."""
-        solved = self.solved(self.segments)
+        program = Program(self.segments, self.surface.ways.rate, self.tangents)
+        solved = self.solved(program)
         short = solved is None
-        solved = solved or least_shortfall(self.program(self.segments), self.raised, self.time_limit)
+        solved = solved or least_shortfall(program, self.raised, self.time_limit)
         if solved is None:
             return None, False
         lots = self.whole(solved)
@@ -164,25 +163,32 @@ class _Search:
             self.see(trades)
         return found, onward
 
+    def solved(self, program: Program) -> Solved | None:
+        """Return the cheapest trades that reach the target, chords made short where they end; None: there are none."""
+        first = least_cost(program, self.raised, self.time_limit)
+        if first is None:
+            return None
+        true = float(self.tariff.paid(first.trades[None])[0] @ program.rate)
+        if first.total - true <= _FINE * abs(true):
+            return first
+        wanted = zip(self.surface.ways.listed, first.trades.tolist(), program.segments, strict=True)
+        finer = [
+            self.costs.segments(way.name, way.terms, way.side, float(way.most), around=amount) if amount > 0 else coarse
+            for way, amount, coarse in wanted
+        ]
+        return least_cost(replace(program, segments=finer), self.raised, self.time_limit) or first
+
     def see(self, trades: Floats) -> None:
         """Take another tangent, without those that promised less than there is."""
         cost = self.tariff.paid(trades)
         tangent = self.surface.tangent(trades[0], cost[0])
         room = _CONTRADICTS * max(abs(one.slack) for one in (tangent, *self.tangents))
         kept = (one for one in self.tangents if float(one.at(trades, cost)[0]) >= tangent.slack - room)
-        self.tangents = (*kept, tangent)
+        self.tangents = [*kept, tangent]
 
     def promise(self, trades: Floats, cost: Floats) -> Floats:
         """Return the slack above the target that all tangents promise [points]."""
         return np.asarray(np.min([one.at(trades, cost) for one in self.tangents], axis=0)) - self.target
-
-    def program(self, segments: Sequence[Segments]) -> Program:
-        """Return the program on all that is known."""
-        return Program(segments, self.surface.ways.rate, self.tangents)
-
-    def solved(self, segments: Sequence[Segments]) -> Solved | None:
-        """Return the cheapest trades of some segments that reach the target; None: none do."""
-        return least_cost(self.program(segments), self.raised, self.time_limit)
 
     def paid(self, lots: Ints) -> tuple[Floats, Floats]:
         """Return trades and what they cost, as one point."""
@@ -190,37 +196,14 @@ class _Search:
         return trades, self.tariff.paid(trades)
 
     def whole(self, solved: Solved) -> Ints:
-        """Return lots: the cheaper of two without those that are not needed.
-
-        The program's trades rounded; and those of a program in which no way has more than the whole lots that the
-        first wants, because a lot of which it wants but a part may cost more than what replaces it elsewhere.
-        """
-        first = in_lots(self.surface.ways, solved.trades)
-        trades, cost = self.paid(first)
-        if float(self.promise(trades, cost)[0]) < 0:
-            return first
-        other = self.without_coarse(solved, trades[0], cost[0])
-        found = [self.trimmed(lots) for lots in ([first] if other is None else [first, other])]
-        rate = self.surface.ways.rate
-        return min(found, key=lambda lots: float(self.paid(lots)[1][0] @ rate))
-
-    def trimmed(self, lots: Ints) -> Ints:
-        """Return lots without those that the tangents do not need."""
-        return dropped(self.promise, self.surface.ways, self.tariff, lots)
-
-    def without_coarse(self, solved: Solved, trades: Floats, cost: Floats) -> Ints | None:
-        """Return the lots of a program that may not round up where that is dear; None: there is nothing to gain."""
+        """Return a program's trades in lots, without those that the tangents do not need."""
         ways = self.surface.ways
-        more = np.where(trades > 0, cost * ways.rate * (1.0 - solved.trades / np.where(trades > 0, trades, 1.0)), 0.0)
-        coarse = more > _COARSE * float(cost @ ways.rate)
-        if not coarse.any():
-            return None
-        caps = np.where(coarse, np.floor(solved.trades / ways.lot) * ways.lot, ways.most)
-        again = self.solved([one.upto(cap) for one, cap in zip(self.segments, caps.tolist(), strict=True)])
-        if again is None:
-            return None
-        lots = in_lots(ways, again.trades)
-        return lots if float(self.promise(*self.paid(lots))[0]) >= 0 else None
+        lots = in_lots(ways, solved.trades)
+        if float(self.promise(*self.paid(lots))[0]) < 0:
+            return lots
+        for change in (dropped, swapped, dropped):
+            lots = change(self.promise, ways, self.tariff, lots)
+        return lots
 
 
 def chosen_greedily(surface: Surface, costs: Costs) -> Choice:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Costs", "Impact", "Ladder", "Segments", "Tariff"]
 
-_KNOTS: Final = np.append(0.0, np.geomspace(0.002, 1.0, 12))  # of the most that is traded
+_KNOTS: Final = np.append(0.0, np.geomspace(0.003, 1.0, 10))  # of the most that is traded
+_AROUND: Final = np.asarray([0.5, 0.7, 0.85, 0.95, 1.0, 1.05, 1.2, 1.5, 2.0])  # of an amount that is wanted
 _BEYOND: Final = 0.02  # of the last level's price: what is assumed to be behind it
 _LEAST_PRICE: Final = 0.01  # of the mark: nothing is sold for less, whatever the model says
 
@@ -64,10 +65,6 @@ class Segments:
     width: Floats
     each: Floats
 
-    def upto(self, most: float) -> Segments:
-        """Return the same cost of no more than so many contracts."""
-        return Segments(np.clip(most - (np.cumsum(self.width) - self.width), 0.0, self.width), self.each)
-
 
 @dataclass(frozen=True, slots=True)
 class Costs:
@@ -98,18 +95,24 @@ class Costs:
             paid = np.asarray([_swept(book, terms, q) for q in contracts.tolist()])
         return np.asarray(_money(terms, contracts, mark) - paid + self.fee * np.abs(paid))
 
-    def segments(self, name: str, terms: Terms, side: int, most: float, *, under: bool = False) -> Segments:
+    def segments(
+        self, name: str, terms: Terms, side: int, most: float, *, around: float = 0.0, under: bool = False
+    ) -> Segments:
         """Return the cost of trading up to `most` contracts on one side, as chords: never less than the cost.
 
         Parameters
         ----------
         side
             +1 buys, -1 sells.
+        around
+            Contracts near which chords are short; 0: nowhere in particular.
         under
             Whether the parts are tangents instead: never more than the cost, for a lower bound.
         """
         book = self.book(name)
-        knots = _KNOTS * most if isinstance(book, Impact) else _levels(book, side, most)
+        knots = np.unique(np.minimum(np.concatenate([_KNOTS * most, _AROUND * around, [most]]), most))
+        if isinstance(book, Ladder):
+            knots = np.unique(np.concatenate([knots, _levels(book, side, most)]))
         cost = self.totals(name, terms, side * knots)
         if under and isinstance(book, Impact):
             hair = 1e-6 * most
@@ -166,7 +169,7 @@ def _money(terms: Terms, contracts: Floats, price: Floats | float) -> Floats:
 def _impacted(contracts: Floats, mark: Any, half: Any, impact: Any, volume: Any) -> Floats:  # noqa: ANN401 - numbers or columns
     """Return the price of trading these contracts (signed) under the stated model."""
     away = half + impact * np.sqrt(np.abs(contracts) / volume)
-    return np.where(contracts > 0, mark + away, np.maximum(mark - away, _LEAST_PRICE * mark))
+    return np.asarray(np.where(contracts > 0, mark + away, np.maximum(mark - away, _LEAST_PRICE * mark)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,10 +236,9 @@ def _swept(book: Ladder, terms: Terms, contracts: float) -> float:
 
 
 def _levels(book: Ladder, side: int, most: float) -> Floats:
-    """Return the book's levels as knots, at most as many as a model's: the nearest below each of those."""
+    """Return where a book's levels end, as many as a model has knots: nearest first, then ever fewer of them."""
     sizes = np.cumsum([size for _, size in _side(book, side)])
     sizes = sizes[sizes < most]
-    if sizes.size >= _KNOTS.size:
-        kept = np.searchsorted(sizes, _KNOTS[1:] * min(most, float(sizes[-1])), side="right")
-        sizes = sizes[np.unique(np.clip(kept, 1, sizes.size) - 1)]
-    return np.concatenate([[0.0], sizes, [most]])
+    if sizes.size <= _KNOTS.size:
+        return sizes
+    return np.asarray(sizes[np.unique(np.geomspace(1, sizes.size, _KNOTS.size).astype(int)) - 1])

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Promise = Callable[[Floats, Floats], Floats]
 
-__all__ = ["amounts", "dropped", "in_lots", "trades_of"]
+__all__ = ["amounts", "dropped", "in_lots", "swapped", "trades_of"]
 
 _ROUNDING: Final = 1e-6  # of a lot: what a program leaves beside a whole number
 _TURNS: Final = 8
+_CHEAPER: Final = 1e-5  # of the cost: less is not worth another turn
 
 
 def in_lots(ways: Ways, trades: Floats) -> Ints:
@@ -79,6 +80,53 @@ def dropped(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> Ints:
             break
         lots = steps[int(good[-1])]
     return lots
+
+
+def swapped(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> Ints:
+    """Return lots after dear ones were replaced: one lot of a way, or all, for as many of another as make it good.
+
+    A program wants a part of a lot and is rounded up; what is whole may be cheaper elsewhere. Arguments as
+    :func:`dropped` has them.
+    """
+    room = np.ceil(ways.most / ways.lot).astype(np.int64)
+    for _ in range(_TURNS):
+        held = np.flatnonzero(lots > 0).tolist()
+        starts = [_less(lots, {i: count}) for i in held for count in {1, int(lots[i])}]
+        better = _better(promise, ways, tariff, lots, _refilled(promise, ways, tariff, lots, starts, room))
+        if better is None:
+            break
+        lots = better
+    return lots
+
+
+def _refilled(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, starts: list[Ints], room: Ints) -> list[Ints]:
+    """Return the starts with as many more lots of one way as its next one lets hope make good, or one more."""
+    ones = np.eye(len(ways), dtype=np.int64)
+    points = trades_of(ways, [lots, *(lots + ones)])
+    slack = promise(points, tariff.paid(points))
+    gain = slack[1:] - slack[0]
+    able = np.flatnonzero((gain > 0) & (room > lots))
+    found: list[Ints] = []
+    short = -promise(trades_of(ways, starts), tariff.paid(trades_of(ways, starts))) if starts else np.zeros(0)
+    for start, missing in zip(starts, short.tolist(), strict=True):
+        for way in able.tolist():
+            least = max(ceil(missing / gain[way]), 0) if missing > 0 else 0
+            found += [start + count * ones[way] for count in (least, least + 1) if start[way] + count <= room[way]]
+    return found
+
+
+def _better(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, tried: list[Ints]) -> Ints | None:
+    """Return the cheapest of some lots that are cheaper than these and still reach the target; None: none are."""
+    if not tried:
+        return None
+    cost = tariff.paid(trades_of(ways, [lots, *tried])) @ ways.rate
+    cheaper = np.flatnonzero(cost[1:] < cost[0] * (1 - _CHEAPER))
+    cheaper = cheaper[np.argsort(cost[1:][cheaper], kind="stable")]
+    if not cheaper.size:
+        return None
+    points = trades_of(ways, [tried[i] for i in cheaper])
+    good = np.flatnonzero(promise(points, tariff.paid(points)) >= 0)
+    return tried[int(cheaper[good[0]])] if good.size else None
 
 
 def _ratio(saved: Floats, given: Floats) -> Floats:

@@ -93,7 +93,8 @@ def _solved(program: Program, target: float, time_limit: float | None, *, elasti
     objective = np.concatenate([price * (_TINY_COST if elastic else 1.0), np.zeros(losses), [1.0]])
     upper = np.concatenate([width > 0, np.full(losses, np.inf), [np.inf if elastic else 0.0]])
     limits = np.stack([np.zeros(upper.size), upper], axis=1)
-    options = {} if time_limit is None else {"time_limit": time_limit}
+    # a few pivots solve it: to simplify it first takes longer than all else
+    options = {"presolve": False, **({} if time_limit is None else {"time_limit": time_limit})}
     found = linprog(objective, A_ub=matrix, b_ub=bound / unit, bounds=limits, method="highs-ds", options=options)
     if found.status == _LIMIT:
         raise TimeoutError

@@ -93,15 +93,24 @@ class Surface:
     """One account's slack as a function of its trades.
 
     Trades are contracts >= 0, one number for each way; costs are what they pay against the mark, settlement asset.
+
+    Parameters
+    ----------
+    names
+        The figures that the aim reads.
+    known
+        What an evaluation of the same contracts has kept: scenarios are not priced twice.
     """
 
-    def __init__(self, ways: Ways, rulebook: Rulebook, aim: Aim, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, ways: Ways, rulebook: Rulebook, aim: Aim, names: tuple[str, ...], known: Mapping[Any, Any] | None = None
+    ) -> None:
         self.ways = ways
         self.rulebook = rulebook
         self.aim = aim
         self.names = names
         self._shared: dict[int, dict[Any, Any]] = {}
-        self._cells: dict[Any, Any] = {}
+        self._cells = _cells(known or {})
 
     def slacks(self, trades: Floats, cost: Floats) -> Floats:
         """Return the slack at many points [points], given trades and costs [points, ways]."""
@@ -130,7 +139,7 @@ class Surface:
             none = np.zeros(len(self.ways))
             return Tangent(slack, slack, none, none, (), none, none)
         rows, of_rows = self._rows(evaluation, total, tape, len(points))
-        self._cells = {key: kept for key, kept in evaluation.shared.items() if key[0] == "cells"}
+        self._cells = _cells(evaluation.shared)
         whole = gradient(total, tape)
         every, by_leg = (column.reshape(2, len(points), -1) for column in (whole, whole - of_rows))
         by_way, by_cost = self.ways.slopes(by_leg[0], by_leg[1], wide)
@@ -204,6 +213,11 @@ class Surface:
         by_way, by_cost = self.ways.moved(by_leg)
         rows = frame.rows[kept]
         return Rows(key, rows - first, -detail.pnl[kept], by_way, by_cost, weight[rows] * detail.weight[kept])
+
+
+def _cells(shared: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what an evaluation keeps of its contracts alone: their scenarios."""
+    return {key: kept for key, kept in shared.items() if key[0] == "cells"}
 
 
 def _from_here(rows: Rows, trades: Floats, cost: Floats) -> Rows:

@@ -22,8 +22,7 @@ from crossmargin.scenarios import ASSET
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from crossmargin.account import Account
-    from crossmargin.liquidation.assessed import Engine
+    from crossmargin.liquidation.assessed import Engine, View
     from crossmargin.liquidation.holdings import Holdings
     from crossmargin.liquidation.pools import Pool, Terms
     from crossmargin.margin.resolved import Resolved
@@ -172,7 +171,7 @@ class Ways:
         return np.stack([point, point]), np.stack([-flat, flat])
 
 
-def ways_of(engine: Engine, holdings: Holdings, pool: Pool, hedges: Mapping[str, Fraction], *, realise: bool) -> Ways:
+def ways_of(engine: Engine, view: View, pool: Pool, hedges: Mapping[str, Fraction], *, realise: bool) -> Ways:
     """Return every way to close what a pool holds, and to open its hedges.
 
     Parameters
@@ -185,23 +184,19 @@ def ways_of(engine: Engine, holdings: Holdings, pool: Pool, hedges: Mapping[str,
     InputError
         A hedge that the market does not list.
     """
-    terms = engine.terms()
-    owner = engine.account.id
+    terms, holdings, owner = view.terms, view.holdings, view.owner
     for name in hedges:
         if name not in terms or not terms[name].mark:
             message = "it is named as a hedge and the market does not list it with a mark"
             raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=name)
-    listed = tuple(_listed(engine, holdings, pool, hedges, terms))
-    held = account_of(holdings, owner, terms, engine.account)
-    whole = _with_all(held, listed, terms)
-    resolved = resolve(Book.from_accounts([whole]), engine.market(0.0), engine.rulebook, max_quote_age_seconds=None)
-    if resolved.failures:
-        failure = resolved.failures[0]
-        raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
+    listed = tuple(_listed(engine, view, pool, hedges))
+    resolved = view.report.resolved
     places = _places(resolved)
+    if any(name not in places for way in listed for name in (way.name, _wallet(way))):
+        resolved = _with_all(engine, view, listed)
+        places = _places(resolved)
     legs = np.asarray([places[way.name] for way in listed], dtype=np.int64)
-    wallets = np.asarray([places[f"\0{way.terms.settles_in}"] for way in listed], dtype=np.int64)
-    resolved = _as_held(resolved, holdings, owner, held)
+    wallets = np.asarray([places[_wallet(way)] for way in listed], dtype=np.int64)
     each = [_each(holdings, owner, way, realise=realise) for way in listed]
     paid, booked = (np.asarray([one[i] for one in each], dtype=np.float64) for i in (0, 1))
     # what is closed takes its part of the leg's cost, and of P&L that no entry price tells, into the wallet
@@ -214,22 +209,18 @@ def ways_of(engine: Engine, holdings: Holdings, pool: Pool, hedges: Mapping[str,
     return Ways(listed, resolved, unit, legs, wallets, paid, booked, accrued, side, most, lot)
 
 
-def _listed(
-    engine: Engine, holdings: Holdings, pool: Pool, hedges: Mapping[str, Fraction], terms: Mapping[str, Terms]
-) -> Iterator[Way]:
+def _listed(engine: Engine, view: View, pool: Pool, hedges: Mapping[str, Fraction]) -> Iterator[Way]:
     for leg in pool.legs:
-        held = holdings.get(engine.account.id, HELD, leg.name, leg.name)
+        held = view.holdings.get(view.owner, HELD, leg.name, leg.name)
         if leg.terms.form != "asset" and held:
-            yield Way(
-                leg.name, -1 if held > 0 else 1, abs(held), _lot(engine, leg.name, held), opens=False, terms=leg.terms
-            )
+            lot = _lot(engine, leg.name, held)
+            yield Way(leg.name, -1 if held > 0 else 1, abs(held), lot, opens=False, terms=leg.terms)
     for name, most in hedges.items():
-        held = holdings.get(engine.account.id, HELD, name, name)
+        held = view.holdings.get(view.owner, HELD, name, name)
         for side in (-1, 1):
             if most > 0 and held * side >= 0:
-                yield Way(
-                    name, side, as_fraction(most), _lot(engine, name, as_fraction(most)), opens=True, terms=terms[name]
-                )
+                lot = _lot(engine, name, as_fraction(most))
+                yield Way(name, side, as_fraction(most), lot, opens=True, terms=view.terms[name])
 
 
 def _lot(engine: Engine, name: str, most: Fraction) -> Fraction:
@@ -238,17 +229,27 @@ def _lot(engine: Engine, name: str, most: Fraction) -> Fraction:
     return stated or Fraction(10) ** (floor(log10(abs(most))) - _DIGITS)
 
 
-def _with_all(held: Account, listed: tuple[Way, ...], terms: Mapping[str, Terms]) -> Account:
-    """Return the account with something of all that may be traded or paid in, so that each has a leg."""
+def _wallet(way: Way) -> str:
+    """Return how the balance is called that a way pays in; no instrument's name begins so."""
+    return f"\0{way.terms.settles_in}"
+
+
+def _with_all(engine: Engine, view: View, listed: tuple[Way, ...]) -> Resolved:
+    """Return the arrays of the account with a leg for all that may be traded or paid in, of what it lacks with 0."""
+    held = account_of(view.holdings, view.owner, view.terms, engine.account)
     names = {position.instrument for position in held.positions}
-    missing = dict.fromkeys(way.name for way in listed if way.name not in names)
     opened = tuple(
-        Position(instrument=name, quantity=Decimal(1), entry_price=Decimal(str(float(terms[name].mark))))
-        for name in missing
+        Position(instrument=name, quantity=Decimal(1), entry_price=Decimal(str(float(view.terms[name].mark))))
+        for name in dict.fromkeys(way.name for way in listed if way.name not in names)
     )
     wallets = {way.terms.settles_in: Decimal(1) for way in listed}
     balances = {**wallets, **{asset: amount for asset, amount in held.balances.items() if amount}}
-    return msgspec.structs.replace(held, positions=(*held.positions, *opened), balances=balances)
+    whole = msgspec.structs.replace(held, positions=(*held.positions, *opened), balances=balances)
+    resolved = resolve(Book.from_accounts([whole]), engine.market(0.0), engine.rulebook, max_quote_age_seconds=None)
+    if resolved.failures:
+        failure = resolved.failures[0]
+        raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
+    return _as_held(resolved, view.holdings, view.owner, names)
 
 
 def _places(resolved: Resolved) -> dict[str, int]:
@@ -263,9 +264,8 @@ def _places(resolved: Resolved) -> dict[str, int]:
     return out
 
 
-def _as_held(resolved: Resolved, holdings: Holdings, owner: str, held: Account) -> Resolved:
+def _as_held(resolved: Resolved, holdings: Holdings, owner: str, names: set[str]) -> Resolved:
     """Return the arrays with what is really held: nothing where something stood in."""
-    names = {position.instrument for position in held.positions}
     quantity, cost = resolved.legs.quantity.copy(), resolved.legs.cost.copy()
     for name, leg in _places(resolved).items():
         if name.startswith("\0"):
