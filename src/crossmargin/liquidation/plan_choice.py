@@ -33,6 +33,7 @@ _NEAR: Final = 1e-9  # of the shortfall that is to be made good
 _CONTRADICTS: Final = 1e-6  # of the largest slack seen: rounding, and the hair's breadth at which slopes are taken
 _NOTHING: Final = 1e-12  # of a slack: what a trade counts as costing at least
 _FINE: Final = 2e-3  # of a plan's cost: what chords may add before they are made shorter
+_UNUSED: Final = 3  # parts of a cost that are looked at again of a way that was not wanted
 _WORTH: Final = 0.01  # of the shortfall: what more than was promised lets another tangent find something cheaper
 
 
@@ -173,7 +174,9 @@ class _Search:
             return first
         wanted = zip(self.surface.ways.listed, first.trades.tolist(), program.segments, strict=True)
         finer = [
-            self.costs.segments(way.name, way.terms, way.side, float(way.most), around=amount) if amount > 0 else coarse
+            self.costs.segments(way.name, way.terms, way.side, float(way.most), around=amount)
+            if amount > 0
+            else coarse.first(_UNUSED)
             for way, amount, coarse in wanted
         ]
         return least_cost(replace(program, segments=finer), self.raised, self.time_limit) or first

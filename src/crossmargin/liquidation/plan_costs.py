@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Costs", "Impact", "Ladder", "Segments", "Tariff"]
 
-_KNOTS: Final = np.append(0.0, np.geomspace(0.003, 1.0, 10))  # of the most that is traded
+_KNOTS: Final = np.append(0.0, np.geomspace(0.004, 1.0, 8))  # of the most that is traded
 _AROUND: Final = np.asarray([0.5, 0.7, 0.85, 0.95, 1.0, 1.05, 1.2, 1.5, 2.0])  # of an amount that is wanted
 _BEYOND: Final = 0.02  # of the last level's price: what is assumed to be behind it
 _LEAST_PRICE: Final = 0.01  # of the mark: nothing is sold for less, whatever the model says
@@ -64,6 +64,10 @@ class Segments:
 
     width: Floats
     each: Floats
+
+    def first(self, parts: int) -> Segments:
+        """Return the first parts alone."""
+        return Segments(self.width[:parts], self.each[:parts])
 
 
 @dataclass(frozen=True, slots=True)

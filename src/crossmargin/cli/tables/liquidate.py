@@ -77,7 +77,7 @@ def _venue(row: Row, found: Beside) -> RenderableType:
     title = f"{row.account}, {row.pool}: the procedure of {found.procedure} until {found.plan.until}"
     if found.unable:
         return Text.assemble((title, "bold"), f"\nnot run: {found.unable}\n")
-    note = "cost: the equity that it takes, fees and what is handed over included; left: what is then over or missing"
+    note = "cost: equity that it takes, with fees and what is handed over; left: what is then over or missing"
     if len(found.moves) > _SHOWN:
         note = f"the first {_SHOWN} of {len(found.moves)} moves, --format json holds all; {note}"
     made = parts.table(title, ("after", "step", "what"), ("amount", "cost", "left"), note=note)
@@ -99,7 +99,7 @@ def _plan(row: Row, found: Beside) -> RenderableType:
     said = f"{title}: {made.said}" + ("; open orders are cancelled first" if made.cancels else "")
     if not made.trades:
         return Text(f"{said}\n", style="bold")
-    note = "frees: what is gained in this order, costs in; per cost: gained by it alone for each unit that it costs"
+    note = "frees: what it gains in this order, costs in; per cost: what it gains alone per unit of its cost"
     sheet = parts.table(said, ("trade",), ("contracts", "of", "price", "cost", "frees", "per cost"), note=note)
     for trade in made.trades:
         sheet.add_row(
