@@ -15,7 +15,6 @@ import numpy as np
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
 from crossmargin.margin.model import INITIAL, MAINTENANCE
-from crossmargin.margin.resolved import Legs, Rows, Units
 from crossmargin.margin.tape import TRACED_FUNCTIONS, Traced, chain, gradient, plain
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from crossmargin.margin.resolved import Resolved
 
     Floats = npt.NDArray[np.float64]
-    Ints = npt.NDArray[np.int64]
 
 FIGURES: Final = ("initial", "maintenance", "adjusted_initial", "adjusted_maintenance")
 
@@ -106,33 +104,10 @@ def _without_realised(resolved: Resolved) -> Resolved:
 
 def _scaled(resolved: Resolved, t: Floats) -> Resolved:
     """Return one copy of the book for each t, its holdings scaled; all copies read the same contracts."""
-    legs, units, copies = resolved.legs, resolved.units, t.size
-    count = legs.contract.shape[0]
-
-    def scaled(column: Floats) -> Floats:
-        return np.asarray((t[:, None] * column[None, :]).ravel())
-
-    def offset(column: Ints, by: int) -> Ints:
-        return np.asarray((np.arange(copies)[:, None] * by + column[None, :]).ravel(), dtype=np.int64)
-
-    kept: dict[str, Any] = {
-        name: np.tile(getattr(legs, name), copies) for name in ("contract", "leverage", "orders", "muted")
-    }
-    moved: dict[str, Any] = {name: scaled(getattr(legs, name)) for name in ("quantity", "cost", "accrued", *_ORDERED)}
-    return replace(
-        resolved,
-        legs=Legs(unit=offset(legs.unit, len(units)), **kept, **moved),
-        units=Units(
-            np.tile(units.account, copies), units.label * copies, np.tile(units.reporting, copies),
-            np.tile(units.numeraire, copies), np.tile(units.account_class, copies),
-            np.tile(units.isolated, copies),
-        ),
-        levels={
-            name: Rows(offset(r.row_of_leg, len(r)), offset(r.first_leg, count), offset(r.unit, len(units)))
-            for name, r in resolved.levels.items()
-        },
-        inputs={name: np.tile(values, copies) for name, values in resolved.inputs.items()},
-    )  # fmt: skip
+    wide = resolved.beside(t.size)
+    share = np.repeat(t, resolved.legs.contract.shape[0])
+    scaled = {name: share * getattr(wide.legs, name) for name in ("quantity", "cost", "accrued", *_ORDERED)}
+    return replace(wide, legs=replace(wide.legs, **scaled))
 
 
 def _steep_step(tiers: TierColumn, x: Any) -> Any:  # noqa: ANN401 - plain or traced

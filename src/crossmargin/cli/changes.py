@@ -102,10 +102,15 @@ def parse_shock(texts: Sequence[str]) -> Moves:
 
 def parse_fee(text: str) -> float:
     """Return the fee as a fraction of notional."""
+    return parse_rate(text, "--fee")
+
+
+def parse_rate(text: str, option: str) -> float:
+    """Return a rate as a fraction."""
     found = _MOVE.fullmatch(text.strip())
     if found is None or _unit(found) in _DAYS:
-        _wrong("--fee", text, FEE_FORM)
-    return _fraction(found, "--fee", text, FEE_FORM)
+        _wrong(option, text, FEE_FORM)
+    return _fraction(found, option, text, FEE_FORM)
 
 
 def _relative(piece: str, move: str) -> float:

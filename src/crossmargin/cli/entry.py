@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": ("explain", "Why one account's numbers are what they are, down to each figure."),
     "what-if": ("what_if", "One account before and after trades, deposits and shocks."),
     "basket": ("basket", "Trades that belong together: as one, leg by leg, and in which order."),
+    "liquidate": ("liquidate", "What would be closed, in which order, at what cost: by the venue, and at best."),
     "overview": ("overview", "Accounts at several venues in one view."),
     "compare": ("compare", "One account under several rulebooks."),
     "reconcile": ("reconcile", "Computed figures against those that the venue reported."),

@@ -14,9 +14,9 @@ import numpy as np
 
 from crossmargin.account import Book
 from crossmargin.errors import InputError
-from crossmargin.instruments import InstrumentKind
 from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Holdings, Row, account_of, opening, traded
+from crossmargin.liquidation.lazily import AllTerms, OfRow
 from crossmargin.liquidation.pools import Figures, Leg, Pool, Terms
 from crossmargin.liquidation.prices import bankruptcy_price
 from crossmargin.margin.assess import assess_book
@@ -32,25 +32,12 @@ if TYPE_CHECKING:
     from crossmargin.margin.assess import BookReport
     from crossmargin.margin.evaluation import Evaluation
     from crossmargin.margin.model import Rulebook
-    from crossmargin.market import Listing, Snapshot
+    from crossmargin.market import Snapshot
 
-__all__ = ["Engine", "terms_of", "without"]
+__all__ = ["Engine", "View", "without"]
 
 _TRIAL: Final = Fraction(1, 100)  # of a leg, closed to see what that frees
 _OTHER: Final = "book"
-
-
-def terms_of(listing: Listing) -> Terms:
-    """Return what changes hands when contracts of an instrument do."""
-    form = "inverse" if listing.contract == "inverse" else "linear"
-    if listing.kind == InstrumentKind.OPTION:
-        form = "premium"
-    return Terms(
-        settles_in=listing.settlement_asset,
-        multiplier=as_fraction(listing.multiplier),
-        form="premium" if form == "premium" else "inverse" if form == "inverse" else "linear",
-        mark=as_fraction(listing.mark_price if listing.mark_price is not None else 0.0),
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +65,9 @@ class Engine:
     lots: Mapping[str, Fraction] = field(default_factory=dict)
     depth: Mapping[str, Fraction] = field(default_factory=dict)
 
-    def terms(self, elapsed: float = 0.0) -> dict[str, Terms]:
-        """Return the terms of every instrument of the market."""
-        return {name: terms_of(listing) for name, listing in self.market(elapsed).listings.items()}
+    def terms(self, elapsed: float = 0.0) -> Mapping[str, Terms]:
+        """Return the terms of every instrument of the market; each is made when it is asked for."""
+        return AllTerms(self.market(elapsed).listings)
 
     def opening(self) -> Holdings:
         """Return the account as a book."""
@@ -88,49 +75,63 @@ class Engine:
 
     def __call__(self, holdings: Holdings, elapsed: float) -> Pool:
         """Return the pool with its figures; raises :class:`InputError` where the account is refused."""
-        return _View(self, holdings, elapsed).made
+        return self.view(holdings, elapsed).made
+
+    def view(self, holdings: Holdings, elapsed: float = 0.0) -> View:
+        """Return the assessment itself, whose `made` is the pool; raises as above."""
+        (found,) = self.views([holdings], elapsed)
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def views(self, books: Sequence[Holdings], elapsed: float = 0.0) -> list[View | InputError]:
+        """Return many states of the account in one assessment; of a state that is refused, why."""
+        report = self.assessed(books, elapsed)
+        found: list[View | InputError] = []
+        for place, holdings in enumerate(books):
+            failure = report.failures.get(place)
+            if failure is None:
+                found.append(View(self, holdings, elapsed, report, place))
+            else:
+                where = {"account": failure.account, "instrument": failure.instrument}
+                found.append(InputError(failure.reason, failure.message, **where))
+        return found
+
+    def assessed(self, books: Iterable[Holdings], elapsed: float) -> BookReport:
+        """Return the report of many states of the account, each an account of its own."""
+        terms = self.terms(elapsed)
+        accounts = [
+            _renamed(account_of(book, self.account.id, terms, self.account), number)
+            for number, book in enumerate(books)
+        ]
+        market = self.market(elapsed)
+        return assess_book(Book.from_accounts(accounts), market, self.rulebook, max_quote_age_seconds=None)
 
     def headrooms(self, books: Sequence[Holdings], requirement: str) -> list[float | None]:
         """Return the pool's headroom over a requirement in many states of its book, in one call of the engine.
 
         None where a state is refused; of a pool that nothing is left in, 0.
         """
-        view = _View(self, books[0], 0.0)
-        report = view.assessed(books)
-        units, wanted = report.resolved.units, self.pool
-        column = report.evaluation.adjusted(requirement) - report.evaluation.requirement(requirement)
-        found: dict[int, float] = {}
-        for unit, account in enumerate(units.account.tolist()):
-            if wanted is None or units.label[unit] == wanted:
-                found.setdefault(int(account), float(column[unit]))
-        refused = report.failures
-        return [None if number in refused else found.get(number, 0.0) for number in range(len(books))]
+        name = f"{requirement}{HEADROOM}"
+        found = self.views(books)
+        return [None if isinstance(one, InputError) else float(one.made.figures[name]) for one in found]
 
 
-class _View:
-    """One assessment: holdings at one moment."""
+class View:
+    """One assessment: holdings at one moment, which stand at one place of a report."""
 
-    def __init__(self, engine: Engine, holdings: Holdings, elapsed: float) -> None:
+    def __init__(self, engine: Engine, holdings: Holdings, elapsed: float, report: BookReport, place: int) -> None:
         self.engine = engine
         self.holdings = holdings
         self.elapsed = elapsed
         self.owner = engine.account.id
         self.terms = engine.terms(elapsed)
-        self.report = self.assessed([holdings])
-        failure = self.report.failures.get(0)
-        if failure is not None:
-            raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
-        labels = self.report.resolved.units.label
-        self.unit = labels.index(engine.pool) if engine.pool in labels else 0 if engine.pool is None and labels else -1
-
-    def assessed(self, books: Iterable[Holdings]) -> BookReport:
-        """Return many states of the account in one call."""
-        accounts = [
-            _renamed(account_of(book, self.owner, self.terms, self.engine.account), number)
-            for number, book in enumerate(books)
-        ]
-        market = self.engine.market(self.elapsed)
-        return assess_book(Book.from_accounts(accounts), market, self.engine.rulebook, max_quote_age_seconds=None)
+        self.report = report
+        units = np.flatnonzero(report.resolved.units.account == place).tolist()
+        labels = [report.resolved.units.label[unit] for unit in units]
+        self.unit = -1
+        if labels and (engine.pool is None or engine.pool in labels):
+            self.unit = units[0 if engine.pool is None else labels.index(engine.pool)]
 
     @property
     def made(self) -> Pool:
@@ -140,6 +141,26 @@ class _View:
         legs = self.report.resolved.legs
         rows = np.flatnonzero(legs.unit == self.unit).tolist()
         return Pool(Figures(self._known(), self._sums()), tuple(self._leg(row) for row in rows))
+
+    @cached_property
+    def words(self) -> dict[str, list[bool]]:
+        """Which legs each word of `of` selects."""
+        measures = self.report.evaluation.measures
+        return {word: measures.word(word).tolist() for word in WORDS}
+
+    @cached_property
+    def by_row(self) -> dict[str, Callable[[int], Amount]]:
+        """What is read of the row that a leg stands in: measures, and lines by requirement."""
+        evaluation = self.report.evaluation
+        made: dict[str, Callable[[int], Amount]] = {
+            measure: partial(_measured, evaluation, measure) for measure in MEASURES if measure != "equity"
+        }
+        return made | {key: partial(_line_on, evaluation, line, of) for key, line, of in self.lines}
+
+    @cached_property
+    def lines(self) -> list[tuple[str, str, str]]:
+        """How lines are called, with their requirement."""
+        return _line_names(self.engine.rulebook)
 
     def _known(self) -> dict[str, Amount]:
         """Return the pool's own figures."""
@@ -160,33 +181,25 @@ class _View:
         """Return what is added up over the pool when it is asked for: lines, and the notional of all legs."""
         evaluation, unit = self.report.evaluation, self.unit
         made: dict[str, Callable[[], Amount]] = {
-            key: partial(_line_total, evaluation, name, requirement, unit)
-            for key, name, requirement in _line_names(self.engine.rulebook)
+            key: partial(_line_total, evaluation, name, requirement, unit) for key, name, requirement in self.lines
         }
         rows = (self.report.resolved.legs.unit == unit) & ~_balances(self.report)
         made["gross"] = lambda: float(np.sum(evaluation.measures["notional"][rows]))
         return made
 
     def _leg(self, row: int) -> Leg:
-        report = self.report
-        resolved, evaluation = report.resolved, report.evaluation
+        resolved = self.report.resolved
         contract = int(resolved.legs.contract[row])
         name = resolved.names.symbols[int(resolved.contracts.symbol[contract])]
-        is_balance = bool(_balances(report)[row])
+        is_balance = self.words["asset"][row]
         asset = resolved.names.assets[int(resolved.contracts.settle_asset[contract])]
         terms = Terms(asset, form="asset") if is_balance else self.terms[name]
-        measures = evaluation.measures
-        words = frozenset(word for word in WORDS if bool(measures.word(word)[row]))
+        words = frozenset(word for word, chosen in self.words.items() if chosen[row])
         known: dict[str, Amount] = {"contracts_held": abs(float(resolved.legs.quantity[row]))}
         if name in self.engine.lots:
             known["lot"] = self.engine.lots[name]
         known["depth"] = self.engine.depth.get(name, inf)
-        made: dict[str, Callable[[], Amount]] = {
-            measure: partial(_measured, evaluation, measure, row) for measure in MEASURES if measure != "equity"
-        }
-        names = _line_names(self.engine.rulebook)
-        made |= {key: partial(_line_on, evaluation, line, requirement, row) for key, line, requirement in names}
-        made |= self._derived(row, name, terms)
+        made = OfRow(self.by_row, row, self._derived(row, name, terms))
         keys = {
             "bucket": resolved.names.buckets[int(resolved.contracts.bucket[contract])],
             "instrument": name,
@@ -258,7 +271,7 @@ class _View:
         legs = [leg for leg in self.made.legs if leg.terms.form != "asset"]
         parts = [_part(leg) for leg in legs]
         books = [without(self.holdings, self.owner, leg, part) for leg, part in zip(legs, parts, strict=True)]
-        report = self.assessed([self.holdings, *books])
+        report = self.engine.assessed([self.holdings, *books], self.elapsed)
         labels = report.resolved.units
         column = report.unit_maintenance
         wanted = self.report.resolved.units.label[self.unit]

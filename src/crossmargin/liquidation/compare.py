@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from crossmargin.liquidation.moves import Desk, Move, amount_of, ended, most_of, restoring, scopes_of
-from crossmargin.liquidation.postings import Venue, applied
+from crossmargin.liquidation.moves import Desk, amount_of, ended, most_of, restoring, scopes_of
 from crossmargin.liquidation.run import begun
+from crossmargin.liquidation.trials import trying
 
 if TYPE_CHECKING:
     from crossmargin.liquidation.holdings import Holdings
-    from crossmargin.liquidation.pools import Pool
+    from crossmargin.liquidation.postings import Venue
     from crossmargin.liquidation.run import Assess
     from crossmargin.margin.procedure import Procedure
 
@@ -48,11 +48,7 @@ def compared(
     pool = assess(holdings, 0.0)
     case = begun(pool)
     here = replace(venue, realise=procedure.liquidation.realised == "wallet")
-
-    def trial(move: Move) -> Pool:
-        return assess(applied(holdings, move, pool, here), 0.0)
-
-    desk = replace(desk or Desk(), trial=trial)
+    desk = trying(desk or Desk(), assess, holdings, pool, here, 0.0)
     if ended(procedure, pool, case, desk):
         return ()
     found = []

@@ -9,6 +9,7 @@ from math import ceil, isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from crossmargin.errors import InputError
 from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.pools import Leg, Pool
 from crossmargin.liquidation.scope import Scope
@@ -16,7 +17,7 @@ from crossmargin.margin.model import MAINTENANCE
 from crossmargin.margin.procedure_checks import HEADROOM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from crossmargin.liquidation.case import Case
     from crossmargin.margin.procedure import Procedure, Step
@@ -25,6 +26,8 @@ __all__ = ["Desk", "Move", "amount_of", "ended", "most_of", "next_move", "restor
 
 Trial: TypeAlias = Callable[["Move"], Pool]
 """The pool as it would stand after a move."""
+
+Trials: TypeAlias = Callable[["Sequence[Move]"], "Sequence[Pool | InputError]"]
 
 _ALL: Final = ""
 
@@ -78,6 +81,8 @@ class Desk:
         Names of the legs (of an exchange ``DEBT/COLLATERAL``) that may be moved; None: all.
     trial
         What shows the pool after a move that is only tried; without it `restore` cannot be read.
+    trials
+        The same of many moves at once, of one that is refused why; None: they are tried one by one.
     exactly
         Whether formulas are computed on fractions.
     """
@@ -87,6 +92,7 @@ class Desk:
     about: frozenset[str] | None = None
     holder: str | None = None
     trial: Trial | None = None
+    trials: Trials | None = None
     exactly: bool = False
 
 
@@ -245,6 +251,7 @@ def most_of(scope: Scope, step: Step) -> Fraction:
 _MOST: Final = MappingProxyType({"settle": "unsettled_pnl", "hedge": "bucket_delta"})
 _GRID: Final = 20
 _HALVINGS: Final = 30
+_AHEAD: Final = 3  # halvings that are tried at once: all places where they could lead
 
 
 def _restore(scope: Scope, step: Step, desk: Desk) -> Fraction:
@@ -258,20 +265,53 @@ def restoring(scope: Scope, step: Step, desk: Desk) -> Fraction | None:
 
     Closing costs make headroom rise and then fall: halves alone would miss what a grid sees.
     """
-    most = most_of(scope, step)
-
-    def enough(share: Fraction) -> bool:
-        assert desk.trial is not None
-        assert scope.case is not None
-        after = desk.trial(_made(replace(scope, restore=lambda: share), step, share * most))
-        return ended(scope.procedure, after, scope.case, desk)
-
+    trials = _Trials(scope, step, desk)
     grid = [Fraction(i, _GRID) for i in range(1, _GRID + 1)]
-    high = next((share for share in grid if enough(share)), None)
+    high = next((share for share in grid if trials.enough(share, grid)), None)
     if high is None:
         return None
     low = high - Fraction(1, _GRID)
+    parts = 2**_AHEAD
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
+        ahead = [low + (high - low) * Fraction(i, parts) for i in range(1, parts)]
+        low, high = (low, middle) if trials.enough(middle, ahead) else (middle, high)
     return high
+
+
+class _Trials:
+    """Shares of one step on one leg that were tried."""
+
+    def __init__(self, scope: Scope, step: Step, desk: Desk) -> None:
+        self.scope, self.step, self.desk = scope, step, desk
+        self.most = most_of(scope, step)
+        self.known: dict[Fraction, Pool | InputError] = {}
+
+    def enough(self, share: Fraction, ahead: Sequence[Fraction]) -> bool:
+        """Return whether `until` holds after a share; raises why it cannot be assessed.
+
+        Parameters
+        ----------
+        ahead
+            Shares that may be asked for next: where many can be tried at once, they are.
+        """
+        if share not in self.known:
+            wanted = [one for one in ahead if one not in self.known] if self.desk.trials else [share]
+            self.known |= zip(wanted, self.tried(wanted), strict=True)
+        found = self.known[share]
+        if isinstance(found, InputError):
+            raise found
+        assert self.scope.case is not None
+        return ended(self.scope.procedure, found, self.scope.case, self.desk)
+
+    def tried(self, shares: list[Fraction]) -> Sequence[Pool | InputError]:
+        """Return the pool after each share."""
+        moves = [self.move(share) for share in shares]
+        if self.desk.trials is not None:
+            return self.desk.trials(moves)
+        assert self.desk.trial is not None
+        return [self.desk.trial(move) for move in moves]
+
+    def move(self, share: Fraction) -> Move:
+        """Return the step with this share of what it could move."""
+        return _made(replace(self.scope, restore=lambda: share), self.step, share * self.most)

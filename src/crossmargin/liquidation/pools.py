@@ -26,7 +26,7 @@ class Figures(Mapping[str, "Amount"]):
 
     def __init__(self, known: Mapping[str, Amount], made: Mapping[str, Callable[[], Amount]] | None = None) -> None:
         self._known = dict(known)
-        self._made = dict(made or {})
+        self._made: Mapping[str, Callable[[], Amount]] = made or {}
 
     def __getitem__(self, name: str) -> Amount:
         """Return a number; raises KeyError for a name that there is not."""

@@ -11,6 +11,7 @@ from crossmargin.errors import FailureReason, InputError
 from crossmargin.liquidation.case import Case, Done
 from crossmargin.liquidation.moves import Desk, Move, ended, next_move, scope_of
 from crossmargin.liquidation.postings import Venue, applied
+from crossmargin.liquidation.trials import trying
 
 if TYPE_CHECKING:
     from crossmargin.liquidation.holdings import Holdings
@@ -110,11 +111,8 @@ def step_once(
 ) -> tuple[Move | None, Case, Holdings]:
     """Return the next move of the round (None: it is over), the case and the book after it."""
     here = replace(venue, reserved=sum((done.paid_in for done in case.done), Fraction(0)))
-
-    def trial(move: Move) -> Pool:
-        return assess(applied(holdings, move, pool, here), case.time - case.started)
-
-    move, case = next_move(procedure, pool, case, replace(desk, trial=trial))
+    able = trying(desk, assess, holdings, pool, here, case.time - case.started)
+    move, case = next_move(procedure, pool, case, able)
     if move is None:
         return None, case, holdings
     return move, case.after(_done(move, case.time)), applied(holdings, move, pool, here)

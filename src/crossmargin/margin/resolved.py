@@ -147,6 +147,29 @@ class Resolved:
             copies=copies,
         )  # fmt: skip
 
+    def beside(self, copies: int) -> Resolved:
+        """Return `copies` of what is held side by side, all of which read the same contracts."""
+        legs, units, count = self.legs, self.units, self.legs.contract.shape[0]
+
+        def offset(column: Ints, by: int) -> Ints:
+            return np.asarray((np.arange(copies)[:, None] * by + column[None, :]).ravel(), dtype=np.int64)
+
+        columns = {f.name: np.tile(getattr(legs, f.name), copies) for f in fields(Legs) if f.name != "unit"}
+        return replace(
+            self,
+            legs=Legs(unit=offset(legs.unit, len(units)), **columns),
+            units=Units(
+                np.tile(units.account, copies), units.label * copies, np.tile(units.reporting, copies),
+                np.tile(units.numeraire, copies), np.tile(units.account_class, copies),
+                np.tile(units.isolated, copies),
+            ),
+            levels={
+                name: Rows(offset(r.row_of_leg, len(r)), offset(r.first_leg, count), offset(r.unit, len(units)))
+                for name, r in self.levels.items()
+            },
+            inputs={name: np.tile(values, copies) for name, values in self.inputs.items()},
+        )  # fmt: skip
+
     def only(self, account: int) -> Resolved:
         """Return one account alone, with the contracts it uses."""
         units = np.flatnonzero(self.units.account == account)

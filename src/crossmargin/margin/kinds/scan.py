@@ -6,7 +6,7 @@ up, then measure, then the line's own weight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from crossmargin.margin.tape import Traced, as_column, plain, scatter, take
 from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
@@ -47,6 +47,7 @@ class ScanDetail:
     weight: Floats
     measure: str
     confidence: float | None
+    slopes: Callable[[], Floats] | None = None  # of a traced scan: d P&L of a leg's row by its scale [legs, scenarios]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,11 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     weight = np.ones(frame.rows.shape[0])
     if spec.weight is not None:
         weight = weight * plain(evaluation.parameter(spec.weight, frame, requirement, line.parameters))
-    evaluation.details[key] = ScanDetail(cells, frame, pnl, loss * weight, worst, weight, spec.measure, confidence)
+    detail = ScanDetail(cells, frame, pnl, loss * weight, worst, weight, spec.measure, confidence)
+    evaluation.details[key] = detail
     result: Any = loss * weight
     if isinstance(scale, Traced):
+        evaluation.details[key] = replace(detail, slopes=partial(climb.row_slopes, frame))
         shares = scenario_shares(pnl, spec.measure, confidence, loss) * weight[:, None]
         slopes = climb.leg_slopes(-shares, frame)
         result = Traced(result, [(scale, lambda adjoint: adjoint[frame.row_of] * slopes)])
@@ -233,10 +236,23 @@ class _Climb:
 
     def leg_slopes(self, by_pnl: Floats, top: Frame) -> Floats:
         """Return the derivative of each row's result by each leg's scale [legs], given it by the row's P&L."""
+        by_gain, by_shocked = self._by_leg(by_pnl, top)
+        values, contract = self.cells.valuation, self._contract(top)
+        sloped: Floats = np.einsum("ls,ls->l", by_gain, values.gain[contract])
+        return sloped if by_shocked is None else sloped + np.einsum("ls,ls->l", by_shocked, values.shocked[contract])
+
+    def row_slopes(self, top: Frame) -> Floats:
+        """Return the derivative of each leg's row's P&L by the leg's scale, scenario by scenario [legs, scenarios]."""
+        values, contract = self.cells.valuation, self._contract(top)
+        by_gain, by_shocked = self._by_leg(np.ones((top.rows.shape[0], values.gain.shape[1])), top)
+        sloped = by_gain * values.gain[contract]
+        return sloped if by_shocked is None else sloped + by_shocked * values.shocked[contract]
+
+    def _by_leg(self, by_pnl: Floats, top: Frame) -> tuple[Floats, Floats | None]:
+        """Return what each leg's gain and its shocked value count for [legs, scenarios], given what its row does."""
         slope: Floats = by_pnl
         frame = top
-        for position in range(len(self.stages) - 1, -1, -1):
-            stage = self.stages[position]
+        for stage in reversed(self.stages):
             if stage.frame is not frame:
                 slope = slope[_parent(stage.frame, frame)]
                 frame = stage.frame
@@ -244,15 +260,8 @@ class _Climb:
                 slope = slope * stage.slope
             # close-outs stand at the finest stage: below it there are only legs
             if stage.close_out is not None:
-                shocked = self.cells.valuation.shocked[self._contract(frame)]
-                extra = slope * (stage.close_out - 1.0)
-                sloped: Floats = np.einsum("ls,ls->l", extra[frame.row_of], shocked)
-                return sloped + self._by_gain(slope, frame)
-        return self._by_gain(slope, frame)
-
-    def _by_gain(self, slope: Floats, frame: Frame) -> Floats:
-        gain = self.cells.valuation.gain[self._contract(frame)]
-        return np.asarray(np.einsum("ls,ls->l", slope[frame.row_of], gain))
+                return slope[frame.row_of], (slope * (stage.close_out - 1.0))[frame.row_of]
+        return slope[frame.row_of], None
 
     def _contract(self, frame: Frame) -> Ints:
         return self.evaluation.resolved.legs.contract[frame.legs]

@@ -1,0 +1,293 @@
+"""What a plan costs beside each venue's procedure, on made-up accounts and on recorded order books.
+
+    python -m benchmarks.planner [synthetic] [recorded] [latency] [--accounts N] [--out FILE]
+
+Every rival is a document that the same runner runs, aimed at the plan's own end, and again at its own. Costs are the
+equity that trades take, fees included; impact is charged on the total, books do not refill between rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import planner_accounts, planner_books
+from crossmargin.errors import InputError
+from crossmargin.liquidation import Desk, Engine, Plan, PlanOptions, Venue, begun, hedge_legs, plan, run
+from crossmargin.liquidation.plan_aim import Aim
+from crossmargin.liquidation.plan_choice import _Search
+from crossmargin.liquidation.plan_program import Program, least_cost
+from crossmargin.liquidation.plan_surface import Surface
+from crossmargin.liquidation.plan_ways import ways_of
+from crossmargin.margin import parse_rulebook
+from crossmargin.sources import load_rulebook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from crossmargin.liquidation import Costs
+    from crossmargin.margin.procedure import Procedure
+
+HERE = Path(__file__).resolve().parents[1]
+RULEBOOK = "deribit-portfolio"
+VENUES = (
+    "deribit-portfolio",
+    "okx-portfolio",
+    "bybit-portfolio",
+    "binance-portfolio",
+    "hyperliquid-cross",
+    "reference",
+)
+STATED = {"gas": 0.0, "wanted": 1.0}
+ABOVE = "maintenance_headroom >= above * maintenance"
+_PLAIN = """
+[rulebook]
+name = "{name}"
+effective_from = 2026-01-01
+reporting = "USD"
+scope = ["perpetual", "option", "asset"]
+[sources]
+S1 = {{ title = "a rival for the planner", status = "exact" }}
+[charges.positions]
+source = "S1"
+of = "perpetual"
+is = "rate * notional"
+rate = 0.05
+[values.holdings]
+of = ["long asset", "perpetual"]
+is = "value"
+[equity]
+adjusted = "holdings"
+[requirement]
+maintenance = "positions"
+initial = "positions"
+[liquidation]
+trigger = "adjusted_equity < maintenance"
+until = "{until}"
+cadence = 1
+source = "S1"
+[liquidation.parameters]
+source = "S1"
+above = 0.02
+[[liquidation.steps]]
+name = "close"
+do = "close"
+{step}
+"""
+PLAIN = {
+    "pro rata with restore": 'over = "account"\namount = "restore"',
+    "largest first": 'rank = "notional"',
+    "largest first, least that restores": 'rank = "notional"\namount = "restore * contracts_held"',
+}
+# steps that hand the account over: what is left is restored, but not by closing
+_TAKEN = frozenset({"assume", "share"})
+
+
+@cache
+def rivals() -> dict[str, Procedure]:
+    """The procedures by name."""
+    plain = {
+        name: parse_rulebook(_PLAIN.format(name="rival", until=ABOVE, step=step), "rival.toml").procedure
+        for name, step in PLAIN.items()
+    }
+    return {**{f"{name}": load_rulebook(name).procedure for name in VENUES}, **plain}
+
+
+def aimed(procedure: Procedure) -> Procedure:
+    """The same procedure that goes on until 2 % above maintenance."""
+    goal, rule = rivals()["largest first"].liquidation, procedure.liquidation
+    parameters = {**rule.parameters, **goal.parameters}
+    return replace(procedure, liquidation=replace(rule, until=goal.until, parameters=parameters))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One procedure on one account beside the plan: whether it restored by closing, and both costs."""
+
+    rival: str
+    restored: bool
+    cost: float
+    planned: float
+    unable: str = ""
+
+
+def beside(engine: Engine, costs: Costs, name: str, made: Plan, procedure: Procedure) -> Tried:
+    """One rival run on one account."""
+    start = {position.instrument: planner_accounts.exactly(position.quantity) for position in engine.account.positions}
+    perpetuals = {
+        listing.underlying: symbol
+        for symbol, listing in engine.market(0.0).listings.items()
+        if listing.kind == "perpetual" and symbol in start
+    } or {one.underlying: symbol for symbol, one in engine.market(0.0).listings.items() if one.kind == "perpetual"}
+    venue = Venue(engine.account.id, "USD", fill=costs.fill(start), hedges=hedge_legs(engine, perpetuals))
+    try:
+        out = run(procedure, engine.opening(), engine, venue, Desk(stated=STATED), rounds=200)
+    except InputError as error:
+        return Tried(name, restored=False, cost=0.0, planned=made.cost, unable=error.message[:200])
+    handed = any(taken.move.step.do in _TAKEN for taken in out.taken)
+    cost = float(made.before.figures["equity"]) - float(out.pool.figures["equity"])
+    return Tried(name, restored=out.ending == "ended" and not handed, cost=cost, planned=made.cost)
+
+
+def lower_bound(engine: Engine, costs: Costs, procedure: Procedure) -> float:
+    """A cost that no trades can undercut where the requirement is convex: tangents of the cost, no lots."""
+    view = engine.view(engine.opening())
+    pool = view.made
+    ways = ways_of(engine, view, pool, {}, realise=True)
+    aim = Aim(procedure, begun(pool), Desk(stated=STATED))
+    search = _Search(Surface(ways, engine.rulebook, aim, aim.figures(pool)), costs, None, 0.0)
+    under = [costs.segments(way.name, way.terms, way.side, float(way.most), under=True) for way in ways.listed]
+    solved = least_cost(Program(under, ways.rate, search.tangents), 0.0)
+    return float("nan") if solved is None else solved.total
+
+
+def one(number: int, source: str, count: int) -> dict[str, Any]:
+    """Everything about one account: the plan, greedy, a lower bound, and every rival at both ends."""
+    engine, costs = case(source, count)[number]
+    goal = aimed(engine.rulebook.procedure)
+    desk = Desk(stated=STATED)
+    made = plan(engine, costs, procedure=goal, desk=desk)
+    greedy = plan(engine, costs, PlanOptions(method="greedy"), procedure=goal, desk=desk)
+    bound = lower_bound(engine, costs, goal)
+    few = len(engine.account.positions) <= FEW
+    rows = [
+        beside(engine, costs, name, made, aimed(procedure))
+        for name, procedure in rivals().items()
+        if few or name != "largest first, least that restores"
+    ]
+    rows.append(Tried("greedy", restored=greedy.restored, cost=greedy.cost, planned=made.cost))
+    own = []
+    for name in VENUES:
+        procedure = rivals()[name]
+        if number % OWN == 0:
+            own_plan = plan(engine, costs, procedure=procedure, desk=desk)
+            own.append(beside(engine, costs, name, own_plan, procedure))
+    return {
+        "restored": made.restored, "cost": made.cost, "bound": bound, "trades": len(made.trades),
+        "programs": made.rounds, "method": made.method,
+        "rows": [vars(row) for row in rows], "own": [vars(row) for row in own],
+    }  # fmt: skip
+
+
+FEW = 10  # positions: with more of them `restore` on each leg takes minutes
+OWN = 2  # of every so many accounts the rivals are run to their own end too
+
+
+@cache
+def case(source: str, count: int) -> list[tuple[Engine, Costs]]:
+    """The accounts of a source, with what assesses them and what trading costs."""
+    return (planner_books if source == "recorded" else planner_accounts).cases(count)
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the plan costs beside each rival, over the accounts that both restore."""
+    names = list(dict.fromkeys(row["rival"] for row in rows))
+    out = {}
+    for name in names:
+        mine = [row for row in rows if row["rival"] == name]
+        good = [row for row in mine if row["restored"] and row["planned"] > 0]
+        ratio = np.asarray([row["cost"] / row["planned"] for row in good])
+        unable = sorted({row["unable"] for row in mine if row["unable"]})
+        out[name] = {"restored": sum(row["restored"] for row in mine), "of": len(mine), "unable": unable[:2]}
+        if ratio.size:
+            p10, p50, p90 = np.percentile(ratio, [10, 50, 90]).round(3).tolist()
+            total = sum(row["cost"] for row in good) / sum(row["planned"] for row in good)
+            out[name] |= {
+                "cost_over_plan": {"p10": p10, "median": p50, "p90": p90, "least": round(float(ratio.min()), 4)},
+                "sums": round(total, 3),
+                "plan_cheaper": round(float((ratio > 1 + 1e-9).mean()), 4),
+            }
+    return out
+
+
+def costs_of(source: str, count: int, workers: int) -> dict[str, Any]:
+    """The report of one source."""
+    total = len(case(source, count))
+    with ProcessPoolExecutor(workers) as pool:
+        found = list(pool.map(one, range(total), [source] * total, [count] * total, chunksize=2))
+    planned = [row for row in found if row["restored"]]
+    gap = np.asarray([row["cost"] / row["bound"] - 1 for row in planned if row["bound"] > 0])
+    return {
+        "accounts": total,
+        "plan_restored": len(planned),
+        "methods": {name: sum(row["method"] == name for row in found) for name in ("program", "greedy", "none")},
+        "programs": max(row["programs"] for row in found),
+        "trades_median": float(np.median([row["trades"] for row in planned])),
+        "above_lower_bound": dict(zip(("median", "p95"), np.percentile(gap, [50, 95]).round(4).tolist(), strict=True)),
+        "same_end": summary([row for account in found for row in account["rows"]]),
+        "own_end": summary([row for account in found for row in account["own"]]),
+    }
+
+
+def latency(rounds: int = 5) -> dict[str, Any]:
+    """How long a plan of 50 positions takes, the account's file read and its book open."""
+    rows = case("synthetic", 40)
+    for engine, costs in rows[:3]:
+        plan(engine, costs)
+    best: dict[str, list[float]] = {"wall": [], "cpu": []}
+    loads = [os.getloadavg()[0]]
+    for engine, costs in rows:
+        holdings = engine.opening()
+        walls, cpus = [], []
+        for _ in range(rounds):
+            wall, cpu = time.perf_counter(), time.process_time()
+            plan(engine, costs, holdings=holdings)
+            walls.append(time.perf_counter() - wall)
+            cpus.append(time.process_time() - cpu)
+        best["wall"].append(float(np.median(walls)))
+        best["cpu"].append(float(np.median(cpus)))
+        loads.append(os.getloadavg()[0])
+    out: dict[str, Any] = {
+        "accounts": len(rows),
+        "rounds": rounds,
+        "load": [round(min(loads), 2), round(max(loads), 2)],
+    }
+    for kind, seconds in best.items():
+        p50, p95, most = np.percentile(np.asarray(seconds) * 1e3, [50, 95, 100]).round(1).tolist()
+        out[f"{kind}_ms"] = {"p50": p50, "p95": p95, "max": most}
+    return out
+
+
+def main(words: Sequence[str]) -> None:
+    """Write what was asked for, beside what an earlier run of the same day wrote."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["synthetic", "recorded", "latency"])
+    parser.add_argument("--accounts", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args(words)
+    day = datetime.now(UTC).date().isoformat()
+    out = asked.out or HERE / "docs" / "data" / f"planner-{day}.json"
+    found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"date": day, "rulebook": RULEBOOK}
+    making: dict[str, Callable[[], Any]] = {
+        "synthetic": lambda: costs_of("synthetic", asked.accounts, asked.workers),
+        "recorded": lambda: costs_of("recorded", asked.accounts, asked.workers),
+        "latency": latency,
+    }
+    for name in _known(asked.what, making):
+        found[name] = making[name]()
+        print(name, json.dumps(found[name], indent=1))
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _known(words: Iterable[str], known: dict[str, Callable[[], Any]]) -> list[str]:
+    listed = list(words)
+    for word in listed:
+        if word not in known:
+            raise SystemExit(f"{word!r} is none of {', '.join(known)}")
+    return listed
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,153 @@
+"""From what a program says to whole lots: closes up and never past nothing, hedges to the nearest, then lots back."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from crossmargin.liquidation.plan_costs import Tariff
+    from crossmargin.liquidation.plan_ways import Way, Ways
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+    Promise = Callable[[Floats, Floats], Floats]
+
+__all__ = ["amounts", "dropped", "in_lots", "swapped", "trades_of"]
+
+_ROUNDING: Final = 1e-6  # of a lot: what a program leaves beside a whole number
+_TURNS: Final = 8
+_CHEAPER: Final = 1e-5  # of the cost: less is not worth another turn
+
+
+def in_lots(ways: Ways, trades: Floats) -> Ints:
+    """Return whole lots [ways]."""
+    found = []
+    for way, amount in zip(ways.listed, trades.tolist(), strict=True):
+        lots = amount / float(way.lot)
+        found.append(round(lots) if way.opens else ceil(lots - _ROUNDING))
+    return np.asarray(found, dtype=np.int64)
+
+
+def amounts(ways: Ways, lots: Ints) -> list[Fraction]:
+    """Return contracts by way, exactly, none more than there are."""
+    return [_amount(way, count) for way, count in zip(ways.listed, lots.tolist(), strict=True)]
+
+
+def _amount(way: Way, count: int) -> Fraction:
+    return min(count * way.lot, way.most)
+
+
+def trades_of(ways: Ways, lots: Sequence[Ints]) -> Floats:
+    """Return contracts [points, ways]."""
+    return np.minimum(np.asarray(lots) * ways.lot, ways.most)
+
+
+def dropped(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> Ints:
+    """Return lots after those that are not needed were taken back.
+
+    First what saves most per slack that it gives up, as many lots as one lot of each lets hope; what goes too far is
+    not taken.
+
+    Parameters
+    ----------
+    promise
+        The slack above its target [points], given trades and costs [points, ways].
+    lots
+        [ways] with which that is at least 0.
+    """
+    for _ in range(_TURNS):
+        held = np.flatnonzero(lots > 0)
+        points = trades_of(ways, [lots, *(_less(lots, {int(i): 1}) for i in held)])
+        cost = tariff.paid(points)
+        slack = promise(points, cost)
+        saved, given = (cost[0] - cost[1:]) @ ways.rate, slack[0] - slack[1:]
+        wanted = (saved > 0) & (given <= slack[0])
+        order = np.flatnonzero(wanted)[np.argsort(-_ratio(saved, given)[wanted], kind="stable")]
+        steps = _nested(lots, [(int(held[i]), float(given[i])) for i in order], float(slack[0]))
+        if not steps:
+            break
+        tried = trades_of(ways, steps)
+        good = np.flatnonzero(promise(tried, tariff.paid(tried)) >= 0)
+        if not good.size:
+            break
+        lots = steps[int(good[-1])]
+    return lots
+
+
+def swapped(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> Ints:
+    """Return lots after dear ones were replaced: one lot of a way, or all, for as many of another as make it good.
+
+    A program wants a part of a lot and is rounded up; what is whole may be cheaper elsewhere. Arguments as
+    :func:`dropped` has them.
+    """
+    room = np.ceil(ways.most / ways.lot).astype(np.int64)
+    for _ in range(_TURNS):
+        held = np.flatnonzero(lots > 0).tolist()
+        starts = [_less(lots, {i: count}) for i in held for count in {1, int(lots[i])}]
+        better = _better(promise, ways, tariff, lots, _refilled(promise, ways, tariff, lots, starts, room))
+        if better is None:
+            break
+        lots = better
+    return lots
+
+
+def _refilled(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, starts: list[Ints], room: Ints) -> list[Ints]:
+    """Return the starts with as many more lots of one way as its next one lets hope make good, or one more."""
+    ones = np.eye(len(ways), dtype=np.int64)
+    points = trades_of(ways, [lots, *(lots + ones)])
+    slack = promise(points, tariff.paid(points))
+    gain = slack[1:] - slack[0]
+    able = np.flatnonzero((gain > 0) & (room > lots))
+    found: list[Ints] = []
+    short = -promise(trades_of(ways, starts), tariff.paid(trades_of(ways, starts))) if starts else np.zeros(0)
+    for start, missing in zip(starts, short.tolist(), strict=True):
+        for way in able.tolist():
+            least = max(ceil(missing / gain[way]), 0) if missing > 0 else 0
+            found += [start + count * ones[way] for count in (least, least + 1) if start[way] + count <= room[way]]
+    return found
+
+
+def _better(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, tried: list[Ints]) -> Ints | None:
+    """Return the cheapest of some lots that are cheaper than these and still reach the target; None: none are."""
+    if not tried:
+        return None
+    cost = tariff.paid(trades_of(ways, [lots, *tried])) @ ways.rate
+    cheaper = np.flatnonzero(cost[1:] < cost[0] * (1 - _CHEAPER))
+    cheaper = cheaper[np.argsort(cost[1:][cheaper], kind="stable")]
+    if not cheaper.size:
+        return None
+    points = trades_of(ways, [tried[i] for i in cheaper])
+    good = np.flatnonzero(promise(points, tariff.paid(points)) >= 0)
+    return tried[int(cheaper[good[0]])] if good.size else None
+
+
+def _ratio(saved: Floats, given: Floats) -> Floats:
+    return np.where(given > 0, saved / np.where(given > 0, given, 1.0), np.inf)
+
+
+def _nested(lots: Ints, order: list[tuple[int, float]], left: float) -> list[Ints]:
+    """Return the lots after one of the first is taken back, then as many as there is slack for, then of the next."""
+    steps, here = [], lots
+    for way, given in order:
+        count = int(here[way]) if given <= 0 else min(int(left / given), int(here[way]))
+        for part in {1: 1, count: count - 1}.values() if count > 1 else [count]:
+            if part > 0:
+                here = _less(here, {way: part})
+                steps.append(here)
+        left -= max(count * given, 0.0)
+    return steps
+
+
+def _less(lots: Ints, counts: dict[int, int]) -> Ints:
+    out = lots.copy()
+    for way, count in counts.items():
+        out[way] -= count
+    return out

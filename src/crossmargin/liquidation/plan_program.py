@@ -1,0 +1,155 @@
+"""The linear program of a plan: least cost so that every tangent of the slack reaches its target (HiGHS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from crossmargin.errors import FailureReason, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from crossmargin.liquidation.plan_costs import Segments
+    from crossmargin.liquidation.plan_surface import Rows, Tangent
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["Program", "Solved", "least_cost", "least_shortfall"]
+
+_TINY_COST: Final = 1e-6  # of a shortfall's weight: of plans that are equally short the cheaper
+_SAME: Final = 1e-9
+_LEAST: Final = 1e-12  # of money: what a shortfall is at least counted in
+_LIMIT: Final = 1  # HiGHS: out of time, or of iterations
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """What a plan is chosen among.
+
+    Parameters
+    ----------
+    segments
+        The convex cost of each way.
+    rate
+        [ways] reporting money per unit of each way's settlement asset.
+    tangents
+        The slack as far as it is known.
+    """
+
+    segments: Sequence[Segments]
+    rate: Floats
+    tangents: Sequence[Tangent]
+
+    @property
+    def way(self) -> Ints:
+        """[segments] the way of each."""
+        return np.repeat(np.arange(len(self.segments)), [one.width.size for one in self.segments])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solved:
+    """Trades and their costs by way [ways], and what all cost together, reporting money."""
+
+    trades: Floats
+    cost: Floats
+    total: float
+
+
+def least_cost(program: Program, target: float, time_limit: float | None = None) -> Solved | None:
+    """Return the cheapest trades with which every tangent reaches the target; None: there are none.
+
+    Raises
+    ------
+    TimeoutError
+        The time, in seconds, was not enough.
+    """
+    return _solved(program, target, time_limit, elastic=False)
+
+
+def least_shortfall(program: Program, target: float, time_limit: float | None = None) -> Solved | None:
+    """Return the trades that leave least missing to the target, of those the cheapest; raises as above."""
+    return _solved(program, target, time_limit, elastic=True)
+
+
+def _solved(program: Program, target: float, time_limit: float | None, *, elastic: bool) -> Solved | None:
+    """Return the solution over (segments, losses of scan rows, what is missing).
+
+    Segments are counted in their whole width, money in what is missing now: a solver's tolerances are absolute.
+    """
+    linprog = _solver()
+    way, each = program.way, np.concatenate([one.each for one in program.segments])
+    width = np.concatenate([one.width for one in program.segments])
+    unit = max(target - min(tangent.slack for tangent in program.tangents), _LEAST)
+    matrix, bound, losses = _constraints(program, way, each, target)
+    matrix[:, : way.size] *= width / unit
+    price = each * width * program.rate[way]
+    price = price / (np.abs(price).max(initial=0.0) or 1.0)
+    objective = np.concatenate([price * (_TINY_COST if elastic else 1.0), np.zeros(losses), [1.0]])
+    upper = np.concatenate([width > 0, np.full(losses, np.inf), [np.inf if elastic else 0.0]])
+    limits = np.stack([np.zeros(upper.size), upper], axis=1)
+    # a few pivots solve it: to simplify it first takes longer than all else
+    options = {"presolve": False, **({} if time_limit is None else {"time_limit": time_limit})}
+    found = linprog(objective, A_ub=matrix, b_ub=bound / unit, bounds=limits, method="highs-ds", options=options)
+    if found.status == _LIMIT:
+        raise TimeoutError
+    if not found.success:
+        return None
+    used = np.clip(found.x[: way.size], 0.0, 1.0) * width
+    ways = len(program.segments)
+    trades, cost = (np.bincount(way, column, ways).astype(np.float64) for column in (used, used * each))
+    return Solved(trades, cost, float(cost @ program.rate))
+
+
+def _constraints(program: Program, way: Ints, each: Floats, target: float) -> tuple[Floats, Floats, int]:
+    """Return A x <= b in contracts and money, and how many losses there are."""
+    keys = ((rows.line, row) for tangent in program.tangents for rows in tangent.rows for row in rows.row.tolist())
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    blocks: list[Floats] = []
+    bounds: list[Floats] = []
+    seen: list[Rows] = []
+    for tangent in program.tangents:
+        slack = np.zeros(way.size + len(places) + 1)
+        slack[: way.size] = tangent.by_way[way] + tangent.by_cost[way] * each
+        slack[-1] = 1.0
+        for rows in tangent.rows:
+            here = np.asarray([way.size + places[rows.line, row] for row in rows.row.tolist()])
+            slack[here] += rows.weight
+            if any(_same(rows, other) for other in seen):
+                continue
+            seen.append(rows)
+            block = np.zeros((rows.base.size, slack.size))
+            block[:, : way.size] = _on_segments(rows, way, each)
+            block[np.arange(rows.base.size), np.repeat(here, rows.base.shape[1])] = -1.0
+            blocks.append(block)
+            bounds.append(-rows.base.ravel())
+        blocks.append(-slack[None])
+        bounds.append(np.asarray([tangent.base - target]))
+    return np.concatenate(blocks), np.concatenate(bounds), len(places)
+
+
+def _same(one: Rows, other: Rows) -> bool:
+    """Return whether two tangents have the same losses in these rows: where gains and losses simply add up."""
+    if one.line != other.line or not np.array_equal(one.row, other.row):
+        return False
+    pairs = ((one.base, other.base), (one.by_way, other.by_way), (one.by_cost, other.by_cost))
+    return all(bool(np.allclose(a, b, rtol=_SAME, atol=_SAME * np.abs(a).max(initial=0.0))) for a, b in pairs)
+
+
+def _on_segments(rows: Rows, way: Ints, each: Floats) -> Floats:
+    """Return what each segment adds to each loss [rows * scenarios, segments]."""
+    return (rows.by_way[..., way] + rows.by_cost[..., way] * each).reshape(-1, way.size)
+
+
+def _solver() -> Any:  # noqa: ANN401 - SciPy ships no types
+    try:
+        from scipy.optimize import linprog  # noqa: PLC0415 - an extra
+    except ImportError:
+        message = "plans are linear programs, which need the extra `plans`: pip install 'crossmargin[plans]'"
+        raise InputError(FailureReason.MALFORMED_INPUT, message) from None
+    return linprog
