@@ -22,6 +22,9 @@ from tests.clearing import venue
 from tests.clearing.venue import open_house
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crossmargin.clearing.ledger import Holdings
     from crossmargin.clearing.rules import Reports, Rules
 
 RULEBOOKS = ["reference", "deribit-standard", "deribit-portfolio", "drift-v2", "binance-coinm", "hyperliquid-cross"]
@@ -86,7 +89,7 @@ class Market:
         symbol = self.rng.choice(self.symbols)
         price = max(1, round(self.marks[symbol] * (1 + self.rng.gauss(0, 0.01))))
         quantity = self.rng.choice((1, 7, 150, 400, 2_000, 30_000))
-        parties = {"buyer": buyer, "seller": seller, "buyer_fee": self.rng.randint(-5, 9)}
+        parties: dict[str, Any] = {"buyer": buyer, "seller": seller, "buyer_fee": self.rng.randint(-5, 9)}
         return c.Trade(**self.desk.named(), **parties, instrument=symbol, quantity=quantity, price=price)
 
     def order(self) -> c.Command:
@@ -99,9 +102,10 @@ class Market:
     def cancel(self) -> c.Command:
         return self.placed(c.Cancel, self.rng.choice(self.open)) if self.open else self.order()
 
-    def placed(self, kind: type, order: tuple[str, str, int, int]) -> Any:  # noqa: ANN401 - a command of that kind
+    def placed(self, kind: type[Any], order: tuple[str, str, int, int]) -> c.Command:
         names = dict(zip(("owner", "instrument", "quantity", "limit_price"), order, strict=True))
-        return kind(**self.desk.named(), **names)
+        command: c.Command = kind(**self.desk.named(), **names)
+        return command
 
     def pay(self) -> c.Command:
         owner, asset = self.rng.choice(OWNERS), self.rng.choice(("USDC", "BTC", "ETH"))
@@ -190,9 +194,14 @@ def served(rules: Rules, state: State, owner: str) -> bool:
     known = rules.assess
     assert isinstance(known, LiveAssess)
     asked: list[str] = []
-    slow, known.slow = known.slow, lambda _, holdings: asked.extend(holdings) or dict.fromkeys(holdings, ())  # type: ignore[func-returns-value]
+
+    def slow(_: State, holdings: Mapping[str, Holdings], /) -> Reports:
+        asked.extend(holdings)
+        return dict.fromkeys(holdings, ())
+
+    kept, known.slow = known.slow, slow
     known(state, {owner: state.balances.get(owner, {})})
-    known.slow = slow
+    known.slow = kept
     return not asked
 
 
