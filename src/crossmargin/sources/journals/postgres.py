@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from crossmargin.clearing.records import JOURNAL_VERSION, Batch
+from crossmargin.clearing import migrations
+from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
-from crossmargin.sources.journals.sqlite import corrupt, fenced, require_alone, wrong_version
+from crossmargin.sources.journals.sqlite import corrupt, fenced, require_alone
 
 _TABLES: Final = """
 create table if not exists journal (schema_version integer not null, epoch integer not null);
@@ -61,7 +62,8 @@ class PostgresJournal:
     Raises
     ------
     InputError
-        FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version.
+        FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version that cannot
+        be migrated.
     """
 
     def __init__(self, conninfo: str, *, schema: str = "crossmargin", take_over: bool = False) -> None:
@@ -148,15 +150,27 @@ class PostgresJournal:
         found = self._db.execute("select to_regclass('journal')").fetchone()
         if found == (None,):
             self._db.execute(_TABLES)
-            self._db.execute("insert into journal values (%s, 0)", (JOURNAL_VERSION,))
+            self._db.execute("insert into journal values (%s, 0)", (migrations.JOURNAL_VERSION,))
         version, epoch = self._db.execute("select schema_version, epoch from journal for update").fetchone() or (
             None,
             0,
         )
-        if version != JOURNAL_VERSION:
-            raise wrong_version(self.place, version)
+        if version is None:
+            raise corrupt("its table `journal` is empty", self.place)
+        if version != migrations.JOURNAL_VERSION:
+            self._migrate(int(version))
         self._db.execute("update journal set epoch = epoch + 1")
         return int(epoch) + 1
+
+    def _migrate(self, version: int) -> None:
+        """Rewrite the batches as the present schema writes them; those that were there stay in a table of their own."""
+        steps = migrations.steps_from(version, self.place)
+        self._db.execute(f"create table batches_v{version:d} as table batches")
+        for batch in migrations.migrated(self.batches(), steps, self.place):
+            row = (batch.records, batch.previous, batch.head, batch.first)
+            self._db.execute("update batches set records = %s, previous = %s, head = %s where first = %s", row)
+        self._db.execute("delete from states")
+        self._db.execute("update journal set schema_version = %s", (migrations.JOURNAL_VERSION,))
 
     def _lock(self) -> bool:
         query = "select pg_try_advisory_lock(%s, hashtext(%s))"
