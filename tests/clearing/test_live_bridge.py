@@ -300,3 +300,23 @@ def test_refusals_are_those_of_the_evaluation_word_by_word() -> None:
     assert answer == slow.assess(gone, holdings)
     assert isinstance(answer["alice"], Failure)
     assert answer["alice"].reason == R.UNKNOWN_ASSET
+
+
+@pytest.mark.parametrize("rulebook", ["reference", "deribit-standard", "drift-v2", "binance-coinm"])
+def test_holdings_in_any_order_are_answered_as_if_they_were_the_first(rulebook: str) -> None:
+    """What is known of an owner's last holdings does not show: sums of money, positions that come, go and turn."""
+    market = Market(9, rules_of(load_rulebook(rulebook)), dated=False)
+    for _ in range(40):
+        market.step()
+    state, rules, rng = market.state, market.desk.house.rules, random.Random(3)
+    kept = [dict(held) for owner, held in state.balances.items() if owner in OWNERS] + [{}]
+    for turn in range(120):
+        held = dict(rng.choice(kept))
+        for key in rng.sample(sorted(held), min(len(held), rng.randint(0, 3))):
+            held[key] = rng.choice((held[key] + 1, -held[key], 7))
+            if rng.random() < 0.3 and key[0] in {"wallet", "held"}:
+                del held[key]
+        if turn % 40 == 20:
+            state.indices["BTC-PERP"] = state.indices.get("BTC-PERP", 0) + 10**9
+        assert rules.assess(state, {"alice": held}) == fresh(rules).assess(state, {"alice": held})
+        kept.append(held)

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.contracts import Payment, Terms, worth
-from crossmargin.clearing.indexes import bearing, owed
+from crossmargin.clearing.indexes import BORROW, LEND, bearing, owed
 from crossmargin.clearing.ledger import DUE, HELD, RESERVED, WALLET
 from crossmargin.instruments import InstrumentKind
 from crossmargin.margin.program.book import PLACE_SHIFT
 from crossmargin.margin.program.nodes import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from crossmargin.clearing.ledger import Holdings
 
+BASIS: Final = "basis:"  # and a symbol: the purse of what was received for it
 SIDES: Final = 3  # of a row: short, none, long
 Numbers = list[float]
 Pools = dict[int, dict[int, Numbers]]
@@ -77,11 +78,15 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where everything stands for one class of accounts. `by_side`: opposite positions and orders stand apart."""
+    """Where everything stands for one class of accounts.
+
+    `by_side`: opposite positions and orders stand apart; `touches`: balances of nothing count.
+    """
 
     purses: Mapping[str, Purse]
     legs: Mapping[str, Leg]
-    by_side: bool = False
+    by_side: bool
+    touches: bool
 
 
 def numbers_beside(numbers: Numbers) -> tuple[tuple[int, int], ...]:
@@ -135,10 +140,9 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
             stands = purses.get(asset)
             if stands is None:
                 return None
-            numbers = [amount / stands.one]
-            if indices:
-                numbers[0] += _interest(holdings, indices, asset, amount) / stands.one
-            pools.setdefault(stands.pool, {}).setdefault(stands.row * SIDES + 1, [0.0])[0] += numbers[0]
+            ran_up = _interest(holdings, indices, asset, amount) if indices else 0
+            numbers = [amount / stands.one + ran_up / stands.one]
+            pools.setdefault(stands.pool, {})[stands.row * SIDES + 1] = numbers
         elif purse == HELD:
             leg = legs.get(asset)
             if leg is None:
@@ -151,6 +155,46 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
         elif purse == RESERVED:
             ordered = True
     return pools if not ordered or _add_orders(pools, holdings, places) else None
+
+
+def brought_up(
+    pools: Pools, changed: Iterable[tuple[str, str]], holdings: Holdings, indices: Mapping[str, int], places: Places
+) -> bool:
+    """Bring pools of former holdings to these, in place, where only the balances `changed` differ.
+
+    Returns False, and the pools are of no use, where an owner's pools are better made anew (:func:`pools_of`).
+    """
+    if places.by_side or places.touches:
+        return False
+    for purse, asset in changed:
+        name = asset.removeprefix(BORROW).removeprefix(LEND) if purse == DUE else asset
+        if purse == WALLET or (purse == DUE and name != asset):
+            stands, numbers = places.purses.get(name), _balance(holdings, indices, name, places)
+        else:
+            name = purse.removeprefix(BASIS) if purse.startswith(BASIS) else name
+            leg, held = places.legs.get(name), holdings.get((HELD, name), 0)
+            if leg is None or purse == RESERVED:
+                return False
+            stands = Purse(leg.pool, leg.row, leg.money)
+            numbers = _position(leg, holdings, indices, held) if held else None
+        if stands is None:
+            return False
+        key, legs = stands.row * SIDES + 1, pools.setdefault(stands.pool, {})
+        if numbers is not None:
+            legs[key] = numbers
+        else:
+            legs.pop(key, None)
+        if not legs:
+            del pools[stands.pool]
+    return True
+
+
+def _balance(holdings: Holdings, indices: Mapping[str, int], asset: str, places: Places) -> Numbers | None:
+    amount, stands = holdings.get((WALLET, asset), 0), places.purses.get(asset)
+    if not amount or stands is None:
+        return None
+    ran_up = _interest(holdings, indices, asset, amount) if indices else 0
+    return [amount / stands.one + ran_up / stands.one]
 
 
 def _position(leg: Leg, holdings: Holdings, indices: Mapping[str, int], held: int) -> Numbers:

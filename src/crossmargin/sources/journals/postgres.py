@@ -39,6 +39,15 @@ create or replace view records as
 _UPSERT: Final = """
 insert into sources values (%s, %s) on conflict (source) do update set sequence = excluded.sequence
 """
+_APPEND: Final = """
+with mine as (select epoch from journal where epoch = %s for share),
+    kept as (insert into batches select %s, %s, epoch, %s, %s, %s from mine returning 1),
+    noted as (
+        insert into sources select name, last from mine, unnest(%s::text[], %s::bigint[]) as given (name, last)
+        on conflict (source) do update set sequence = excluded.sequence
+    )
+select count(*) from kept
+"""
 _SELECT: Final = "select first, count, previous, head, records from batches where first > %s order by first limit %s"
 _MOVE: Final = """
 with gone as (delete from batches where first + count - 1 > %s returning *) insert into damaged select * from gone
@@ -87,6 +96,9 @@ class PostgresJournal:
 
     def append(self, batches: Sequence[Batch]) -> None:
         """Keep batches and their sources in one transaction; durable on return."""
+        if len(batches) == 1:
+            self._append_one(batches[0])
+            return
         sources = {name: last for batch in batches for name, last in batch.sources.items()}
         with self._reading(), self._db.transaction():
             self._check_epoch()
@@ -96,6 +108,16 @@ class PostgresJournal:
                     for b in batches:
                         copy.write_row((b.first, b.count, self._epoch, b.previous, b.head, b.records))
                 cursor.executemany(_UPSERT, list(sources.items()))
+
+    def _append_one(self, batch: Batch) -> None:
+        """Keep a batch by one statement, which asks for the epoch too: one way to the server and back."""
+        self._locked = self._locked or self._lock()
+        row = (self._epoch, batch.first, batch.count, batch.previous, batch.head, batch.records)
+        given = (*row, list(batch.sources), list(batch.sources.values()))
+        with self._reading():
+            if self._db.execute(_APPEND, given, prepare=True, binary=True).fetchone() != (1,):
+                with self._db.transaction():
+                    self._check_epoch()
 
     def batches(self, after: int = 0) -> Iterator[Batch]:
         """Return the batches whose first record's number is above `after`."""
