@@ -69,9 +69,9 @@ def clearing_table() -> str:
     if found is None:
         return "No run is kept yet.\n"
     machine = found["machine"]
+    said = f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}"
     lines = [
-        f"Measured on {found['made']} on {machine['cores']} cores of {machine['processor']}, Python {machine['python']}; "
-        f"load before the run {machine['load']:.1f}.\n",
+        f"Measured on {found['made']} on {said}; load before the run {machine['load']:.1f}.\n",
         "| what | median | lowest .. highest | beside |",
         "| --- | --- | --- | --- |",
     ]

@@ -51,7 +51,7 @@ class Leg:
 
     Parameters
     ----------
-    size, money
+    contract_units, money_units
         Units in one contract, and in one of the settlement asset.
     cost_up, cost_down
         A basis times this ratio is the cost that the engine reads, quantity x price or quantity / price.
@@ -66,8 +66,8 @@ class Leg:
     terms: Terms
     pool: int
     row: int
-    size: int
-    money: int
+    contract_units: int
+    money_units: int
     cost_up: int
     cost_down: int
     keeps_cost: bool
@@ -109,15 +109,19 @@ def leg_of(
         The mark in units.
     """
     contract = terms.contract
-    price, size = 10**contract.price_digits, 10**contract.quantity_digits
+    price, contract_units = 10**contract.price_digits, 10**contract.quantity_digits
     option = contract.instrument.kind == InstrumentKind.OPTION
-    up, down = (terms.down * price, terms.up * size) if terms.inverse else (-terms.down, terms.up * price * size)
+    up, down = (
+        (terms.down * price, terms.up * contract_units)
+        if terms.inverse
+        else (-terms.down, terms.up * price * contract_units)
+    )
     return Leg(
         terms=terms,
         pool=place[0],
         row=place[1],
-        size=size,
-        money=10**digits,
+        contract_units=contract_units,
+        money_units=10**digits,
         cost_up=up,
         cost_down=down,
         keeps_cost=terms.payment is Payment.MARGINED and (reads_entries or not option),
@@ -175,7 +179,7 @@ def brought_up(
             leg, held = places.legs.get(name), holdings.get((HELD, name), 0)
             if leg is None or purse == RESERVED:
                 return False
-            stands = Purse(leg.pool, leg.row, leg.money)
+            stands = Purse(leg.pool, leg.row, leg.money_units)
             numbers = _position(leg, holdings, indices, held) if held else None
         if stands is None:
             return False
@@ -199,7 +203,7 @@ def _balance(holdings: Holdings, indices: Mapping[str, int], asset: str, places:
 
 def _position(leg: Leg, holdings: Holdings, indices: Mapping[str, int], held: int) -> Numbers:
     terms = leg.terms
-    quantity, cost, ran_up = held / leg.size, 0.0, 0
+    quantity, cost, ran_up = held / leg.contract_units, 0.0, 0
     if terms.symbol in indices:
         ran_up = -owed(held, indices[terms.symbol], holdings.get((DUE, terms.symbol), 0))
     if terms.payment is Payment.MARGINED:
@@ -211,7 +215,7 @@ def _position(leg: Leg, holdings: Holdings, indices: Mapping[str, int], held: in
             ran_up += int((worth(terms, held, leg.level) + basis) // 1)
         if not leg.keeps_cost:
             cost = 0.0
-    return [quantity, cost, ran_up / leg.money]
+    return [quantity, cost, ran_up / leg.money_units]
 
 
 def _interest(holdings: Holdings, indices: Mapping[str, int], asset: str, wallet: int) -> int:
@@ -237,7 +241,7 @@ def _add_orders(pools: Pools, holdings: Holdings, places: Places) -> bool:
         side = (2 if amount > 0 else 0) if places.by_side else 1
         numbers = pools.setdefault(leg.pool, {}).setdefault(leg.row * SIDES + side, [0.0])
         numbers += [0.0] * (_WIDTH - len(numbers))
-        quantity, price = amount / leg.size, int(limit) / 10**leg.terms.contract.price_digits
+        quantity, price = amount / leg.contract_units, int(limit) / 10**leg.terms.contract.price_digits
         column, cost = (_BIDS, _BID_COST) if amount > 0 else (_ASKS, _ASK_COST)
         numbers[column] += quantity
         numbers[cost] += quantity * (1.0 / price if leg.terms.inverse else price)
