@@ -1,35 +1,41 @@
 """The clearing house beside what the disk and the margin engine can do, in one run.
 
-python benchmarks/clearing.py [--events N] [--place DIRECTORY] [--postgres CONNINFO] [--rounds N]
+python -m benchmarks.clearing [--events N] [--place DIRECTORY] [--postgres CONNINFO|own] [--rounds N] [--output FILE]
 
 Contenders take turns, so that what else runs meets them alike; medians are printed with the spread of the rounds. A
-floor is measured in the same turns as what is held against it.
+floor is measured in the same turns as what is held against it. ``--postgres own`` starts a server for the run.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from crossmargin import load_rulebook
+from crossmargin.bench.machine import machine as machine_words
 from crossmargin.clearing import Figures, House, MemoryJournal, Rules, State, replay, rules_of
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.configuration import Holder, RulebookTerms, Section, digest_of, document_of
 from crossmargin.clearing.contracts import Asset, Contract
-from crossmargin.clearing.ledger import HELD, WALLET
+from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.records import START, Batch, encode, make_batch, records_of
 from crossmargin.clearing.state import fold_all
-from crossmargin.instruments import Instrument, InstrumentKind
+from crossmargin.instruments import Instrument, InstrumentKind, OptionType
 from crossmargin.sources.journals.pipeline import Pipeline
 from crossmargin.sources.journals.postgres import PostgresJournal
 from crossmargin.sources.journals.sqlite import SqliteJournal
+from tests.clearing import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +67,7 @@ class Feed:
 
     def __init__(self, seed: int) -> None:
         self.rng, self.sequence, self.as_of = random.Random(seed), 0, BEGINNING
+        self.contracts = {symbol: contract(symbol) for symbol in SYMBOLS}
 
     def named(self) -> dict[str, Any]:
         self.sequence += 1
@@ -80,7 +87,7 @@ class Feed:
         }
         return [
             self.configure(Section.ASSETS, assets),
-            self.configure(Section.INSTRUMENTS, {symbol: contract(symbol) for symbol in SYMBOLS}),
+            self.configure(Section.INSTRUMENTS, self.contracts),
             self.configure(Section.ACCOUNTS, {name: Holder() for name in names}),
             self.configure(Section.RULEBOOK, RulebookTerms(name="bench", digest=digest)),
             *(c.Deposit(**self.named(), owner=name, asset="USDC", amount=10**13) for name in names),
@@ -118,8 +125,13 @@ def timed(work: Callable[[], object]) -> float:
 
 def shown(name: str, values: list[float], unit: str, beside: str = "") -> float:
     middle = statistics.median(values)
-    print(f"{name:<58} {middle:>12,.0f} {unit:<10} ({min(values):,.0f} .. {max(values):,.0f}) {beside}")
+    print(f"{name:<66} {middle:>12,.0f} {unit:<10} ({min(values):,.0f} .. {max(values):,.0f}) {beside}")
+    ROWS.append({"name": name.strip(), "unit": unit, "median": middle, "low": min(values), "high": max(values),
+                 "samples": len(values), "beside": beside})  # fmt: skip
     return middle
+
+
+ROWS: list[dict[str, Any]] = []
 
 
 # --- singly synced
@@ -173,7 +185,9 @@ def single_syncs(place: Path, open_journals: Mapping[str, Callable[[], Journal]]
     least = shown("append + fdatasync, one record", found["floor"], "records/s")
     for name, journal in journals.items():
         shares = [a / b for a, b in zip(found[name], found["floor"], strict=True)]
-        share = f"{statistics.median(shares):.0%} of the floor, medians {statistics.median(found[name]) / least:.0%}"
+        share = (
+            f"{statistics.median(shares):.0%} of the floor ({statistics.median(found[name]) / least:.0%} by medians)"
+        )
         shown(f"{name}, one record a transaction", found[name], "records/s", share)
         journal.close()
 
@@ -254,25 +268,85 @@ def machine(rounds: int, events: int) -> None:
 # --- a fill to its requirement
 
 
-def latency(rulebook: str, fills: int) -> None:
-    """One trade until both touched pools' new requirement is known: `decide` with the real engine, no disk."""
-    rules = rules_of(load_rulebook(rulebook), max_quote_age_seconds=None)
-    feed = Feed(1)
+class Desk(Feed):
+    """A feed whose trades are in any of `symbols`, the second half of them options."""
+
+    def __init__(self, seed: int, perpetuals: int, options: int) -> None:
+        super().__init__(seed)
+        listed = [contract(f"BTC-{n}") for n in range(perpetuals)] + [option(n) for n in range(options)]
+        self.contracts = {one.instrument.symbol: one for one in listed}
+
+    def prices(self) -> c.Command:
+        quotes = {"USDC": c.Quote(price=10**8), "BTC": c.Quote(price=6_000_000), "ETH": c.Quote(price=200_000)}
+        figures = {"mark_iv": "0.6", "index_price": "60000", "forward_price": "60100"}
+        for symbol, one in self.contracts.items():
+            dated = one.instrument.expiry is not None
+            quotes[symbol] = c.Quote(price=20_000 if dated else 600_000, figures=figures if dated else {})
+        return c.Prices(**self.named(), quotes=dict.fromkeys("abc", quotes))
+
+    def trade(self) -> c.Command:
+        buyer, seller = self.rng.sample(range(ACCOUNTS), 2)
+        symbol = self.rng.choice(list(self.contracts))
+        price = 20_000 if self.contracts[symbol].instrument.expiry else 600_000 + self.rng.randint(-900, 900)
+        parties: dict[str, Any] = {
+            "buyer": f"user{buyer}",
+            "seller": f"user{seller}",
+            "buyer_fee": 30,
+            "seller_fee": 10,
+        }
+        return c.Trade(**self.named(), **parties, instrument=symbol, quantity=self.rng.randint(1, 1_000), price=price)
+
+
+def option(number: int) -> Contract:
+    instrument = Instrument(
+        symbol=f"BTC-{number}-C", kind=InstrumentKind.OPTION, underlying="BTC", quote_asset="USD",
+        settlement_asset="USDC", strike=40_000.0 + 500 * number, option_type=OptionType.CALL,
+        expiry=BEGINNING + timedelta(days=30 * (1 + number % 4)),
+    )  # fmt: skip
+    return Contract(instrument=instrument, quantity_digits=3, price_digits=1)
+
+
+def latency(rulebook: str, legs: tuple[int, int], fills: int, *, live: bool = True, every: float | None = None) -> None:
+    """One trade until both touched pools' new requirement is known, and its record is in a journal in memory."""
+    rules = rules_of(load_rulebook(rulebook), max_quote_age_seconds=None, live=live, valued_every_seconds=every)
+    feed = Desk(1, *legs)
     made = house(MemoryJournal(), feed, rules)
-    quotes = {"USDC": 10**8, "BTC": 6_000_000, "ETH": 200_000, "BTC-PERP": 600_000, "ETH-PERP": 600_000}
-    marks = {name: c.Quote(price=price) for name, price in quotes.items()}
-    made.handle(c.Prices(**feed.named(), quotes=dict.fromkeys("abc", marks)))
-    whole, engine = [], []
-    for _ in range(fills):
+    made.handle(feed.prices())
+    quiet = House(made.journal, Rules(plenty, rules.digest))  # the same house, whom nothing is judged by
+    quiet.handle_all([feed.trade() for _ in range(ACCOUNTS * sum(legs))])  # so that pools hold most of the contracts
+    made = House(made.journal, rules)
+    whole, single, engine = [], [], []
+    for turn in range(2 * fills):
         trade = feed.trade()
-        whole.append(1e6 * timed(lambda: made.handle(trade)))  # noqa: B023
-        owners = {name: made.state.balances[name] for name in (trade.buyer, trade.seller)}  # type: ignore[union-attr]
-        engine.append(1e6 * timed(lambda: rules.assess(made.state, owners)))  # noqa: B023
-    held = sum(1 for one in made.state.balances.values() for purse, _ in one if purse in {HELD, WALLET})
-    shown(
-        f"fill -> requirement, {rulebook} ({held} balances)", whole, "us p50", f"p95 {sorted(whole)[-fills // 20]:,.0f}"
-    )
-    shown("  of which the margin engine, both pools in one call", engine, "us p50")
+        if turn % 2:  # against the house's own book, which is not judged: one pool is touched
+            trade = msgspec.structs.replace(trade, seller="book", seller_fee=0)
+        (single if turn % 2 else whole).append(1e6 * timed(lambda: made.handle(trade)))  # noqa: B023
+        owner = {trade.buyer: made.state.balances[trade.buyer]}  # type: ignore[union-attr]
+        engine.append(1e6 * timed(lambda: rules.assess(made.state, owner)))  # noqa: B023
+    pools = [sum(purse == HELD for purse, _ in made.state.balances[f"user{n}"]) for n in range(ACCOUNTS)]
+    kind = f"{rulebook}{'' if live else ', the evaluation'}, {statistics.median(pools):.0f} positions a pool"
+    kind += f" (options valued every {every:g} s)" if every else ""
+    shown(f"fill -> requirement of the touched pool; {kind}", single, "us p50", f"p99 {percentile(single):,.0f}")
+    shown("  the same of a fill that touches two pools", whole, "us p50", f"p99 {percentile(whole):,.0f}")
+    shown("  one pool's requirement from unchanged balances", engine, "us p50", f"p99 {percentile(engine):,.0f}")
+
+
+def marks(rulebook: str) -> None:
+    """New marks until one pool's requirement is known: the program is made anew."""
+    rules = rules_of(load_rulebook(rulebook), max_quote_age_seconds=None)
+    feed = Desk(1, 10, 0)
+    made = house(MemoryJournal(), feed, rules)
+    took: list[float] = []
+    for _ in range(20):
+        made.handle(feed.prices())
+        made.state.marks["BTC-0"] = c.Quote(price=600_000 + len(took))
+        made.state.marks = dict(made.state.marks)
+        took.append(1e6 * timed(lambda: rules.assess(made.state, {"user1": made.state.balances["user1"]})))
+    shown("new marks -> the first requirement after them", took, "us p50")
+
+
+def percentile(values: list[float]) -> float:
+    return sorted(values)[int(0.99 * len(values))]
 
 
 def main() -> None:
@@ -281,10 +355,16 @@ def main() -> None:
     parser.add_argument("--singles", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--place", type=Path, help="where files are written: a disk, not a memory file system")
-    parser.add_argument("--postgres", help="conninfo of a server; its schemas bench* are made anew")
+    parser.add_argument("--postgres", help="conninfo of a server; its schemas bench* are made anew. `own` starts one")
+    parser.add_argument("--output", type=Path, help="where the figures are written as JSON")
     words = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=words.place) as home:
-        place = Path(home)
+    about = machine_words()
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=words.place)))
+        if words.postgres == "own":
+            tools = servers.binaries()
+            assert tools is not None, "there is no PostgreSQL here"
+            words.postgres = stack.enter_context(servers.running(tools)).conninfo
         numbers = iter(range(10_000))
         opens: dict[str, Callable[[], Journal]] = {
             "SQLite": lambda: SqliteJournal(place / f"{next(numbers)}.db"),
@@ -297,7 +377,15 @@ def main() -> None:
         for size_of_batch in (1_000, 4_000):
             batched(opens, words.rounds, words.events, size_of_batch)
     for rulebook in ("deribit-standard", "reference"):
-        latency(rulebook, 200)
+        latency(rulebook, (2, 0), 2_000)
+        latency(rulebook, (10, 0), 2_000)
+        latency(rulebook, (50, 0), 1_000)
+        latency(rulebook, (5, 45), 1_000, every=1.0)
+        latency(rulebook, (2, 0), 60, live=False)
+    marks("reference")
+    if words.output:
+        found = {"made": f"{datetime.now(UTC):%Y-%m-%d}", "machine": about, "results": ROWS}
+        words.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 
 #include "arrays.h"
 #include "dispatch.h"
+#include "lines.h"
 #include "options.h"
 #include "pool.h"
 
@@ -188,7 +189,8 @@ PyMethodDef methods[] = {
     {"option_greeks", option_greeks, METH_VARARGS, nullptr}, {"implied_vols", implied_vols, METH_VARARGS, nullptr},
     {"revalue", revalue, METH_VARARGS, nullptr},             {"probe", probe, METH_VARARGS, nullptr},
     {"levels", levels, METH_NOARGS, nullptr},                {"use_level", use_level, METH_VARARGS, nullptr},
-    {"threads", threads, METH_NOARGS, nullptr},
+    {"threads", threads, METH_NOARGS, nullptr},              {"scan_lines", scan_lines, METH_VARARGS, nullptr},
+    {"fold_lines", fold_lines, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -63,6 +63,25 @@ def bench_table() -> str:
     return f"{said}\n{_times(found['results'])}\n{_aims(found['results'])}{pictures}"
 
 
+def clearing_table() -> str:
+    """What clearing was timed at, beside its floors."""
+    found = newest("clearing")
+    if found is None:
+        return "No run is kept yet.\n"
+    machine = found["machine"]
+    said = f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}"
+    lines = [
+        f"Measured on {found['made']} on {said}; load before the run {machine['load']:.1f}.\n",
+        "| what | median | lowest .. highest | beside |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in found["results"]:
+        unit = row["unit"].removesuffix(" p50")
+        figures = (f"{row['median']:,.0f} {unit}", f"{row['low']:,.0f} .. {row['high']:,.0f}", row["beside"])
+        lines.append(f"| {' | '.join((row['name'], *figures))} |")
+    return "\n".join(lines) + "\n"
+
+
 def _name(row: Mapping[str, Any]) -> str:
     rulebook = row["detail"].get("rulebook")
     return f"`{row['work']}`, {rulebook}" if rulebook else f"`{row['work']}`"

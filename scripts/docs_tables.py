@@ -16,7 +16,7 @@ from crossmargin.margin.locate import undotted
 from crossmargin.margin.procedure import MARKET, Payment, Step
 from crossmargin.margin.vocabulary import CASE_MEASURES, FUNCTIONS, HALT_MEASURES, MEASURES
 from crossmargin.sources import list_rulebooks, load_rulebook
-from scripts.bench_pages import bench_table
+from scripts.bench_pages import bench_table, clearing_table
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- (?P<name>[\w-]+): begin -->\n).*?(<!-- (?P=name): end -->)", re.DOTALL)
@@ -216,6 +216,7 @@ def filled(text: str, pages: str = "venues/") -> str:
         "case-measures": case_measures,
         "halt-measures": halt_measures,
         "benchmark": bench_table,
+        "clearing-speed": clearing_table,
     }
 
     def one(name: str) -> str:

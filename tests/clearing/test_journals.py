@@ -142,15 +142,6 @@ def test_a_writer_that_was_taken_over_from_is_fenced(opened: Opened) -> None:
         opened()
 
 
-def test_another_schema_version_is_refused(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened().close()
-    for module in ("sqlite", "postgres"):
-        monkeypatch.setattr(f"crossmargin.sources.journals.{module}.JOURNAL_VERSION", 2)
-    with pytest.raises(InputError, match="expected schema version 2, found 1") as refused:
-        opened()
-    assert refused.value.reason == R.WRONG_SCHEMA_VERSION
-
-
 def test_recovery_of_a_whole_journal_drops_nothing(opened: Opened) -> None:
     desk = busy(open_house(journal=opened()))
     recovery = recover(desk.house.journal)

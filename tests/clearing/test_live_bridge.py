@@ -23,6 +23,9 @@ from tests.clearing import venue
 from tests.clearing.venue import open_house
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crossmargin.clearing.ledger import Holdings
     from crossmargin.clearing.rules import Reports, Rules
     from crossmargin.margin import Rulebook
 
@@ -93,7 +96,7 @@ class Market:
         symbol = self.rng.choice(self.symbols)
         price = max(1, round(self.marks[symbol] * (1 + self.rng.gauss(0, 0.01))))
         quantity = self.rng.choice((1, 7, 150, 400, 2_000, 30_000))
-        parties = {"buyer": buyer, "seller": seller, "buyer_fee": self.rng.randint(-5, 9)}
+        parties: dict[str, Any] = {"buyer": buyer, "seller": seller, "buyer_fee": self.rng.randint(-5, 9)}
         return c.Trade(**self.desk.named(), **parties, instrument=symbol, quantity=quantity, price=price)
 
     def order(self) -> c.Command:
@@ -106,9 +109,10 @@ class Market:
     def cancel(self) -> c.Command:
         return self.placed(c.Cancel, self.rng.choice(self.open)) if self.open else self.order()
 
-    def placed(self, kind: type, order: tuple[str, str, int, int]) -> Any:  # noqa: ANN401 - a command of that kind
+    def placed(self, kind: type[Any], order: tuple[str, str, int, int]) -> c.Command:
         names = dict(zip(("owner", "instrument", "quantity", "limit_price"), order, strict=True))
-        return kind(**self.desk.named(), **names)
+        command: c.Command = kind(**self.desk.named(), **names)
+        return command
 
     def pay(self) -> c.Command:
         owner, asset = self.rng.choice(OWNERS), self.rng.choice(("USDC", "BTC", "ETH"))
@@ -197,9 +201,14 @@ def served(rules: Rules, state: State, owner: str) -> bool:
     known = rules.assess
     assert isinstance(known, LiveAssess)
     asked: list[str] = []
-    slow, known.slow = known.slow, lambda _, holdings: asked.extend(holdings) or dict.fromkeys(holdings, ())  # type: ignore[func-returns-value]
+
+    def slow(_: State, holdings: Mapping[str, Holdings], /) -> Reports:
+        asked.extend(holdings)
+        return dict.fromkeys(holdings, ())
+
+    kept, known.slow = known.slow, slow
     known(state, {owner: state.balances.get(owner, {})})
-    known.slow = slow
+    known.slow = kept
     return not asked
 
 
@@ -298,3 +307,23 @@ def test_refusals_are_those_of_the_evaluation_word_by_word() -> None:
     assert answer == slow.assess(gone, holdings)
     assert isinstance(answer["alice"], Failure)
     assert answer["alice"].reason == R.UNKNOWN_ASSET
+
+
+@pytest.mark.parametrize("rulebook", ["reference", "deribit-standard", "drift-v2", "binance-coinm"])
+def test_holdings_in_any_order_are_answered_as_if_they_were_the_first(rulebook: str) -> None:
+    """What is known of an owner's last holdings does not show: sums of money, positions that come, go and turn."""
+    market = Market(9, rules_of(load_rulebook(rulebook)), dated=False)
+    for _ in range(40):
+        market.step()
+    state, rules, rng = market.state, market.desk.house.rules, random.Random(3)
+    kept = [dict(held) for owner, held in state.balances.items() if owner in OWNERS] + [{}]
+    for turn in range(120):
+        held = dict(rng.choice(kept))
+        for key in rng.sample(sorted(held), min(len(held), rng.randint(0, 3))):
+            held[key] = rng.choice((held[key] + 1, -held[key], 7))
+            if rng.random() < 0.3 and key[0] in {"wallet", "held"}:
+                del held[key]
+        if turn % 40 == 20:
+            state.indices["BTC-PERP"] = state.indices.get("BTC-PERP", 0) + 10**9
+        assert rules.assess(state, {"alice": held}) == fresh(rules).assess(state, {"alice": held})
+        kept.append(held)

@@ -159,7 +159,7 @@ def _places(
             tuple(purses[name] for name in touches),
             reads_entries=reads,
         )
-    return Places(purses, legs, by_side=rulebook.opposite_positions != "net")
+    return Places(purses, legs, by_side=rulebook.opposite_positions != "net", touches=looks)
 
 
 def _touched(listing: Listing) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from crossmargin.clearing.quick_replay import fold_batch
 from crossmargin.clearing.records import START, Batch, records_of
 from crossmargin.clearing.snapshots import SavedState, digest, from_bytes
-from crossmargin.clearing.state import State, fold_all
+from crossmargin.clearing.state import State
 from crossmargin.errors import FailureReason, InputError
 
 if TYPE_CHECKING:
@@ -131,6 +132,5 @@ def _beginning(saved: SavedState | None) -> Replayed:
 
 
 def _with_batch(replayed: Replayed, batch: Batch) -> Replayed:
-    records = records_of(batch, replayed.head, replayed.state.number + 1)
-    fold_all(replayed.state, records)
+    fold_batch(replayed.state, batch, replayed.head)
     return Replayed(replayed.state, batch.head)

@@ -21,7 +21,7 @@ from crossmargin.clearing.configuration import UNIT_MARK, Holder, account_of
 from crossmargin.clearing.ground import ground_of, serves
 from crossmargin.clearing.ledger import HELD, RESERVED
 from crossmargin.clearing.pool_engine import PoolColumns, PoolEngine
-from crossmargin.clearing.pool_legs import pools_of
+from crossmargin.clearing.pool_legs import brought_up, pools_of
 from crossmargin.clearing.rules import Figures
 from crossmargin.margin.report import AccountState
 from crossmargin.margin.trigger import STATES
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.configuration import Configuration
     from crossmargin.clearing.ground import Ground
     from crossmargin.clearing.ledger import Holdings
+    from crossmargin.clearing.pool_legs import Places, Pools
     from crossmargin.clearing.rules import Assess, Reports
     from crossmargin.clearing.state import State
     from crossmargin.errors import Failure
@@ -143,6 +144,8 @@ class _Standing:
         self.ground, self.begins, self.ends = ground, begins, ends
         self._marks, self._configuration = state.marks, state.configuration
         self._engine = None if ground is None else PoolEngine(ground)
+        self._indices: dict[str, int] = {}
+        self._known: dict[str, tuple[Holdings, Pools]] = {}  # who was asked for last, without orders, by these indices
 
     def serves(self, state: State, moment: datetime) -> bool:
         """Return whether this is the ground of a state at a moment."""
@@ -162,7 +165,7 @@ class _Standing:
         columns, asked = PoolColumns(), []
         for owner, held in holdings.items():
             account_class = state.configuration.accounts.get(account_of(owner), _PLAIN).class_ or ""
-            pools = pools_of(held, state.indices, ground.places[account_class])
+            pools = self._pools(owner, held, state.indices, ground.places[account_class])
             if pools is None or not (pools or _WHOLE in ground.labels):
                 continue
             for key in sorted(pools) or (_WHOLE,):
@@ -170,6 +173,28 @@ class _Standing:
                 label = ground.labels[key]
                 asked.append((owner, f"{owner}{UNIT_MARK}{label}" if label else owner))
         return _figures(asked, engine.run(columns)) if asked else {}
+
+    def _pools(self, owner: str, held: Holdings, indices: Mapping[str, int], places: Places) -> Pools | None:
+        """Return an owner's pools, made anew where nothing like them is known.
+
+        A leg is a function of the balances that it is made of, so what is brought up is what would be made.
+        """
+        if self._indices != indices:
+            self._indices = dict(indices)
+            self._known.clear()
+        before, pools = self._known.pop(owner, _NOTHING)
+        changed = {key for key, _ in held.items() ^ before.items()} if before else set()
+        if before and len(changed) <= _MANY and brought_up(pools, changed, held, indices, places):
+            self._known[owner] = (dict(held), pools)
+            return pools
+        fresh = pools_of(held, indices, places)
+        if fresh and not any(purse == RESERVED for purse, _ in held):
+            self._known[owner] = (dict(held), fresh)
+        return fresh
+
+
+_MANY: Final = 16  # balances: to make all anew is as quick
+_NOTHING: Final[tuple[Holdings, Pools]] = ({}, {})
 
 
 def _figures(asked: list[tuple[str, str]], outputs: list[list[float]]) -> dict[str, tuple[Figures, ...]]:

@@ -43,10 +43,11 @@ class PoolColumns:
         self.quantity += [legs[key][0] for key in keys]
         for place, key in enumerate(keys):
             numbers = legs[key]
-            for column, code in numbers_beside(numbers):
-                if numbers[column]:
-                    extra_leg.append(place | code)
-                    extra_value.append(numbers[column])
+            if len(numbers) > 1:
+                for column, code in numbers_beside(numbers):
+                    if numbers[column]:
+                        extra_leg.append(place | code)
+                        extra_value.append(numbers[column])
         self.count.append(len(keys))
         self.extra_start.append(extras)
         self.extra_count.append(len(extra_leg) - extras)

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.contracts import Payment, Terms, worth
-from crossmargin.clearing.indexes import bearing, owed
+from crossmargin.clearing.indexes import BORROW, LEND, bearing, owed
 from crossmargin.clearing.ledger import DUE, HELD, RESERVED, WALLET
 from crossmargin.instruments import InstrumentKind
 from crossmargin.margin.program.book import PLACE_SHIFT
 from crossmargin.margin.program.nodes import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from crossmargin.clearing.ledger import Holdings
 
+BASIS: Final = "basis:"  # and a symbol: the purse of what was received for it
 SIDES: Final = 3  # of a row: short, none, long
 Numbers = list[float]
 Pools = dict[int, dict[int, Numbers]]
@@ -50,7 +51,7 @@ class Leg:
 
     Parameters
     ----------
-    size, money
+    contract_units, money_units
         Units in one contract, and in one of the settlement asset.
     cost_up, cost_down
         A basis times this ratio is the cost that the engine reads, quantity x price or quantity / price.
@@ -65,8 +66,8 @@ class Leg:
     terms: Terms
     pool: int
     row: int
-    size: int
-    money: int
+    contract_units: int
+    money_units: int
     cost_up: int
     cost_down: int
     keeps_cost: bool
@@ -77,11 +78,15 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where everything stands for one class of accounts. `by_side`: opposite positions and orders stand apart."""
+    """Where everything stands for one class of accounts.
+
+    `by_side`: opposite positions and orders stand apart; `touches`: balances of nothing count.
+    """
 
     purses: Mapping[str, Purse]
     legs: Mapping[str, Leg]
-    by_side: bool = False
+    by_side: bool
+    touches: bool
 
 
 def numbers_beside(numbers: Numbers) -> tuple[tuple[int, int], ...]:
@@ -104,15 +109,19 @@ def leg_of(
         The mark in units.
     """
     contract = terms.contract
-    price, size = 10**contract.price_digits, 10**contract.quantity_digits
+    price, contract_units = 10**contract.price_digits, 10**contract.quantity_digits
     option = contract.instrument.kind == InstrumentKind.OPTION
-    up, down = (terms.down * price, terms.up * size) if terms.inverse else (-terms.down, terms.up * price * size)
+    up, down = (
+        (terms.down * price, terms.up * contract_units)
+        if terms.inverse
+        else (-terms.down, terms.up * price * contract_units)
+    )
     return Leg(
         terms=terms,
         pool=place[0],
         row=place[1],
-        size=size,
-        money=10**digits,
+        contract_units=contract_units,
+        money_units=10**digits,
         cost_up=up,
         cost_down=down,
         keeps_cost=terms.payment is Payment.MARGINED and (reads_entries or not option),
@@ -135,10 +144,9 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
             stands = purses.get(asset)
             if stands is None:
                 return None
-            numbers = [amount / stands.one]
-            if indices:
-                numbers[0] += _interest(holdings, indices, asset, amount) / stands.one
-            pools.setdefault(stands.pool, {}).setdefault(stands.row * SIDES + 1, [0.0])[0] += numbers[0]
+            ran_up = _interest(holdings, indices, asset, amount) if indices else 0
+            numbers = [amount / stands.one + ran_up / stands.one]
+            pools.setdefault(stands.pool, {})[stands.row * SIDES + 1] = numbers
         elif purse == HELD:
             leg = legs.get(asset)
             if leg is None:
@@ -153,9 +161,49 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
     return pools if not ordered or _add_orders(pools, holdings, places) else None
 
 
+def brought_up(
+    pools: Pools, changed: Iterable[tuple[str, str]], holdings: Holdings, indices: Mapping[str, int], places: Places
+) -> bool:
+    """Bring pools of former holdings to these, in place, where only the balances `changed` differ.
+
+    Returns False, and the pools are of no use, where an owner's pools are better made anew (:func:`pools_of`).
+    """
+    if places.by_side or places.touches:
+        return False
+    for purse, asset in changed:
+        name = asset.removeprefix(BORROW).removeprefix(LEND) if purse == DUE else asset
+        if purse == WALLET or (purse == DUE and name != asset):
+            stands, numbers = places.purses.get(name), _balance(holdings, indices, name, places)
+        else:
+            name = purse.removeprefix(BASIS) if purse.startswith(BASIS) else name
+            leg, held = places.legs.get(name), holdings.get((HELD, name), 0)
+            if leg is None or purse == RESERVED:
+                return False
+            stands = Purse(leg.pool, leg.row, leg.money_units)
+            numbers = _position(leg, holdings, indices, held) if held else None
+        if stands is None:
+            return False
+        key, legs = stands.row * SIDES + 1, pools.setdefault(stands.pool, {})
+        if numbers is not None:
+            legs[key] = numbers
+        else:
+            legs.pop(key, None)
+        if not legs:
+            del pools[stands.pool]
+    return True
+
+
+def _balance(holdings: Holdings, indices: Mapping[str, int], asset: str, places: Places) -> Numbers | None:
+    amount, stands = holdings.get((WALLET, asset), 0), places.purses.get(asset)
+    if not amount or stands is None:
+        return None
+    ran_up = _interest(holdings, indices, asset, amount) if indices else 0
+    return [amount / stands.one + ran_up / stands.one]
+
+
 def _position(leg: Leg, holdings: Holdings, indices: Mapping[str, int], held: int) -> Numbers:
     terms = leg.terms
-    quantity, cost, ran_up = held / leg.size, 0.0, 0
+    quantity, cost, ran_up = held / leg.contract_units, 0.0, 0
     if terms.symbol in indices:
         ran_up = -owed(held, indices[terms.symbol], holdings.get((DUE, terms.symbol), 0))
     if terms.payment is Payment.MARGINED:
@@ -167,7 +215,7 @@ def _position(leg: Leg, holdings: Holdings, indices: Mapping[str, int], held: in
             ran_up += int((worth(terms, held, leg.level) + basis) // 1)
         if not leg.keeps_cost:
             cost = 0.0
-    return [quantity, cost, ran_up / leg.money]
+    return [quantity, cost, ran_up / leg.money_units]
 
 
 def _interest(holdings: Holdings, indices: Mapping[str, int], asset: str, wallet: int) -> int:
@@ -193,7 +241,7 @@ def _add_orders(pools: Pools, holdings: Holdings, places: Places) -> bool:
         side = (2 if amount > 0 else 0) if places.by_side else 1
         numbers = pools.setdefault(leg.pool, {}).setdefault(leg.row * SIDES + side, [0.0])
         numbers += [0.0] * (_WIDTH - len(numbers))
-        quantity, price = amount / leg.size, int(limit) / 10**leg.terms.contract.price_digits
+        quantity, price = amount / leg.contract_units, int(limit) / 10**leg.terms.contract.price_digits
         column, cost = (_BIDS, _BID_COST) if amount > 0 else (_ASKS, _ASK_COST)
         numbers[column] += quantity
         numbers[cost] += quantity * (1.0 / price if leg.terms.inverse else price)

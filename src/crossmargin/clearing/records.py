@@ -76,20 +76,30 @@ def records_of(batch: Batch, previous: bytes, first: int) -> list[Record]:
     InputError
         CORRUPT_JOURNAL, saying what does not fit.
     """
+    check_chain(batch, previous, first)
+    try:
+        records = _decoder.decode_lines(batch.records)
+    except ValueError as error:  # also of what is no Unicode
+        _corrupt(batch, str(error))
+        raise
+    if [record.number for record in records] != list(range(first, first + batch.count)):
+        _corrupt(batch, f"its records are not numbered {first} to {batch.last}")
+    return records
+
+
+def check_chain(batch: Batch, previous: bytes, first: int) -> None:
+    """Raise CORRUPT_JOURNAL unless a batch follows `previous`, with record number `first`, and its head is its own."""
     if batch.first != first:
         _corrupt(batch, f"expected record {first} next, found {batch.first}")
     if batch.previous != previous:
         _corrupt(batch, "it does not follow the batch before it")
     if link(previous, batch.records) != batch.head:
         _corrupt(batch, "its records are not those that its head was made of")
-    try:
-        records = _decoder.decode_lines(batch.records)
-    except msgspec.DecodeError as error:
-        _corrupt(batch, str(error))
-        raise
-    if [record.number for record in records] != list(range(first, first + batch.count)):
-        _corrupt(batch, f"its records are not numbered {first} to {batch.last}")
-    return records
+
+
+def decode(line: bytes) -> Record:
+    """Return the record of one line; raises `ValueError`."""
+    return _decoder.decode(line)
 
 
 def last_commands(records: Iterable[Record]) -> dict[str, int]:

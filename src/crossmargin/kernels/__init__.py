@@ -3,6 +3,7 @@
 from crossmargin.kernels.engine import (
     OptionScenarios,
     account_engine,
+    fold_lines,
     group_rows,
     group_tail,
     group_worst,
@@ -13,6 +14,7 @@ from crossmargin.kernels.engine import (
     option_greeks,
     option_values,
     revalue_options,
+    scan_lines,
     threads_in_use,
     use_kernel,
 )
@@ -22,6 +24,7 @@ __all__ = [
     "OptionScenarios",
     "account_engine",
     "codes_in_use",
+    "fold_lines",
     "group_rows",
     "group_tail",
     "group_worst",
@@ -33,6 +36,7 @@ __all__ = [
     "option_values",
     "packed_key",
     "revalue_options",
+    "scan_lines",
     "segment_sum",
     "threads_in_use",
     "use_kernel",

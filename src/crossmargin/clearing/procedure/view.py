@@ -12,8 +12,9 @@ from crossmargin.clearing.bridge import account_with, pool_name
 from crossmargin.clearing.configuration import UNIT_MARK
 from crossmargin.clearing.procedure.outside import Outside, cash_of
 from crossmargin.instruments import ContractKind, InstrumentKind
-from crossmargin.liquidation import Desk, Engine, Pool, Venue, applied, scope_of
+from crossmargin.liquidation import Desk, Engine, Pool, Venue, scope_of
 from crossmargin.liquidation.pools import Figures
+from crossmargin.liquidation.trials import trying
 from crossmargin.margin.assess import assess_book
 from crossmargin.margin.model import INITIAL
 from crossmargin.margin.procedure_checks import HEADROOM
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from crossmargin.clearing.state import State
-    from crossmargin.liquidation import Case, Holdings, Leg, Move
+    from crossmargin.liquidation import Case, Holdings, Leg
     from crossmargin.liquidation.formulas import Amount
     from crossmargin.liquidation.scope import Scope
     from crossmargin.margin import Rulebook
@@ -69,12 +70,8 @@ class View:
 
     def desk(self, case: Case, stated: Mapping[str, Amount] | None = None) -> Desk:
         """Return what surrounds the procedure here; a move may be tried on the little book."""
-        venue = self.venue(case)
-
-        def trial(move: Move) -> Pool:
-            return self.engine(applied(self.holdings, move, self.pool, venue), 0.0)
-
-        return Desk(stated={**self.setting.outside.inputs, **(stated or {})}, trial=trial)
+        plain = Desk(stated={**self.setting.outside.inputs, **(stated or {})})
+        return trying(plain, self.engine, self.holdings, self.pool, self.venue(case), 0.0)
 
     def venue(self, case: Case) -> Venue:
         """Return the market of the little book: fills at the mark, and instruments to hedge with."""

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from crossmargin.clearing.records import JOURNAL_VERSION, Batch
+from crossmargin.clearing import migrations
+from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
-from crossmargin.sources.journals.sqlite import corrupt, fenced, require_alone, wrong_version
+from crossmargin.sources.journals.sqlite import corrupt, fenced, require_alone
 
 _TABLES: Final = """
 create table if not exists journal (schema_version integer not null, epoch integer not null);
@@ -38,6 +39,15 @@ create or replace view records as
 _UPSERT: Final = """
 insert into sources values (%s, %s) on conflict (source) do update set sequence = excluded.sequence
 """
+_APPEND: Final = """
+with mine as (select epoch from journal where epoch = %s for share),
+    kept as (insert into batches select %s, %s, epoch, %s, %s, %s from mine returning 1),
+    noted as (
+        insert into sources select name, last from mine, unnest(%s::text[], %s::bigint[]) as given (name, last)
+        on conflict (source) do update set sequence = excluded.sequence
+    )
+select count(*) from kept
+"""
 _SELECT: Final = "select first, count, previous, head, records from batches where first > %s order by first limit %s"
 _MOVE: Final = """
 with gone as (delete from batches where first + count - 1 > %s returning *) insert into damaged select * from gone
@@ -61,7 +71,8 @@ class PostgresJournal:
     Raises
     ------
     InputError
-        FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version.
+        FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version that cannot
+        be migrated.
     """
 
     def __init__(self, conninfo: str, *, schema: str = "crossmargin", take_over: bool = False) -> None:
@@ -85,6 +96,9 @@ class PostgresJournal:
 
     def append(self, batches: Sequence[Batch]) -> None:
         """Keep batches and their sources in one transaction; durable on return."""
+        if len(batches) == 1:
+            self._append_one(batches[0])
+            return
         sources = {name: last for batch in batches for name, last in batch.sources.items()}
         with self._reading(), self._db.transaction():
             self._check_epoch()
@@ -94,6 +108,16 @@ class PostgresJournal:
                     for b in batches:
                         copy.write_row((b.first, b.count, self._epoch, b.previous, b.head, b.records))
                 cursor.executemany(_UPSERT, list(sources.items()))
+
+    def _append_one(self, batch: Batch) -> None:
+        """Keep a batch by one statement, which asks for the epoch too: one way to the server and back."""
+        self._locked = self._locked or self._lock()
+        row = (self._epoch, batch.first, batch.count, batch.previous, batch.head, batch.records)
+        given = (*row, list(batch.sources), list(batch.sources.values()))
+        with self._reading():
+            if self._db.execute(_APPEND, given, prepare=True, binary=True).fetchone() != (1,):
+                with self._db.transaction():
+                    self._check_epoch()
 
     def batches(self, after: int = 0) -> Iterator[Batch]:
         """Return the batches whose first record's number is above `after`."""
@@ -148,15 +172,27 @@ class PostgresJournal:
         found = self._db.execute("select to_regclass('journal')").fetchone()
         if found == (None,):
             self._db.execute(_TABLES)
-            self._db.execute("insert into journal values (%s, 0)", (JOURNAL_VERSION,))
+            self._db.execute("insert into journal values (%s, 0)", (migrations.JOURNAL_VERSION,))
         version, epoch = self._db.execute("select schema_version, epoch from journal for update").fetchone() or (
             None,
             0,
         )
-        if version != JOURNAL_VERSION:
-            raise wrong_version(self.place, version)
+        if version is None:
+            raise corrupt("its table `journal` is empty", self.place)
+        if version != migrations.JOURNAL_VERSION:
+            self._migrate(int(version))
         self._db.execute("update journal set epoch = epoch + 1")
         return int(epoch) + 1
+
+    def _migrate(self, version: int) -> None:
+        """Rewrite the batches as the present schema writes them; those that were there stay in a table of their own."""
+        steps = migrations.steps_from(version, self.place)
+        self._db.execute(f"create table batches_v{version:d} as table batches")
+        for batch in migrations.migrated(self.batches(), steps, self.place):
+            row = (batch.records, batch.previous, batch.head, batch.first)
+            self._db.execute("update batches set records = %s, previous = %s, head = %s where first = %s", row)
+        self._db.execute("delete from states")
+        self._db.execute("update journal set schema_version = %s", (migrations.JOURNAL_VERSION,))
 
     def _lock(self) -> bool:
         query = "select pg_try_advisory_lock(%s, hashtext(%s))"

@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from crossmargin.clearing.records import JOURNAL_VERSION, Batch
+from crossmargin.clearing import migrations
+from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
 from crossmargin.errors import FailureReason, InputError
 
@@ -60,8 +61,8 @@ class SqliteJournal:
     Raises
     ------
     InputError
-        FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version,
-        CORRUPT_JOURNAL for a file that SQLite cannot read at all.
+        FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version that cannot be
+        migrated, CORRUPT_JOURNAL for a file that SQLite cannot read at all.
     """
 
     def __init__(self, path: str | Path, *, take_over: bool = False, repair: bool = False) -> None:
@@ -86,15 +87,7 @@ class SqliteJournal:
 
     def batches(self, after: int = 0) -> Iterator[Batch]:
         """Return the batches whose first record's number is above `after`."""
-        while True:
-            with self._read():
-                rows = self._db.execute(_SELECT, (after, _READ_AT_ONCE)).fetchall()
-            if not rows:
-                return
-            for row in rows:
-                first, count, previous, head, records = typed(row, tuple[int, int, bytes, bytes, bytes], str(self.path))
-                yield Batch(first, count, records, previous, head, {})
-                after = first
+        return _batches(self._db, self.path, after)
 
     def sources(self) -> Mapping[str, int]:
         """Return the last command of each source."""
@@ -128,7 +121,7 @@ class SqliteJournal:
         target = _connect(fresh)
         target.executescript(_TABLES)
         with _transaction(target):
-            target.execute("insert into journal values (?, ?)", (JOURNAL_VERSION, self._epoch))
+            target.execute("insert into journal values (?, ?)", (migrations.JOURNAL_VERSION, self._epoch))
             with suppress(InputError):
                 for batch in self.batches():
                     if batch.last > after:
@@ -186,14 +179,9 @@ def require_alone(path: str, *, locked: bool) -> None:
         raise InputError(FailureReason.FENCED, "another writer lives; stop it, or take over from it", path=path)
 
 
-def wrong_version(path: str, found: object) -> InputError:
-    """Return the refusal of a journal of another schema version."""
-    message = f"expected schema version {JOURNAL_VERSION}, found {found}; open it with the version that wrote it"
-    return InputError(FailureReason.WRONG_SCHEMA_VERSION, message, path=path)
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    db.execute("pragma page_size = 2048")  # of a new file: a record alone fills few pages, a batch stays quick
     db.execute("pragma journal_mode = wal")
     db.execute("pragma synchronous = full")
     return db
@@ -204,13 +192,36 @@ def _next_epoch(db: sqlite3.Connection, path: Path) -> int:
     if not db.execute("select count(*) from sqlite_master where name = 'journal'").fetchone()[0]:
         for statement in _TABLES.split(";\n"):
             db.execute(statement)
-        db.execute("insert into journal values (?, 0)", (JOURNAL_VERSION,))
+        db.execute("insert into journal values (?, 0)", (migrations.JOURNAL_VERSION,))
     row = db.execute("select schema_version, epoch from journal").fetchone()
     version, epoch = typed(row, tuple[int, int], str(path))
-    if version != JOURNAL_VERSION:
-        raise wrong_version(str(path), version)
+    if version != migrations.JOURNAL_VERSION:
+        _migrate(db, path, version)
     db.execute("update journal set epoch = epoch + 1")
     return epoch + 1
+
+
+def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
+    """Rewrite the batches as the present schema writes them; those that were there stay in a table of their own."""
+    steps = migrations.steps_from(version, str(path))
+    db.execute(f"create table batches_v{version} as select * from batches")  # noqa: S608 - an integer
+    for batch in migrations.migrated(_batches(db, path, 0), steps, str(path)):
+        row = (batch.records, batch.previous, batch.head, batch.first)
+        db.execute("update batches set records = ?, previous = ?, head = ? where first = ?", row)
+    db.execute("delete from states")
+    db.execute("update journal set schema_version = ?", (migrations.JOURNAL_VERSION,))
+
+
+def _batches(db: sqlite3.Connection, path: Path, after: int) -> Iterator[Batch]:
+    while True:
+        with _reading(path):
+            rows = db.execute(_SELECT, (after, _READ_AT_ONCE)).fetchall()
+        if not rows:
+            return
+        for row in rows:
+            first, count, previous, head, records = typed(row, tuple[int, int, bytes, bytes, bytes], str(path))
+            yield Batch(first, count, records, previous, head, {})
+            after = first
 
 
 def _row(batch: Batch, epoch: int) -> tuple[int, int, int, bytes, bytes, bytes]:
