@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing import State, replay
+from crossmargin.clearing.checking import reduces
 from crossmargin.clearing.events import Asked, Posted, Refused, Stage, Staged
 from crossmargin.clearing.invariants import BrokenError, Watch
 from crossmargin.clearing.ledger import HELD, HOUSE, WALLET
@@ -35,7 +36,11 @@ class Checks:
         How often what happened: kinds of event, stages entered, causes of postings.
     unpaid
         By case and asset what nobody paid.
+    hedges
+        Causes of the postings that may open positions.
     """
+
+    hedges: frozenset[str] = frozenset()
 
     replica: State = field(default_factory=State)
     watch: Watch = field(default_factory=Watch)
@@ -47,6 +52,7 @@ class Checks:
     def see(self, record: Record) -> None:
         """Check one record."""
         self._before(record)
+        self._shrinks(record)
         fold(self.replica, record)
         self.watch.see(record, self.replica)
         event = record.event
@@ -76,6 +82,22 @@ class Checks:
                 self.paid[key] = self.paid.get(key, 0) + amount
                 if amount > debt:
                     raise BrokenError(f"record {record.number}: {amount} of {asset} paid for a debt of {debt}")
+
+    def _shrinks(self, record: Record) -> None:
+        """Check that what a case posts brings its own pool's positions nearer to 0, not past it."""
+        event = record.event
+        if not isinstance(event, Posted) or event.case not in self.replica.cases or event.cause in self.hedges:
+            return
+        owner = self.replica.cases[event.case].pool.partition("#")[0]
+        held = self.replica.balances.get(owner, {})
+        changes: Counter[str] = Counter()
+        for who, purse, asset, amount in event.rows:
+            if who == owner and purse == HELD:
+                changes[asset] += amount
+        for asset, change in changes.items():
+            before = held.get((HELD, asset), 0)
+            if change and not reduces(before, change):
+                raise BrokenError(f"record {record.number}: {event.cause} moves {before} of {asset} by {change:+}")
 
     def _staged(self, event: Staged) -> None:
         self.counts[f"stage: {event.stage}"] += 1

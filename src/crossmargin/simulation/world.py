@@ -102,6 +102,8 @@ class World:
         self.house = House(self.journal, self.rules)
         self.delivery = Delivery(self.rng, self.faults)
         self.everyone = traders(self.accounts)
+        steps = self.rulebook.procedure.liquidation.steps
+        self.checks.hedges = frozenset(f"liquidation: {step.name}" for step in steps if step.do == "hedge")
         self._open(*margined(self.rulebook))
 
     def _open(self, venue: Venue, names: list[str]) -> None:
