@@ -16,13 +16,14 @@ from crossmargin.clearing.checking import (
     check_stage,
     is_unicode,
     posting,
+    reduces,
     terms_for,
 )
 from crossmargin.clearing.configuration import UNIT_MARK, Section, account_of, configured, digest_of
 from crossmargin.clearing.contracts import Payment, trade_money
 from crossmargin.clearing.events import Configured
 from crossmargin.clearing.indexes import due_of_trade, funding_rows
-from crossmargin.clearing.ledger import RESERVED, WALLET, WORLD, Holdings, Row, moved
+from crossmargin.clearing.ledger import HELD, RESERVED, WALLET, WORLD, Holdings, Row, moved
 from crossmargin.clearing.rules import Refusal
 from crossmargin.clearing.trading import trade_rows
 from crossmargin.errors import FailureReason
@@ -129,8 +130,20 @@ def _check_trade(state: State, command: Trade, terms: Terms) -> None:
             raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
         if _owner_of(state, command.case) not in {command.buyer, command.seller}:
             raise Refusal(FailureReason.UNKNOWN_CASE, f"a case of {command.buyer} or {command.seller}", command.case)
+        _check_closing(state, command, terms)
     check_stage(state, command.buyer, terms, command.quantity, command.case)
     check_stage(state, command.seller, terms, -command.quantity, command.case)
+
+
+def _check_closing(state: State, command: Trade, terms: Terms) -> None:
+    """Refuse a trade for a case that does not bring its account's position nearer to 0: nobody judges its headroom."""
+    owner = _owner_of(state, command.case)
+    quantity = command.quantity if command.buyer == owner else -command.quantity
+    held = state.balances.get(owner or "", {}).get((HELD, terms.symbol), 0)
+    if not reduces(held, quantity):
+        raise Refusal(
+            FailureReason.LOCKED_OUT, "a trade that reduces what the case's account holds", f"{quantity:+} on {held}"
+        )
 
 
 def order_asset(terms: Terms, limit_price: int) -> str:
