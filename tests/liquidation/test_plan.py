@@ -92,8 +92,8 @@ def by_brute_force(view: Engine, costs: Costs) -> float:
     aim = Aim(view.rulebook.procedure, begun(start), Desk())
     ways = ways_of(view, view.view(opening), start, {}, realise=True)
     surface = Surface(ways, view.rulebook, aim, aim.figures(start))
-    counts = [range(int(way.most / way.lot) + 1) for way in ways.listed]
-    trades = np.asarray(list(product(*counts))) * ways.lot
+    counts = [range(int(way.most / way.least) + 1) for way in ways.listed]
+    trades = np.asarray(list(product(*counts))) * ways.least
     cost = np.stack(
         [costs.totals(way.name, way.terms, way.side * trades[:, place]) for place, way in enumerate(ways.listed)],
         axis=1,

@@ -141,8 +141,8 @@ class _Job:
             )
             rows: list[Row] = []
             money = way.terms.money(contracts, price)
-            for owner, q, cash in ((self.engine.account.id, contracts, money), (MARKET, -contracts, -money)):
-                rows += traded(holdings, owner, way.name, way.terms, q, cash, realise=realise)
+            for owner, q, paid_in in ((self.engine.account.id, contracts, money), (MARKET, -contracts, -money)):
+                rows += traded(holdings, owner, way.name, way.terms, q, paid_in, realise=realise)
             holdings = holdings.posted(rows)
         after = self.engine(holdings, 0.0)
         restored = self.aim.reached(after)

@@ -232,8 +232,8 @@ def _swept(book: Ladder, terms: Terms, contracts: float) -> float:
     """Return what sweeping the book pays in, signed; behind the last level 2 % is assumed."""
     side = 1 if contracts > 0 else -1
     left, paid, last = abs(contracts), 0.0, float(terms.mark)
-    for price, size in _side(book, side):
-        part = min(left, size)
+    for price, offered in _side(book, side):
+        part = min(left, offered)
         paid += float(_money(terms, np.asarray(side * part), price))
         left, last = left - part, price
     return paid + (float(_money(terms, np.asarray(side * left), last * (1 + side * _BEYOND))) if left > 0 else 0.0)
@@ -241,7 +241,7 @@ def _swept(book: Ladder, terms: Terms, contracts: float) -> float:
 
 def _levels(book: Ladder, side: int, most: float) -> Floats:
     """Return where a book's levels end, as many as a model has knots: nearest first, then ever fewer of them."""
-    sizes = np.cumsum([size for _, size in _side(book, side)])
+    sizes = np.cumsum([offered for _, offered in _side(book, side)])
     sizes = sizes[sizes < most]
     if sizes.size <= _KNOTS.size:
         return sizes

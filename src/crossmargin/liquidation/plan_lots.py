@@ -31,7 +31,7 @@ def in_lots(ways: Ways, trades: Floats) -> Ints:
     """Return whole lots [ways]."""
     found = []
     for way, amount in zip(ways.listed, trades.tolist(), strict=True):
-        lots = amount / float(way.lot)
+        lots = amount / float(way.least)
         found.append(round(lots) if way.opens else ceil(lots - _ROUNDING))
     return np.asarray(found, dtype=np.int64)
 
@@ -42,12 +42,12 @@ def amounts(ways: Ways, lots: Ints) -> list[Fraction]:
 
 
 def _amount(way: Way, count: int) -> Fraction:
-    return min(count * way.lot, way.most)
+    return min(count * way.least, way.most)
 
 
 def trades_of(ways: Ways, lots: Sequence[Ints]) -> Floats:
     """Return contracts [points, ways]."""
-    return np.minimum(np.asarray(lots) * ways.lot, ways.most)
+    return np.minimum(np.asarray(lots) * ways.least, ways.most)
 
 
 def dropped(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> Ints:
@@ -88,7 +88,7 @@ def swapped(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> Ints:
     A program wants a part of a lot and is rounded up; what is whole may be cheaper elsewhere. Arguments as
     :func:`dropped` has them.
     """
-    room = np.ceil(ways.most / ways.lot).astype(np.int64)
+    room = np.ceil(ways.most / ways.least).astype(np.int64)
     for _ in range(_TURNS):
         held = np.flatnonzero(lots > 0).tolist()
         starts = [_less(lots, {i: count}) for i in held for count in {1, int(lots[i])}]

@@ -37,12 +37,12 @@ _DIGITS: Final = 6  # of a position whose lot nobody states: as fine as it is tr
 
 
 class Way(NamedTuple):
-    """One instrument on one side: `side` +1 buys, -1 sells; `most` contracts; `opens` a hedge, else closes."""
+    """One instrument on one side: `side` +1 buys, -1 sells; at `most`; `least` trades; `opens` a hedge, else closes."""
 
     name: str
     side: int
     most: Fraction
-    lot: Fraction
+    least: Fraction
     opens: bool
     terms: Terms
 
@@ -61,7 +61,7 @@ class Ways:
         [ways] the legs of the instrument and of the balance that it pays in.
     paid, booked, accrued
         [ways] what one contract at its mark adds to the wallet, to the leg's cost, to its accrued P&L.
-    side, most, lot
+    side, most, least
         [ways] as the ways have them.
     """
 
@@ -75,7 +75,7 @@ class Ways:
     accrued: Floats
     side: Floats
     most: Floats
-    lot: Floats
+    least: Floats
 
     def __len__(self) -> int:
         """Return how many ways there are."""
@@ -200,27 +200,29 @@ def ways_of(engine: Engine, view: View, pool: Pool, hedges: Mapping[str, Fractio
     each = [_each(holdings, owner, way, realise=realise) for way in listed]
     paid, booked = (np.asarray([one[i] for one in each], dtype=np.float64) for i in (0, 1))
     # what is closed takes its part of the leg's cost, and of P&L that no entry price tells, into the wallet
-    side, most, lot = (np.asarray([float(getattr(way, name)) for way in listed]) for name in ("side", "most", "lot"))
+    side, most, least = (
+        np.asarray([float(getattr(way, name)) for way in listed]) for name in ("side", "most", "least")
+    )
     settles = np.asarray([realise and not way.opens for way in listed], dtype=bool)
     booked = np.where(settles, -resolved.legs.cost[legs] / most, booked)
     accrued = np.where(settles, -resolved.legs.accrued[legs] / most, 0.0)
     label = engine.pool if engine.pool is not None else resolved.units.label[0]
     unit = resolved.units.label.index(label) if label in resolved.units.label else 0
-    return Ways(listed, resolved, unit, legs, wallets, paid, booked, accrued, side, most, lot)
+    return Ways(listed, resolved, unit, legs, wallets, paid, booked, accrued, side, most, least)
 
 
 def _listed(engine: Engine, view: View, pool: Pool, hedges: Mapping[str, Fraction]) -> Iterator[Way]:
     for leg in pool.legs:
         held = view.holdings.get(view.owner, HELD, leg.name, leg.name)
         if leg.terms.form != "asset" and held:
-            lot = _lot(engine, leg.name, held)
-            yield Way(leg.name, -1 if held > 0 else 1, abs(held), lot, opens=False, terms=leg.terms)
+            least = _lot(engine, leg.name, held)
+            yield Way(leg.name, -1 if held > 0 else 1, abs(held), least, opens=False, terms=leg.terms)
     for name, most in hedges.items():
         held = view.holdings.get(view.owner, HELD, name, name)
         for side in (-1, 1):
             if most > 0 and held * side >= 0:
-                lot = _lot(engine, name, as_fraction(most))
-                yield Way(name, side, as_fraction(most), lot, opens=True, terms=view.terms[name])
+                least = _lot(engine, name, as_fraction(most))
+                yield Way(name, side, as_fraction(most), least, opens=True, terms=view.terms[name])
 
 
 def _lot(engine: Engine, name: str, most: Fraction) -> Fraction:

@@ -76,9 +76,9 @@ def decode_depth(content: bytes, name: str = "depth.json", snapshot: Snapshot | 
 def _check(symbol: str, book: BookDocument, name: str) -> None:
     """Refuse levels that no order book has."""
     for side, levels, sign in (("bids", book.bids, -1), ("asks", book.asks, 1)):
-        for place, (price, size) in enumerate(levels):
-            if not (isfinite(price) and price > 0 and isfinite(size) and size > 0):
-                message = f"{name}: {side}[{place}] must be a price and contracts above 0, found [{price}, {size}]"
+        for place, (price, offered) in enumerate(levels):
+            if not (isfinite(price) and price > 0 and isfinite(offered) and offered > 0):
+                message = f"{name}: {side}[{place}] must be a price and contracts above 0, found [{price}, {offered}]"
                 raise InputError(FailureReason.INVALID_PRICE, message, instrument=symbol)
         if any(sign * (after[0] - before[0]) <= 0 for before, after in pairwise(levels)):
             order = "fall" if sign < 0 else "rise"

@@ -41,7 +41,8 @@ def costs_said(found: Closed) -> str:
     """Say where costs come from."""
     if not found.recorded:
         return "costs are a stated model (see --help), not a market's; no order book was given"
-    return f"costs of {len(found.recorded)} instruments are of recorded books; of any other a stated model"
+    many = len(found.recorded)
+    return f"costs of {many} instrument{'s' * (many != 1)} are of recorded books; of any other a stated model"
 
 
 def outcome(found: Beside) -> str:
