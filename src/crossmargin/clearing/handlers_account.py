@@ -87,7 +87,7 @@ def _check_payment(state: State, owner: str, asset: str, amount: int) -> None:
 def trade(state: State, command: Trade, rules: Rules) -> Outcome:
     """Post a trade: funding settled first, then both sides, fees, and what the trade fills of open orders."""
     terms = terms_for(state, command.instrument)
-    _check_trade(state, command, terms)
+    _check_trade(state, command, terms, rules)
     buyer, seller, balances = command.buyer, command.seller, state.balances
     bought, sold = balances.get(buyer, {}), balances.get(seller, {})
     money = trade_money(terms, command.quantity, command.price)
@@ -113,7 +113,7 @@ def _owner_of(state: State, case: str | None) -> str | None:
     return None if case is None else state.cases[case].pool.partition(UNIT_MARK)[0]
 
 
-def _check_trade(state: State, command: Trade, terms: Terms) -> None:
+def _check_trade(state: State, command: Trade, terms: Terms, rules: Rules) -> None:
     check_owner(state, command.buyer)
     check_owner(state, command.seller)
     check_amount(command.quantity)
@@ -127,8 +127,9 @@ def _check_trade(state: State, command: Trade, terms: Terms) -> None:
             raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
         if _owner_of(state, command.case) not in {command.buyer, command.seller}:
             raise Refusal(FailureReason.UNKNOWN_CASE, f"a case of {command.buyer} or {command.seller}", command.case)
-    check_stage(state, command.buyer, terms, command.quantity, command.case)
-    check_stage(state, command.seller, terms, -command.quantity, command.case)
+        rules.check_answer(state, command)
+    check_stage(state, command.buyer, terms, command.quantity, command.case, lockout=rules.lockout)
+    check_stage(state, command.seller, terms, -command.quantity, command.case, lockout=rules.lockout)
 
 
 def order_asset(terms: Terms, limit_price: int) -> str:
@@ -150,7 +151,7 @@ def place_order(state: State, command: PlaceOrder, rules: Rules) -> Outcome:
     terms = terms_for(state, command.instrument)
     check_owner(state, command.owner)
     _check_order(command)
-    check_stage(state, command.owner, terms, command.quantity, None)
+    check_stage(state, command.owner, terms, command.quantity, None, lockout=rules.lockout)
     rows = moved(WORLD, command.owner, RESERVED, order_asset(terms, command.limit_price), command.quantity)
     posted = posting(state, "order", list(rows))
     return Outcome((posted,), check_headroom(state, posted, [command.owner], rules, unless_better=True))

@@ -11,7 +11,7 @@ import msgspec
 from crossmargin.errors import Failure, FailureReason
 
 if TYPE_CHECKING:
-    from crossmargin.clearing.commands import Bid, Prices, Quote
+    from crossmargin.clearing.commands import Bid, Prices, Quote, Trade
     from crossmargin.clearing.events import Event
     from crossmargin.clearing.ledger import Holdings
     from crossmargin.clearing.state import State
@@ -75,6 +75,17 @@ class TakeBid(Protocol):
         """Return events, or raise `Refusal`."""
 
 
+class CheckAnswer(Protocol):
+    """Whether a trade in the name of an open case answers what the case asked for."""
+
+    def __call__(self, state: State, command: Trade, /) -> None:
+        """Return, or raise `Refusal`."""
+
+
+def any_answer(_state: State, _command: Trade) -> None:
+    """Take any trade as an answer."""
+
+
 def no_reaction(_state: State, _reports: Reports) -> Sequence[Event]:
     """Return nothing: without a procedure a pool stays as it is."""
     return ()
@@ -97,10 +108,18 @@ def no_bids(_state: State, _command: Bid) -> Sequence[Event]:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The functions that `decide` is given, and the digest of the rulebook that they follow."""
+    """The functions that `decide` is given, and the digest of the rulebook that they follow.
+
+    Parameters
+    ----------
+    lockout
+        Whether an account that is being liquidated may not trade; else it may reduce its positions.
+    """
 
     assess: Assess
     digest: str
     react: React = no_reaction
     guard: Guard = middle_quotes
     take_bid: TakeBid = no_bids
+    check_answer: CheckAnswer = any_answer
+    lockout: bool = True
