@@ -317,7 +317,6 @@ def test_stages_close_doors(stage: Stage) -> None:
     assert getattr(more, "reason", None) == (None if stage == Stage.WARNED else R.LOCKED_OUT)
     assert getattr(less, "reason", None) == (R.LOCKED_OUT if stage == Stage.LIQUIDATING else None)
     assert isinstance(trade(desk, "bob", "alice", quantity=1, case="case 1"), Posted)
-    assert trade(desk, quantity=1, case="case 1").reason == R.LOCKED_OUT  # a case closes, it opens nothing
     bid = {"case": "case 1", "bidder": "bob", "share": "1", "limit": "0"}
     assert desk.send(c.Bid, **bid, step=3).reason == R.MOVED_ON
     assert desk.send(c.Bid, **bid, step=0).reason == R.UNKNOWN_CASE  # no procedure takes it

@@ -106,10 +106,12 @@ def reduces(held: int, quantity: int) -> bool:
     return held * quantity < 0 and abs(quantity) <= abs(held)
 
 
-def check_stage(state: State, owner: str, terms: Terms, quantity: int, case: str | None) -> None:
+def check_stage(
+    state: State, owner: str, terms: Terms, quantity: int, case: str | None, *, lockout: bool = True
+) -> None:
     """Refuse a trade or an order that the owner's stage, or a halt on the underlying, does not allow.
 
-    A step of the owner's own case passes.
+    A step of the owner's own case passes; where there is no `lockout`, so does what reduces while steps run.
     """
     standing, stages = state.configuration, state.pools.get(owner)
     if not standing.halts.openings and not standing.breakers and stages is None:
@@ -125,7 +127,8 @@ def check_stage(state: State, owner: str, terms: Terms, quantity: int, case: str
     for stood in (stages or {}).values():
         if case is not None and stood.case == case:
             continue
-        if stood.stage in LOCKED:
+        may = not lockout and smaller and stood.stage == Stage.LIQUIDATING
+        if stood.stage in LOCKED and not may:
             raise Refusal(FailureReason.LOCKED_OUT, "a pool that is not being closed", stood.stage)
         if stood.stage == Stage.REDUCE_ONLY and not smaller:
             raise Refusal(FailureReason.LOCKED_OUT, "a trade that reduces", f"{quantity:+} on {held}")

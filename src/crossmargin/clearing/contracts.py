@@ -148,7 +148,7 @@ def _refuse(instrument: Instrument, message: str) -> None:
     raise InputError(FailureReason.INVALID_INSTRUMENT, message, instrument=instrument.symbol)
 
 
-def worth(terms: Terms, quantity: int, price: int) -> Fraction:
+def worth(terms: Terms, quantity: int, price: int | Fraction) -> Fraction:
     """Return what a quantity stands for at a price: exact money in units of the settlement asset, signed.
 
     Linear and quanto: + for a long. Inverse: - for a long, who owes coin that falls as the price rises. With `basis`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from crossmargin.clearing import commands as c
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.rules import Reports, Rules
     from crossmargin.clearing.state import State
 
-ROUNDS: Final = 1_000  # of reactions to one command
+ROUNDS: Final = 1_000  # of reactions to one command, for each pool that does not stand healthy
 _LONGEST_NAME: Final = 100
 _LONGEST_TEXT: Final = 500
 
@@ -118,7 +119,9 @@ def _with_reactions(state: State, command: c.Command, rules: Rules, outcome: Out
     draft = Draft(state)
     events: tuple[Event, ...] = ()
     more, reports = outcome.events, dict(outcome.reports or {})
-    for turn in range(ROUNDS):
+    for turn in count():
+        if turn >= ROUNDS * (1 + len(draft.state.pools)):
+            break
         for event in more:
             if turn and isinstance(event, Posted):
                 check_rows(event.rows, state.configuration.terms, None)
@@ -129,7 +132,7 @@ def _with_reactions(state: State, command: c.Command, rules: Rules, outcome: Out
         more = tuple(rules.react(draft.state, reports))
         if not more:
             return events
-    raise RunawayError(f"reactions to command {command.sequence} of {command.source} did not end in {ROUNDS} rounds")
+    raise RunawayError(f"reactions to command {command.sequence} of {command.source} did not end in {turn} rounds")
 
 
 def _assessed(state: State, rules: Rules, owners: set[str]) -> Reports:

@@ -16,14 +16,13 @@ from crossmargin.clearing.checking import (
     check_stage,
     is_unicode,
     posting,
-    reduces,
     terms_for,
 )
 from crossmargin.clearing.configuration import UNIT_MARK, Section, account_of, configured, digest_of
 from crossmargin.clearing.contracts import Payment, trade_money
 from crossmargin.clearing.events import Configured
 from crossmargin.clearing.indexes import due_of_trade, funding_rows
-from crossmargin.clearing.ledger import HELD, RESERVED, WALLET, WORLD, Holdings, Row, moved
+from crossmargin.clearing.ledger import RESERVED, WALLET, WORLD, Holdings, Row, moved
 from crossmargin.clearing.rules import Refusal
 from crossmargin.clearing.trading import trade_rows
 from crossmargin.errors import FailureReason
@@ -90,7 +89,7 @@ def _check_payment(state: State, owner: str, asset: str, amount: int) -> None:
 def trade(state: State, command: Trade, rules: Rules) -> Outcome:
     """Post a trade: funding settled first, then both sides, fees, and what the trade fills of open orders."""
     terms = terms_for(state, command.instrument)
-    _check_trade(state, command, terms)
+    _check_trade(state, command, terms, rules)
     buyer, seller, balances = command.buyer, command.seller, state.balances
     bought, sold = balances.get(buyer, {}), balances.get(seller, {})
     money = trade_money(terms, command.quantity, command.price)
@@ -116,7 +115,7 @@ def _owner_of(state: State, case: str | None) -> str | None:
     return None if case is None else state.cases[case].pool.partition(UNIT_MARK)[0]
 
 
-def _check_trade(state: State, command: Trade, terms: Terms) -> None:
+def _check_trade(state: State, command: Trade, terms: Terms, rules: Rules) -> None:
     check_owner(state, command.buyer)
     check_owner(state, command.seller)
     check_amount(command.quantity)
@@ -130,20 +129,9 @@ def _check_trade(state: State, command: Trade, terms: Terms) -> None:
             raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
         if _owner_of(state, command.case) not in {command.buyer, command.seller}:
             raise Refusal(FailureReason.UNKNOWN_CASE, f"a case of {command.buyer} or {command.seller}", command.case)
-        _check_closing(state, command, terms)
-    check_stage(state, command.buyer, terms, command.quantity, command.case)
-    check_stage(state, command.seller, terms, -command.quantity, command.case)
-
-
-def _check_closing(state: State, command: Trade, terms: Terms) -> None:
-    """Refuse a trade for a case that does not bring its account's position nearer to 0: nobody judges its headroom."""
-    owner = _owner_of(state, command.case)
-    quantity = command.quantity if command.buyer == owner else -command.quantity
-    held = state.balances.get(owner or "", {}).get((HELD, terms.symbol), 0)
-    if not reduces(held, quantity):
-        raise Refusal(
-            FailureReason.LOCKED_OUT, "a trade that reduces what the case's account holds", f"{quantity:+} on {held}"
-        )
+        rules.check_answer(state, command)
+    check_stage(state, command.buyer, terms, command.quantity, command.case, lockout=rules.lockout)
+    check_stage(state, command.seller, terms, -command.quantity, command.case, lockout=rules.lockout)
 
 
 def order_asset(terms: Terms, limit_price: int) -> str:
@@ -165,7 +153,7 @@ def place_order(state: State, command: PlaceOrder, rules: Rules) -> Outcome:
     terms = terms_for(state, command.instrument)
     check_owner(state, command.owner)
     _check_order(command)
-    check_stage(state, command.owner, terms, command.quantity, None)
+    check_stage(state, command.owner, terms, command.quantity, None, lockout=rules.lockout)
     rows = moved(WORLD, command.owner, RESERVED, order_asset(terms, command.limit_price), command.quantity)
     posted = posting(state, "order", list(rows))
     return Outcome((posted,), check_headroom(state, posted, [command.owner], rules, unless_better=True))

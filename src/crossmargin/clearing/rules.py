@@ -13,7 +13,7 @@ from crossmargin.clearing.events import Configured, Priced
 from crossmargin.errors import Failure, FailureReason
 
 if TYPE_CHECKING:
-    from crossmargin.clearing.commands import Bid, Prices, Quote
+    from crossmargin.clearing.commands import Bid, Prices, Quote, Trade
     from crossmargin.clearing.events import Event
     from crossmargin.clearing.ledger import Holdings
     from crossmargin.clearing.state import State
@@ -84,6 +84,17 @@ class TakeBid(Protocol):
         """Return events, or raise `Refusal`."""
 
 
+class CheckAnswer(Protocol):
+    """Whether a trade in the name of an open case answers what the case asked for."""
+
+    def __call__(self, state: State, command: Trade, /) -> None:
+        """Return, or raise `Refusal`."""
+
+
+def any_answer(_state: State, _command: Trade) -> None:
+    """Take any trade as an answer."""
+
+
 def no_reaction(_state: State, _reports: Reports) -> Sequence[Event]:
     """Return nothing: without a procedure a pool stays as it is."""
     return ()
@@ -117,7 +128,13 @@ def no_bids(_state: State, _command: Bid) -> Sequence[Event]:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The functions that `decide` is given, and the digest of the rulebook that they follow."""
+    """The functions that `decide` is given, and the digest of the rulebook that they follow.
+
+    Parameters
+    ----------
+    lockout
+        Whether an account that is being liquidated may not trade; else it may reduce its positions.
+    """
 
     assess: Assess
     digest: str
@@ -125,3 +142,5 @@ class Rules:
     guard: Guard = middle_quotes
     take_bid: TakeBid = no_bids
     breakers: Breakers = no_breakers
+    check_answer: CheckAnswer = any_answer
+    lockout: bool = True

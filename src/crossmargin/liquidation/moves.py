@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.case import Case
     from crossmargin.margin.procedure import Procedure, Step
 
-__all__ = ["Desk", "Move", "amount_of", "ended", "most_of", "next_move", "restoring", "scope_of", "scopes_of"]
+__all__ = [
+    "Desk",
+    "Move",
+    "amount_of",
+    "buckets",
+    "ended",
+    "most_of",
+    "next_move",
+    "restoring",
+    "scope_of",
+    "scopes_of",
+]
 
 Trial: TypeAlias = Callable[["Move"], Pool]
 """The pool as it would stand after a move."""
@@ -141,7 +152,7 @@ def _scopes(procedure: Procedure, step: Step, pool: Pool, case: Case, desk: Desk
         found = (replace(plain, sides={"debt_": debt, "collateral_": one}) for debt in debts for one in held)
     else:
         moved = (leg for leg in pool.legs if _movable(leg, step))
-        found = (replace(plain, leg=leg) for leg in (_buckets(pool) if step.do == "hedge" else moved))
+        found = (replace(plain, leg=leg) for leg in (buckets(pool) if step.do == "hedge" else moved))
     for scope in found:
         name = _name_of(scope)
         if name not in case.passed and (desk.about is None or not name or name in desk.about):
@@ -154,7 +165,7 @@ def _movable(leg: Leg, step: Step) -> bool:
     return leg.fits(step.of) and (leg.terms.form != "asset" or (named and step.do == "assume"))
 
 
-def _buckets(pool: Pool) -> Iterator[Leg]:
+def buckets(pool: Pool) -> Iterator[Leg]:
     """Yield one leg for each underlying: the first of it, called by the underlying's name."""
     seen: set[str] = set()
     for leg in pool.legs:

@@ -123,10 +123,19 @@ class Scope:
     def _at_start(self, name: Name) -> Amount | Tiers:
         """Return what a name was when the case began; of a leg that there was not, 0."""
         assert self.case is not None
-        leg = self.case.start.leg(self.leg.name) if self.leg else None
+        leg = self._leg_at_start(self.case.start) if self.leg else None
         if self.leg is not None and leg is None:
             return self._number(0.0)
         return replace(self, pool=self.case.start, leg=leg).lookup(name)
+
+    def _leg_at_start(self, start: Pool) -> Leg | None:
+        """Return the leg as it was; an underlying's, which goes by the underlying's name, as its first leg."""
+        assert self.leg is not None
+        bucket = self.leg.keys.get("bucket")
+        if self.leg.name != bucket or self.leg.terms.form == "asset":
+            return start.leg(self.leg.name)
+        of_it = (leg for leg in start.legs if leg.keys.get("bucket") == bucket and leg.terms.form != "asset")
+        return next(of_it, start.leg(bucket))
 
     def _entry(self, parameter: Parameter, name: str, variant: str) -> Amount | Tiers:
         """Return the number or table of a parameter, for this leg and requirement."""

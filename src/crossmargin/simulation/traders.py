@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import LOCKED, Stage
 from crossmargin.clearing.ledger import HELD
+from crossmargin.clearing.procedure.remembered import recall
 from crossmargin.clearing.scales import to_units
 
 if TYPE_CHECKING:
@@ -113,17 +114,20 @@ def cure(
     return None
 
 
-def answer(rng: Generator, state: State, case: str, limits: Mapping[str, str]) -> Intent | None:
-    """Return the fill of a market order that a case asks for: all of it or a part, near the mark."""
+def answer(rng: Generator, state: State, case: str) -> Intent | None:
+    """Return the fill of a market order that a case asks for: all that is left of it or half, near the mark."""
     owner = state.cases[case].pool.partition("#")[0]
-    symbol, quantity = limits["instrument"], int(limits["quantity"])
-    part = quantity if rng.random() < _WHOLE else max(abs(quantity) // 2, 1) * (1 if quantity > 0 else -1)
-    if not part or symbol not in state.marks:
+    orders = recall(state.cases[case].memory, 0.0).orders
+    held = state.balances.get(owner, {})
+    left = {one.instrument: one.wanted - (held.get((HELD, one.instrument), 0) - one.before) for one in orders}
+    symbol = next((name for name, contracts in left.items() if contracts and name in state.marks), None)
+    if symbol is None:
         return None
-    price = _price(rng, state, symbol)
-    buyer, seller = (owner, "book") if part > 0 else ("book", owner)
-    fields = {"buyer": buyer, "seller": seller, "instrument": symbol, "quantity": abs(part), "price": price}
-    return c.Trade, {**fields, "case": case}
+    wanted = abs(left[symbol])
+    quantity = wanted if rng.random() < _WHOLE else max(wanted // 2, 1)
+    buyer, seller = (owner, "book") if left[symbol] > 0 else ("book", owner)
+    fields = {"buyer": buyer, "seller": seller, "instrument": symbol, "quantity": quantity}
+    return c.Trade, {**fields, "price": _price(rng, state, symbol), "case": case}
 
 
 def offer(rng: Generator, bidders: Sequence[str], state: State, case: str) -> Intent:

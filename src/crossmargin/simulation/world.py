@@ -5,7 +5,6 @@ Time is the world's own, half a minute a step. The same seed, rulebook and price
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -209,9 +208,8 @@ class World:
         state = self.house.state
         bidders = [trader.owner for trader in self.everyone if trader.kind == "maker"]
         for name, case in list(state.cases.items()):
-            if "order" in case.memory and case.memory["order"] != "null":
-                limits = _order(case.memory["order"])
-                told = answer(self.rng, state, name, limits) if self.rng.random() < _ANSWERED else None
+            if case.memory.get("orders", "[]") != "[]":
+                told = answer(self.rng, state, name) if self.rng.random() < _ANSWERED else None
                 if told is not None:
                     self._send(told)
             elif case.memory.get("offer") and self.rng.random() < _BID:
@@ -274,11 +272,6 @@ class World:
         self.reopened += 1
         if self.house.state.sources != answered:
             raise AssertionError(f"acknowledged {answered}, after opening again {self.house.state.sources}")
-
-
-def _order(memory: str) -> dict[str, str]:
-    symbol, quantity, _ = json.loads(memory)
-    return {"instrument": symbol, "quantity": str(quantity)}
 
 
 def simulate(

@@ -136,7 +136,7 @@ def pose_fillable(document: Fields, index: int, rulebooks: Rulebooks) -> Run:
         stated = {
             "net_value": pool.adjusted["maintenance"],
             "maintenance": pool.requirements["maintenance"],
-            "value": coins * Fraction(account.price(market)),
+            "price": Fraction(account.price(market)),
             "positions": pool.on_row("positions", f"{market}-{_USDC}", "maintenance"),
             "quantity": coins,
         }

@@ -93,7 +93,7 @@ class _Network:
         terms = Terms("asset", mark=self.fill)
         figures = {"contracts_held": abs(held), "quantity": held, "price": self.fill, "depth": self.depth}
         legs = (Leg("market", figures, terms=terms),) if held else ()
-        return Pool({"maintenance_headroom": Fraction(-1 if held else 0)}, legs)
+        return Pool({"gross": abs(held) * self.fill}, legs)
 
 
 def pose_disposal(document: Fields, index: int, rulebooks: Rulebooks) -> Run:

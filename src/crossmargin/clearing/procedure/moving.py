@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crossmargin.clearing.checking import posting
 from crossmargin.clearing.events import Asked, Event, Posted
-from crossmargin.clearing.ledger import after_rows
+from crossmargin.clearing.ledger import HOUSE, after_rows
 from crossmargin.clearing.procedure.remembered import Remembered, told
 from crossmargin.clearing.procedure.rows import move_rows
 from crossmargin.clearing.rules import Refusal
@@ -53,6 +53,8 @@ def _done(move: Move, time: float) -> Done:
 def check_able(view: View, bidder: str, events: list[Event], assess: Assess) -> None:
     """Refuse a bidder whose initial headroom would lie below 0 with what he takes."""
     state = view.setting.state
+    if bidder in HOUSE:
+        return
     rows = tuple(row for event in events if isinstance(event, Posted) for row in event.rows)
     report = assess(state, after_rows(state.balances, rows, [bidder]))[bidder]
     if isinstance(report, Failure):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from crossmargin.clearing.checking import check_owner
 from crossmargin.clearing.events import Asked, Event, Stage
+from crossmargin.clearing.ledger import HOUSE
 from crossmargin.clearing.procedure.cases import now_of, offer_of
 from crossmargin.clearing.procedure.moving import check_able, taken_events
 from crossmargin.clearing.procedure.remembered import Remembered, recall
@@ -17,7 +18,7 @@ from crossmargin.clearing.procedure.view import parted, view_of
 from crossmargin.clearing.rules import Refusal
 from crossmargin.errors import FailureReason
 from crossmargin.liquidation import Bid as Offered
-from crossmargin.liquidation import taken
+from crossmargin.liquidation.formulas import as_fraction
 
 if TYPE_CHECKING:
     from crossmargin.clearing.commands import Bid
@@ -48,22 +49,35 @@ def bid_events(setting: Setting, command: Bid, assess: Assess) -> list[Event]:
 
 def _bought(view: View, name: str, held: Remembered, move: Move, bid: Offered, assess: Assess) -> list[Event]:
     """Return the events of a bid that is taken at the price of the moment."""
-    price = move.price if move.price is not None else Fraction(0)
+    price, sells = _price_now(move)
     part = move if move.step.do == "share" else replace(move, amount=move.amount * bid.share)
-    fill = taken(bid, max(move.amount, bid.share), price, len(held.case.done))
-    if fill.refused:
-        raise Refusal(FailureReason.INSUFFICIENT_MARGIN, "a bid at or above the price of the moment", fill.refused)
+    if (price < bid.limit) if sells else (price > bid.limit):
+        expected = f"a bid at or {'below' if sells else 'above'} the price of the moment"
+        raise Refusal(FailureReason.INVALID_PRICE, expected, f"{float(bid.limit):g}, and the price is {float(price):g}")
     events = taken_events(view, name, held, part, bid.bidder, bid.bidder)
     if not events:
-        raise Refusal(FailureReason.INVALID_QUANTITY, "a share of at least one unit", str(bid.share))
+        raise Refusal(FailureReason.INVALID_QUANTITY, "a share of at least one unit", str(float(bid.share)))
     check_able(view, bid.bidder, events, assess)
     return events
+
+
+def _price_now(move: Move) -> tuple[Fraction, bool]:
+    """Return what an offer costs now, and whether the bidder is the one who sells, who asks for no less than his limit.
+
+    Money for the whole of a share, money per unit of a position, collateral per unit of a debt.
+    """
+    if move.leg is None:
+        return move.price if move.price is not None else Fraction(0), move.sides is not None
+    mark = as_fraction(move.leg.figures["price"])
+    return move.price if move.price is not None else mark, move.leg.figures["quantity"] < 0
 
 
 def _check_bidder(setting: Setting, bidder: str, owner: str) -> None:
     check_owner(setting.state, bidder)
     if bidder == owner:
         raise Refusal(FailureReason.UNKNOWN_ACCOUNT, "another bidder than the account itself", bidder)
+    if bidder in HOUSE:
+        return
     for stood in setting.state.pools.get(bidder, {}).values():
         if stood.stage not in {Stage.HEALTHY, Stage.WARNED}:
             raise Refusal(FailureReason.NOT_HEALTHY, "a healthy bidder", stood.stage)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.configuration import account_of
 from crossmargin.clearing.contracts import worth
-from crossmargin.clearing.ledger import FUND, HELD, HOUSE, TREASURY, VAULT, WALLET
+from crossmargin.clearing.ledger import FUND, HELD, HOUSE, TREASURY, VAULT, WALLET, Holdings, Row, after_rows
+from crossmargin.clearing.procedure.view import price_in_money
 from crossmargin.errors import Failure
 from crossmargin.liquidation import Leg, cover
 from crossmargin.liquidation.pools import Figures
@@ -21,24 +22,10 @@ if TYPE_CHECKING:
     from crossmargin.clearing.state import State
     from crossmargin.liquidation.formulas import Amount
 
-__all__ = ["MEMBER", "holders", "payers_of", "price_in_money"]
+__all__ = ["MEMBER", "bears", "holders", "means", "notional_of", "payers_of"]
 
 MEMBER: Final = "member"
 """The class of accounts that stand behind the fund and may be assessed."""
-
-
-def price_in_money(setting: Setting, asset: str) -> Fraction:
-    """Return the price of an asset in reporting money, exactly as it stands; the reporting asset's own is 1.
-
-    Raises
-    ------
-    KeyError
-        There is no mark of it; whoever holds it could not have been assessed.
-    """
-    if asset == setting.market.reporting_asset and asset not in setting.state.marks:
-        return Fraction(1)
-    digits = setting.state.configuration.assets[asset].price_digits
-    return Fraction(setting.state.marks[asset].price, 10**digits)
 
 
 def payers_of(word: str, setting: Setting, asset: str, bankrupt: str, assess: Assess) -> list[Leg]:
@@ -53,7 +40,7 @@ def payers_of(word: str, setting: Setting, asset: str, bankrupt: str, assess: As
     """
     if word in {"skin", "fund", "vault"}:
         owner = {"skin": TREASURY, "fund": FUND, "vault": VAULT}[word]
-        return [Leg(owner, Figures({"fund": _means(setting, owner, asset)}))]
+        return [Leg(owner, Figures({"fund": means(setting, owner, asset)}))]
     users = [owner for owner in setting.state.balances if owner not in HOUSE and owner != bankrupt]
     if word == "assess":
         standing = setting.state.configuration.accounts
@@ -63,7 +50,7 @@ def payers_of(word: str, setting: Setting, asset: str, bankrupt: str, assess: As
     return [Leg(owner, _figures(setting, owner, asset, bankrupt, equities[owner])) for owner in positive]
 
 
-def _means(setting: Setting, owner: str, asset: str) -> Fraction:
+def means(setting: Setting, owner: str, asset: str) -> Fraction:
     """Return what a house owner can pay in an asset: what it holds of it, and what a sale of its others would bring."""
     priced = setting.state.marks
     held = {
@@ -82,6 +69,35 @@ def _means(setting: Setting, owner: str, asset: str) -> Fraction:
     return max(own + cover(sellable, prices, setting.procedure.fund) + debts, Fraction(0))
 
 
+def bears(setting: Setting, owner: str, rows: list[Row]) -> bool:
+    """Return whether a house owner can take over what rows bring it: its worth stays above 0, or does not fall.
+
+    Everything counts at its mark. What rounding takes, a unit for each row, does not count.
+    """
+    before = setting.state.balances.get(owner, {})
+    after = after_rows(setting.state.balances, tuple(rows), [owner])[owner]
+    rounding = sum((_unit(setting, row) for row in rows if row[0] == owner), Fraction(0))
+    return _worth(setting, after) >= min(_worth(setting, before), Fraction(0)) - rounding
+
+
+def _unit(setting: Setting, row: Row) -> Fraction:
+    asset = row[2]
+    return price_in_money(setting, asset) / _power(setting.state, asset) if row[1] == WALLET else Fraction(0)
+
+
+def _worth(setting: Setting, holdings: Holdings) -> Fraction:
+    """Return what holdings are worth at the marks, in reporting money."""
+    state, total = setting.state, Fraction(0)
+    for (purse, asset), amount in holdings.items():
+        terms = state.configuration.terms.get(asset)
+        if purse == WALLET:
+            total += Fraction(amount, _power(state, asset)) * price_in_money(setting, asset)
+        elif purse == HELD and terms is not None:
+            money = worth(terms, amount, state.marks[asset].price) + holdings.get((terms.basis, terms.settlement), 0)
+            total += money / _power(state, terms.settlement) * price_in_money(setting, terms.settlement)
+    return total
+
+
 def _equities(setting: Setting, owners: Iterable[str], assess: Assess) -> dict[str, float]:
     state = setting.state
     reports = assess(state, {owner: state.balances[owner] for owner in owners})
@@ -98,17 +114,19 @@ def _figures(setting: Setting, owner: str, asset: str, bankrupt: str, equity: fl
         gains = (_gain(setting, owner, terms) for terms in _shared(setting, owner, bankrupt))
         return sum((max(gain, Fraction(0)) for gain in gains), Fraction(0))
 
-    def notional() -> Amount:
-        return sum((_notional(setting, owner, terms) for terms in _all(setting, owner)), Fraction(0))
-
     known: dict[str, Amount] = {"payer_equity": equity, "deposited": wallet}
     made: dict[str, Callable[[], Amount]] = {
         "profit": profit,
-        "notional": notional,
-        "open_interest_value": notional,
-        "payer_leverage": lambda: float(notional()) / equity,
+        "notional": lambda: notional_of(setting, owner),
+        "open_interest_value": lambda: notional_of(setting, owner),
+        "payer_leverage": lambda: float(notional_of(setting, owner)) / equity,
     }
     return Figures(known, made)
+
+
+def notional_of(setting: Setting, owner: str) -> Fraction:
+    """Return the notional of all that an owner holds, in reporting money."""
+    return sum((_notional(setting, owner, terms) for terms in _all(setting, owner)), Fraction(0))
 
 
 def _all(setting: Setting, owner: str) -> list[Terms]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from crossmargin.clearing.bridge import Markets, rules_of
 from crossmargin.clearing.configuration import UNIT_MARK
-from crossmargin.clearing.events import LOCKED, Posted, Stage
+from crossmargin.clearing.events import LOCKED, Asked, Posted, Stage
+from crossmargin.clearing.ledger import HELD, HOUSE
 from crossmargin.clearing.procedure.cases import case_events
 from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.offers import bid_events
+from crossmargin.clearing.procedure.orders import check_answer
 from crossmargin.clearing.procedure.outside import Outside
-from crossmargin.clearing.procedure.staging import reads_more, stage_events
+from crossmargin.clearing.procedure.staging import opened, reads_more, stage_events
 from crossmargin.clearing.procedure.view import Setting, parted, pools_of
 from crossmargin.clearing.rules import Figures, Refusal, Rules
 from crossmargin.errors import Failure, InputError
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     from crossmargin.margin import Rulebook
 
 __all__ = ["Procedures", "rules_with_procedure"]
+
+_WAITS: Final = "waits"  # why a case cannot go on, in its memory
+_LONGEST: Final = 300  # characters of it
 
 
 class Procedures:
@@ -56,7 +63,7 @@ class Procedures:
         chain = Chain(state)
         moved: set[str] = set()
         pools = self._pools(state, reports) if self._reads_more else {}
-        for figures in _worst_first(state, reports):
+        for figures in [*_worst_first(state, reports), *_taken_over(state, self.rulebook)]:
             if parted(figures.pool)[0] in moved:
                 continue
             events = self._events(chain.state, figures, pools.get(figures.pool))
@@ -76,15 +83,39 @@ class Procedures:
 
     def _pools(self, state: State, reports: Reports) -> dict[str, Pool]:
         owners = [owner for owner, report in reports.items() if not isinstance(report, Failure)]
-        return pools_of(self._setting(state), owners) if owners else {}
+        try:
+            return pools_of(self._setting(state), owners) if owners else {}
+        except InputError:  # the market lacks what one of them needs; each is then looked at alone
+            return {}
 
     def _events(self, state: State, figures: Figures, pool: Pool | None) -> list[Event]:
+        """Return what follows for one pool; where it cannot be assessed it waits, and its case says why, once."""
         owner, unit = parted(figures.pool)
         stood = state.pools.get(owner, {}).get(unit)
-        if stood is not None and stood.stage in LOCKED and stood.stage != Stage.CLOSED:
-            assert stood.case is not None
-            return case_events(self._setting(state), stood.case, self.assess)
-        return stage_events(self._setting(state), figures, stood, pool)
+        case = stood.case if stood is not None and stood.stage in LOCKED and stood.stage != Stage.CLOSED else None
+        try:
+            if case is not None:
+                return _going_on(state, case, case_events(self._setting(state), case, self.assess))
+            if owner in HOUSE:
+                return opened(self._setting(state), figures.pool, "it holds what a case left to it")
+            return stage_events(self._setting(state), figures, stood, pool)
+        except InputError as error:
+            return [] if case is None else _waiting(state, case, error)
+
+
+def _waiting(state: State, case: str, error: InputError) -> list[Event]:
+    why = str(error)[:_LONGEST]
+    kept = state.cases[case]
+    same = kept.memory.get(_WAITS, "") == why
+    return [] if same else [Asked(case, kept.step, "cannot go on", {"why": why}, {_WAITS: why})]
+
+
+def _going_on(state: State, case: str, events: list[Event]) -> list[Event]:
+    """Return a case's events, the first of which forgets why it waited."""
+    first = events[0] if events else None
+    if isinstance(first, Asked) and state.cases[case].memory.get(_WAITS, ""):
+        return [msgspec.structs.replace(first, memory={**first.memory, _WAITS: ""}), *events[1:]]
+    return events
 
 
 def _worst_first(state: State, reports: Reports) -> list[Figures]:
@@ -94,12 +125,24 @@ def _worst_first(state: State, reports: Reports) -> list[Figures]:
     for owner, report in reports.items():
         pools = [] if isinstance(report, Failure) else state.pools.get(owner, {})
         names = (f"{owner}{UNIT_MARK}{unit}" if unit else owner for unit in pools)
-        found += [
-            Figures(name, 0.0, 0.0, 0.0, inf, triggered=False, adjusted_equity=0.0, initial=0.0, maintenance=0.0)
-            for name in names
-            if name not in seen
-        ]
+        found += [_nothing_known(name) for name in names if name not in seen]
     return sorted(found, key=lambda one: (one.maintenance_headroom, one.pool))
+
+
+def _nothing_known(pool: str) -> Figures:
+    return Figures(pool, 0.0, 0.0, 0.0, inf, triggered=False, adjusted_equity=0.0, initial=0.0, maintenance=0.0)
+
+
+def _taken_over(state: State, rulebook: Rulebook) -> list[Figures]:
+    """Return the pools of house owners whose own steps dispose of what cases left to them, while there is any."""
+    holders = sorted({step.holder for step in rulebook.procedure.liquidation.steps if step.holder is not None})
+    running = {kept.pool for kept in state.cases.values()}
+    found = [one for one in holders if one in running or _holds(state, one)]
+    return [_nothing_known(one) for one in found]
+
+
+def _holds(state: State, owner: str) -> bool:
+    return any(purse == HELD for purse, _ in state.balances.get(owner, {}))
 
 
 def rules_with_procedure(
@@ -125,4 +168,10 @@ def rules_with_procedure(
         rulebook, max_quote_age_seconds=max_quote_age_seconds, valued_every_seconds=every, live=live, guard=guard
     )
     procedures = Procedures(rulebook, outside or Outside(), plain.assess, Markets(every))
-    return replace(plain, react=procedures.react, take_bid=procedures.take_bid)
+    return replace(
+        plain,
+        react=procedures.react,
+        take_bid=procedures.take_bid,
+        check_answer=check_answer,
+        lockout=rulebook.procedure.liquidation.lockout,
+    )

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isfinite
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from crossmargin.errors import InputError
 from crossmargin.liquidation import Case, Done, Leg, Pool
+from crossmargin.liquidation.moves import buckets
 from crossmargin.liquidation.pools import Figures
 from crossmargin.margin.expression import Name, names
 from crossmargin.margin.model import Formula, Keyed, Variants
@@ -21,10 +22,19 @@ if TYPE_CHECKING:
     from crossmargin.margin.model import Parameter
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["Remembered", "begin", "read_at_start", "recall", "told"]
+__all__ = ["Order", "Remembered", "begin", "read_at_start", "recall", "told"]
 
 _DONE: Final = "done "
 _POOL: Final = ""
+
+
+class Order(NamedTuple):
+    """A market order of a case: its step, signed contracts wanted, and contracts held when it was sent."""
+
+    step: str
+    instrument: str
+    wanted: int
+    before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,10 @@ class Remembered:
         The stage whose deadline led here: the case then goes on until that band is left.
     offer
         The step that is offered to bidders, if any.
-    order
-        Of a market order that is out: instrument, signed contracts wanted, contracts held when it was sent.
+    orders
+        Market orders that are out.
+    sent
+        Seconds since the case began at which they were sent.
     bids
         Sealed bids that wait: bidder, share, limit.
     """
@@ -52,7 +64,8 @@ class Remembered:
     moves: int = 0
     band: str = ""
     offer: str = ""
-    order: tuple[str, int, int] | None = None
+    orders: tuple[Order, ...] = ()
+    sent: float = 0.0
     bids: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -61,6 +74,9 @@ def begin(start: Pool, scope: Scope, band: str) -> dict[str, str]:
     wanted = sorted(read_at_start(scope.procedure), key=lambda name: (name.name, name.variant or ""))
     kept = {_POOL: _figures(scope, wanted, start.figures)}
     kept |= {leg.name: _figures(replace(scope, leg=leg), wanted, leg.figures) for leg in start.legs}
+    hedges = any(step.do == "hedge" for step in scope.procedure.liquidation.steps)
+    for bucket in buckets(start) if hedges else ():  # a hedge is asked for once for each underlying, by its name
+        kept[bucket.name] = kept.get(bucket.name, {}) | _figures(replace(scope, leg=bucket), wanted, bucket.figures)
     known = {name: figures for name, figures in kept.items() if figures}
     memory = {"start": json.dumps(known, sort_keys=True), "band": band}
     return {key: text for key, text in memory.items() if text not in ("", "{}")}
@@ -91,7 +107,7 @@ def read_at_start(procedure: Procedure) -> set[Name]:
     rule = procedure.liquidation
     trees = [formula for step in rule.steps for formula in _formulas(step)]
     trees += [*rule.lines.values(), *(f for p in rule.parameters.values() for f in _parts(p))]
-    trees += [formula for formula in (rule.until, rule.loss) if formula is not None]
+    trees += [formula for formula in (rule.until, rule.loss, procedure.fund.inflow) if formula is not None]
     read = {name for tree in trees for name in names(tree.tree) if name.name.endswith(START)}
     out: set[Name] = set()
     for name in read:
@@ -143,7 +159,7 @@ def recall(memory: Mapping[str, str], now: float) -> Remembered:
         position=int(memory.get("position", "0")),
         passed=frozenset(json.loads(memory.get("passed", "[]"))),
     )
-    order = json.loads(memory.get("order", "null"))
+    orders = json.loads(memory.get("orders", "[]"))
     bids = tuple(tuple(json.loads(text)) for key, text in sorted(memory.items()) if key.startswith("bid ") and text)
     return Remembered(
         case=case,
@@ -151,23 +167,24 @@ def recall(memory: Mapping[str, str], now: float) -> Remembered:
         moves=int(memory.get("moves", "0")),
         band=memory.get("band", ""),
         offer=memory.get("offer", ""),
-        order=None if order is None else (order[0], int(order[1]), int(order[2])),
+        orders=tuple(Order(*order) for order in orders),
+        sent=float(memory.get("sent", "0")),
         bids=bids,
     )
 
 
-def told(case: Case, moves: int, move: Done | None = None) -> dict[str, str]:
-    """Return what to add to the memory after a move: where the round stands, and the move itself."""
+def told(case: Case, moves: int, *made: Done) -> dict[str, str]:
+    """Return what to add to the memory after moves: where the round stands, and the moves themselves."""
     where = {
         "round": str(case.round),
         "position": str(case.position),
         "passed": json.dumps(sorted(case.passed)),
         "moves": str(moves),
     }
-    if move is None:
-        return where
-    written = [repr(move.time), move.step, move.leg, move.do, str(move.amount), str(move.paid_in)]
-    return {**where, f"{_DONE}{len(case.done)}": json.dumps(written)}
+    for number, move in enumerate(made, start=len(case.done)):
+        written = [repr(move.time), move.step, move.leg, move.do, str(move.amount), str(move.paid_in)]
+        where[f"{_DONE}{number}"] = json.dumps(written)
+    return where
 
 
 def _done(text: str) -> Done:

@@ -9,12 +9,11 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import TYPE_CHECKING
 
-from crossmargin.clearing.contracts import Terms, trade_money
-from crossmargin.clearing.indexes import due_of_trade, funding_rows
+from crossmargin.clearing.contracts import worth
 from crossmargin.clearing.ledger import FUND, HELD, RESERVED, WALLET, WORLD, moved
 from crossmargin.clearing.procedure.outside import price_of
-from crossmargin.clearing.procedure.view import hedge_of
-from crossmargin.clearing.trading import handover_rows, trade_rows
+from crossmargin.clearing.procedure.trades import handed, traded, wallet_of
+from crossmargin.clearing.procedure.view import hedge_of, price_in_money
 from crossmargin.liquidation.formulas import as_fraction
 from crossmargin.liquidation.postings import balances_of
 
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
 
     from crossmargin.clearing.ledger import Row
     from crossmargin.clearing.procedure.view import View
-    from crossmargin.clearing.state import State
     from crossmargin.liquidation import Leg, Move
 
-__all__ = ["contracts_of", "handed", "move_rows", "traded"]
+__all__ = ["contracts_of", "hedge_for", "move_rows", "parts_of"]
 
 
 def move_rows(view: View, move: Move, taker: str, keeper: str, reserved: Fraction) -> list[Row]:
@@ -39,32 +37,10 @@ def move_rows(view: View, move: Move, taker: str, keeper: str, reserved: Fractio
     keeper
         Who receives what the document pays its keeper.
     reserved
-        Cash that earlier bidders paid in, which no later one buys.
+        Money that earlier bidders paid in, which no later one buys.
     """
     rows = _share(view, move, taker, reserved) if move.step.do == "share" else _KINDS[move.step.do](view, move, taker)
-    return [*rows, *_fees(view, move, taker, keeper)] if rows else []
-
-
-def traded(state: State, terms: Terms, owner: str, other: str, quantity: int, price: int | Fraction) -> list[Row]:
-    """Return the rows by which an owner receives `quantity` signed contracts from another, funding settled before."""
-    rows: list[Row] = []
-    for one, sign in ((owner, 1), (other, -1)):
-        rows += funding_rows(terms, one, state.balances.get(one, {}), state.indices)
-        rows += due_of_trade(terms, one, sign * quantity, state.indices)
-    buyer, seller = (owner, other) if quantity > 0 else (other, owner)
-    money = trade_money(terms, abs(quantity), price)
-    sides = ((one, state.balances.get(one, {}), 0) for one in (buyer, seller))
-    return rows + trade_rows(terms, next(sides), next(sides), abs(quantity), money)
-
-
-def handed(state: State, terms: Terms, owner: str, other: str, quantity: int) -> list[Row]:
-    """Return the rows that hand signed contracts with their basis to another owner, funding settled before."""
-    rows: list[Row] = []
-    for one, sign in ((owner, -1), (other, 1)):
-        rows += funding_rows(terms, one, state.balances.get(one, {}), state.indices)
-        rows += due_of_trade(terms, one, sign * quantity, state.indices)
-    given, taken = (state.balances.get(one, {}) for one in (owner, other))
-    return rows + handover_rows(terms, owner, given, other, taken, quantity)
+    return [*rows, *_fees(view, move, taker, keeper)] if rows or move.step.do == "cancel" else []
 
 
 def contracts_of(view: View, leg: Leg, amount: Fraction) -> int:
@@ -72,6 +48,8 @@ def contracts_of(view: View, leg: Leg, amount: Fraction) -> int:
     held = _held(view, leg)
     terms = view.setting.state.configuration.terms[leg.keys["instrument"]]
     wanted = min(ceil(amount * int(10**terms.contract.quantity_digits)), abs(held))
+    if amount >= abs(as_fraction(leg.figures["contracts_held"])):  # figures are floats: all of it is all of it
+        wanted = abs(held)
     return -wanted if held > 0 else wanted
 
 
@@ -80,12 +58,13 @@ def _held(view: View, leg: Leg) -> int:
 
 
 def _cancel(view: View, _move: Move, _taker: str) -> list[Row]:
-    holdings = view.setting.state.balances.get(view.owner, {})
+    holdings, terms = view.setting.state.balances.get(view.owner, {}), view.setting.state.configuration.terms
     orders = [(asset, amount) for (purse, asset), amount in holdings.items() if purse == RESERVED]
-    return [row for asset, amount in orders for row in moved(view.owner, WORLD, RESERVED, asset, amount)]
+    mine = [one for one in orders if view.covers(terms[one[0].rpartition("@")[0]])]
+    return [row for asset, amount in mine for row in moved(view.owner, WORLD, RESERVED, asset, amount)]
 
 
-def _parts(view: View, move: Move) -> list[tuple[Leg, Fraction]]:
+def parts_of(view: View, move: Move) -> list[tuple[Leg, Fraction]]:
     """Return the legs that a move closes or hands over, with how much of each."""
     if move.leg is None:
         legs = [leg for leg in view.pool.legs if leg.terms.form != "asset" and leg.fits(move.step.of)]
@@ -101,74 +80,111 @@ def _parts(view: View, move: Move) -> list[tuple[Leg, Fraction]]:
 def _close(view: View, move: Move, taker: str) -> list[Row]:
     rows: list[Row] = []
     state, slippage = view.setting.state, view.setting.outside.slippage
-    for leg, amount in _parts(view, move):
+    for leg, amount in parts_of(view, move):
         quantity = contracts_of(view, leg, amount)
         if quantity:
             terms = state.configuration.terms[leg.keys["instrument"]]
             price = price_of(state, terms, leg, quantity, move.price, slippage)
-            rows += traded(state, terms, view.owner, taker, quantity, price)
+            rows += traded(state, terms, view.owner, taker, quantity, price, realise=view.realise)
     return rows
 
 
 def _assume(view: View, move: Move, taker: str) -> list[Row]:
+    """Hand positions over, at a price or with their basis, and then the balances that the step names."""
     if move.leg is not None and move.leg.terms.form == "asset":
-        return _seized(view, move.leg, move.amount, taker)
+        return _seized(view, move.leg, move.amount, taker, [])
     rows: list[Row] = []
+    state = view.setting.state
+    if move.price is not None:
+        rows = _close(view, move, taker)
+    else:
+        for leg, amount in parts_of(view, move):
+            quantity = -contracts_of(view, leg, amount)
+            if quantity:
+                terms = state.configuration.terms[leg.keys["instrument"]]
+                rows += handed(state, terms, view.owner, taker, quantity)
     if move.leg is None:
         for leg in balances_of(view.pool, move.step):
-            rows += _seized(view, leg, move.amount * as_fraction(leg.figures["contracts_held"]), taker)
-    if move.price is not None:
-        return rows + _close(view, move, taker)
-    state = view.setting.state
-    for leg, amount in _parts(view, move):
-        quantity = -contracts_of(view, leg, amount)
-        if quantity:
-            rows += handed(state, state.configuration.terms[leg.keys["instrument"]], view.owner, taker, quantity)
+            rows += _seized(view, leg, move.amount * as_fraction(leg.figures["contracts_held"]), taker, rows)
     return rows
 
 
-def _seized(view: View, leg: Leg, amount: Fraction, taker: str) -> list[Row]:
-    """Hand over a balance, or a part of it; a debt as a debt."""
+def _seized(view: View, leg: Leg, amount: Fraction, taker: str, before: list[Row]) -> list[Row]:
+    """Hand over a balance as the rows before leave it, or a part of it; a debt as a debt."""
     asset = leg.terms.settles_in
     digits = view.setting.state.configuration.assets[asset].digits
-    held = view.setting.state.balances.get(view.owner, {}).get((WALLET, asset), 0)
+    held = wallet_of(view.setting.state, view.owner, asset)
+    held += sum(row[3] for row in before if row[:3] == (view.owner, WALLET, asset))
     part = min(ceil(amount * 10**digits), abs(held))
+    if amount >= as_fraction(leg.figures["contracts_held"]):
+        part = abs(held)
     return list(moved(view.owner, taker, WALLET, asset, part if held > 0 else -part)) if part else []
 
 
-def _hedge(view: View, move: Move, taker: str) -> list[Row]:
-    """Open the underlying's hedge against its delta, to the nearest lot."""
+def hedge_for(view: View, move: Move) -> tuple[str, int] | None:
+    """Return what a hedge opens: instrument and signed contracts, to the nearest lot; None where there is nothing."""
     assert move.leg is not None
-    state = view.setting.state
     symbol = hedge_of(view.setting, move.leg)
     hedge = view.hedges().get(move.leg.name) if symbol else None
     if symbol is None or hedge is None:
-        return []
-    terms, each = state.configuration.terms[symbol], as_fraction(hedge.figures["delta"])
-    contracts = round(move.amount / abs(each) * 10**terms.contract.quantity_digits)
+        return None
+    each = as_fraction(hedge.figures["delta"])
+    digits = view.setting.state.configuration.terms[symbol].contract.quantity_digits
+    contracts = round(move.amount / abs(each) * 10**digits) if each else 0
     quantity = -contracts if (move.leg.figures["bucket_delta"] > 0) == (each > 0) else contracts
-    if not quantity:
+    return (symbol, quantity) if quantity else None
+
+
+def _hedge(view: View, move: Move, taker: str) -> list[Row]:
+    """Open the underlying's hedge against its delta."""
+    found = hedge_for(view, move)
+    if found is None or move.leg is None:
         return []
+    symbol, quantity = found
+    state = view.setting.state
+    terms, hedge = state.configuration.terms[symbol], view.hedges()[move.leg.name]
     price = price_of(state, terms, hedge, quantity, move.price, view.setting.outside.slippage)
-    return traded(state, terms, view.owner, taker, quantity, price)
+    return traded(state, terms, view.owner, taker, quantity, price, realise=view.realise)
 
 
 def _share(view: View, move: Move, taker: str, reserved: Fraction) -> list[Row]:
-    """Sell the same share of everything but the cash of earlier bidders; below 0 the fund pays the bidder."""
+    """Sell the same share of everything but the money of earlier bidders; below 0 the fund pays the bidder.
+
+    Whoever bids bears the rounding, leg by leg, so that many small bids take no more than one large one. What the fund
+    does not have the account owes: that is a loss, and the waterfall's.
+    """
     state, cash = view.setting.state, view.setting.cash
-    unit = 10 ** state.configuration.assets[cash].digits
-    rows: list[Row] = []
-    for (purse, asset), amount in state.balances.get(view.owner, {}).items():
-        if purse == WALLET:
-            kept = ceil(reserved * unit) if asset == cash else 0
-            rows += moved(view.owner, taker, WALLET, asset, ceil((amount - kept) * move.amount))
-        elif purse == HELD:
-            quantity = ceil(abs(amount) * move.amount) * (1 if amount > 0 else -1)
-            if quantity:
-                rows += handed(state, state.configuration.terms[asset], view.owner, taker, quantity)
-    paid = floor((move.price or Fraction(0)) * move.amount * unit)
-    rows += moved(taker, view.owner, WALLET, cash, paid) if paid >= 0 else moved(FUND, taker, WALLET, cash, -paid)
+    rate = 10 ** state.configuration.assets[cash].digits / price_in_money(view.setting, cash)
+    rows = _shared_positions(view, move.amount, taker)
+    something = bool(rows)
+    for asset in view.assets:
+        settled = sum(row[3] for row in rows if row[:3] == (view.owner, WALLET, asset))
+        kept = ceil(reserved * rate) if asset == cash else 0
+        part = floor((wallet_of(state, view.owner, asset) + settled - kept) * move.amount)
+        rows += moved(view.owner, taker, WALLET, asset, part)
+        something = something or part > 0
+    if not something:
+        return []  # nothing but debts: nobody can buy them
+    paid = ceil((move.price or Fraction(0)) * move.amount * rate)
+    rows += moved(taker, view.owner, WALLET, cash, max(paid, 0))
+    fund = min(max(-paid, 0), max(wallet_of(state, FUND, cash), 0))
+    rows += [*moved(FUND, taker, WALLET, cash, fund), *moved(view.owner, taker, WALLET, cash, max(-paid, 0) - fund)]
     return [row for row in rows if row[3]]
+
+
+def _shared_positions(view: View, share: Fraction, taker: str) -> list[Row]:
+    """Return the rows that hand a share of every position over: of what is worth something whole lots down, else up."""
+    state = view.setting.state
+    rows: list[Row] = []
+    for leg in view.pool.legs:
+        held = _held(view, leg) if leg.terms.form != "asset" else 0
+        if held:
+            terms = state.configuration.terms[leg.keys["instrument"]]
+            basis = state.balances[view.owner].get((terms.basis, terms.settlement), 0)
+            value = worth(terms, held, state.marks[terms.symbol].price) + basis
+            part = (floor if value >= 0 else ceil)(abs(held) * share) * (1 if held > 0 else -1)
+            rows += handed(state, terms, view.owner, taker, part) if part else []
+    return rows
 
 
 def _exchange(view: View, move: Move, taker: str) -> list[Row]:
@@ -176,11 +192,13 @@ def _exchange(view: View, move: Move, taker: str) -> list[Row]:
     assert move.sides is not None
     assert move.price is not None
     debt, held = (move.sides[side].terms.settles_in for side in ("debt_", "collateral_"))
-    assets, wallet = view.setting.state.configuration.assets, view.setting.state.balances.get(view.owner, {})
+    state, assets = view.setting.state, view.setting.state.configuration.assets
     repaid = floor(move.amount * 10 ** assets[debt].digits)
+    if move.amount >= -as_fraction(move.sides["debt_"].figures["quantity"]):  # figures are floats: all of it is all
+        repaid = -wallet_of(state, view.owner, debt)
     exact = Fraction(repaid, 10 ** assets[debt].digits) * move.price * 10 ** assets[held].digits
-    given = min(ceil(exact), wallet.get((WALLET, held), 0))
-    if not repaid or given <= 0:
+    given = min(ceil(exact), wallet_of(state, view.owner, held))
+    if repaid <= 0 or given <= 0:
         return []
     return [*moved(taker, view.owner, WALLET, debt, repaid), *moved(view.owner, taker, WALLET, held, given)]
 
@@ -199,13 +217,17 @@ def _settle(view: View, move: Move, taker: str) -> list[Row]:
 
 
 def _fees(view: View, move: Move, taker: str, keeper: str) -> list[Row]:
-    """Return fees as rows: of an exchange out of what the other side receives, else out of the account's wallet."""
+    """Return fees as rows: of an exchange out of what the other side receives, else out of the account's wallet.
+
+    They are in the asset that the leg settles in; over the whole account in money, paid in cash.
+    """
     payer, asset = view.owner, view.setting.cash
+    rate = 1 / price_in_money(view.setting, asset)
     if move.sides is not None:
-        payer, asset = taker, move.sides["collateral_"].terms.settles_in
+        payer, asset, rate = taker, move.sides["collateral_"].terms.settles_in, Fraction(1)
     elif move.leg is not None:
-        asset = move.leg.terms.settles_in
-    unit = 10 ** view.setting.state.configuration.assets[asset].digits
+        asset, rate = move.leg.terms.settles_in, Fraction(1)
+    unit = rate * 10 ** view.setting.state.configuration.assets[asset].digits
     rows: list[Row] = []
     for named, fee in move.fees.items():
         owner = view.setting.outside.owner(named, keeper) or keeper

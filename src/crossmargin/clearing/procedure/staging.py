@@ -9,6 +9,7 @@ from crossmargin.clearing.events import Asked, Event, Stage, Staged
 from crossmargin.clearing.halts import liquidation_halted
 from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.procedure.calls import cures
+from crossmargin.clearing.procedure.inflow import inflow_events
 from crossmargin.clearing.procedure.remembered import begin
 from crossmargin.clearing.procedure.view import parted, view_of
 from crossmargin.errors import InputError
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from crossmargin.clearing import rules
     from crossmargin.clearing.procedure.view import Setting, View
     from crossmargin.clearing.state import PoolStage, State
+    from crossmargin.liquidation import Case
     from crossmargin.liquidation.scope import Scope
     from crossmargin.liquidation.stages import Stage as Stood
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["halted", "left_to", "reads_more", "stage_events"]
+__all__ = ["halted", "left_to", "opened", "reads_more", "stage_events", "triggered"]
 
 _TO_CASE: Final = frozenset({"liquidating", "bankrupt"})
 _KNOWN: Final = (
@@ -55,7 +57,7 @@ def stage_events(setting: Setting, figures: rules.Figures, stood: PoolStage | No
     if found.name == before:
         return []
     if found.name in _TO_CASE:
-        return [] if halted(setting.state, parted(figures.pool)[0]) else _opened(setting, figures, before, found)
+        return [] if halted(setting.state, parted(figures.pool)[0]) else opened(setting, figures.pool, found.cause)
     cure, deadline = None, None
     if found.cure > 0:
         cure = cures(view_of(setting, *parted(figures.pool)), _requirement(setting, found.name))
@@ -83,29 +85,36 @@ def halted(state: State, owner: str) -> bool:
     return any(liquidation_halted(state, underlying) for underlying in held)
 
 
-def left_to(setting: Setting, view: View, case: str) -> Staged:
-    """Return the event by which a pool leaves its case: healthy, or in the band that still holds."""
+def triggered(view: View) -> bool:
+    """Return whether a pool that stood outside would be liquidated now."""
+    return stage(view.scope(), "healthy", 0.0).name in _TO_CASE
+
+
+def left_to(view: View, case: str, memory: Case) -> list[Event]:
+    """Return the events by which a pool leaves its case: the fund's inflow, then healthy or the band that holds."""
+    setting = view.setting
+    inflow = inflow_events(view, case, memory)
     stood = setting.state.pools[view.owner][view.unit]
     found = stage(view.scope(), "healthy", 0.0)
-    to = Stage.HEALTHY if found.name in _TO_CASE else Stage(found.name)
-    pool = _named(view.owner, view.unit)
+    to = Stage(found.name)
     deadline = None
-    if found.deadline is not None and setting.state.as_of is not None and to != Stage.HEALTHY:
+    if found.deadline is not None and setting.state.as_of is not None:
         deadline = setting.state.as_of + timedelta(seconds=found.deadline)
-    cure = cures(view, _requirement(setting, found.name)) if found.cure > 0 and to != Stage.HEALTHY else None
+    cure = cures(view, _requirement(setting, found.name)) if found.cure > 0 else None
     told = {"until": "met", **_written(_plain(view.pool))}
-    return Staged(pool, stood.stage, to, told, case, cure, deadline)
+    return [*inflow, Staged(view.name, stood.stage, to, told, case, cure, deadline)]
 
 
-def _opened(setting: Setting, figures: rules.Figures, before: Stage, found: Stood) -> list[Event]:
+def opened(setting: Setting, pool: str, why: str) -> list[Event]:
     """Return the events that open a case: what triggered it, and what it remembers of the beginning."""
-    owner, unit = parted(figures.pool)
-    view = view_of(setting, owner, unit)
-    case = f"{figures.pool} at {setting.state.number}"
-    late = before.value if found.cause.endswith(f"passed in {before}") else ""
-    cause = {"when": found.cause, **_written(_plain(view.pool))}
+    owner, unit = parted(pool)
+    view, stood = view_of(setting, owner, unit), setting.state.pools.get(owner, {}).get(unit)
+    before = stood.stage if stood is not None else Stage.HEALTHY
+    case = f"{pool} at {setting.state.number}"
+    late = before.value if why.endswith(f"passed in {before}") else ""
+    cause = {"when": why, **_written(_plain(view.pool))}
     return [
-        Staged(figures.pool, before, Stage.LIQUIDATING, cause, case),
+        Staged(pool, before, Stage.LIQUIDATING, cause, case),
         Asked(case, 0, "begin", {}, begin(view.pool, view.scope(), late)),
     ]
 
@@ -162,7 +171,3 @@ def _written(figures: Mapping[str, float]) -> dict[str, str]:
 def _requirement(setting: Setting, stood: str) -> str:
     found = next((band.cure for band in setting.procedure.bands if band.then == stood and band.cure), None)
     return found or INITIAL
-
-
-def _named(owner: str, unit: str) -> str:
-    return f"{owner}#{unit}" if unit else owner

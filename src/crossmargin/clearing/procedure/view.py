@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from crossmargin.account import Account, Book, Position
 from crossmargin.clearing.bridge import account_with, pool_name
 from crossmargin.clearing.configuration import UNIT_MARK
+from crossmargin.clearing.ledger import HOUSE, WALLET
 from crossmargin.clearing.procedure.outside import Outside, cash_of
+from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.liquidation import Desk, Engine, Pool, Venue, scope_of
 from crossmargin.liquidation.pools import Figures
@@ -22,6 +24,7 @@ from crossmargin.margin.procedure_checks import HEADROOM
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from crossmargin.clearing.contracts import Terms
     from crossmargin.clearing.state import State
     from crossmargin.liquidation import Case, Holdings, Leg
     from crossmargin.liquidation.formulas import Amount
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.procedure import Procedure
     from crossmargin.market import Snapshot
 
-__all__ = ["Setting", "View", "hedge_of", "parted", "pools_of", "view_of"]
+__all__ = ["Setting", "View", "hedge_of", "named", "parted", "pools_of", "price_in_money", "view_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,34 @@ class View:
     holdings: Holdings
     pool: Pool
 
+    @property
+    def name(self) -> str:
+        """The pool's name in events."""
+        return named(self.owner, self.unit)
+
+    @property
+    def realise(self) -> bool:
+        """Whether the profit of what is closed goes to the wallet, as the document says."""
+        return self.setting.procedure.liquidation.realised == "wallet"
+
+    @property
+    def assets(self) -> list[str]:
+        """The assets that the pool has or owes, in order of creation."""
+        mine = {leg.terms.settles_in for leg in self.pool.legs if leg.terms.form == "asset"}
+        holdings = self.setting.state.balances.get(self.owner, {})
+        wallets = [asset for purse, asset in holdings if purse == WALLET]
+        listed = [asset for asset in wallets if not self.unit or asset in mine]
+        return listed + [asset for asset in sorted(mine) if asset not in wallets]
+
+    def covers(self, terms: Terms) -> bool:
+        """Return whether contracts of an instrument belong here: a parted owner has several pools."""
+        names = {terms.symbol, terms.settlement, terms.contract.instrument.underlying}
+        return not self.unit or self.unit in names or any(leg.name == terms.symbol for leg in self.pool.legs)
+
     def desk(self, case: Case, stated: Mapping[str, Amount] | None = None) -> Desk:
         """Return what surrounds the procedure here; a move may be tried on the little book."""
-        plain = Desk(stated={**self.setting.outside.inputs, **(stated or {})})
+        holder = self.owner if self.owner in HOUSE else None
+        plain = Desk(stated={**self.setting.outside.inputs, **(stated or {})}, holder=holder)
         return trying(plain, self.engine, self.holdings, self.pool, self.venue(case), 0.0)
 
     def venue(self, case: Case) -> Venue:
@@ -79,6 +107,7 @@ class View:
             owner=self.owner,
             reporting=self.setting.cash,
             hedges=self.hedges(),
+            realise=self.realise,
             reserved=sum((done.paid_in for done in case.done), Fraction(0)),
         )
 
@@ -157,6 +186,27 @@ def _one_of(setting: Setting, symbol: str) -> Leg:
     held = Account(id="hedge", positions=(Position(instrument=symbol, quantity=Decimal(1), entry_price=price),))
     engine = _engine(setting, held, None)
     return next(leg for leg in engine(engine.opening(), 0.0).legs if leg.name == symbol)
+
+
+def price_in_money(setting: Setting, asset: str) -> Fraction:
+    """Return the price of an asset in reporting money, exactly as it stands; the reporting asset's own is 1.
+
+    Raises
+    ------
+    InputError
+        MISSING_QUOTE: there is no mark of it.
+    """
+    if asset == setting.market.reporting_asset and asset not in setting.state.marks:
+        return Fraction(1)
+    quote = setting.state.marks.get(asset)
+    if quote is None:
+        raise InputError(FailureReason.MISSING_QUOTE, f"no price of {asset} stands, and money is paid in it")
+    return Fraction(quote.price, 10 ** setting.state.configuration.assets[asset].price_digits)
+
+
+def named(owner: str, unit: str) -> str:
+    """Return the name of a pool."""
+    return f"{owner}{UNIT_MARK}{unit}" if unit else owner
 
 
 def parted(pool: str) -> tuple[str, str]:

@@ -1,0 +1,111 @@
+"""Market orders that are asked for outside: what is sent, what answers may fill, what became of them."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from crossmargin.clearing.events import Asked, Event
+from crossmargin.clearing.ledger import HELD
+from crossmargin.clearing.procedure.remembered import Order, Remembered, recall, told
+from crossmargin.clearing.procedure.rows import contracts_of, hedge_for, parts_of
+from crossmargin.clearing.procedure.view import parted
+from crossmargin.clearing.rules import Refusal
+from crossmargin.errors import FailureReason
+from crossmargin.liquidation import Done
+from crossmargin.liquidation.postings import quoted
+
+if TYPE_CHECKING:
+    from crossmargin.clearing.commands import Trade
+    from crossmargin.clearing.procedure.view import View
+    from crossmargin.clearing.state import State
+    from crossmargin.liquidation import Leg, Move
+    from crossmargin.margin.procedure import Procedure
+
+__all__ = ["check_answer", "followed_events", "sent_events"]
+
+_PATIENCE: Final = 1.0  # seconds at least that an order is waited for
+
+
+def sent_events(view: View, name: str, held: Remembered, move: Move) -> list[Event]:
+    """Return that orders are asked for outside: signed contracts of each instrument, at the market or a limit.
+
+    None of them for what cannot be traded, or is less than a lot. The case goes on when all are filled, or a cadence is
+    over.
+    """
+    wanted = _wanted(view, move)
+    state, step = view.setting.state, view.setting.state.cases[name].step
+    holdings = state.balances.get(view.owner, {})
+    orders = [
+        Order(move.step.name, symbol, quantity, holdings.get((HELD, symbol), 0)) for symbol, quantity, _ in wanted
+    ]
+    memory = {**told(held.case, held.moves), "orders": json.dumps(orders), "sent": repr(held.case.time)}
+    return [
+        Asked(
+            name,
+            step + number,
+            "order",
+            {"step": move.step.name, "instrument": symbol, "quantity": str(quantity)} | limit,
+            memory,
+        )
+        for number, (symbol, quantity, limit) in enumerate(wanted, start=1)
+    ]
+
+
+def _wanted(view: View, move: Move) -> list[tuple[str, int, dict[str, str]]]:
+    """Return what a move trades at the market: instrument, signed contracts, and its limit where it has a price."""
+    if move.step.do == "hedge":
+        hedge = hedge_for(view, move)
+        return [] if hedge is None else [(*hedge, {})]
+    if move.step.do not in {"close", "assume"} or (move.leg is not None and move.leg.terms.form == "asset"):
+        return []
+    found = []
+    for leg, amount in parts_of(view, move):
+        quantity = contracts_of(view, leg, amount)
+        if quantity:
+            found.append((leg.keys["instrument"], quantity, _limit(leg, move)))
+    return found
+
+
+def _limit(leg: Leg, move: Move) -> dict[str, str]:
+    return {} if move.price is None else {"limit": repr(float(quoted(leg, move.price)))}
+
+
+def check_answer(state: State, command: Trade) -> None:
+    """Refuse a trade in the name of a case that is no answer to what the case asked for."""
+    assert command.case is not None
+    kept = state.cases[command.case]
+    owner, _ = parted(kept.pool)
+    quantity = command.quantity if command.buyer == owner else -command.quantity
+    orders = recall(kept.memory, 0.0).orders
+    order = next((one for one in orders if one.instrument == command.instrument), None)
+    left = 0 if order is None else order.wanted - _filled(state, owner, order)
+    if quantity * left <= 0 or abs(quantity) > abs(left):
+        expected = f"an order of {command.case} for {command.instrument}, {left:+} contracts"
+        raise Refusal(FailureReason.INVALID_QUANTITY, expected, f"{quantity:+}")
+
+
+def _filled(state: State, owner: str, order: Order) -> int:
+    return state.balances.get(owner, {}).get((HELD, order.instrument), 0) - order.before
+
+
+def followed_events(view: View, name: str, held: Remembered, procedure: Procedure) -> list[Event]:
+    """Return what became of the orders that are out: filled, ended in part, or nothing while they are waited for."""
+    state = view.setting.state
+    filled = {order: _filled(state, view.owner, order) for order in held.orders}
+    whole = all(order.wanted == contracts for order, contracts in filled.items())
+    cadence = procedure.liquidation.cadence
+    patience = 0.0 if cadence is None else float(view.scope(held.case).parameter(cadence))
+    if not whole and held.case.time < held.sent + max(patience, _PATIENCE):
+        return []
+    made = [_done(view, held.case.time, order, contracts) for order, contracts in filled.items() if contracts]
+    memory = {**told(held.case, held.moves + len(made), *made), "orders": "[]"}
+    limits = {order.instrument: str(contracts) for order, contracts in filled.items()}
+    return [Asked(name, state.cases[name].step + 1, "filled" if whole else "ended", limits, memory)]
+
+
+def _done(view: View, time: float, order: Order, contracts: int) -> Done:
+    unit = 10 ** view.setting.state.configuration.terms[order.instrument].contract.quantity_digits
+    step = next(step for step in view.setting.procedure.liquidation.steps if step.name == order.step)
+    return Done(time, step.name, order.instrument, step.do, Fraction(abs(contracts), unit))
