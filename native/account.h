@@ -126,8 +126,11 @@ private:
     }
 
     void input(const Code& c) {
-        const double* from = book_.inputs + c.aux * book_.units;
-        for (int64_t i = 0; i < n_; i++) dst_[i] = from[b_.source.at[i].unit];
+        const double* from = book_.inputs + c.aux * book_.stated;
+        for (int64_t i = 0; i < n_; i++) {
+            const int64_t unit = b_.source.at[i].unit;
+            dst_[i] = unit < book_.stated && unit >= 0 ? from[unit] : 0.0;
+        }
     }
 
     void form(const Code& c) {
@@ -275,7 +278,7 @@ private:
             for (int64_t unit = 0; unit < b_.units; unit++)
                 if (b_.ordered.at[unit]) inner.source.at[inner.units++] = b_.source.at[unit];
             if (inner.units == 0) break;
-            Fault fault = lay_out(p_, book_, fill, inner);
+            Fault fault = lay_out(p_, fill, inner);
             if (fault.what == Wrong::nothing) fault = Machine(p_, book_, inner).run(place, true);
             if (fault.what != Wrong::nothing) return fault;
             const double* filled = target(inner, c.level, c.a);
@@ -302,7 +305,7 @@ private:
 };
 
 Fault evaluate(const Program& p, const Book& book, Block& b, double* out, int64_t stride) {
-    Fault fault = lay_out(p, book, 0, b);
+    Fault fault = lay_out(p, 0, b);
     if (fault.what == Wrong::nothing) fault = Machine(p, book, b).run(p.ops, false);
     if (fault.what != Wrong::nothing) return fault;
     for (int64_t i = 0; i < p.output_count; i++) {

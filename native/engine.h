@@ -75,7 +75,24 @@ struct Book {
     const double *quantity, *extra_value, *inputs;
     const uint32_t *start, *count, *extra_start, *extra_count, *extra_leg;
     const uint8_t* pool_class;
-    int64_t arena, extras, units;
+    int64_t arena, extras, units, stated;  // `stated` of the units have inputs: all, or none
+};
+
+// What checks read beside the book: each account's units with their figures, and where a trade in a contract lands.
+struct Desk {
+    const int32_t *first, *follow, *key;          // [accounts], [units] twice: -1 ends, a key below 0 is a position's own
+    const uint8_t *account_class, *refused;       // [accounts], [units]
+    const double *figures, *rate, *mark;          // [FIGURES, units], [classes], [contracts]
+    const int32_t *rows, *pays, *lands, *opens;   // [classes, contracts], [contracts] twice, [account classes, contracts]
+    const int32_t* outputs;                       // [FIGURES + 1] those of the program; the last counts what is refused
+    int64_t accounts, contracts, account_classes;
+};
+constexpr int64_t FIGURES = 4;  // both requirements, then what stands for each
+
+struct Asked {
+    int64_t account, contract;
+    double quantity, price;
+    int64_t answer;  // the column of `out` that is the trade's
 };
 
 // The legs of one unit, as they lie in the book or as a trade would leave them.
@@ -84,7 +101,7 @@ struct Source {
     const double *quantity, *extra_value;
     const uint32_t* extra_leg;
     uint32_t count, extras;
-    int64_t unit;
+    int64_t unit, pool_class;  // a unit that is not there yet is -1
     bool wide;
 };
 constexpr uint32_t POSITION = (1u << 28) - 1;
@@ -127,6 +144,11 @@ struct Rows {
     Store<double> bank;  // the level's registers, [register, stride]
 };
 
+struct Trade {
+    int64_t unit, pool_class, row, wallet;
+    double quantity, price;
+};
+
 struct Block {
     int64_t units = 0, legs = 0, extras = 0;
     Store<Source> source;
@@ -139,18 +161,19 @@ struct Block {
     Store<int32_t> staged_row;  // legs after a trade, of every trade of the block
     Store<double> staged_quantity, staged_value;
     Store<uint32_t> staged_leg;
+    Store<Trade> trades;
+    Store<double> others, checked;  // of every trade of the block: the account's other units, the unit's outputs
     Block* inner = nullptr;
     Block() = default;
     ~Block();
     Block& within();  // the block of those units that are evaluated once more
 };
 
-struct Trade {
-    int64_t unit, row, wallet;
-    double quantity, price;
-};
-
 // Where the legs of a unit lie in the book.
 Fault find_unit(const Book& book, int64_t unit, Source& source);
 // Fills the block's sources with units as trades would leave them, each on its own.
-Fault stage(const Program& program, const Book& book, const Trade* trades, int64_t count, Block& block);
+Fault stage(const Program& program, const Trade* trades, int64_t count, Block& block);
+// Where accounts would stand after trades, each on its own: `out` [FIGURES, stride] account-wide, NaN where one is refused;
+// `aside` [stride] 1 where the trade is for Python to judge.
+Fault check(const Table& level, const Program& program, const Book& book, const Desk& desk, const Asked* asked, int64_t count,
+            Block& block, double* out, int64_t stride, uint8_t* aside);

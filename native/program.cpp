@@ -317,10 +317,44 @@ Book open_book(PyObject* given, Opened& opened, int64_t& inputs) {
     book.extra_leg = extra.as<uint32_t>();
     book.extra_value = open.array("extra_value", "d", 1, book.extras).as<double>();
     book.pool_class = open.array("pool_class", "B", 1, book.units).as<uint8_t>();
-    const Array& columns = open.array("inputs", "d", 2, book.units);
+    const Array& columns = open.array("inputs", "d", 2);
     book.inputs = columns.as<double>();
+    book.stated = columns.extent(1);
+    if (book.stated != 0) columns.expect(1, book.units);
     inputs = columns.extent(0);
     return book;
+}
+
+Desk open_desk(PyObject* given, Opened& opened, const Book& book, const Program& program) {
+    Opener open(given, "desk", opened);
+    const auto ints = [&](const char* name, int64_t last) { return open.array(name, "i", 1, last).as<int32_t>(); };
+    const Array &first = open.array("first", "i", 1), &mark = open.array("mark", "d", 1);
+    const Array &rows = open.array("rows", "i", 2, mark.extent(0)), &opens = open.array("opens", "i", 2, mark.extent(0));
+    const Array& figures = open.array("figures", "d", 2, book.units);
+    rows.expect(0, program.classes);
+    figures.expect(0, FIGURES);
+    Desk desk{};
+    desk.first = first.as<int32_t>();
+    desk.accounts = first.extent(0);
+    desk.contracts = mark.extent(0);
+    desk.account_classes = opens.extent(0);
+    desk.mark = mark.as<double>();
+    desk.rows = rows.as<int32_t>();
+    desk.opens = opens.as<int32_t>();
+    desk.figures = figures.as<double>();
+    desk.follow = ints("follow", book.units);
+    desk.key = ints("key", book.units);
+    desk.pays = ints("pays", desk.contracts);
+    desk.lands = ints("lands", desk.contracts);
+    desk.account_class = open.array("account_class", "B", 1, desk.accounts).as<uint8_t>();
+    desk.refused = open.array("refused", "B", 1, book.units).as<uint8_t>();
+    desk.rate = open.array("rate", "d", 1, program.classes).as<double>();
+    int64_t count;
+    desk.outputs = open.copy<int32_t>(open.array("outputs", "i", 1, FIGURES + 1), count);
+    for (int64_t i = 0; i < count; i++)
+        if (desk.outputs[i] < (i < FIGURES ? 0 : -1) || desk.outputs[i] >= program.output_count)
+            wrong("outputs: %d is none of the program's", desk.outputs[i]);
+    return desk;
 }
 
 Program open_program(PyObject* given, Opened& opened, int64_t inputs) {

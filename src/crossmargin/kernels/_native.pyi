@@ -69,17 +69,22 @@ OPS: Final[Mapping[str, int]]
 
 @final
 class Engine:
-    def __new__(cls, book: Mapping[str, object], program: Mapping[str, object], /) -> Engine: ...
+    def __new__(
+        cls, book: Mapping[str, object], program: Mapping[str, object], desk: Mapping[str, object] | None = None, /
+    ) -> Engine: ...
     def run(self, units: Ints | None, out: Floats, threads: int, /) -> None: ...
-    def what_if(self, unit: int, row: int, wallet_row: int, quantity: float, price: float, out: Floats, /) -> None: ...
-    def what_ifs(
+    def check(
+        self, account: int, contract: int, quantity: float, price: float | None, /
+    ) -> tuple[float, float, float, float] | None: ...
+    def checks(
         self,
-        unit: Ints,
-        row: npt.NDArray[np.int32],
-        wallet_row: npt.NDArray[np.int32],
+        account: Ints,
+        contract: Ints,
         quantity: Floats,
         price: Floats,
+        order: Ints,
         out: Floats,
+        aside: npt.NDArray[np.uint8],
         threads: int,
         /,
     ) -> None: ...
