@@ -34,7 +34,7 @@ private:
     template <class F>
     inline void each(const Code& c, F f) {
         const Operand a = in(c, c.a), b = in(c, c.b), d = in(c, c.c);
-        for (int64_t i = 0; i < n_; i += V::W) store(dst_ + i, f(a.vector(i), b.vector(i), d.vector(i)));
+        for (int64_t i = 0; i < n_; i += W) store(dst_ + i, f(a.vector(i), b.vector(i), d.vector(i)));
     }
     template <class F>
     inline void one_by_one(const Code& c, F f) {
@@ -178,7 +178,7 @@ private:
                 for (int64_t row = 0; row < n_; row++) {
                     ToRow to{more};
                     row_of(legs, rows.first.at[row], rows.first.at[row + 1], 0, g.width, to);
-                    for (int64_t j = 0; j < g.width; j += V::W) add(lanes + row * g.width + j, load(more + j));
+                    for (int64_t j = 0; j < g.width; j += W) add(lanes + row * g.width + j, load(more + j));
                 }
                 continue;
             }
@@ -187,7 +187,7 @@ private:
                 if (static_cast<int32_t>(x.column) != term.column) continue;
                 const double* row = by + b_.rows[LEG].key.at[x.leg] * g.width;
                 double* sum = lanes + rows.of_leg.at[x.leg] * g.width;
-                for (int64_t j = 0; j < g.width; j += V::W) add(sum + j, splat(x.value) * load(row + j));
+                for (int64_t j = 0; j < g.width; j += W) add(sum + j, splat(x.value) * load(row + j));
             }
         }
         for (int64_t j = 0; j < c.n; j++) {

@@ -152,7 +152,7 @@ inline void make_room(const Program& p, Block& b) {
         rows.key.of((level == UNIT ? b.units : legs) + 1);
     }
     if (!p.used[ASSET]) return;
-    b.slot.of(p.level_rows[ASSET] + 1);
+    b.slot.of(p.level_rows[ASSET - STRIKE] + 1);
     b.order.of(legs + 1);
 }
 

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <vector>
 
 #include "module.h"
 #include "pool.h"
@@ -33,8 +35,7 @@ namespace {
 constexpr int64_t LEGS_OF_BLOCK = 1000, UNITS_OF_BLOCK = 512, BLOCKS_OF_CHUNK = 8;
 
 struct Engine {
-    Opened opened;
-    int64_t inputs = 0;
+    Held held;
     Book book;
     Program program;
     Desk desk{};
@@ -43,8 +44,8 @@ struct Engine {
     std::vector<std::unique_ptr<Block>> idle;
 
     Engine(PyObject* given_book, PyObject* given_program, PyObject* given_desk)
-        : book(open_book(given_book, opened, inputs)), program(open_program(given_program, opened, inputs)) {
-        if (given_desk != Py_None) desk = open_desk(given_desk, opened, book, program);
+        : book(open_book(given_book, held)), program(open_program(given_program, held)) {
+        if (given_desk != Py_None) desk = open_desk(given_desk, held);
     }
 
     int64_t legs_of_unit() const { return book.units == 0 ? 1 : book.arena / book.units + 1; }

@@ -21,7 +21,7 @@ struct Legs {
 
 template <int N, bool PART>
 inline V piece(const double* row, int j, Lanes part) {
-    return PART && j == N - 1 ? load(row + j * V::W, part) : load(row + j * V::W);
+    return PART && j == N - 1 ? load(row + j * W, part) : load(row + j * W);
 }
 
 template <int N, bool PART>
@@ -53,14 +53,14 @@ inline void strip(const Legs& legs, int64_t first, int64_t last, int64_t column,
 // Columns [from, until) of one group's row, strip by strip, to a sink.
 template <class To>
 inline void row_of(const Legs& legs, int64_t first, int64_t last, int64_t from, int64_t until, To& to) {
-    constexpr int64_t FULL = STRIP * V::W;
-    for (; from + FULL <= until; from += FULL) strip<STRIP, false>(legs, first, last, from, V::W, to);
-    const int cells = static_cast<int>(until - from), part = cells % V::W;
+    constexpr int64_t FULL = STRIP * W;
+    for (; from + FULL <= until; from += FULL) strip<STRIP, false>(legs, first, last, from, W, to);
+    const int cells = static_cast<int>(until - from), part = cells % W;
 #define CASE(N)                                                             \
     case N:                                                                 \
         if (part) return strip<N, true>(legs, first, last, from, part, to); \
-        return strip<N, false>(legs, first, last, from, V::W, to);
-    switch (cells / V::W + (part != 0)) {
+        return strip<N, false>(legs, first, last, from, W, to);
+    switch (cells / W + (part != 0)) {
         CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
     }
 #undef CASE
@@ -71,8 +71,8 @@ struct ToRow {  // writes the cells
     template <int N, bool PART>
     inline void take(V (&sum)[N], int64_t column, Lanes part) {
 #pragma GCC unroll 8
-        for (int j = 0; j < N - PART; j++) store(row + column + j * V::W, sum[j]);
-        if (PART) store(row + column + (N - 1) * V::W, sum[N - 1], part);
+        for (int j = 0; j < N - PART; j++) store(row + column + j * W, sum[j]);
+        if (PART) store(row + column + (N - 1) * W, sum[N - 1], part);
     }
 };
 
@@ -86,7 +86,7 @@ inline void along(const Legs& legs, int64_t leg, bool anew, int64_t columns, dou
         row[k] = legs.matrix + legs.index[leg + k] * legs.pitch;
         scale[k] = splat(legs.scale[leg + k]);
     }
-    for (int64_t j = 0; j < columns; j += V::W) {
+    for (int64_t j = 0; j < columns; j += W) {
         V sum = scale[0] * load(row[0] + j);
         if (!anew) sum = load(out + j) + sum;
 #pragma GCC unroll 4
@@ -98,7 +98,7 @@ inline void along(const Legs& legs, int64_t leg, bool anew, int64_t columns, dou
 inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t columns, double* out) {
     constexpr int64_t LONG = 256;
     ToRow rest{out};
-    const int64_t whole = columns < LONG || first == last ? 0 : columns / V::W * V::W;
+    const int64_t whole = columns < LONG || first == last ? 0 : columns / W * W;
     int64_t leg = first;
     for (; whole && leg + 4 <= last; leg += 4) along<4>(legs, leg, leg == first, whole, out);
     for (; whole && leg < last; leg++) along<1>(legs, leg, leg == first, whole, out);
@@ -111,7 +111,7 @@ struct ToWorst {  // keeps the lowest cell, or that one was no number
     template <int N, bool PART>
     inline void take(V (&sum)[N], int64_t, Lanes part) {
         if (PART) {
-            double lanes[V::W];
+            double lanes[W];
             store(lanes, splat(__builtin_inf()));
             store(lanes, sum[N - 1], part);
             sum[N - 1] = load(lanes);

@@ -78,7 +78,7 @@ struct Table {
     double (*probe)(char which, const double* values, int64_t count, int64_t rounds);
 };
 
-const Table* level_scalar();
+const Table* level_narrow();
 const Table* level_v3();
 const Table* level_v4();
 const Table* level_neon();

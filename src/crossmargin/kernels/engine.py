@@ -109,7 +109,7 @@ def account_engine(
     if not _CHOICE.native:
         message = "the account engine is compiled, and the NumPy kernel serves: choose a native one"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
-    return native_engine.Engine(book, program, desk)
+    return native_engine.account_engine(book, program, desk)
 
 
 def operations() -> Mapping[str, int]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from crossmargin.kernels import _native
+from crossmargin.kernels.door import checked_book, checked_desk
+from crossmargin.kernels.program_check import checked_program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
@@ -55,6 +59,16 @@ def as_ints(values: Ints) -> Ints:
 
 def _index(index: Index) -> Index:
     return index if index.dtype.char in _SMALL and index.flags.carray else as_ints(index.astype(np.int64))
+
+
+def account_engine(
+    book: Mapping[str, Any], program: Mapping[str, Any], desk: Mapping[str, Any] | None
+) -> _native.Engine:
+    """Return a program ready to run over a book, once all three are checked."""
+    of_book = checked_book(book)
+    made = checked_program(program, of_book["inputs"].shape[0], OPS)
+    units, outputs = of_book["start"].shape[0], made["outputs"].shape[0]
+    return Engine(of_book, made, None if desk is None else checked_desk(desk, units, made["classes"], outputs))
 
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:

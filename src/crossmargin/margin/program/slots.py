@@ -22,11 +22,7 @@ __all__ = ["Slots", "ranges"]
 
 _FREE: Final = 32  # so many rows have one free place
 _LEAST: Final = 256
-_NEAR, _FAR, _WIDER = (
-    64,
-    1 << 12,
-    8,
-)  # owners among which a free place is looked for: first, at most, and by which steps
+_NEAR, _FAR, _WIDER = 64, 1 << 12, 8  # owners among which a free place is looked for: at first, at most, and the step
 _AT_A_TIME: Final = 1 << 16  # owners laid out together: some megabytes of places
 
 
@@ -123,13 +119,13 @@ class Slots:
         """Lay all rows out anew in the order of owners, free places strewn between, more around one that needs some."""
         held = self.count.astype(np.int64)
         spare = int(held.sum()) // _FREE + _LEAST
-        free = np.diff(np.arange(len(self) + 1) * spare // max(len(self), 1))
+        gaps = np.diff(np.arange(len(self) + 1) * spare // max(len(self), 1))
         if places:
             around = slice(max(0, owner - _FAR), owner + _FAR)
-            free[around] += 1 + held[around] // 4
-            free[owner] += places + held[owner] // 4
-        start = np.cumsum(held + free) - held - free
-        length = int(held.sum() + free.sum())
+            gaps[around] += 1 + held[around] // 4
+            gaps[owner] += places + held[owner] // 4
+        start = np.cumsum(held + gaps) - held - gaps
+        length = int(held.sum() + gaps.sum())
         fresh = {name: np.zeros(length, dtype=column.dtype) for name, column in self.columns.items()}
         for first in range(0, len(self), _AT_A_TIME):
             some = slice(first, first + _AT_A_TIME)
