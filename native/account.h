@@ -177,7 +177,7 @@ private:
                 const Legs legs = dense(c.level, term.column == ONE, by, g.width);
                 for (int64_t row = 0; row < n_; row++) {
                     ToRow to{more};
-                    row_of(legs, rows.first.at[row], rows.first.at[row + 1], 0, g.width, to);
+                    row_of(legs, rows.first.at[row], rows.first.at[row + 1], g.width, to);
                     for (int64_t j = 0; j < g.width; j += W) add(lanes + row * g.width + j, load(more + j));
                 }
                 continue;

@@ -104,8 +104,8 @@ PyObject* run(PyObject* self, PyObject* args) {
     if (!PyArg_ParseTuple(args, "OOi", &units, &object, &threads)) return nullptr;
     return guarded([&] {
         Engine& e = engine_of(self);
-        const Array out(object, "out", "d", 2, true);
-        const std::unique_ptr<Array> listed(units == Py_None ? nullptr : new Array(units, "units", "q", 1));
+        const Array out(object, "out", 'd', 2, WRITTEN);
+        const std::unique_ptr<Array> listed(units == Py_None ? nullptr : new Array(units, "units", 'q', 1));
         const int64_t count = listed ? listed->extent(0) : e.book.units, stride = out.extent(1);
         out.expect(0, e.program.output_count);
         if (stride < count) out.expect(1, count);
@@ -158,14 +158,14 @@ PyObject* check_many(PyObject* self, PyObject* args) {
     if (!PyArg_ParseTuple(args, "OOOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &in[6], &threads)) return nullptr;
     return guarded([&] {
         Engine& e = engine_of(self);
-        const Array account(in[0], "account", "q", 1), contract(in[1], "contract", "q", 1);
-        const Array quantity(in[2], "quantity", "d", 1), price(in[3], "price", "d", 1);
-        const Array order(in[4], "order", "q", 1), out(in[5], "out", "d", 2, true), aside(in[6], "aside", "B", 1, true);
+        const Array account(in[0], "account", 'q', 1), contract(in[1], "contract", 'q', 1);
+        const Array quantity(in[2], "quantity", 'd', 1), price(in[3], "price", 'd', 1);
+        const Array order(in[4], "order", 'q', 1), out(in[5], "out", 'd', 2, WRITTEN), aside(in[6], "aside", 'B', 1, WRITTEN);
         const int64_t trades = account.extent(0);
         for (const Array* array : {&contract, &quantity, &price, &order, &aside}) array->expect(0, trades);
         out.expect(0, FIGURES);
         out.expect(1, trades);
-        if (e.desk.first == nullptr) wrong("checks: the engine was made without a desk");
+        if (e.desk.first == nullptr) refuse(PyExc_ValueError, "checks: the engine was made without a desk");
         return spread(e, trades, threads, [&, level = &level_in_use()](int64_t first, int64_t last) {
             constexpr int64_t TRADES = 64;
             Lease lease(e);
@@ -174,7 +174,7 @@ PyObject* check_many(PyObject* self, PyObject* args) {
                 n = std::min(last - first, TRADES);
                 for (int64_t i = 0; i < n; i++) {
                     const int64_t at = order.as<int64_t>()[first + i];
-                    if (at < 0 || at >= trades) return Fault{Wrong::trade_row, at};
+                    if (at < 0 || at >= trades) return Fault{Wrong::trade, at};
                     asked[i] = {account.as<int64_t>()[at], contract.as<int64_t>()[at], quantity.as<double>()[at],
                                 price.as<double>()[at], at};
                 }

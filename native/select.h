@@ -132,14 +132,14 @@ inline double tail_of(const double* row, int64_t cells, const Tail& tail, double
     return sum;
 }
 
-Fault group_tail(const Groups& g, const Tail& tail, int64_t first, int64_t last) {
+Fault group_tail(const Groups& g, int64_t first, int64_t last) {
     const Legs legs = legs_of(g);
     Store<double> scratch;
-    double* row = scratch.of(2 * g.scenarios + WIDE);
+    double* row = scratch.of(2 * g.pitch + WIDE);
     double guess = 0.0;
     for (int64_t i = first; i < last; i++) {
-        write_row(legs, g.starts[i], g.starts[i + 1], g.scenarios, row);
-        const double found = tail_of(row, g.scenarios, tail, row + g.scenarios, guess);
+        write_row(legs, g.starts[i], g.starts[i + 1], g.pitch, row);
+        const double found = tail_of(row, g.scenarios, g.tail, row + g.pitch, guess);
         if (found != found) return {Wrong::number, i};
         g.out[i] = found < 0.0 ? -found : 0.0;
     }

@@ -76,7 +76,7 @@ private:
         for (int64_t row = 0; row < fine_.count; row++) {
             const int64_t first = fine_.first.at[row], last = fine_.first.at[row + 1];
             if (first == last) continue;
-            sums<N, false>(legs_, first, last, column, Lanes(W), sum);
+            sums<N>(legs_, first, last, column, sum);
             for (int64_t k = 0; k < s_.folds; k++) bend<N>(bends_[k], column, row, sum);
             if (s_.depth() == 1) {
                 measure<N>(column, row, sum);

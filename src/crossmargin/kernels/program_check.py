@@ -45,8 +45,8 @@ def checked_program(given: Mapping[str, Any], inputs: int, operations: Mapping[s
     return _Checker(given, inputs, {number: name for name, number in operations.items()}).program()
 
 
-def _within(offset: int, size: int, total: int) -> bool:
-    return offset >= 0 and size >= 0 and offset + size <= total
+def _within(offset: int, extent: int, total: int) -> bool:
+    return offset >= 0 and extent >= 0 and offset + extent <= total
 
 
 class _Checker:
