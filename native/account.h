@@ -167,8 +167,7 @@ private:
     void legsum(const Code& c) {
         const LaneGroup& g = p_.groups[c.aux];
         const Rows& rows = b_.rows[c.level];
-        double* lanes = b_.lanes.of(2 * (n_ + 1) * g.width);
-        double* more = lanes + n_ * g.width;
+        double* lanes = b_.lanes.of((n_ + 1) * g.width);
         for (int64_t i = 0; i < n_ * g.width; i++) lanes[i] = 0.0;
         for (int64_t t = 0; t < g.terms; t++) {
             const Term& term = p_.lane_terms[g.first + t];
@@ -176,9 +175,8 @@ private:
             if (term.column == QUANTITY || term.column == ONE) {
                 const Legs legs = dense(c.level, term.column == ONE, by, g.width);
                 for (int64_t row = 0; row < n_; row++) {
-                    ToRow to{more};
+                    Onto to{lanes + row * g.width};
                     row_of(legs, rows.first.at[row], rows.first.at[row + 1], g.width, to);
-                    for (int64_t j = 0; j < g.width; j += W) add(lanes + row * g.width + j, load(more + j));
                 }
                 continue;
             }
@@ -196,6 +194,14 @@ private:
         }
     }
     static inline void add(double* to, V x) { store(to, load(to) + x); }
+    struct Onto {
+        double* row;
+        template <int N>
+        inline void take(V (&sum)[N], int64_t column) {
+#pragma GCC unroll 8
+            for (int j = 0; j < N; j++) add(row + column + j * W, sum[j]);
+        }
+    };
 
     // The legs in the order of the level's rows, with their quantity or with one.
     Legs dense(int level, bool one, const double* by, int64_t width) {

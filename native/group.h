@@ -37,22 +37,26 @@ inline void sums(const Legs& legs, int64_t first, int64_t last, int64_t column, 
     }
 }
 
+template <int N, class To>
+inline void strip(const Legs& legs, int64_t first, int64_t last, int64_t column, To& to) {
+    V sum[N];
+    sums<N>(legs, first, last, column, sum);
+    to.take(sum, column);
+}
+
 // One group's row of `columns` cells, strip by strip, to a sink.
 template <class To>
 inline void row_of(const Legs& legs, int64_t first, int64_t last, int64_t columns, To& to) {
-    for (int64_t from = 0; from < columns; from += STRIP * W) {
-        switch ((columns - from) / W) {
-#define CASE(N)                                \
-    case N: {                                  \
-        V sum[N];                              \
-        sums<N>(legs, first, last, from, sum); \
-        to.take(sum, from);                    \
-        break;                                 \
-    }
-            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
-            default: CASE(8)
-#undef CASE
-        }
+    int64_t from = 0;
+    for (; from + STRIP * W <= columns; from += STRIP * W) strip<STRIP>(legs, first, last, from, to);
+    switch ((columns - from) / W) {
+        case 1: return strip<1>(legs, first, last, from, to);
+        case 2: return strip<2>(legs, first, last, from, to);
+        case 3: return strip<3>(legs, first, last, from, to);
+        case 4: return strip<4>(legs, first, last, from, to);
+        case 5: return strip<5>(legs, first, last, from, to);
+        case 6: return strip<6>(legs, first, last, from, to);
+        case 7: return strip<7>(legs, first, last, from, to);
     }
 }
 

@@ -30,7 +30,6 @@ typedef double V __attribute__((vector_size(W * 8)));
 typedef uint64_t U __attribute__((vector_size(W * 8)));
 using Mask = decltype(V{} < V{});  // all ones or zeros for each lane
 
-inline V splat(double d) { return d - V{}; }
 inline V load(const double* p) {
     V v;
     std::memcpy(&v, p, sizeof v);
@@ -40,12 +39,14 @@ inline void store(double* p, V v) { std::memcpy(p, &v, sizeof v); }
 inline V select(Mask m, V a, V b) { return m ? a : b; }
 
 #if defined(LEVEL_neon)
+inline V splat(double d) { return vdupq_n_f64(d); }
 inline V fma(V a, V b, V c) { return vfmaq_f64(c, a, b); }
 inline V sqrt(V a) { return vsqrtq_f64(a); }
 inline V least(V a, V b) { return a < b ? a : b; }
 inline V greatest(V a, V b) { return b < a ? a : b; }
 inline bool any(Mask m) { return (m[0] | m[1]) != 0; }
 #else
+inline V splat(double d) { return WIDE_(set1_pd)(d); }
 inline V fma(V a, V b, V c) { return WIDE_(fmadd_pd)(a, b, c); }
 inline V sqrt(V a) { return WIDE_(sqrt_pd)(a); }
 inline V least(V a, V b) { return WIDE_(min_pd)(a, b); }     // a < b ? a : b
