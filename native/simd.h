@@ -1,4 +1,5 @@
 // A vector of doubles as wide as the instruction set: the compiler's own vector type, and what that type lacks.
+// With two lanes (NEON, and `narrow`, which tests it on x86) no intrinsic is named: the compiler finds the instructions.
 //
 // Everything lives in an unnamed namespace: the same source is compiled once for each level, and no level may lend its
 // code to another. Tests hold the levels to the same bits.
@@ -7,9 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(LEVEL_neon)
-#include <arm_neon.h>
-#else
+#if defined(LEVEL_v3) || defined(LEVEL_v4)
 #include <immintrin.h>
 #endif
 
@@ -23,7 +22,6 @@ constexpr int W = 4;
 #define WIDE_(name) _mm256_##name
 #else
 constexpr int W = 2;
-#define WIDE_(name) _mm_##name
 #endif
 
 typedef double V __attribute__((vector_size(W * 8)));
@@ -38,19 +36,18 @@ inline V load(const double* p) {
 inline void store(double* p, V v) { std::memcpy(p, &v, sizeof v); }
 inline V select(Mask m, V a, V b) { return m ? a : b; }
 
-#if defined(LEVEL_neon)
-inline V splat(double d) { return vdupq_n_f64(d); }
-inline V fma(V a, V b, V c) { return vfmaq_f64(c, a, b); }
-inline V sqrt(V a) { return vsqrtq_f64(a); }
-inline V least(V a, V b) { return a < b ? a : b; }
-inline V greatest(V a, V b) { return b < a ? a : b; }
-inline bool any(Mask m) { return (m[0] | m[1]) != 0; }
-#else
+#if defined(WIDE_)
 inline V splat(double d) { return WIDE_(set1_pd)(d); }
 inline V fma(V a, V b, V c) { return WIDE_(fmadd_pd)(a, b, c); }
 inline V sqrt(V a) { return WIDE_(sqrt_pd)(a); }
 inline V least(V a, V b) { return WIDE_(min_pd)(a, b); }     // a < b ? a : b
 inline V greatest(V a, V b) { return WIDE_(max_pd)(a, b); }  // a > b ? a : b
+#else
+inline V splat(double d) { return V{d, d}; }
+inline V fma(V a, V b, V c) { return V{__builtin_fma(a[0], b[0], c[0]), __builtin_fma(a[1], b[1], c[1])}; }
+inline V sqrt(V a) { return V{__builtin_sqrt(a[0]), __builtin_sqrt(a[1])}; }
+inline V least(V a, V b) { return a < b ? a : b; }
+inline V greatest(V a, V b) { return b < a ? a : b; }
 #endif
 
 #if defined(LEVEL_v4)
@@ -66,8 +63,10 @@ inline int compress(V a, Mask m, double* to) {  // in a register and then stored
     return __builtin_popcount(lanes_of(m));
 }
 #else
-#if !defined(LEVEL_neon)
+#if defined(WIDE_)
 inline bool any(Mask m) { return WIDE_(movemask_pd)(reinterpret_cast<V>(m)) != 0; }
+#else
+inline bool any(Mask m) { return (m[0] | m[1]) != 0; }
 #endif
 inline double lowest_lane(V a) {
     double lowest = a[0];
