@@ -34,7 +34,7 @@ private:
     template <class F>
     inline void each(const Code& c, F f) {
         const Operand a = in(c, c.a), b = in(c, c.b), d = in(c, c.c);
-        for (int64_t i = 0; i < n_; i += V::W) store(dst_ + i, f(a.vector(i), b.vector(i), d.vector(i)));
+        for (int64_t i = 0; i < n_; i += W) store(dst_ + i, f(a.vector(i), b.vector(i), d.vector(i)));
     }
     template <class F>
     inline void one_by_one(const Code& c, F f) {
@@ -126,8 +126,11 @@ private:
     }
 
     void input(const Code& c) {
-        const double* from = book_.inputs + c.aux * book_.units;
-        for (int64_t i = 0; i < n_; i++) dst_[i] = from[b_.source.at[i].unit];
+        const double* from = book_.inputs + c.aux * book_.stated;
+        for (int64_t i = 0; i < n_; i++) {
+            const int64_t unit = b_.source.at[i].unit;
+            dst_[i] = unit < book_.stated && unit >= 0 ? from[unit] : 0.0;
+        }
     }
 
     void form(const Code& c) {
@@ -164,8 +167,7 @@ private:
     void legsum(const Code& c) {
         const LaneGroup& g = p_.groups[c.aux];
         const Rows& rows = b_.rows[c.level];
-        double* lanes = b_.lanes.of(2 * (n_ + 1) * g.width);
-        double* more = lanes + n_ * g.width;
+        double* lanes = b_.lanes.of((n_ + 1) * g.width);
         for (int64_t i = 0; i < n_ * g.width; i++) lanes[i] = 0.0;
         for (int64_t t = 0; t < g.terms; t++) {
             const Term& term = p_.lane_terms[g.first + t];
@@ -173,9 +175,8 @@ private:
             if (term.column == QUANTITY || term.column == ONE) {
                 const Legs legs = dense(c.level, term.column == ONE, by, g.width);
                 for (int64_t row = 0; row < n_; row++) {
-                    ToRow to{more};
-                    row_of(legs, rows.first.at[row], rows.first.at[row + 1], 0, g.width, to);
-                    for (int64_t j = 0; j < g.width; j += V::W) add(lanes + row * g.width + j, load(more + j));
+                    Onto to{lanes + row * g.width};
+                    row_of(legs, rows.first.at[row], rows.first.at[row + 1], g.width, to);
                 }
                 continue;
             }
@@ -184,7 +185,7 @@ private:
                 if (static_cast<int32_t>(x.column) != term.column) continue;
                 const double* row = by + b_.rows[LEG].key.at[x.leg] * g.width;
                 double* sum = lanes + rows.of_leg.at[x.leg] * g.width;
-                for (int64_t j = 0; j < g.width; j += V::W) add(sum + j, splat(x.value) * load(row + j));
+                for (int64_t j = 0; j < g.width; j += W) add(sum + j, splat(x.value) * load(row + j));
             }
         }
         for (int64_t j = 0; j < c.n; j++) {
@@ -193,6 +194,14 @@ private:
         }
     }
     static inline void add(double* to, V x) { store(to, load(to) + x); }
+    struct Onto {
+        double* row;
+        template <int N>
+        inline void take(V (&sum)[N], int64_t column) {
+#pragma GCC unroll 8
+            for (int j = 0; j < N; j++) add(row + column + j * W, sum[j]);
+        }
+    };
 
     // The legs in the order of the level's rows, with their quantity or with one.
     Legs dense(int level, bool one, const double* by, int64_t width) {
@@ -275,7 +284,7 @@ private:
             for (int64_t unit = 0; unit < b_.units; unit++)
                 if (b_.ordered.at[unit]) inner.source.at[inner.units++] = b_.source.at[unit];
             if (inner.units == 0) break;
-            Fault fault = lay_out(p_, book_, fill, inner);
+            Fault fault = lay_out(p_, fill, inner);
             if (fault.what == Wrong::nothing) fault = Machine(p_, book_, inner).run(place, true);
             if (fault.what != Wrong::nothing) return fault;
             const double* filled = target(inner, c.level, c.a);
@@ -302,7 +311,7 @@ private:
 };
 
 Fault evaluate(const Program& p, const Book& book, Block& b, double* out, int64_t stride) {
-    Fault fault = lay_out(p, book, 0, b);
+    Fault fault = lay_out(p, 0, b);
     if (fault.what == Wrong::nothing) fault = Machine(p, book, b).run(p.ops, false);
     if (fault.what != Wrong::nothing) return fault;
     for (int64_t i = 0; i < p.output_count; i++) {

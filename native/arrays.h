@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <new>
 
 #include "table.h"
 
@@ -13,46 +14,29 @@
 struct PythonError {};
 
 [[noreturn]] void refuse(PyObject* type, const char* message, ...);
-template <class... Parts>
-[[noreturn]] void wrong(const char* message, Parts... parts) {
-    refuse(PyExc_ValueError, message, parts...);
-}
-void raise_fault(const Fault& fault);
-inline void raise_if(const Fault& fault) {
-    if (fault.what != Wrong::nothing) raise_fault(fault);
-}
+void raise_if(const Fault& fault);
+
+enum Layout { READ, WRITTEN, REPEATED };  // side by side, but for the last: rows may lie apart, or repeat
 
 class Array {
 public:
-    // `items`: the item types that are let in, d float64, q int64, i int32, I uint32, H uint16, B uint8 or bool. `name`
-    // stands in what is raised. Rows of a table may lie apart where it is only read; cells of a row lie side by side.
-    Array(PyObject* object, const char* name, const char* items, int dimensions, bool written = false);
-    // A float64 array of at most two dimensions, to be read as a table that repeats it.
-    Array(PyObject* object, const char* name);
+    // `item`: d float64, q int64, i int32, B uint8 or bool. `name` stands in what is raised.
+    Array(PyObject* object, const char* name, char item, int dimensions, Layout layout = READ);
     Array(const Array&) = delete;
     Array& operator=(const Array&) = delete;
     ~Array() { PyBuffer_Release(&view_); }
 
     int64_t extent(int axis) const { return view_.shape[axis]; }
-    ptrdiff_t stride(int axis) const { return view_.strides[axis]; }
-    int64_t cells() const { return view_.len / view_.itemsize; }
-    bool packed() const { return PyBuffer_IsContiguous(&view_, 'C') != 0; }
     void expect(int axis, int64_t wanted) const;
+    Grid grid() const;  // of two dimensions, the cells of a row side by side or one that repeats
     template <class T>
     T* as() const {
         return static_cast<T*>(view_.buf);
     }
-    char item() const { return item_; }
-    const char* name() const { return name_; }
-    // The array as [rows, columns], by NumPy's rules of broadcasting; a single column is read as a single row.
-    Grid grid(int64_t rows, int64_t columns) const;
 
 private:
-    void open(PyObject* object, const char* items, int least, int most, bool written);
-    ptrdiff_t step(int from_the_end, int64_t wanted) const;
     Py_buffer view_{};
     const char* name_;
-    char item_ = 'd';
 };
 
 class Unlocked {  // the interpreter goes on while the kernel works

@@ -138,9 +138,9 @@ Fault each(const Cells& c, int64_t first, int64_t last) {
             arguments[a] = {reinterpret_cast<const double*>(c.in[a].at + row * c.in[a].down), c.in[a].along == 0};
         for (int a = 0; a < F::OUT; a++) out[a] = c.out + (a * c.rows + row) * c.columns;
         int64_t i = 0;
-        for (; i + Pair::W <= c.columns; i += Pair::W) step<F, Pair>(arguments, out, i, Whole{});
-        for (; i < c.columns; i += V::W)
-            step<F, V>(arguments, out, i, Lanes(static_cast<int>(c.columns - i < V::W ? c.columns - i : V::W)));
+        for (; i + Pair::WIDTH <= c.columns; i += Pair::WIDTH) step<F, Pair>(arguments, out, i, Whole{});
+        for (; i < c.columns; i += W)
+            step<F, V>(arguments, out, i, Lanes(static_cast<int>(c.columns - i < W ? c.columns - i : W)));
     }
     return NO_FAULT;
 }

@@ -152,12 +152,12 @@ inline void make_room(const Program& p, Block& b) {
         rows.key.of((level == UNIT ? b.units : legs) + 1);
     }
     if (!p.used[ASSET]) return;
-    b.slot.of(p.level_rows[ASSET] + 1);
+    b.slot.of(p.level_rows[ASSET - STRIKE] + 1);
     b.order.of(legs + 1);
 }
 
 // Lays out the units of `source`; registers get room but no values.
-Fault lay_out(const Program& p, const Book& book, uint32_t fill, Block& b) {
+Fault lay_out(const Program& p, uint32_t fill, Block& b) {
     make_room(p, b);
     b.legs = b.extras = 0;
     for (int64_t unit = 0; unit < b.units; unit++) {
@@ -177,8 +177,8 @@ Fault lay_out(const Program& p, const Book& book, uint32_t fill, Block& b) {
         Rows& units = b.rows[UNIT];
         units.of_unit.at[unit] = static_cast<int32_t>(unit);
         units.first.at[unit] = static_cast<int32_t>(first);
-        units.key.at[unit] = book.pool_class[s.unit];
-        if (units.key.at[unit] >= p.classes) return {Wrong::pool_class, s.unit};
+        units.key.at[unit] = static_cast<int32_t>(s.pool_class);
+        if (s.pool_class >= p.classes) return {Wrong::pool_class, s.unit};
         for (int64_t leg = first; leg < b.legs; leg++) units.of_leg.at[leg] = static_cast<int32_t>(unit);
     }
     b.rows[LEG].count = b.legs;

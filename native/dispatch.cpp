@@ -5,7 +5,7 @@ namespace {
 std::vector<const Table*> found() {
     std::vector<const Table*> levels;
 #if defined(HAVE_neon)
-    levels = {level_scalar(), level_neon()};
+    levels = {level_neon()};
 #else
     __builtin_cpu_init();
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
@@ -13,7 +13,7 @@ std::vector<const Table*> found() {
     const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                     __builtin_cpu_supports("avx512vl");
-    if (v3) levels = {level_scalar(), level_v3()};  // scalar needs the fused multiply-add too
+    if (v3) levels = {level_narrow(), level_v3()};
     if (v4) levels.push_back(level_v4());
 #endif
     return levels;

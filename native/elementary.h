@@ -28,7 +28,7 @@ constexpr double EXP[] = {1.0,           1.0,            1.0 / 2,         1.0 / 
                           1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
 
 // x times 2 to the power that stands in the low bits of `shifted`.
-inline V scaled(V x, V shifted) { return real(bits(x) + up52(bits(shifted))); }
+inline V scaled(V x, V shifted) { return real(bits(x) + (bits(shifted) << 52)); }
 ON_BOTH_2(Pair, scaled)
 
 // exp(x) for x <= 700; 0 below -708. The power of two is read from the low bits of x / ln 2 + 1.5 * 2^52.
@@ -51,10 +51,10 @@ constexpr double LOG[] = {0.0,
                           1.479819860511658591e-01};
 
 // x = 2^power (1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1].
-inline U lifted(V x) { return bits(x) + constant(0x3ff0000000000000ull - 0x3fe6a09e667f3bcdull); }
-inline V power_of(V x) { return real(down52(lifted(x)) | constant(0x4330000000000000ull)) - splat(0x1.0p52 + 1023.0); }
+inline U lifted(V x) { return bits(x) + (0x3ff0000000000000ull - 0x3fe6a09e667f3bcdull); }
+inline V power_of(V x) { return real((lifted(x) >> 52) | 0x4330000000000000ull) - splat(0x1.0p52 + 1023.0); }
 inline V fraction_of(V x) {
-    return real(bits(x) - (lifted(x) & constant(0xfff0000000000000ull)) + constant(0x3ff0000000000000ull)) - splat(1.0);
+    return real(bits(x) - (lifted(x) & 0xfff0000000000000ull) + 0x3ff0000000000000ull) - splat(1.0);
 }
 ON_BOTH(power_of) ON_BOTH(fraction_of)
 

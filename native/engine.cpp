@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <vector>
 
 #include "module.h"
 #include "pool.h"
@@ -33,18 +35,18 @@ namespace {
 constexpr int64_t LEGS_OF_BLOCK = 1000, UNITS_OF_BLOCK = 512, BLOCKS_OF_CHUNK = 8;
 
 struct Engine {
-    Opened opened;
-    int64_t inputs = 0;
+    Held held;
     Book book;
     Program program;
-    Block single;                 // of what_if, under the interpreter's lock
-    std::unique_ptr<Array> out;   // what what_if wrote to last: asking for a buffer takes as long as the margin
-    PyObject* out_object = nullptr;
+    Desk desk{};
+    Block single;  // of check, under the interpreter's lock
     std::mutex lock;
     std::vector<std::unique_ptr<Block>> idle;
 
-    Engine(PyObject* given_book, PyObject* given_program)
-        : book(open_book(given_book, opened, inputs)), program(open_program(given_program, opened, inputs)) {}
+    Engine(PyObject* given_book, PyObject* given_program, PyObject* given_desk)
+        : book(open_book(given_book, held)), program(open_program(given_program, held)) {
+        if (given_desk != Py_None) desk = open_desk(given_desk, held);
+    }
 
     int64_t legs_of_unit() const { return book.units == 0 ? 1 : book.arena / book.units + 1; }
 };
@@ -102,8 +104,8 @@ PyObject* run(PyObject* self, PyObject* args) {
     if (!PyArg_ParseTuple(args, "OOi", &units, &object, &threads)) return nullptr;
     return guarded([&] {
         Engine& e = engine_of(self);
-        const Array out(object, "out", "d", 2, true);
-        const std::unique_ptr<Array> listed(units == Py_None ? nullptr : new Array(units, "units", "q", 1));
+        const Array out(object, "out", 'd', 2, WRITTEN);
+        const std::unique_ptr<Array> listed(units == Py_None ? nullptr : new Array(units, "units", 'q', 1));
         const int64_t count = listed ? listed->extent(0) : e.book.units, stride = out.extent(1);
         out.expect(0, e.program.output_count);
         if (stride < count) out.expect(1, count);
@@ -130,62 +132,55 @@ PyObject* run(PyObject* self, PyObject* args) {
     });
 }
 
-PyObject* what_if(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-    if (count != 6) return PyErr_Format(PyExc_TypeError, "what_if: expected 6 arguments, found %zd", count);
-    Trade trade;
-    trade.unit = PyLong_AsLongLong(args[0]);
-    trade.row = PyLong_AsLongLong(args[1]);
-    trade.wallet = PyLong_AsLongLong(args[2]);
-    trade.quantity = PyFloat_AsDouble(args[3]);
-    trade.price = PyFloat_AsDouble(args[4]);
-    if (PyErr_Occurred()) return nullptr;
+// account, contract, quantity, price or None for the mark -> the figures, None where Python is to judge.
+PyObject* check_one(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    if (count != 4) return PyErr_Format(PyExc_TypeError, "check: expected 4 arguments, found %zd", count);
+    const double price = args[3] == Py_None ? __builtin_nan("") : PyFloat_AsDouble(args[3]);
+    const Asked asked{PyLong_AsLongLong(args[0]), PyLong_AsLongLong(args[1]), PyFloat_AsDouble(args[2]), price, 0};
+    if (PyErr_Occurred() || (price != price && args[3] != Py_None)) {
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
     return guarded([&]() -> PyObject* {
         Engine& e = engine_of(self);
-        if (args[5] != e.out_object) {
-            e.out_object = nullptr;
-            e.out.reset(new Array(args[5], "out", "d", 1, true));
-            e.out->expect(0, e.program.output_count);
-            e.out_object = args[5];
-        }
-        raise_if(stage(e.program, e.book, &trade, 1, e.single));
-        raise_if(level_in_use().evaluate(e.program, e.book, e.single, e.out->as<double>(), 1));
-        Py_RETURN_NONE;
+        double found[FIGURES], sum = 0.0;
+        uint8_t aside = 1;
+        if (e.desk.first) raise_if(check(level_in_use(), e.program, e.book, e.desk, &asked, 1, e.single, found, 1, &aside));
+        for (const double figure : found) sum += aside ? 0.0 : figure - figure;
+        if (aside || sum != 0.0) Py_RETURN_NONE;
+        return Py_BuildValue("dddd", found[0], found[1], found[2], found[3]);
     });
 }
 
-PyObject* what_ifs(PyObject* self, PyObject* args) {
-    PyObject* in[6];
+PyObject* check_many(PyObject* self, PyObject* args) {
+    PyObject* in[7];
     int threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &threads)) return nullptr;
+    if (!PyArg_ParseTuple(args, "OOOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &in[6], &threads)) return nullptr;
     return guarded([&] {
         Engine& e = engine_of(self);
-        const Array unit(in[0], "unit", "q", 1), row(in[1], "row", "i", 1), wallet(in[2], "wallet_row", "i", 1);
-        const Array quantity(in[3], "quantity", "d", 1), price(in[4], "price", "d", 1), out(in[5], "out", "d", 2, true);
-        const int64_t trades = unit.extent(0), stride = out.extent(1);
-        for (const Array* array : {&row, &wallet, &quantity, &price}) array->expect(0, trades);
-        out.expect(0, e.program.output_count);
+        const Array account(in[0], "account", 'q', 1), contract(in[1], "contract", 'q', 1);
+        const Array quantity(in[2], "quantity", 'd', 1), price(in[3], "price", 'd', 1);
+        const Array order(in[4], "order", 'q', 1), out(in[5], "out", 'd', 2, WRITTEN), aside(in[6], "aside", 'B', 1, WRITTEN);
+        const int64_t trades = account.extent(0);
+        for (const Array* array : {&contract, &quantity, &price, &order, &aside}) array->expect(0, trades);
+        out.expect(0, FIGURES);
         out.expect(1, trades);
+        if (e.desk.first == nullptr) refuse(PyExc_ValueError, "checks: the engine was made without a desk");
         return spread(e, trades, threads, [&, level = &level_in_use()](int64_t first, int64_t last) {
+            constexpr int64_t TRADES = 64;
             Lease lease(e);
-            Trade trade[UNITS_OF_BLOCK];
-            while (first < last) {
-                int64_t n = 0, legs = 0;
-                const int64_t most = std::min(last - first, UNITS_OF_BLOCK);
-                for (; n < most && legs < LEGS_OF_BLOCK; n++) {
-                    const int64_t i = first + n;
-                    Trade& t = trade[n];
-                    t.unit = unit.as<int64_t>()[i];
-                    t.row = row.as<int32_t>()[i];
-                    t.wallet = wallet.as<int32_t>()[i];
-                    t.quantity = quantity.as<double>()[i];
-                    t.price = price.as<double>()[i];
-                    if (0 <= t.unit && t.unit < e.book.units) legs += e.book.count[t.unit] + 2;
+            Asked asked[TRADES];
+            for (int64_t n; first < last; first += n) {
+                n = std::min(last - first, TRADES);
+                for (int64_t i = 0; i < n; i++) {
+                    const int64_t at = order.as<int64_t>()[first + i];
+                    if (at < 0 || at >= trades) return Fault{Wrong::trade, at};
+                    asked[i] = {account.as<int64_t>()[at], contract.as<int64_t>()[at], quantity.as<double>()[at],
+                                price.as<double>()[at], at};
                 }
-                Fault fault = stage(e.program, e.book, trade, n, lease.block());
-                if (fault.what == Wrong::nothing)
-                    fault = level->evaluate(e.program, e.book, lease.block(), out.as<double>() + first, stride);
+                const Fault fault = check(*level, e.program, e.book, e.desk, asked, n, lease.block(), out.as<double>(),
+                                          trades, aside.as<uint8_t>());
                 if (fault.what != Wrong::nothing) return fault;
-                first += n;
             }
             return NO_FAULT;
         });
@@ -193,10 +188,10 @@ PyObject* what_ifs(PyObject* self, PyObject* args) {
 }
 
 PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {
-    PyObject *book, *program;
-    if (!PyArg_ParseTuple(args, "OO", &book, &program)) return nullptr;
+    PyObject *book, *program, *desk = Py_None;
+    if (!PyArg_ParseTuple(args, "OO|O", &book, &program, &desk)) return nullptr;
     return guarded([&]() -> PyObject* {
-        std::unique_ptr<Engine> engine(new Engine(book, program));
+        std::unique_ptr<Engine> engine(new Engine(book, program, desk));
         const auto allocate = reinterpret_cast<allocfunc>(PyType_GetSlot(type, Py_tp_alloc));
         PyObject* self = allocate(type, 0);
         if (self != nullptr) reinterpret_cast<Object*>(self)->engine = engine.release();
@@ -213,8 +208,8 @@ void discard(PyObject* self) {
 
 PyMethodDef methods[] = {
     {"run", run, METH_VARARGS, nullptr},
-    {"what_if", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(what_if)), METH_FASTCALL, nullptr},
-    {"what_ifs", what_ifs, METH_VARARGS, nullptr},
+    {"check", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(check_one)), METH_FASTCALL, nullptr},
+    {"checks", check_many, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(create)},

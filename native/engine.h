@@ -1,6 +1,6 @@
 // The account engine's plain data: a book of legs, a program of operations over registers, the scratch of a block.
 //
-// The levels (scalar, v3, v4) share these types, so nothing here may become a function of its own: each level would emit
+// The levels (narrow, v3, v4) share these types, so nothing here may become a function of its own: each level would emit
 // one for its instruction set, and the linker keeps only one of them.
 #pragma once
 
@@ -13,14 +13,12 @@
 enum Level : int32_t { LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT, LEVELS };
 enum Column : uint32_t { QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, BID_COST, ASK_COST, ORDERS, ONE };
 
-// name, number, operands that are registers of the operation's own level (or constants)
-#define OPERATIONS(X)                                                                                                 \
-    X(add, 1, 2) X(sub, 2, 2) X(mul, 3, 2) X(div, 4, 2) X(pow, 5, 2) X(neg, 6, 1) X(abs, 7, 1) X(sqrt, 8, 1)          \
-    X(exp, 9, 1) X(log, 10, 1) X(min, 11, 2) X(max, 12, 2) X(lt, 13, 2) X(le, 14, 2) X(gt, 15, 2) X(ge, 16, 2)        \
-    X(eq, 17, 2) X(ne, 18, 2) X(select, 19, 3) X(ceil_to, 20, 2) X(floor_to, 21, 2) X(marginal, 22, 1) X(step, 23, 1) \
-    X(ramp, 24, 1) X(table, 40, 0) X(input, 41, 0) X(form, 42, 0) X(legsum, 43, 0) X(sum, 44, 0) X(largest, 45, 0)    \
-    X(lift, 46, 0) X(scan, 47, 0) X(max_loss, 48, 0) X(worst_side, 49, 1)
-#define NUMBER(name, number, operands) op_##name = number,
+#define OPERATIONS(X)                                                                                                \
+    X(add, 1) X(sub, 2) X(mul, 3) X(div, 4) X(pow, 5) X(neg, 6) X(abs, 7) X(sqrt, 8) X(exp, 9) X(log, 10) X(min, 11) \
+    X(max, 12) X(lt, 13) X(le, 14) X(gt, 15) X(ge, 16) X(eq, 17) X(ne, 18) X(select, 19) X(ceil_to, 20)              \
+    X(floor_to, 21) X(marginal, 22) X(step, 23) X(ramp, 24) X(table, 40) X(input, 41) X(form, 42) X(legsum, 43)      \
+    X(sum, 44) X(largest, 45) X(lift, 46) X(scan, 47) X(max_loss, 48) X(worst_side, 49)
+#define NUMBER(name, number) op_##name = number,
 enum Operation : int32_t { OPERATIONS(NUMBER) };
 #undef NUMBER
 
@@ -54,10 +52,9 @@ struct Fold {
 struct Program {
     int64_t rows, classes, by_side;
     const int32_t* level_row[LEVELS];
-    int64_t level_rows[LEVELS], registers[LEVELS];
-    bool used[LEVELS];
+    const int64_t *level_rows, *registers;  // [levels from STRIKE to ASSET], [LEVELS]
     const int32_t *contract, *which, *outputs;
-    const uint8_t *always_active, *trade_kind;
+    const uint8_t *used, *always_active, *trade_kind;
     const double *constants, *tables, *upto, *rate, *lanes, *shares, *matrices, *multiplier;  // constants WIDE times
     const TierSet* tiers;
     const Term *form_terms, *lane_terms;
@@ -75,7 +72,24 @@ struct Book {
     const double *quantity, *extra_value, *inputs;
     const uint32_t *start, *count, *extra_start, *extra_count, *extra_leg;
     const uint8_t* pool_class;
-    int64_t arena, extras, units;
+    int64_t arena, extras, units, stated;  // `stated` of the units have inputs: all, or none
+};
+
+// What checks read beside the book: each account's units with their figures, and where a trade in a contract lands.
+struct Desk {
+    const int32_t *first, *follow, *key;          // [accounts], [units] twice: -1 ends, a key below 0 is a position's own
+    const uint8_t *account_class, *refused;       // [accounts], [units]
+    const double *figures, *rate, *mark;          // [FIGURES, units], [classes], [contracts]
+    const int32_t *rows, *pays, *lands, *opens;   // [classes, contracts], [contracts] twice, [account classes, contracts]
+    const int32_t* outputs;                       // [FIGURES + 1] those of the program; the last counts what is refused
+    int64_t accounts, contracts, account_classes;
+};
+constexpr int64_t FIGURES = 4;  // both requirements, then what stands for each
+
+struct Asked {
+    int64_t account, contract;
+    double quantity, price;
+    int64_t answer;  // the column of `out` that is the trade's
 };
 
 // The legs of one unit, as they lie in the book or as a trade would leave them.
@@ -84,7 +98,7 @@ struct Source {
     const double *quantity, *extra_value;
     const uint32_t* extra_leg;
     uint32_t count, extras;
-    int64_t unit;
+    int64_t unit, pool_class;  // a unit that is not there yet is -1
     bool wide;
 };
 constexpr uint32_t POSITION = (1u << 28) - 1;
@@ -127,6 +141,11 @@ struct Rows {
     Store<double> bank;  // the level's registers, [register, stride]
 };
 
+struct Trade {
+    int64_t unit, pool_class, row, wallet;
+    double quantity, price;
+};
+
 struct Block {
     int64_t units = 0, legs = 0, extras = 0;
     Store<Source> source;
@@ -139,18 +158,19 @@ struct Block {
     Store<int32_t> staged_row;  // legs after a trade, of every trade of the block
     Store<double> staged_quantity, staged_value;
     Store<uint32_t> staged_leg;
+    Store<Trade> trades;
+    Store<double> others, checked;  // of every trade of the block: the account's other units, the unit's outputs
     Block* inner = nullptr;
     Block() = default;
     ~Block();
     Block& within();  // the block of those units that are evaluated once more
 };
 
-struct Trade {
-    int64_t unit, row, wallet;
-    double quantity, price;
-};
-
 // Where the legs of a unit lie in the book.
 Fault find_unit(const Book& book, int64_t unit, Source& source);
 // Fills the block's sources with units as trades would leave them, each on its own.
-Fault stage(const Program& program, const Book& book, const Trade* trades, int64_t count, Block& block);
+Fault stage(const Program& program, const Trade* trades, int64_t count, Block& block);
+// Where accounts would stand after trades, each on its own: `out` [FIGURES, stride] account-wide, NaN where one is refused;
+// `aside` [stride] 1 where the trade is for Python to judge.
+Fault check(const Table& level, const Program& program, const Book& book, const Desk& desk, const Asked* asked, int64_t count,
+            Block& block, double* out, int64_t stride, uint8_t* aside);

@@ -19,13 +19,8 @@ struct Legs {
     ptrdiff_t pitch;  // doubles from row to row
 };
 
-template <int N, bool PART>
-inline V piece(const double* row, int j, Lanes part) {
-    return PART && j == N - 1 ? load(row + j * V::W, part) : load(row + j * V::W);
-}
-
-template <int N, bool PART>
-inline void sums(const Legs& legs, int64_t first, int64_t last, int64_t column, Lanes part, V (&sum)[N]) {
+template <int N>
+inline void sums(const Legs& legs, int64_t first, int64_t last, int64_t column, V (&sum)[N]) {
     const double* base = legs.matrix + column;
 #pragma GCC unroll 8
     for (int j = 0; j < N; j++) sum[j] = splat(0.0);
@@ -33,46 +28,44 @@ inline void sums(const Legs& legs, int64_t first, int64_t last, int64_t column, 
     const double* row = base + legs.index[first] * legs.pitch;
     V scale = splat(legs.scale[first]);
 #pragma GCC unroll 8
-    for (int j = 0; j < N; j++) sum[j] = scale * piece<N, PART>(row, j, part);
+    for (int j = 0; j < N; j++) sum[j] = scale * load(row + j * W);
     for (int64_t leg = first + 1; leg < last; leg++) {
         row = base + legs.index[leg] * legs.pitch;
         scale = splat(legs.scale[leg]);
 #pragma GCC unroll 8
-        for (int j = 0; j < N; j++) sum[j] = sum[j] + scale * piece<N, PART>(row, j, part);
+        for (int j = 0; j < N; j++) sum[j] = sum[j] + scale * load(row + j * W);
     }
 }
 
-template <int N, bool PART, class To>
-inline void strip(const Legs& legs, int64_t first, int64_t last, int64_t column, int part, To& to) {
+template <int N, class To>
+inline void strip(const Legs& legs, int64_t first, int64_t last, int64_t column, To& to) {
     V sum[N];
-    const Lanes lanes(part);
-    sums<N, PART>(legs, first, last, column, lanes, sum);
-    to.template take<N, PART>(sum, column, lanes);
+    sums<N>(legs, first, last, column, sum);
+    to.take(sum, column);
 }
 
-// Columns [from, until) of one group's row, strip by strip, to a sink.
+// One group's row of `columns` cells, strip by strip, to a sink.
 template <class To>
-inline void row_of(const Legs& legs, int64_t first, int64_t last, int64_t from, int64_t until, To& to) {
-    constexpr int64_t FULL = STRIP * V::W;
-    for (; from + FULL <= until; from += FULL) strip<STRIP, false>(legs, first, last, from, V::W, to);
-    const int cells = static_cast<int>(until - from), part = cells % V::W;
-#define CASE(N)                                                             \
-    case N:                                                                 \
-        if (part) return strip<N, true>(legs, first, last, from, part, to); \
-        return strip<N, false>(legs, first, last, from, V::W, to);
-    switch (cells / V::W + (part != 0)) {
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
+inline void row_of(const Legs& legs, int64_t first, int64_t last, int64_t columns, To& to) {
+    int64_t from = 0;
+    for (; from + STRIP * W <= columns; from += STRIP * W) strip<STRIP>(legs, first, last, from, to);
+    switch ((columns - from) / W) {
+        case 1: return strip<1>(legs, first, last, from, to);
+        case 2: return strip<2>(legs, first, last, from, to);
+        case 3: return strip<3>(legs, first, last, from, to);
+        case 4: return strip<4>(legs, first, last, from, to);
+        case 5: return strip<5>(legs, first, last, from, to);
+        case 6: return strip<6>(legs, first, last, from, to);
+        case 7: return strip<7>(legs, first, last, from, to);
     }
-#undef CASE
 }
 
 struct ToRow {  // writes the cells
     double* row;
-    template <int N, bool PART>
-    inline void take(V (&sum)[N], int64_t column, Lanes part) {
+    template <int N>
+    inline void take(V (&sum)[N], int64_t column) {
 #pragma GCC unroll 8
-        for (int j = 0; j < N - PART; j++) store(row + column + j * V::W, sum[j]);
-        if (PART) store(row + column + (N - 1) * V::W, sum[N - 1], part);
+        for (int j = 0; j < N; j++) store(row + column + j * W, sum[j]);
     }
 };
 
@@ -86,7 +79,7 @@ inline void along(const Legs& legs, int64_t leg, bool anew, int64_t columns, dou
         row[k] = legs.matrix + legs.index[leg + k] * legs.pitch;
         scale[k] = splat(legs.scale[leg + k]);
     }
-    for (int64_t j = 0; j < columns; j += V::W) {
+    for (int64_t j = 0; j < columns; j += W) {
         V sum = scale[0] * load(row[0] + j);
         if (!anew) sum = load(out + j) + sum;
 #pragma GCC unroll 4
@@ -98,45 +91,30 @@ inline void along(const Legs& legs, int64_t leg, bool anew, int64_t columns, dou
 inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t columns, double* out) {
     constexpr int64_t LONG = 256;
     ToRow rest{out};
-    const int64_t whole = columns < LONG || first == last ? 0 : columns / V::W * V::W;
+    if (columns < LONG || first == last) return row_of(legs, first, last, columns, rest);
     int64_t leg = first;
-    for (; whole && leg + 4 <= last; leg += 4) along<4>(legs, leg, leg == first, whole, out);
-    for (; whole && leg < last; leg++) along<1>(legs, leg, leg == first, whole, out);
-    if (whole < columns) row_of(legs, first, last, whole, columns, rest);
+    for (; leg + 4 <= last; leg += 4) along<4>(legs, leg, leg == first, columns, out);
+    for (; leg < last; leg++) along<1>(legs, leg, leg == first, columns, out);
 }
 
 struct ToWorst {  // keeps the lowest cell, or that one was no number
-    double lowest = __builtin_inf();
-    bool strange = false;
-    template <int N, bool PART>
-    inline void take(V (&sum)[N], int64_t, Lanes part) {
-        if (PART) {
-            double lanes[V::W];
-            store(lanes, splat(__builtin_inf()));
-            store(lanes, sum[N - 1], part);
-            sum[N - 1] = load(lanes);
-        }
-        Mask odd = unordered(sum[0], sum[N - 1]);
-        V low = least(sum[0], sum[N - 1]);
+    V low = splat(0.0);
+    Mask odd{};
+    template <int N>
+    inline void take(V (&sum)[N], int64_t) {
 #pragma GCC unroll 8
-        for (int j = 1; j < N - 1; j++) {
-            if (j % 2 == 1) odd = either(odd, unordered(sum[j], sum[j + 1]));
-            low = least(low, sum[j]);
+        for (int j = 0; j < N; j++) {
+            low = least(sum[j], low);
+            odd = either(odd, unordered(sum[j]));
         }
-        strange |= any(odd);
-        const double here = lowest_lane(low);
-        lowest = here < lowest ? here : lowest;
     }
-    double loss() const { return lowest < 0.0 ? -lowest : 0.0; }
 };
 
 inline Legs legs_of(const Groups& g) { return {g.scale, g.index, g.matrix, g.pitch}; }
 
 Fault group_rows(const Groups& g, int64_t first, int64_t last) {
     const Legs legs = legs_of(g);
-    for (int64_t i = first; i < last; i++) {
-        write_row(legs, g.starts[i], g.starts[i + 1], g.scenarios, g.out + i * g.scenarios);
-    }
+    for (int64_t i = first; i < last; i++) write_row(legs, g.starts[i], g.starts[i + 1], g.pitch, g.out + i * g.pitch);
     return NO_FAULT;
 }
 
@@ -144,9 +122,9 @@ Fault group_worst(const Groups& g, int64_t first, int64_t last) {
     const Legs legs = legs_of(g);
     for (int64_t i = first; i < last; i++) {
         ToWorst to;
-        row_of(legs, g.starts[i], g.starts[i + 1], 0, g.scenarios, to);
-        if (to.strange) return {Wrong::number, i};
-        g.out[i] = to.loss();
+        row_of(legs, g.starts[i], g.starts[i + 1], g.pitch, to);
+        if (any(to.odd)) return {Wrong::number, i};
+        g.out[i] = 0.0 - lowest_lane(to.low);
     }
     return NO_FAULT;
 }

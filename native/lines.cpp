@@ -316,7 +316,8 @@ PyObject* fold_lines(PyObject*, PyObject* args) {
         return nullptr;
     return guarded([&]() -> PyObject* {
         const View all = content(bytes);
-        if (begin < 0 || begin > end || static_cast<size_t>(end) > all.size()) wrong("there are no bytes %zd to %zd", begin, end);
+        if (begin < 0 || begin > end || static_cast<size_t>(end) > all.size())
+            refuse(PyExc_ValueError, "there are no bytes %zd to %zd", begin, end);
         std::vector<Line> lines;
         std::vector<Row> rows;
         Line line{};

@@ -30,15 +30,15 @@ public:
 
     // An option that is no number, negative, zero where it divides or out of range is not worth a number today.
     void run(int64_t first, int64_t last) {
-        for (int64_t b = first; b < last; b += V::W) {
+        for (int64_t b = first; b < last; b += W) {
             const int count = lanes(last - b);
             for (const Segment& segment : segments_) prepare(segment, b, count), rows(segment, b, count);
         }
     }
 
 private:
-    static int lanes(int64_t left) { return static_cast<int>(left < V::W ? left : V::W); }
-    size_t padded() const { return static_cast<size_t>(r_.scenarios + Pair::W); }
+    static int lanes(int64_t left) { return static_cast<int>(left < W ? left : W); }
+    size_t padded() const { return static_cast<size_t>(r_.scenarios + Pair::WIDTH); }
     const double* column(int which) const { return r_.columns + which * r_.options; }
 
     void plan(int64_t i) {
@@ -75,7 +75,7 @@ private:
         fine = both(both(fine, zero < least(forward, strike)), both(zero <= years, both(zero <= share, share <= one)));
         V today = zero;
         for (int state = 0; state < segment.states; state++) {
-            double vols[V::W] = {}, found[3][V::W];
+            double vols[W] = {}, found[3][W];
             const int64_t name = segment.name[state];
             for (int j = 0; j < count; j++) vols[j] = name < 0 ? column(IV)[b + j] : r_.vols[(b + j) * r_.names + name];
             const V ahead = years - splat(segment.time[state]), left = greatest(ahead, zero);
@@ -121,8 +121,8 @@ private:
                           r_.shocked + contract * r_.scenarios, r_.gain + contract * r_.scenarios};
             const bool call = column(SIDE)[option] > 0.0;
             int64_t i = s.first;
-            for (; i + Pair::W <= s.last; i += Pair::W) cell<Pair>(row, j, call, i, Whole{});
-            for (; i < s.last; i += V::W)
+            for (; i + Pair::WIDTH <= s.last; i += Pair::WIDTH) cell<Pair>(row, j, call, i, Whole{});
+            for (; i < s.last; i += W)
                 cell<V>(row, j, call, i, Lanes(lanes(s.last - i)));
         }
     }
@@ -154,8 +154,8 @@ private:
         const bool known = s.first == first_ && share == last_share_ && (years == years_ || flat_);
         if (known && (spot == spot_ || std::memcmp(spot + s.first, spot_ + s.first, bytes) == 0)) return true;
         spot_ = spot, first_ = s.first, years_ = years, last_share_ = share, flat_ = true;
-        for (int64_t i = s.first; i < s.last; i += V::W) {
-            const Lanes part(static_cast<int>(s.last - i < V::W ? s.last - i : V::W));
+        for (int64_t i = s.first; i < s.last; i += W) {
+            const Lanes part(static_cast<int>(s.last - i < W ? s.last - i : W));
             const V ratio = splat(1.0) + load(spot + i, part), basis = load(r_.basis + i, part);
             const V by = moved(ratio, basis, splat(years), splat(share));
             if (any(negated(equal(basis, splat(0.0))), part)) flat_ = false;
@@ -173,8 +173,8 @@ private:
     std::vector<Segment> segments_;
     std::vector<int64_t> state_;
     std::vector<double> ratio_, move_, inverse_, log_, money_, ones_;  // [scenarios], padded
-    alignas(64) double table_[V::W][3][STATES] = {};           // half, reciprocal, weight
-    alignas(64) double share_[V::W], log_ratio_[V::W], by_forward_[V::W], by_strike_[V::W], today_[V::W];
+    alignas(64) double table_[W][3][STATES] = {};           // half, reciprocal, weight
+    alignas(64) double share_[W], log_ratio_[W], by_forward_[W], by_strike_[W], today_[W];
     const double* spot_ = nullptr;
     int64_t first_ = -1;
     double years_ = 0.0, last_share_ = 0.0;

@@ -56,7 +56,7 @@ private:
             if (!f.close_out) continue;
             const Slope slope = Bend(p_, b_, f).at(row);
             const V one = splat(1.0), zero = splat(0.0);
-            for (int64_t j = 0; j < s_.pitch; j += V::W) {
+            for (int64_t j = 0; j < s_.pitch; j += W) {
                 const V x = load(shocked_ + j);
                 const V by = select(zero < x, slope.gain, select(x < zero, slope.loss, one));
                 store(at_[0] + j, load(at_[0] + j) + (by - one) * x);
@@ -77,12 +77,12 @@ private:
         const int64_t parent = b_.rows[above].of_leg.at[first_leg(b_, level, row)];
         double* const sum = at_[i + 1];
         if (parent == open_[i + 1]) {
-            for (int64_t j = 0; j < s_.pitch; j += V::W) store(sum + j, load(sum + j) + load(x + j));
+            for (int64_t j = 0; j < s_.pitch; j += W) store(sum + j, load(sum + j) + load(x + j));
             return;
         }
         leave(i + 1);
         open_[i + 1] = parent;
-        for (int64_t j = 0; j < s_.pitch; j += V::W) store(sum + j, load(x + j));
+        for (int64_t j = 0; j < s_.pitch; j += W) store(sum + j, load(x + j));
     }
 
     void leave(int64_t i) {
@@ -92,7 +92,7 @@ private:
     }
 
     static void fold(const Slope& slope, double* x, int64_t from, int64_t to) {
-        for (; from + V::W <= to; from += V::W) store(x + from, slope(load(x + from)));
+        for (; from + W <= to; from += W) store(x + from, slope(load(x + from)));
         if (from == to) return;
         const Lanes part(static_cast<int>(to - from));
         store(x + from, slope(load(x + from, part)), part);
@@ -122,8 +122,8 @@ private:
     static double worst_of(const double* x, int64_t cells) {
         V low = splat(0.0);
         int64_t i = 0;
-        for (; i + V::W <= cells; i += V::W) low = minimum(low, load(x + i));
-        double lanes[V::W], lowest = 0.0;
+        for (; i + W <= cells; i += W) low = minimum(low, load(x + i));
+        double lanes[W], lowest = 0.0;
         store(lanes, low);
         for (double lane : lanes) lowest = minimum(lowest, lane);
         for (; i < cells; i++) lowest = minimum(lowest, x[i]);

@@ -80,12 +80,12 @@ inline void sort(T* x, int64_t n) {
 inline double mean_square(const double* row, int64_t cells) {
     V sum[2] = {splat(0.0), splat(0.0)};
     int64_t i = 0;
-    for (; i + 2 * V::W <= cells; i += 2 * V::W) {
-        const V a = load(row + i), b = load(row + i + V::W);
+    for (; i + 2 * W <= cells; i += 2 * W) {
+        const V a = load(row + i), b = load(row + i + W);
         sum[0] = fma(a, a, sum[0]);
         sum[1] = fma(b, b, sum[1]);
     }
-    double lanes[V::W], total = 0.0;
+    double lanes[W], total = 0.0;
     store(lanes, sum[0] + sum[1]);
     for (double lane : lanes) total += lane;
     for (; i < cells; i++) total += row[i] * row[i];
@@ -103,11 +103,11 @@ inline double tail_of(const double* row, int64_t cells, const Tail& tail, double
     if (cells > FEW && 4 * tail.depth <= cells) {
         const V bound = splat(-guess * __builtin_sqrt(square));
         int64_t i = 0;
-        for (; i + V::W <= cells; i += V::W) {
+        for (; i + W <= cells; i += W) {
             const V x = load(row + i);
             count += compress(x, x < bound, kept + count);
         }
-        double lanes[V::W];
+        double lanes[W];
         store(lanes, bound);
         for (; i < cells; i++) {
             kept[count] = row[i];
@@ -132,14 +132,14 @@ inline double tail_of(const double* row, int64_t cells, const Tail& tail, double
     return sum;
 }
 
-Fault group_tail(const Groups& g, const Tail& tail, int64_t first, int64_t last) {
+Fault group_tail(const Groups& g, int64_t first, int64_t last) {
     const Legs legs = legs_of(g);
     Store<double> scratch;
-    double* row = scratch.of(2 * g.scenarios + WIDE);
+    double* row = scratch.of(2 * g.pitch + WIDE);
     double guess = 0.0;
     for (int64_t i = first; i < last; i++) {
-        write_row(legs, g.starts[i], g.starts[i + 1], g.scenarios, row);
-        const double found = tail_of(row, g.scenarios, tail, row + g.scenarios, guess);
+        write_row(legs, g.starts[i], g.starts[i + 1], g.pitch, row);
+        const double found = tail_of(row, g.scenarios, g.tail, row + g.pitch, guess);
         if (found != found) return {Wrong::number, i};
         g.out[i] = found < 0.0 ? -found : 0.0;
     }

@@ -41,7 +41,7 @@ public:
         for (int64_t i = 0; i < s_.segments; i++) {
             for (int64_t row = 0; row < rows; row++) dst_[i][row] = 0.0;
         }
-        for (int64_t column = 0; column < s_.pitch; column += STRIP * V::W) strip(column);
+        for (int64_t column = 0; column < s_.pitch; column += STRIP * W) strip(column);
         for (int64_t i = 0; i < s_.segments; i++) {
             const Segment& g = segment(i);
             if (g.weight == NONE) continue;
@@ -55,7 +55,7 @@ private:
     const Segment& segment(int64_t i) const { return p_.segments[s_.first_segment + i]; }
 
     void strip(int64_t column) {
-        const int64_t left = (s_.pitch - column) / V::W;
+        const int64_t left = (s_.pitch - column) / W;
         switch (left < STRIP ? left : STRIP) {
             case 1: return climb<1>(column);
             case 2: return climb<2>(column);
@@ -76,7 +76,7 @@ private:
         for (int64_t row = 0; row < fine_.count; row++) {
             const int64_t first = fine_.first.at[row], last = fine_.first.at[row + 1];
             if (first == last) continue;
-            sums<N, false>(legs_, first, last, column, Lanes(V::W), sum);
+            sums<N>(legs_, first, last, column, sum);
             for (int64_t k = 0; k < s_.folds; k++) bend<N>(bends_[k], column, row, sum);
             if (s_.depth() == 1) {
                 measure<N>(column, row, sum);
@@ -98,7 +98,7 @@ private:
 
     template <int N>
     inline void bend(const Bend& f, int64_t column, int64_t row, V (&x)[N]) {
-        const int64_t from = (f.from - column) / V::W, to = (f.to - column) / V::W;
+        const int64_t from = (f.from - column) / W, to = (f.to - column) / W;
         if (to <= 0 || from >= N) return;
         const Slope slope = f.at(row);
         // every place is known to the compiler, so that the strip stays in registers
@@ -111,10 +111,10 @@ private:
     inline void measure(int64_t column, int64_t row, const V (&x)[N]) {
         for (int64_t i = 0; i < s_.segments; i++) {
             const Segment& g = segment(i);
-            const int64_t from = (g.from - column) / V::W, to = (g.to - column) / V::W;
+            const int64_t from = (g.from - column) / W, to = (g.to - column) / W;
             if (to <= 0 || from >= N) continue;
             V low = splat(0.0);
-            Mask odd = none();
+            Mask odd = Mask{};
 #pragma GCC unroll 8
             for (int j = 0; j < N; j++) {
                 if (j < from || j >= to) continue;

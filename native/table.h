@@ -7,7 +7,7 @@
 #include <cstdint>
 
 enum class Wrong : int {
-    nothing, number, row, order, span, extra, pool_class, unit, trade_row, wallet, not_traded, not_finite, memory
+    nothing, number, row, order, span, extra, pool_class, unit, trade, memory
 };
 
 struct Fault {
@@ -16,20 +16,20 @@ struct Fault {
 };
 constexpr Fault NO_FAULT{Wrong::nothing, 0};
 
-struct Groups {
-    const double* scale;    // [legs]
-    const int32_t* index;   // [legs] row of the matrix
-    const int64_t* starts;  // [groups + 1] ascending
-    const double* matrix;   // rows `pitch` doubles apart
-    double* out;            // [groups, scenarios] or [groups]
-    int64_t groups, scenarios;
-    ptrdiff_t pitch;
-};
-
 // The `depth` lowest cells of a row. With shares: the sum of share * cell, lowest cell first; without: the last of them.
 struct Tail {
     const double* shares;  // [depth], or null
     int64_t depth;
+};
+
+struct Groups {
+    const double* scale;    // [legs]
+    const int32_t* index;   // [legs] row of the matrix
+    const int64_t* starts;  // [groups + 1] ascending
+    const double* matrix;   // [contracts, pitch]: rows are filled up with zeros to a multiple of 8
+    double* out;            // [groups, pitch] or [groups]
+    int64_t groups, scenarios, pitch;
+    Tail tail;
 };
 
 // A column or table that may repeat: bytes from row to row and from scenario to scenario, either of them 0.
@@ -68,7 +68,7 @@ struct Table {
     const char* name;
     Fault (*group_rows)(const Groups&, int64_t first, int64_t last);
     Fault (*group_worst)(const Groups&, int64_t first, int64_t last);
-    Fault (*group_tail)(const Groups&, const Tail&, int64_t first, int64_t last);
+    Fault (*group_tail)(const Groups&, int64_t first, int64_t last);
     // The outputs of the units in `block.source`, [output, stride] from `out` on.
     Fault (*evaluate)(const Program&, const Book&, Block& block, double* out, int64_t stride);
     Fault (*option_values)(const Cells&, int64_t first, int64_t last);
@@ -78,7 +78,7 @@ struct Table {
     double (*probe)(char which, const double* values, int64_t count, int64_t rounds);
 };
 
-const Table* level_scalar();
+const Table* level_narrow();
 const Table* level_v3();
 const Table* level_v4();
 const Table* level_neon();

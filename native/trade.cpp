@@ -46,6 +46,7 @@ public:
         out.extra_value = extra_value;
         out.count = static_cast<uint32_t>(n);
         out.unit = s_.unit;
+        out.pool_class = s_.pool_class;
         out.wide = true;
         return fault;
     }
@@ -198,27 +199,14 @@ Fault find_unit(const Book& book, int64_t unit, Source& source) {
     if (first + count > book.arena || count > POSITION || extra + extras > book.extras) return {Wrong::span, unit};
     const char* row = static_cast<const char*>(book.row) + first * (book.wide ? 4 : 2);
     source = {row,   book.quantity + first, book.extra_value + extra, book.extra_leg + extra,
-              count, extras,                unit,                     book.wide};
+              count, extras, unit, book.pool_class[unit], book.wide};
     return NO_FAULT;
 }
 
-Fault stage(const Program& p, const Book& book, const Trade* trades, int64_t count, Block& b) {
+Fault stage(const Program& p, const Trade* trades, int64_t count, Block& b) {
     int64_t legs = 0, extras = 0;
     b.units = count;
-    b.source.of(count);
     for (int64_t i = 0; i < count; i++) {
-        const Trade& t = trades[i];
-        const Fault fault = find_unit(book, t.unit, b.source.at[i]);
-        if (fault.what != Wrong::nothing) return fault;
-        if (t.row < 0 || t.row >= p.rows) return {Wrong::trade_row, t.row};
-        if (t.wallet < 0 || t.wallet >= p.rows || t.wallet == t.row) return {Wrong::wallet, t.wallet};
-        if (p.trade_kind[t.row] < 1 || p.trade_kind[t.row] > 3) return {Wrong::not_traded, t.row};
-        const bool inverse = p.trade_kind[t.row] == 3;
-        if (!std::isfinite(t.quantity) || !std::isfinite(t.price) || (inverse && !(t.price > 0.0)))
-            return {Wrong::not_finite, i};
-        __builtin_prefetch(b.source.at[i].row);
-        __builtin_prefetch(b.source.at[i].quantity);
-        __builtin_prefetch(b.source.at[i].quantity + WIDE);
         legs += b.source.at[i].count + 2;
         extras += b.source.at[i].extras + 6;
     }

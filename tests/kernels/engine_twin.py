@@ -74,19 +74,23 @@ class Twin:
         columns = [self.evaluate(legs_of(self.book, unit), unit) for unit in units]
         return np.array(columns).reshape(len(columns), -1).T
 
-    def evaluate(self, legs: list[Leg], unit: int) -> Floats:
+    def evaluate(self, legs: list[Leg], unit: int, pool_class: int | None = None) -> Floats:
+        known = int(self.book["pool_class"][unit]) if pool_class is None else pool_class
         with np.errstate(all="ignore"):
-            return OneUnit(self, legs, unit).outputs()
+            return OneUnit(self, legs, unit, known).outputs()
 
-    def what_if(self, unit: int, row: int, wallet_row: int, quantity: float, price: float) -> Floats:
-        legs = traded(legs_of(self.book, unit), self.program, row, wallet_row, quantity, price)
-        return self.evaluate(legs, unit)
+    def what_if(
+        self, unit: int, row: int, wallet_row: int, quantity: float, price: float, pool_class: int | None = None
+    ) -> Floats:
+        held = legs_of(self.book, unit) if unit >= 0 else []
+        return self.evaluate(traded(held, self.program, row, wallet_row, quantity, price), unit, pool_class)
 
 
 class OneUnit:
     """The registers of one unit while its program runs."""
 
-    def __init__(self, twin: Twin, legs: list[Leg], unit: int) -> None:
+    def __init__(self, twin: Twin, legs: list[Leg], unit: int, pool_class: int) -> None:
+        self.pool_class = pool_class
         self.twin, self.program, self.unit = twin, twin.program, unit
         self.legs = [leg for leg in legs if leg.active(self.program["always_active"])]
         self.rows: list[list[list[int]]] = [[[i] for i in range(len(self.legs))]]
@@ -96,7 +100,7 @@ class OneUnit:
             self.keys.append(list(dict.fromkeys(above)))
             self.rows.append([[i for i, key in enumerate(above) if key == row] for row in self.keys[level]])
         self.rows.append([list(range(len(self.legs)))])
-        self.keys.append([int(twin.book["pool_class"][unit])])
+        self.keys.append([pool_class])
         self.held: list[dict[int, Floats]] = [{} for _ in range(6)]
 
     def outputs(self) -> Floats:
@@ -137,7 +141,8 @@ class OneUnit:
         return self.tabled(code[6], code[1])
 
     def input(self, code: list[int]) -> list[float]:
-        return [self.twin.book["inputs"][code[6]][self.unit]]
+        stated = self.twin.book["inputs"][code[6]]
+        return [stated[self.unit] if self.unit >= 0 and len(stated) else 0.0]
 
     def ceil_to(self, code: list[int]) -> Floats:
         return self.rounded(code, np.ceil)
@@ -243,7 +248,7 @@ class OneUnit:
             return held
         sides = [held]
         for column in (BIDS, ASKS):
-            other = OneUnit(self.twin, self.legs, self.unit)
+            other = OneUnit(self.twin, self.legs, self.unit, self.pool_class)
             other.legs = [Leg(leg.row, leg.quantity + leg.extra.get(column, 0.0), leg.extra) for leg in self.legs]
             other.rows, other.keys = self.rows, [[leg.key() for leg in other.legs], *self.keys[1:]]
             other.execute(place, nested=True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
 from crossmargin.kernels import account_engine, kernels_here, operations, threads_in_use, use_kernel
+from tests.kernels.engine_desk import make_desk, twin_check
 from tests.kernels.engine_programs import Maker, aligned
 from tests.kernels.engine_twin import NONE, UNIT, Twin
 
@@ -83,25 +84,32 @@ def test_a_trade_gives_what_its_twin_gives(seed: int, data: st.DataObject) -> No
     rows = len(program["contract"])
     if rows == 1:
         return
-    engine, twin, outputs = account_engine(book, program), Twin(book, program, NAMES), len(program["outputs"])
-    before = {name: array.copy() for name, array in book.items()}
+    if data.draw(st.booleans()):
+        book["inputs"] = book["inputs"][:, :0].copy()
     rng = np.random.default_rng(data.draw(SEEDS))
+    desk = make_desk(rng, book, program)
+    engine, twin = account_engine(book, program, desk), Twin(book, program, NAMES)
+    before = {name: array.copy() for name, array in book.items()}
     count = 8
-    unit, row = rng.integers(0, 9, count), rng.integers(0, rows, count).astype(np.int32)
-    wallet = ((row + 1 + rng.integers(0, rows - 1, count)) % rows).astype(np.int32)
+    account, contract = rng.integers(0, len(desk["first"]), count), rng.integers(0, rows, count)
     quantity, price = (
         rng.choice([-12.5, -3.0, -1.0, 0.0, 0.5, 2.0, 7.0, 9.5], count),
-        rng.choice([0.25, 4.0, 100.0], count),
+        rng.choice([0.25, 4.0, 100.0, np.nan], count),
     )
-    many = np.empty((outputs, count))
-    engine.what_ifs(unit, row, wallet, quantity, price, many, 1)
-    out = np.empty(outputs)
+    many, aside = np.empty((4, count)), np.empty(count, dtype=np.uint8)
+    engine.checks(account, contract, quantity, price, rng.permutation(count), many, aside, 1)
     for i in range(count):
-        trade = (int(unit[i]), int(row[i]), int(wallet[i]), float(quantity[i]), float(price[i]))
-        engine.what_if(*trade, out)
-        assert out.tobytes() == many[:, i].tobytes()
-        wanted = twin.what_if(*trade)
-        close(out, wanted, twin.largest)
+        stated = None if np.isnan(price[i]) else float(price[i])
+        level = float(desk["mark"][contract[i]]) if stated is None else stated
+        found = engine.check(int(account[i]), int(contract[i]), float(quantity[i]), stated)
+        wanted = twin_check(twin, desk, int(account[i]), int(contract[i]), float(quantity[i]), level)
+        assert bool(aside[i]) == (wanted is None)
+        if wanted is None:
+            assert np.isnan(many[:, i]).all()
+        else:
+            close(many[:, i], wanted, twin.largest)
+        assert (found is None) == (not np.isfinite(many[:, i]).all())
+        assert found is None or np.array(found).tobytes() == many[:, i].tobytes()
     assert all(array.tobytes() == before[name].tobytes() for name, array in book.items())
 
 
@@ -197,13 +205,13 @@ def test_an_account_of_many_options_takes_no_square_of_time() -> None:
 
 
 def test_two_threads_run_one_engine() -> None:
-    engine = account_engine(plain_book(5_000, 12), one_scan())
+    book = plain_book(5_000, 12)
+    engine = account_engine(book, one_scan(), plain_desk(book))
     wanted = filled(engine, 1, 5_000).tobytes()
-    out = np.empty(1)
     with ThreadPoolExecutor(4) as pool:
         runs = [pool.submit(filled, engine, 1, 5_000, 1 + i % 3) for i in range(12)]
         for i in range(2_000):
-            engine.what_if(i, 3, 50, 1.0, 2.0, out)
+            engine.check(i, 3, 1.0, 2.0)
         assert all(run.result().tobytes() == wanted for run in runs)
 
 
@@ -320,22 +328,61 @@ def test_the_doors_of_run_and_what_if_are_narrow() -> None:
     out.flags.writeable = False
     with pytest.raises(TypeError, match="a writable array"):
         engine.run(None, out, 1)
-    one = np.empty(1)
-    trades: list[tuple[tuple[int, int, int, float, float], type[Exception], str]] = [
-        ((-1, 0, 1, 1.0, 1.0), IndexError, "unit -1 is outside"),
-        ((0, 60, 1, 1.0, 1.0), IndexError, "row 60 is outside the template"),
-        ((0, 0, 60, 1.0, 1.0), IndexError, "wallet_row 60"),
-        ((0, 0, 0, 1.0, 1.0), IndexError, "wallet_row 0"),
-        ((0, 0, 1, np.nan, 1.0), ValueError, "a finite quantity and price"),
-        ((0, 0, 1, 1.0, np.inf), ValueError, "a finite quantity and price"),
-    ]
-    for trade, error, match in trades:
-        with pytest.raises(error, match=match):
-            engine.what_if(*trade, one)
-    with pytest.raises(TypeError, match="expected 6 arguments, found 2"):
-        engine.what_if(1, one)  # type: ignore[call-arg, arg-type]
-    with pytest.raises(ValueError, match="out: expected 1 along axis 0, found 2"):
-        engine.what_if(0, 0, 1, 1.0, 1.0, np.empty(2))
+
+
+def test_the_doors_of_checks_are_narrow() -> None:
+    book = plain_book(4, 5)
+    engine = account_engine(book, one_scan(), plain_desk(book))
+    good = engine.check(0, 3, 1.0, 1.0)
+    assert good is not None
+    assert good == engine.check(0, 3, 1.0, None)
+    asked: list[tuple[Any, ...]] = [
+        (-1, 3, 1.0, 1.0), (4, 3, 1.0, 1.0), (0, -1, 1.0, 1.0), (0, 60, 1.0, 1.0), (0, 50, 1.0, 1.0),
+        ("a", 3, 1.0, 1.0), (0, 3, np.nan, 1.0), (0, 3, 0.0, 1.0), (0, 3, "b", 1.0), (0, 3, 1.0, np.inf),
+        (0, 3, 1.0, 0.0), (0, 3, 1.0, np.nan), (2**70, 3, 1.0, 1.0),
+    ]  # fmt: skip
+    assert [engine.check(*one) for one in asked] == [None] * len(asked)
+    with pytest.raises(TypeError, match="expected 4 arguments, found 2"):
+        engine.check(1, 1)  # type: ignore[call-arg]
+    numbers, prices = np.zeros(2, dtype=np.int64), np.ones(2)
+    right: tuple[Any, ...] = (
+        numbers,
+        numbers + 3,
+        prices,
+        prices,
+        np.arange(2),
+        np.empty((4, 2)),
+        np.empty(2, dtype=np.uint8),
+        1,
+    )
+    engine.checks(*right)
+    wrong = (
+        (1, numbers[:1]),
+        (2, prices[:1]),
+        (4, np.arange(3)),
+        (5, np.empty((3, 2))),
+        (6, np.empty(1, dtype=np.uint8)),
+    )
+    for place, value in wrong:
+        with pytest.raises(ValueError, match="expected"):
+            engine.checks(*(*right[:place], value, *right[place + 1 :]))
+    with pytest.raises(IndexError):
+        engine.checks(*(*right[:4], np.array([0, 2]), *right[5:]))
+    assert account_engine(book, one_scan()).check(0, 3, 1.0, 1.0) is None
+    with pytest.raises(ValueError, match="without a desk"):
+        account_engine(book, one_scan()).checks(*right)
+
+
+def plain_desk(book: Mapping) -> Mapping:
+    """Return a desk of an account for each unit, in which everything is paid by contract 50."""
+    units, zeros = len(book["start"]), np.zeros(60, dtype=np.int32)
+    return {
+        "first": np.arange(units, dtype=np.int32), "follow": np.full(units, -1, dtype=np.int32),
+        "key": np.zeros(units, dtype=np.int32), "account_class": np.zeros(units, dtype=np.uint8),
+        "refused": np.zeros(units, dtype=np.uint8), "figures": np.zeros((4, units)), "rate": np.ones(1),
+        "mark": np.ones(60), "rows": np.arange(60, dtype=np.int32)[None], "pays": zeros + 50, "lands": zeros,
+        "opens": zeros[None], "outputs": np.array([0, 0, 0, 0, -1], dtype=np.int32),
+    }  # fmt: skip
 
 
 @given(SEEDS)
@@ -343,22 +390,24 @@ def test_random_integers_give_errors_and_no_crash(seed: int) -> None:
     book, program = made(seed, 4, strange=True)
     rng = np.random.default_rng(seed)
     wild = [-1, 0, 1, 2, 3, 5, 7, 8, 63, 64, 1 << 20, -(1 << 20), 2**31 - 1, NONE, 2**62, -(2**62), 2**63 - 1, -(2**63)]
+    desk = make_desk(rng, book, program)
     integers = [
-        name
-        for name, value in program.items()
+        value
+        for value in (*program.values(), *desk.values())
         if isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size
     ]
     for _ in range(int(rng.integers(1, 4))):
-        array = program[str(rng.choice(integers))]
+        array = integers[int(rng.integers(0, len(integers)))]
         fitting = [w for w in wild if np.iinfo(array.dtype).min <= w <= np.iinfo(array.dtype).max]
         array.reshape(-1)[rng.integers(0, array.size)] = fitting[int(rng.integers(0, len(fitting)))]
     for name in ("row", "start", "count", "extra_start", "extra_count", "extra_leg", "pool_class"):
         if book[name].size and rng.random() < 0.1:
             book[name][rng.integers(0, book[name].size)] = np.iinfo(book[name].dtype).max
     try:
-        engine = account_engine(book, program)
+        engine = account_engine(book, program, desk)
         filled(engine, len(program["outputs"]), 4)
-        engine.what_if(0, 0, 1, 1.0, 1.0, np.empty(len(program["outputs"])))
+        for account in range(2):
+            engine.check(account, 0, 1.0, 1.0)
     except (ValueError, IndexError):
         pass
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -192,31 +192,35 @@ def test_the_door_is_narrow() -> None:
     from crossmargin.kernels import _native  # noqa: PLC0415  # where it is built
 
     scale, index, matrix, starts = book_of(np.random.default_rng(1))
-    out = np.empty((2, 5))
-    right = (scale, index, matrix, starts, out)
+    out, filled = np.empty((2, 8)), np.zeros((3, 8))
+    filled[:, :5] = matrix
+    bounds = np.append(starts, 4)
+    right = (scale, index.astype(np.int32), filled, bounds, np.zeros(0), 1, 0, 5, out, 1)
+    _native.groups(*right)
+    assert np.array_equal(out[:, :5], kernels.group_rows(scale, index, matrix, starts))
 
     def refused(place: int, wrong: object, error: type[Exception], match: str) -> None:
-        arguments: list[object] = [*right]
+        arguments: list[Any] = [*right]
         arguments[place] = wrong
         with pytest.raises(error, match=match):
-            _native.group_rows(*arguments, 1)  # type: ignore[call-arg, arg-type]
+            _native.groups(*arguments)
 
-    refused(0, scale.astype(np.float32), TypeError, "scale: expected items of float64")
+    refused(0, scale.astype(np.float32), TypeError, "scale: expected items of type 'd'")
     refused(0, list(scale), TypeError, "scale: expected an array")
-    refused(0, scale[::2], ValueError, "scale: expected items that lie side by side")
-    refused(0, scale[:3], ValueError, "index: expected 3 along axis 0, found 4")
-    refused(1, index.astype(np.int16), TypeError, "index: expected items of int64, int32 or uint16")
-    refused(2, matrix[:, 0], ValueError, "matrix: expected 2 dimensions, found 1")
-    refused(2, matrix.T, ValueError, "matrix: expected items that lie side by side")
-    refused(3, starts.astype(np.int32), TypeError, "starts: expected items of int64")
-    refused(4, out[:, :4], ValueError, "out: expected")
-    refused(4, out[:1], ValueError, "out: expected 2 along axis 0, found 1")
+    refused(0, scale[::2], ValueError, "scale: expected aligned items that lie side by side")
+    refused(1, index, TypeError, "index: expected items of type 'i'")
+    refused(2, filled[:, 0], ValueError, "matrix: expected 2 dimensions, found 1")
+    refused(2, filled.T, ValueError, "matrix: expected aligned items that lie side by side")
     out.flags.writeable = False
-    refused(4, out, TypeError, "out: expected a writable array")
+    refused(8, out, TypeError, "out: expected a writable array")
     unaligned = np.frombuffer(b"x" + scale.tobytes(), dtype=np.float64, offset=1)
-    refused(0, unaligned, ValueError, "scale: expected aligned items")
+    refused(0, unaligned, TypeError, "scale: expected items of type 'd'")  # NumPy says so by the format
     use_kernel("native")
     kernels.group_rows(unaligned, index, matrix, starts)  # laid out anew on the way in
+    with pytest.raises(ValueError, match="index: expected 3 along axis 0, found 4"):
+        kernels.group_rows(scale[:3], index, matrix, starts)
+    with pytest.raises(ValueError, match="shares: expected 2 along axis 0, found 3"):
+        kernels.group_tail(scale, index, matrix, starts, 2, np.ones(3))
 
 
 def test_a_kernel_that_is_not_here_is_refused() -> None:

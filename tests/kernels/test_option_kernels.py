@@ -320,12 +320,13 @@ def test_the_door_of_the_option_kernels_is_narrow() -> None:
     few = 5
     one, places = np.ones(few), np.zeros(few, dtype=np.int64)
     out = np.empty((1, few))
-    for wrong, error in ((one[:3], ValueError), (one.astype("f4"), TypeError), (np.ones((1, 1, few)), ValueError)):
+    row = one[None]
+    for wrong, error in ((row[:, :3], ValueError), (row.astype("f4"), TypeError), (one, ValueError)):
         for kernel, tables in ((door.option_values, 1), (door.option_greeks, 9), (door.implied_vols, 2)):
             with pytest.raises(error):
-                kernel(one, wrong, one, one, one, one, np.empty((tables, few)), 1)
-    with pytest.raises(ValueError, match="strike: expected items that lie side by side or repeat"):
-        door.option_values(one, np.ones(2 * few)[::2], one, one, one, one, out, 1)
+                kernel(row, wrong, row, row, row, row, np.empty((tables, few)), 1)
+    with pytest.raises(ValueError, match="argument: expected items that lie side by side or repeat"):
+        door.option_values(row, np.ones((1, 2 * few))[:, ::2], row, row, row, row, out, 1)
     columns, four, spot, cells = np.ones((11, few)), np.zeros((4, 2)), np.zeros((few, 2)), np.empty((2 * few, 2))
     last = (False, 1)  # no discount, one thread
     right: tuple[Any, ...] = (columns, places, one[:, None], places[:2], four, spot, cells, np.empty(few))

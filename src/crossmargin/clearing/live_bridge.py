@@ -202,7 +202,8 @@ def _figures(asked: list[tuple[str, str]], outputs: list[list[float]]) -> dict[s
     found: dict[str, tuple[Figures, ...]] = {}
     without = set()
     for (owner, pool), figures in zip(asked, outputs, strict=True):
-        equity, for_initial, for_maintenance, initial, maintenance, ratio, state, refused = figures
+        *amounts, state, refused = figures
+        initial, maintenance, for_initial, for_maintenance, equity, ratio = amounts
         if refused or not isfinite(equity + for_initial + for_maintenance + initial + maintenance):
             without.add(owner)
         one = Figures(

@@ -7,12 +7,19 @@ import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
-Index: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
-def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, out: Floats, threads: int, /) -> None: ...
-def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, loss: Floats, threads: int, /) -> None: ...
-def group_tail(
-    scale: Floats, index: Index, matrix: Floats, starts: Ints, shares: Floats, depth: int, loss: Floats, threads: int, /
+def groups(
+    scale: Floats,
+    index: npt.NDArray[np.int32],
+    matrix: Floats,
+    bounds: Ints,
+    shares: Floats,
+    depth: int,
+    measure: int,
+    scenarios: int,
+    out: Floats,
+    threads: int,
+    /,
 ) -> None: ...
 def option_values(
     forward: Floats,
@@ -61,7 +68,7 @@ def revalue(
     /,
 ) -> None: ...
 def probe(which: str, values: Floats, rounds: int, /) -> float: ...
-def levels() -> tuple[str, ...]: ...
+def levels() -> list[str]: ...
 def use_level(name: str, /) -> None: ...
 def threads() -> int: ...
 
@@ -69,17 +76,22 @@ OPS: Final[Mapping[str, int]]
 
 @final
 class Engine:
-    def __new__(cls, book: Mapping[str, object], program: Mapping[str, object], /) -> Engine: ...
+    def __new__(
+        cls, book: Mapping[str, object], program: Mapping[str, object], desk: Mapping[str, object] | None = None, /
+    ) -> Engine: ...
     def run(self, units: Ints | None, out: Floats, threads: int, /) -> None: ...
-    def what_if(self, unit: int, row: int, wallet_row: int, quantity: float, price: float, out: Floats, /) -> None: ...
-    def what_ifs(
+    def check(
+        self, account: int, contract: int, quantity: float, price: float | None, /
+    ) -> tuple[float, float, float, float] | None: ...
+    def checks(
         self,
-        unit: Ints,
-        row: npt.NDArray[np.int32],
-        wallet_row: npt.NDArray[np.int32],
+        account: Ints,
+        contract: Ints,
         quantity: Floats,
         price: Floats,
+        order: Ints,
         out: Floats,
+        aside: npt.NDArray[np.uint8],
         threads: int,
         /,
     ) -> None: ...

@@ -92,8 +92,12 @@ def threads_in_use() -> int:
     return _CHOICE.threads
 
 
-def account_engine(book: Mapping[str, object], program: Mapping[str, object]) -> Engine:
+def account_engine(
+    book: Mapping[str, object], program: Mapping[str, object], desk: Mapping[str, object] | None = None
+) -> Engine:
     """Return a program ready to run over a book, compiled; the arrays are held and read in place.
+
+    With a `desk` it checks trades too: pools by account with their figures, and where a trade in a contract lands.
 
     Raises
     ------
@@ -105,7 +109,7 @@ def account_engine(book: Mapping[str, object], program: Mapping[str, object]) ->
     if not _CHOICE.native:
         message = "the account engine is compiled, and the NumPy kernel serves: choose a native one"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
-    return native_engine.Engine(book, program)
+    return native_engine.account_engine(book, program, desk)
 
 
 def operations() -> Mapping[str, int]:

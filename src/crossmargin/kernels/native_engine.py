@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from crossmargin.kernels import _native
+from crossmargin.kernels.door import aligned, checked_book, checked_desk
+from crossmargin.kernels.program_check import checked_program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
@@ -24,7 +28,9 @@ fold_lines = _native.fold_lines
 
 _NO_SHARES: Final = np.zeros(0)
 _LAYOUT: Final = ("C_CONTIGUOUS", "ALIGNED")
-_SMALL: Final = ("q", "l", "i", "H")
+_WIDE: Final = 8  # rows are filled up to whole cache lines
+_ROWS, _WORST, _TAIL = range(3)
+_OFTEN: Final = 16  # a row that is read so often is worth a copy that begins with a cache line
 
 
 _serving = [levels()[-1]]
@@ -55,30 +61,86 @@ def as_ints(values: Ints) -> Ints:
     return values if ready else np.require(values, np.int64, _LAYOUT)
 
 
-def _index(index: Index) -> Index:
-    return index if index.dtype.char in _SMALL and index.flags.carray else as_ints(index.astype(np.int64))
+def account_engine(
+    book: Mapping[str, Any], program: Mapping[str, Any], desk: Mapping[str, Any] | None
+) -> _native.Engine:
+    """Return a program ready to run over a book, once all three are checked."""
+    of_book = checked_book(book)
+    made = checked_program(program, of_book["inputs"].shape[0], OPS)
+    units, outputs = of_book["start"].shape[0], made["outputs"].shape[0]
+    return Engine(of_book, made, None if desk is None else checked_desk(desk, units, made["classes"], outputs))
+
+
+def _index(index: Index, legs: int, rows: int) -> npt.NDArray[np.int32]:
+    """Return the numbers of rows as the kernels read them; all are within the table."""
+    if index.shape != (legs,):
+        message = f"index: expected {legs} along axis 0, found {index.shape[0]}"
+        raise ValueError(message)
+    outside = (index < 0).any() or (index >= rows).any() if index.dtype.kind != "u" else (index >= rows).any()
+    if outside:
+        leg = int(((index.astype(np.int64) < 0) | (index.astype(np.int64) >= rows)).argmax())
+        message = f"index: leg {leg} points outside the table"
+        raise IndexError(message)
+    return np.require(index, np.int32, _LAYOUT)
+
+
+def _bounds(starts: Ints, legs: int) -> Ints:
+    """Return where groups begin, and the end of the last; they ascend."""
+    bounds = np.append(as_ints(starts), legs)
+    wrong = (np.diff(bounds) < 0) | (bounds[:-1] < 0)
+    if wrong.any():
+        message = f"starts: {int(wrong.argmax())} is out of order or out of range"
+        raise ValueError(message)
+    return bounds
+
+
+def _rows(matrix: Floats, legs: int) -> Floats:
+    """Return the rows filled up with zeros to whole cache lines: themselves where they are."""
+    contracts, scenarios = matrix.shape
+    wide = -(-scenarios // _WIDE) * _WIDE
+    if wide == scenarios:
+        ready = as_floats(matrix)
+        return aligned(ready) if legs > _OFTEN * contracts else ready
+    filled = np.zeros((contracts, wide))
+    filled[:, :scenarios] = matrix
+    return aligned(filled)
+
+
+def _groups(
+    given: tuple[Floats, Index, Floats, Ints], out: Floats, measure: int, most: int, shares: Floats, depth: int
+) -> None:
+    scale, index, matrix, starts = given
+    legs, (contracts, scenarios) = scale.shape[0], matrix.shape
+    table, numbers = _rows(matrix, legs), _index(index, legs, contracts)
+    bounds = _bounds(starts, legs)
+    _native.groups(as_floats(scale), numbers, table, bounds, shares, depth, measure, scenarios, out, most)
 
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
     """Return the rows of the groups."""
-    out = np.empty((starts.shape[0], matrix.shape[1]))
-    _native.group_rows(as_floats(scale), _index(index), as_floats(matrix), as_ints(starts), out, most)
-    return out
+    out = np.empty((starts.shape[0], -(-matrix.shape[1] // _WIDE) * _WIDE))
+    _groups((scale, index, matrix, starts), out, _ROWS, most, _NO_SHARES, 1)
+    return out[:, : matrix.shape[1]]
 
 
 def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
     """Return the worst loss of each group."""
-    loss = np.empty(starts.shape[0])
-    _native.group_worst(as_floats(scale), _index(index), as_floats(matrix), as_ints(starts), loss, most)
-    return loss
+    loss = np.empty((starts.shape[0], 1))
+    _groups((scale, index, matrix, starts), loss, _WORST, most, _NO_SHARES, 1)
+    return loss[:, 0]
 
 
 def group_tail(
     scale: Floats, index: Index, matrix: Floats, starts: Ints, depth: int, shares: Floats | None, most: int
 ) -> Floats:
     """Return the loss of each group in its tail."""
-    loss = np.empty(starts.shape[0])
+    if not 1 <= depth <= matrix.shape[1]:
+        message = f"depth: expected 1 to {matrix.shape[1]} scenarios, found {depth}"
+        raise ValueError(message)
     weights = _NO_SHARES if shares is None else as_floats(shares)
-    arrays = (as_floats(scale), _index(index), as_floats(matrix), as_ints(starts))
-    _native.group_tail(*arrays, weights, depth, loss, most)
-    return loss
+    if shares is not None and shares.shape != (depth,):
+        message = f"shares: expected {depth} along axis 0, found {shares.shape[0]}"
+        raise ValueError(message)
+    loss = np.empty((starts.shape[0], 1))
+    _groups((scale, index, matrix, starts), loss, _TAIL, most, weights, depth)
+    return loss[:, 0]

@@ -26,11 +26,13 @@ def _tables(kernel: Callable[..., None], count: int, arguments: tuple[Floats, ..
     """Return `count` tables of answers, each of the arguments' common shape."""
     arrays = [as_floats(argument) for argument in arguments]
     shape = np.broadcast(*arrays).shape
-    if len(shape) > _DIMENSIONS:
-        arrays = [np.broadcast_to(array, shape).ravel() for array in arrays]
-    wide = shape[-1] if 0 < len(shape) <= _DIMENSIONS else int(np.prod(shape))
-    out = np.empty((count * (shape[0] if len(shape) == _DIMENSIONS else 1), wide))
-    kernel(*arrays, out, most)
+    many = int(np.prod(shape))
+    rows, columns = shape if len(shape) == _DIMENSIONS and shape[-1] > 1 else (1, many)
+    if (rows, columns) != shape:
+        arrays = [array.reshape(1, 1) if array.size == 1 else np.broadcast_to(array, shape) for array in arrays]
+        arrays = [array if array.size == 1 else np.ascontiguousarray(array).reshape(1, many) for array in arrays]
+    out = np.empty((count * rows, columns))
+    kernel(*(np.broadcast_to(array, (rows, columns)) for array in arrays), out, most)
     return out.reshape(count, *shape)
 
 

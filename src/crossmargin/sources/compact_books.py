@@ -131,7 +131,7 @@ def _columns_of(book: CompactBook, pa: ModuleType) -> dict[str, dict[str, Any]]:
     legs, rows = book.legs, book.universe.rows
     ids = book.account_ids
     text = pa.LargeStringArray.from_buffers(len(ids), pa.py_buffer(ids.ends), pa.py_buffer(ids.text))
-    inputs = {f"{_INPUT}{n}": values for n, values in enumerate(legs.inputs)}
+    inputs = {f"{_INPUT}{n}": values for n, values in enumerate(legs.inputs_of(slice(0, len(legs))))}
     return {
         "accounts": {"id": text, "class": book.account_class},
         "pools": {

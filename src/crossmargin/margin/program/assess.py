@@ -111,7 +111,7 @@ def make_report(
     book: CompactBook, market: Market, rulebook: Rulebook, found: Floats, failures: dict[int, Failure], *, engine: bool
 ) -> CompactReport:
     """Return the report of columns [outputs, pools]."""
-    equity, adjusted_initial, adjusted_maintenance, initial, maintenance, ratio, state = found[: len(OUTPUTS)]
+    initial, maintenance, adjusted_initial, adjusted_maintenance, equity, ratio, state = found[: len(OUTPUTS)]
     return CompactReport(
         account_ids=book.account_ids,
         unit_account=book.pool_account,

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["EXTRA_COLUMNS", "PLACE_MASK", "PLACE_SHIFT", "SMALL", "CompactBook", "LegArrays"]
+__all__ = [
+    "EXTRA_COLUMNS",
+    "PLACE_MASK",
+    "PLACE_SHIFT",
+    "SMALL",
+    "CompactBook",
+    "LegArrays",
+    "inputs_of",
+    "stated",
+]
 
 EXTRA_COLUMNS: Final = COLUMNS[1:9]
 """The numbers of a leg that stand in the list beside; the place in `COLUMNS` is the engine's number."""
@@ -41,7 +50,7 @@ class LegArrays:
 
     `row` and `quantity` [arena] are legs, those of a pool from `start` on, `count` many, ascending by row. `extra_leg`
     holds the leg's place in its pool and, from bit 28 on, the column's number; `extra_value` its number. `pool_class`
-    [pools] points into the universe's pools; `inputs` [inputs, pools].
+    [pools] points into the universe's pools; `inputs` [inputs, pools], or [inputs, 0] where no pool has any.
     """
 
     row: npt.NDArray[Any]
@@ -68,6 +77,10 @@ class LegArrays:
         """Return the arrays by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def inputs_of(self, pools: slice | Ints) -> Floats:
+        """Return the inputs of some pools [inputs, pools], zeros where none has any."""
+        return inputs_of(self.inputs, pools)
+
     def part(self, first: int, last: int) -> LegArrays:
         """Return pools [first, last) over the same legs: views, but for the inputs of a rulebook that has several."""
         cut = {name: getattr(self, name)[first:last] for name in _BY_POOL}
@@ -86,6 +99,18 @@ class LegArrays:
             extra_leg=self.extra_leg[extras],
             extra_value=self.extra_value[extras],
         )
+
+
+def inputs_of(inputs: Floats, pools: slice | Ints) -> Floats:
+    """Return copies of the inputs of some pools [inputs, pools], zeros where no pool has any."""
+    if inputs.shape[1]:
+        return np.ascontiguousarray(inputs[:, pools])
+    return np.zeros((inputs.shape[0], pools.stop - pools.start if isinstance(pools, slice) else len(pools)))
+
+
+def stated(inputs: Floats) -> Floats:
+    """Return inputs as a book holds them: [inputs, 0] where no pool has any."""
+    return inputs if inputs.any() else inputs[:, :0].copy()
 
 
 _BY_POOL: Final = ("start", "count", "extra_start", "extra_count", "pool_class")
@@ -158,7 +183,7 @@ class CompactBook:
         legs = replace(
             self.legs,
             **{name: getattr(self.legs, name)[pools] for name in _BY_POOL},
-            inputs=np.ascontiguousarray(self.legs.inputs[:, pools]),
+            inputs=stated(self.legs.inputs_of(pools)),
         )
         place = {account: n for n, account in enumerate(accounts.tolist())}
         return replace(

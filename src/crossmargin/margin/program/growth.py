@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
-__all__ = ["Growth", "changed_contracts", "grown", "in_order", "listed_anew", "renumbered", "same_tables"]
+__all__ = [
+    "Growth",
+    "bucket_bits",
+    "changed_contracts",
+    "grown",
+    "in_order",
+    "listed_anew",
+    "renumbered",
+    "same_tables",
+]
 
 
 class Growth(NamedTuple):
@@ -97,11 +106,19 @@ def grown(
     return Growth(after, contract, pool_class, np.where(contract[rows.contract] < 0, -1, at))
 
 
-def row_table(universe: Universe) -> Ints:
+def row_table(universe: Universe) -> npt.NDArray[np.int32]:
     """Return each contract's row in each class of pools [classes, contracts], -1 where it has none."""
-    table = np.full((len(universe.pools), universe.contract_count), -1, dtype=np.int64)
+    table = np.full((len(universe.pools), universe.contract_count), -1, dtype=np.int32)
     table[universe.rows.pool_class, universe.rows.contract] = np.arange(len(universe.rows))
     return table
+
+
+def bucket_bits(market: Market) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Return a bit for each contract's bucket, in no more bytes than there are buckets to tell apart, at most eight."""
+    buckets = len(market.priced.names.buckets)
+    bits = next((n for n in (8, 16, 32) if buckets <= n), 64)
+    kind = np.dtype(f"u{bits // 8}").type
+    return np.asarray(kind(1) << (market.priced.contracts.bucket % bits).astype(kind))
 
 
 def renumbered(arrays: LegArrays, row: Ints, pool_class: Ints, rows: int) -> LegArrays:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from crossmargin.errors import Failure, FailureReason, InputError
-from crossmargin.margin.program.book import PLACE_MASK, SMALL, CompactBook, LegArrays
+from crossmargin.margin.program.book import PLACE_MASK, SMALL, CompactBook, LegArrays, inputs_of
 from crossmargin.margin.program.ids import Ids
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def join_pieces(
         "failures": {n + at: f for piece, n in _numbered(pieces, accounts) for at, f in piece.failures.items()},
     }
     pool_class = classes_of[_joined([piece.pool_class for piece in pieces], np.int64)]
-    given = _joined([piece.inputs for piece in pieces], np.float64, (inputs, 0))
+    given = _inputs(pieces, inputs)
     row, quantity = np.empty(legs, dtype=dtype), np.empty(legs)
     extra_leg, extra_value = np.empty(extras, dtype=np.uint32), np.empty(extras)
     at = beside = 0
@@ -94,6 +94,13 @@ def join_pieces(
         extra_value=extra_value, pool_class=pool_class, inputs=given, **starts,
     )  # fmt: skip
     return made
+
+
+def _inputs(pieces: Sequence[Piece], inputs: int) -> Floats:
+    """Return the inputs of all pieces as a book holds them."""
+    if not any(piece.inputs.any() for piece in pieces):
+        return np.zeros((inputs, 0))
+    return np.concatenate([inputs_of(p.inputs, slice(0, p.count.shape[0])) for p in pieces], axis=1)
 
 
 def _joined(parts: Sequence[npt.NDArray[Any]], dtype: Any, shape: tuple[int, ...] = (0,)) -> npt.NDArray[Any]:  # noqa: ANN401

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossmargin.errors import FailureReason, InputError
+from crossmargin.margin.program.book import inputs_of
 from crossmargin.margin.program.live_accounts import add_account
-from crossmargin.margin.program.live_checks import check_one, placed
+from crossmargin.margin.program.live_checks import checks, evaluated, judged, placed
 from crossmargin.margin.program.live_events import credit, place_orders, traded
-from crossmargin.margin.program.live_lists import check_lists
 from crossmargin.margin.program.live_market import marked
 from crossmargin.margin.program.live_names import LiveNames
-from crossmargin.margin.program.live_quick import QuickPools
 from crossmargin.margin.program.live_settlement import settle
-from crossmargin.margin.program.live_state import FIGURES, LiveState, error_of
+from crossmargin.margin.program.live_state import LiveState, error_of
 from crossmargin.margin.program.live_targets import Target, check_trade, own_pool, target_of
 from crossmargin.margin.resolve import asset_key
 from crossmargin.margin.trade import TradeCheck, TradeChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -80,7 +79,9 @@ class LiveBook:
         self._state = LiveState(book, snapshot, rulebook, max_quote_age_seconds, threads)
         self._names = LiveNames(self._state)
         self._targets: dict[str, Target] = {}
-        self._quick: Any = None
+        self._check: Callable[..., Any] = _aside
+        self._numbers: dict[Any, int] = self._state.numbers  # what is asked for may be a number
+        self._contracts: Mapping[str, int] = {}
         self._bound = -1
         self._bind()
 
@@ -92,7 +93,7 @@ class LiveBook:
     def nbytes(self) -> int:
         """Bytes of legs, pools and figures."""
         state = self._state
-        return int(state.legs.nbytes + state.pools.nbytes + state.found.nbytes)
+        return int(state.legs.nbytes + state.pools.nbytes)
 
     @property
     def engine(self) -> bool:
@@ -163,7 +164,10 @@ class LiveBook:
             pools = self._state.pools_of(number)
             if not pools:
                 raise error_of(self._state.without[number])
-            self._state.pools.inputs[declared.index(name), pools[0]] = value
+            state = self._state
+            values = inputs_of(state.pools.inputs, slice(pools[0], pools[0] + 1))[:, 0]
+            values[declared.index(name)] = value
+            state.pools.put_inputs(pools[0], values)
             self._done(pools[:1])
 
     def mark(self, snapshot: Snapshot) -> int:
@@ -208,43 +212,23 @@ class LiveBook:
         Account-wide, in the book's reporting asset. Raises as :meth:`fill` does, and why the account would be refused.
         """
         with self._lock:
-            number, target = self._state.numbers.get(account), self._targets.get(instrument)  # type: ignore[arg-type]  # a number is none
-            if self._quick is None or number is None or target is None:
-                return self._what_if(account, instrument, quantity, price)
-            ask, pools, rates, given, out = self._quick
-            rows, wallets, mark = target.rows, target.wallets, target.price
-            pool, others = pools.around(number, target.key, rates)
-            level = mark if price is None else price
-            # all that may be wrong in few comparisons; the other way says which it was
-            if pool < 0 or not (level > 0.0 and quantity and quantity - quantity == level - level):
-                return self._what_if(account, instrument, quantity, price)
-            number = pools.classes[pool]
-            row, wallet, rate = rows[number], wallets[number], rates[number]
-            if row < 0 or wallet < 0:
-                return self._what_if(account, instrument, quantity, price)
-            try:
-                ask(pool, row, wallet, quantity, level, given)
-            except ValueError:  # of an instrument that the rulebook refuses
-                return self._what_if(account, instrument, quantity, price)
-            _, for_initial, for_maintenance, initial, maintenance, _, _, refused = out.tolist()
-            if others is None:
-                initial, maintenance = initial * rate, maintenance * rate
-                available, headroom = for_initial * rate - initial, for_maintenance * rate - maintenance
-            else:
-                initial, maintenance = initial * rate + others[0], maintenance * rate + others[1]
-                available = for_initial * rate + others[2] - initial
-                headroom = for_maintenance * rate + others[3] - maintenance
-            if refused or available - available or headroom - headroom:  # no number
-                return self._what_if(account, instrument, quantity, price)
-            return _made(TradeCheck, (initial, maintenance, available, headroom))
+            number = self._numbers.get(account, account)
+            found = self._check(number, self._contracts.get(instrument, -1), quantity, price)
+            return self._what_if(account, instrument, quantity, price) if found is None else _made(TradeCheck, found)
 
     def _what_if(self, account: str | int, instrument: str, quantity: float, price: float | None) -> TradeCheck:
         number, target = self.account_number(account), self._target(instrument)
         level = target.price if price is None else float(price)
         check_trade(self._state, number, target, quantity, level)
-        check = check_one(self._state, placed(self._state, number, target, float(quantity), level))
+        trade = placed(self._state, number, target, float(quantity), level)
         self._bind()
-        return check
+        found = self._check(number, self._contracts[instrument], quantity, price)
+        if found is None:
+            figures, failures = evaluated(self._state, [trade])
+            if failures[0] is not None:
+                raise error_of(failures[0])
+            found = figures[:, 0].tolist()
+        return TradeCheck(*found)
 
     def what_ifs(
         self,
@@ -269,10 +253,12 @@ class LiveBook:
             if quantity.ndim != 1 or not account.shape == symbol.shape == quantity.shape == price.shape:
                 message = "accounts, instruments, quantities and prices must be of one length"
                 raise InputError(FailureReason.MALFORMED_INPUT, message)
-            used, target = np.unique(symbol, return_inverse=True)
-            targets = [self._target(self._names.symbols[n]) for n in used.tolist()]
-            figures = check_lists(self._state, account, targets, target, quantity, price)
-            self._bind()
+            contracts = np.asarray([self._contracts.get(one, -1) for one in self._names.symbols], dtype=np.int64)
+            figures, aside = checks(self._state, account, contracts[symbol], quantity, price)
+            if aside.size:
+                targets = [self._target(self._names.symbols[n]) for n in symbol[aside].tolist()]
+                figures[:, aside] = judged(self._state, account[aside], targets, quantity[aside], price[aside])
+                self._bind()
             return TradeChecks(*figures)
 
     # --- names
@@ -344,7 +330,9 @@ class LiveBook:
         self._bound = state.version
         self._targets.clear()
         self._names.know(state.universe.listings)
-        self._quick = None
-        if engine is not None and state.rulebook.pool_by != "position":
-            out = np.zeros(FIGURES + 1)
-            self._quick = (engine.what_if, QuickPools(state), state.rate.tolist(), out[: state.outputs], out)
+        self._contracts = state.universe.place
+        self._check = _aside if engine is None else engine.check
+
+
+def _aside(*_: object) -> None:
+    """Leave every check to the evaluation."""

@@ -78,7 +78,7 @@ def _moved_in(
         own = row_in(state, pool, keys[rows.contract[row]])
         state.legs.put(pool, own, legs.side(theirs, place), legs.read(theirs, place), keep=True)
         state.pools.mask[pool] |= state.bits[own]
-    state.pools.inputs[:, pool] = book.legs.inputs[:, theirs]
+    state.pools.put_inputs(pool, book.legs.inputs_of(slice(theirs, theirs + 1))[:, 0])
     return pool
 
 

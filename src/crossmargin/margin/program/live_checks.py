@@ -1,18 +1,17 @@
-"""Pre-trade checks of a live book: many at once by the engine, or by the evaluation of changed copies."""
+"""Pre-trade checks: by the engine, or what it leaves aside: placed, which may open pools, or evaluated in copies."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isnan
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from crossmargin import kernels
-from crossmargin.errors import InputError
 from crossmargin.margin.program.compact import CompactBook
 from crossmargin.margin.program.live_legs import LiveLegs, fill, gathered
-from crossmargin.margin.program.live_targets import own_pool, row_in
-from crossmargin.margin.program.program import OUTPUTS
+from crossmargin.margin.program.live_targets import check_trade, own_pool, row_in
 from crossmargin.margin.resolve import asset_key
 from crossmargin.margin.trade import TradeCheck
 
@@ -28,10 +27,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["PlacedTrade", "by_engine", "check_many", "check_one", "placed"]
+__all__ = ["PlacedTrade", "checks", "evaluated", "judged", "placed"]
 
 _AT_A_TIME: Final = 1024  # changed copies that the evaluation takes together
-_FIGURES: Final = [OUTPUTS.index(n) for n in ("initial", "maintenance", "adjusted_initial", "adjusted_maintenance")]
 
 
 class PlacedTrade(NamedTuple):
@@ -57,64 +55,44 @@ def placed(state: LiveState, account: int, target: Target, quantity: float, pric
     return PlacedTrade(account, pool, row_in(state, pool, target.symbol), wallet, target, quantity, price)
 
 
-def check_one(state: LiveState, trade: PlacedTrade) -> TradeCheck:
-    """Return where an account would stand after a trade; raises why it would be refused."""
-    figures = check_many(state, [trade])[:, 0]
-    if not np.isfinite(figures).all():
-        failure = _evaluated(state, [trade])[1][0]
-        if failure is not None:
-            raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
-    return TradeCheck(*figures.tolist())
-
-
-def check_many(state: LiveState, trades: Sequence[PlacedTrade]) -> Floats:
-    """Return the figures of `TradeCheck` [4, trades], each trade on its own; NaN where an account would be refused."""
-    if not trades:
-        return np.zeros((4, 0))
-    if state.engine() is None:
-        return _evaluated(state, trades)[0]
-    pool, row, wallet = (np.asarray([trade[n] for trade in trades], dtype=np.int64) for n in (1, 2, 3))
-    quantity, price = (np.asarray([trade[n] for trade in trades]) for n in (5, 6))
-    account = np.asarray([trade.account for trade in trades], dtype=np.int64)
-    try:
-        return by_engine(state, account, pool, row, wallet, quantity, price)
-    except ValueError:  # of an instrument that the rulebook refuses: the evaluation says why
-        return _evaluated(state, trades)[0]
-
-
-def by_engine(
-    state: LiveState, account: Ints, pool: Ints, row: Ints, wallet: Ints, quantity: Floats, price: Floats
-) -> Floats:
-    """Return the figures of `TradeCheck` [4, trades] of placed trades in columns."""
+def checks(state: LiveState, account: Ints, contract: Ints, quantity: Floats, price: Floats) -> tuple[Floats, Ints]:
+    """Return the figures of `TradeCheck` [4, trades], and the trades that the engine leaves aside."""
+    figures, engine = np.empty((len(TradeCheck._fields), account.shape[0])), state.engine()
+    if engine is None:
+        return figures, np.arange(account.shape[0])
+    aside = np.empty(account.shape[0], dtype=np.uint8)
     threads = kernels.threads_in_use() if state.threads is None else state.threads
-    out = np.empty((state.outputs, pool.shape[0]))
-    engine = state.engine()
-    engine.what_ifs(pool, row.astype(np.int32), wallet.astype(np.int32), quantity, price, out, threads)
-    total: Floats = out[_FIGURES] * state.rate[state.pools.pool_class[pool]]
-    if state.outputs > len(OUTPUTS):
-        total[:, out[-1] > 0] = np.nan
-    _add_others(state, account, pool, total)
-    total[2] -= total[0]
-    total[3] -= total[1]
-    return total
+    order = np.argsort(account)  # what lies together is read together
+    engine.checks(account, contract, quantity, price, order, figures, aside, threads)
+    return figures, np.flatnonzero(aside)
 
 
-def _add_others(state: LiveState, account: Ints, pool: Ints, total: Floats) -> None:
-    """Add the figures of each account's other pools, as they stand."""
-    other, pools = state.pools.first[account], state.pools
-    while (other >= 0).any():
-        counts = (other >= 0) & (other != pool)
-        some = other[counts]
-        worth = state.found[np.ix_(_FIGURES, some)] * state.rate[pools.pool_class[some]]
-        worth[:, state.found[-1, some] > 0] = np.nan
-        total[:, counts] += worth
-        other = np.where(other >= 0, pools.follow[other], -1)
+def judged(state: LiveState, account: Ints, targets: Sequence[Target], quantity: Floats, price: Floats) -> Floats:
+    """Return the figures of trades that were left aside: placed and asked for again, else evaluated.
+
+    Raises
+    ------
+    InputError
+        When a trade cannot be one.
+    """
+    trades: list[PlacedTrade] = []
+    for _ in range(2):  # what is new to the universe renumbers rows: the second turn has the last numbers
+        trades.clear()
+        for number, target, amount, stated in zip(
+            account.tolist(), targets, quantity.tolist(), price.tolist(), strict=True
+        ):
+            level = target.price if isnan(stated) else stated
+            check_trade(state, number, target, amount, level)
+            trades.append(placed(state, number, target, amount, level))
+    contract = np.asarray([state.universe.place[target.symbol] for target in targets], dtype=np.int64)
+    figures, aside = checks(state, account, contract, quantity, price)
+    if aside.size:
+        figures[:, aside] = evaluated(state, [trades[n] for n in aside.tolist()])[0]
+    return figures
 
 
-# --- by the evaluation
-
-
-def _evaluated(state: LiveState, trades: Sequence[PlacedTrade]) -> tuple[Floats, list[Failure | None]]:
+def evaluated(state: LiveState, trades: Sequence[PlacedTrade]) -> tuple[Floats, list[Failure | None]]:
+    """Return the figures of `TradeCheck` [4, trades], each trade on its own, and why an account would be refused."""
     figures: list[Floats] = []
     failures: list[Failure | None] = []
     for first in range(0, len(trades), _AT_A_TIME):

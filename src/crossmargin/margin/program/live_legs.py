@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from crossmargin.margin.program.book import inputs_of, stated
 from crossmargin.margin.program.compact import PLACE_MASK, PLACE_SHIFT, LegArrays
 from crossmargin.margin.program.nodes import COLUMNS
 from crossmargin.margin.program.slots import Slots, ranges
@@ -193,5 +194,5 @@ def gathered(legs: LiveLegs, pools: Ints, pool_class: npt.NDArray[np.uint8], inp
         extra_leg=legs.extras.columns["extra_leg"][beside],
         extra_value=legs.extras.columns["extra_value"][beside],
         pool_class=pool_class[pools],
-        inputs=np.ascontiguousarray(inputs[:, pools]),
+        inputs=stated(inputs_of(inputs, pools)),
     )

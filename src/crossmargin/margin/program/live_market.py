@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossmargin.margin.program.growth import changed_contracts, grown, in_order, listed_anew, same_tables
+from crossmargin.margin.program.growth import bucket_bits, changed_contracts, grown, in_order, listed_anew, same_tables
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,9 +41,9 @@ def marked(state: LiveState, snapshot: Snapshot) -> Ints | None:
     state.use(market, program)
     if not same_tables(before, market):
         return None
-    bits = np.uint64(1) << (market.priced.contracts.bucket % 64).astype(np.uint64)
-    changed = np.bitwise_or.reduce(bits[changed_contracts(before, market, contract)], initial=np.uint64(0))
+    differs = changed_contracts(before, market, contract)
+    changed = np.bitwise_or.reduce(bucket_bits(market)[differs], initial=0)
     pools = slice(0, state.pools.count)
     moved = (market.numeraire != numeraire)[state.pools.pool_class[pools]]
-    dirty = np.flatnonzero(moved | ((state.pools.mask[pools] & changed) != 0))
+    dirty = np.flatnonzero(moved | (state.pools.mask[pools] & changed).astype(bool))
     return None if dirty.shape[0] == state.pools.count else dirty

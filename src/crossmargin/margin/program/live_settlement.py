@@ -13,7 +13,7 @@ from crossmargin.margin.program.live_events import credit, touched
 from crossmargin.margin.program.live_legs import fill, number_of
 from crossmargin.margin.program.live_targets import own_pool, row_in, terms_of
 from crossmargin.margin.program.slots import ranges
-from crossmargin.margin.resolve import ISOLATED, asset_key
+from crossmargin.margin.resolve import asset_key
 from crossmargin.pricing.payoffs import inverse_option_payoff, option_payoff
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def _settlement_value(listing: Listing) -> float:
 
 def holders(state: LiveState, rows: Ints) -> list[int]:
     """Return the pools with a leg on any of some rows."""
-    bits = np.bitwise_or.reduce(state.bits[rows], initial=np.uint64(0))
-    near = np.flatnonzero((state.pools.mask[: state.pools.count] & bits) != 0)
+    bits = np.bitwise_or.reduce(state.bits[rows])
+    near = np.flatnonzero(state.pools.mask[: state.pools.count] & bits)
     wanted = np.zeros(len(state.universe.rows), dtype=bool)
     wanted[rows] = True
     found: list[int] = []
@@ -87,7 +87,7 @@ def _closed(state: LiveState, pool: int, symbol: str, asset: str, terms: Terms, 
         if held:
             fill(state.legs, pool, row, wallet, terms, -held, price)
         state.legs.put(pool, row, side, {})  # its open orders are void
-    if state.pools.key[pool] >= ISOLATED:
+    if state.pools.is_isolated(pool):
         return _released(state, pool)
     return touched(state, pool, [wallet])
 

@@ -13,14 +13,16 @@ from crossmargin.margin.assess import assess_resolved
 from crossmargin.margin.pools import PoolColumns
 from crossmargin.margin.program.assess import program_of
 from crossmargin.margin.program.compact import CompactBook
-from crossmargin.margin.program.growth import renumbered, row_table
+from crossmargin.margin.program.growth import bucket_bits, renumbered, row_table
 from crossmargin.margin.program.ids import Ids
+from crossmargin.margin.program.live_desk import desk_of
 from crossmargin.margin.program.live_legs import LiveLegs, gathered
-from crossmargin.margin.program.live_pools import LivePools
+from crossmargin.margin.program.live_pools import AMOUNTS, LivePools
 from crossmargin.margin.program.program import OUTPUTS, make_market
 from crossmargin.margin.program.unpack import unpack
 from crossmargin.margin.resolve import ISOLATED
 from crossmargin.margin.touched import looks_at_balances
+from crossmargin.margin.trigger import coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,20 +39,17 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["FIGURES", "LiveState"]
+__all__ = ["LiveState"]
 
-FIGURES: Final = len(OUTPUTS)
-_MONEY: Final = 5  # the first outputs are amounts; the coverage ratio may be infinite
-_NOTHING: Final = (*[0.0] * _MONEY, np.inf, 0.0, 0.0)
+_TOGETHER: Final = 1 << 16  # pools that the engine computes between two writings of what is kept
 _AT_A_TIME: Final = 4096  # accounts that the evaluation takes together: some megabytes of columns
 
 
 class LiveState:
     """Everything of a live book but its lock and its names for callers.
 
-    `version` grows when arrays, market or program are replaced. `found` [outputs + 1, pools' room] are the figures, the
-    last row counts refused legs; `failures` are accounts that
-    are refused now, `without` those that were refused when they were laid out: they hold no pool.
+    `version` grows when arrays, market or program are replaced. `failures` are accounts that are refused now, `without`
+    those that were refused when they were laid out: they hold no pool.
     """
 
     def __init__(
@@ -78,12 +77,11 @@ class LiveState:
         self.pools = LivePools(book)
         self.legs = LiveLegs(book.legs, by_side=rulebook.opposite_positions != "net")
         self.legs.add_pools(self.pools.room - self.pools.count)
-        self.found = np.repeat(np.asarray(_NOTHING)[:, None], self.pools.room, axis=1)
         self.labels = self._labels(book)
         self.version = 0
         self._engine: Any = None
-        self._built = -1
-        self._unit, self._one = np.zeros(1, dtype=np.int64), np.zeros((FIGURES + 1, 1))
+        self._built: object = None
+        self._unit, self._one = np.zeros(1, dtype=np.int64), np.zeros((len(OUTPUTS) + 1, 1))
         self.program: Program | None = None
         self.index()
         self.remask()
@@ -113,12 +111,11 @@ class LiveState:
         """Look up rows by class and contract, and each row's bucket as a bit."""
         self.rows = row_table(self.universe)
         self.classes = {pool: n for n, pool in enumerate(self.universe.pools)}
-        bucket = self.market.priced.contracts.bucket[self.universe.rows.contract]
-        self.bits = np.uint64(1) << (bucket % 64).astype(np.uint64)
+        self.bits = bucket_bits(self.market)[self.universe.rows.contract]
 
     def remask(self) -> None:
         """Say anew which buckets each pool holds."""
-        self.pools.mask[:] = 0
+        self.pools.mask = np.zeros(self.pools.room, dtype=self.bits.dtype)
         held = np.flatnonzero(self.legs.legs.count)
         for first in range(0, held.shape[0], 1 << 16):
             some = held[first : first + (1 << 16)]
@@ -130,19 +127,20 @@ class LiveState:
         self.market = market
         self.program = program
         self.rate = market.numeraire if market.in_settlement else np.ones(len(self.universe.pools))
-        self._built = -1
+        self._built = None
         self.version += 1
-        self.outputs = FIGURES + int(program is not None and program.may_refuse)  # figures that the engine gives
-        self.found[self.outputs :] = self._one[self.outputs :] = 0.0
+        self.outputs = len(OUTPUTS) + int(program is not None and program.may_refuse)  # figures that the engine gives
+        self._one[self.outputs :] = 0.0
 
     def engine(self) -> Any:  # noqa: ANN401 - compiled, or None
         """Return the engine over the arrays as they are now, None where the evaluation serves."""
         if self.program is None:
             return None
-        if self._built != self.legs.generation:
+        generation = (self.legs.generation, self.pools.generation)
+        if self._built != generation:
             pools = {"pool_class": self.pools.pool_class, "inputs": self.pools.inputs}
-            self._engine = kernels.account_engine(self.legs.buffers() | pools, self.program.arrays)
-            self._built = self.legs.generation
+            self._engine = kernels.account_engine(self.legs.buffers() | pools, self.program.arrays, desk_of(self))
+            self._built = generation
             self.version += 1
         return self._engine
 
@@ -179,12 +177,11 @@ class LiveState:
             added = self.pools.grow()
             self.version += 1
             self.legs.add_pools(added)
-            self.found = np.concatenate([self.found, np.repeat(np.asarray(_NOTHING)[:, None], added, axis=1)], axis=1)
         return self.pools.open(account, key, pool_class)
 
     def carry_inputs(self, account: int) -> list[int]:
         """Put an account's inputs into the first of its pools that holds anything; return the pools that changed."""
-        if not self.pools.inputs.shape[0] or self.pools.follow[self.pools.first[account]] < 0:
+        if not self.pools.inputs.size or self.pools.follow[self.pools.first[account]] < 0:
             return []
         pools = list(self.pools.of(account))
         inputs = self.pools.inputs[:, pools]
@@ -229,7 +226,7 @@ class LiveState:
             account_ids=Ids.of([self.ids[account] for account in accounts.tolist()]),
             account_class=self.pools.account_class[accounts],
             pool_account=owner,
-            pool_key=self.pools.key[pools],
+            pool_key=self.pools.full_key(pools),
             pool_labels=self.labels,
             universe=self.universe,
             legs=gathered(self.legs, pools, self.pools.pool_class, self.pools.inputs),
@@ -251,32 +248,34 @@ class LiveState:
         if pools is not None and len(pools) == 1:
             self._run_one(int(pools[0]))
             return
-        self._run_engine(None if pools is None else np.asarray(pools, dtype=np.int64))
-        self._judge(np.arange(self.pools.count) if pools is None else np.asarray(pools, dtype=np.int64))
+        every = np.arange(self.pools.count) if pools is None else np.asarray(pools, dtype=np.int64)
+        bad = [self._run_some(every[n : n + _TOGETHER]) for n in range(0, every.shape[0], _TOGETHER)]
+        self._judge(every, np.concatenate(bad) if bad else every)
 
     def _run_one(self, pool: int) -> None:
         self._unit[0], outputs = pool, self.outputs
         self.engine().run(self._unit, self._one[:outputs], 1)
-        self.found[:outputs, pool] = self._one[:outputs, 0]
+        self.pools.keep(pool, self._one[:outputs, 0])
         *_, refused = figures = self._one[:, 0].tolist()
-        if refused or not isfinite(sum(figures[:_MONEY])) or int(self.pools.account[pool]) in self.failures:
-            self._judge(self._unit)
+        if refused or not isfinite(sum(figures[:AMOUNTS])):
+            self._judge(self._unit, self._unit)
+        elif int(self.pools.account[pool]) in self.failures:
+            self._judge(self._unit, self._unit[:0])
 
-    def _run_engine(self, pools: Ints | None) -> None:
-        threads = kernels.threads_in_use() if self.threads is None else self.threads
-        engine, outputs = self.engine(), self.outputs
-        if pools is None:
-            engine.run(None, self.found[:outputs], threads)
-            return
-        out = np.empty((outputs, pools.shape[0]))
-        engine.run(pools, out, threads)
-        self.found[:outputs, pools] = out
+    def _run_some(self, pools: Ints) -> Ints:
+        """Compute the figures of some pools, ascending or not; return those of which none is a number, or refused."""
+        out = np.empty((self.outputs, pools.shape[0]))
+        self.engine().run(pools, out, kernels.threads_in_use() if self.threads is None else self.threads)
+        together = bool((np.diff(pools) == 1).all())  # a slice is written in a tenth of the time
+        self.pools.keep(slice(int(pools[0]), int(pools[-1]) + 1) if together else pools, out)
+        bad = out[-1] > 0 if self.outputs > len(OUTPUTS) else np.zeros(pools.shape[0], dtype=bool)
+        if not isfinite(out[:AMOUNTS].sum()):  # one pass says so of them all, but for a sum that overflows
+            bad |= ~np.isfinite(out[:AMOUNTS]).all(axis=0)
+        return np.asarray(pools[bad])
 
-    def _judge(self, pools: Ints) -> None:
-        """Say who of these pools' accounts is refused now, and why."""
-        found = self.found[:, pools] if pools.shape[0] < self.pools.count else self.found[:, : self.pools.count]
-        bad = ~np.isfinite(found[:_MONEY]).all(axis=0) | (found[-1] > 0)
-        refused = set(np.unique(self.pools.account[pools[bad]]).tolist())
+    def _judge(self, pools: Ints, bad: Ints) -> None:
+        """Say who of these pools' accounts is refused now, and why, some of the pools being bad."""
+        refused = set(np.unique(self.pools.account[bad]).tolist())
         if len(self.failures) > len(self.without):
             owners = set(self.pools.account[pools].tolist()) - self.without.keys()
             for account in owners & self.failures.keys():
@@ -287,14 +286,14 @@ class LiveState:
             self.failures |= self._reasons(sorted(refused))
 
     def _account_bad(self, account: int) -> bool:
-        found = self.found[:, list(self.pools.of(account))]
-        return bool((~np.isfinite(found[:_MONEY])).any() or (found[-1] > 0).any())
+        pools = list(self.pools.of(account))
+        return bool(self.pools.refused[pools].any() or not np.isfinite(self.pools.figures[:, pools]).all())
 
     def columns(
         self, pools: Ints, owner: npt.NDArray[Any], ids: tuple[str, ...], failures: dict[int, Failure]
     ) -> PoolColumns:
         """Return copies of some pools' figures, as :func:`assess_book` gives them."""
-        equity, adjusted_initial, adjusted_maintenance, initial, maintenance, ratio, code = self.found[:FIGURES, pools]
+        initial, maintenance, adjusted_initial, adjusted_maintenance, equity = self.pools.figures[:, pools]
         return PoolColumns(
             account_ids=ids,
             unit_account=owner,
@@ -305,8 +304,8 @@ class LiveState:
             unit_adjusted_maintenance=adjusted_maintenance,
             unit_initial=initial,
             unit_maintenance=maintenance,
-            unit_coverage=ratio,
-            unit_state=code.astype(np.int8),
+            unit_coverage=coverage(adjusted_maintenance, maintenance, equity),
+            unit_state=self.pools.state[pools],
             failures=failures,
         )
 
@@ -333,9 +332,8 @@ class LiveState:
             book, pools = self.book_of(some)
             report = self.evaluate(book)
             every = np.asarray([pool for account in some for pool in self.pools.of(account)], dtype=np.int64)
-            self.found[:, every] = np.asarray(_NOTHING)[:, None]
-            for n, name in enumerate(OUTPUTS):
-                self.found[n, pools] = getattr(report, f"unit_{name}")
+            self.pools.keep(every, np.zeros((len(OUTPUTS), every.shape[0])))
+            self.pools.keep(pools, np.stack([getattr(report, f"unit_{name}") for name in OUTPUTS]))
             for n, account in enumerate(some):
                 self.failures.pop(account, None)
                 if n in report.failures:

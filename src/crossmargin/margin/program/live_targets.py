@@ -13,23 +13,22 @@ from crossmargin.margin.resolve import ISOLATED, SETTLEMENT, asset_key
 from crossmargin.margin.trade import Terms
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from crossmargin.margin.program.live_state import LiveState
     from crossmargin.market import Listing
 
-__all__ = ["Target", "check_trade", "own_pool", "pool_class", "row_in", "target_of", "terms_of"]
+__all__ = ["Target", "check_trade", "keys_by_asset", "own_pool", "pool_class", "row_in", "target_of", "terms_of"]
 
 
 class Target(NamedTuple):
     """Where trades in an instrument land at one market.
 
-    `key` is that of the pool; `rows` and `wallets` are by class of pools, -1 where there is no row yet and where the
-    instrument is refused. `price` is the mark, NaN where there is none.
+    `rows` are by class of pools, -1 where there is no row yet. `price` is the mark, NaN where there is none.
     """
 
     symbol: str
-    key: int
     rows: list[int]
-    wallets: list[int]
     price: float
     terms: Terms
     settles: str
@@ -57,27 +56,27 @@ def target_of(state: LiveState, symbol: str) -> Target:
     if listing.kind == InstrumentKind.SPOT:
         message = "spot is exchanged, not held on margin: deposit what comes and withdraw what goes"
         raise InputError(FailureReason.OUT_OF_SCOPE, message, instrument=symbol)
-    place, settles = state.universe.place, listing.settlement_asset
-    contract = place[symbol]
-    rows = state.rows[:, contract].tolist()
-    if contract in state.market.priced.refused:
-        rows = [-1] * len(rows)
+    contract = state.universe.place[symbol]
     return Target(
         symbol=symbol,
-        key=key_of(state, settles),
-        rows=rows,
-        wallets=state.rows[:, place[asset_key(settles)]].tolist(),
+        rows=state.rows[:, contract].tolist(),
         price=float(state.market.priced.contracts.mark[contract]),
         terms=terms_of(listing),
-        settles=settles,
+        settles=listing.settlement_asset,
     )
+
+
+def keys_by_asset(state: LiveState) -> Mapping[str, int] | None:
+    """Return the keys of shared pools by the asset that settles in them; None where one pool (0) is for all."""
+    if state.rulebook.pool_by != "settlement_asset":
+        return None
+    return {label: key for key, label in state.labels.items() if 0 < key < ISOLATED}
 
 
 def key_of(state: LiveState, asset: str) -> int:
     """Return the key of the shared pool that what settles in an asset is in."""
-    if state.rulebook.pool_by != "settlement_asset":
-        return 0
-    return next(key for key, label in state.labels.items() if label == asset and 0 < key < ISOLATED)
+    keys = keys_by_asset(state)
+    return 0 if keys is None else keys[asset]
 
 
 def pool_class(state: LiveState, account: int, asset: str) -> PoolClass:
@@ -143,7 +142,7 @@ def check_trade(state: LiveState, account: int, target: Target, quantity: float,
 
 def _check_isolated(state: LiveState, account: int, target: Target) -> None:
     for pool in state.pools.of(account):
-        if state.pools.key[pool] < ISOLATED:
+        if not state.pools.is_isolated(pool):
             continue
         row = target.rows[int(state.pools.pool_class[pool])]
         if row >= 0 and row in state.legs.rows(pool):

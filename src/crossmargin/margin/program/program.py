@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTPUTS", "Market", "Program", "make_market", "make_program"]
 
-OUTPUTS: Final = ("equity", "adjusted_initial", "adjusted_maintenance", "initial", "maintenance", "coverage", "state")
+OUTPUTS: Final = ("initial", "maintenance", "adjusted_initial", "adjusted_maintenance", "equity", "coverage", "state")
 """What the engine gives for each pool, in order; after these, how many of its legs are refused, if any may be."""
 _LEVELS: Final = ("strike", "expiry", "bucket", "asset")
 
@@ -140,7 +140,7 @@ def _outputs(recording: Recording) -> list[Node]:
     ratio = coverage(adjusted[MAINTENANCE], required[MAINTENANCE], equity, recording.functions)
     state = states_of(recording, equity, adjusted, required, ratio)
     wanted: list[Any] = [
-        equity, adjusted[INITIAL], adjusted[MAINTENANCE], required[INITIAL], required[MAINTENANCE], ratio, state,
+        required[INITIAL], required[MAINTENANCE], adjusted[INITIAL], adjusted[MAINTENANCE], equity, ratio, state,
     ]  # fmt: skip
     if recording.refusals:
         refused = np.zeros(recording.spaces["leg"].count)

@@ -1,7 +1,8 @@
-"""Rows that belong to many owners, each owner's side by side, with room to grow.
+"""Rows that belong to many owners, each owner's side by side, with free places strewn between.
 
-An owner whose room is used up moves to the end with half as much again; the hole stays until all is laid out anew,
-which happens when the end is reached. So adding a row costs its owner's rows, and a share of one copy of everything.
+Owners lie in their order. One whose room is used up takes the nearest free place: what lies between moves by one. When
+none is near, all is laid out anew with free places strewn evenly, and a quarter more where they are wanted. So adding
+a row moves the rows of some neighbours and a share of one copy of everything, and three per cent of free places do.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Slots", "ranges"]
 
-_ROOM: Final = 8  # every so many rows of an owner have one free place
-_END: Final = 16  # and so many of all rows and owners one at the end, for owners that move
+_FREE: Final = 32  # so many rows have one free place
 _LEAST: Final = 256
+_NEAR, _FAR, _WIDER = 64, 1 << 12, 8  # owners among which a free place is looked for: at first, at most, and the step
 _AT_A_TIME: Final = 1 << 16  # owners laid out together: some megabytes of places
 
 
@@ -46,8 +47,6 @@ class Slots:
         self.start = start.astype(np.uint32)
         self.count = count.astype(np.uint32)
         self.generation = 0
-        self._room = self.count.copy()
-        self._end = int((self.start.astype(np.int64) + self.count).max(initial=0))
         self.lay_out()
 
     def __len__(self) -> int:
@@ -57,7 +56,7 @@ class Slots:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        held = (*self.columns.values(), self.start, self.count, self._room)
+        held = (*self.columns.values(), self.start, self.count)
         return sum(int(column.nbytes) for column in held)
 
     def of(self, owner: int) -> slice:
@@ -69,8 +68,10 @@ class Slots:
         """Put rows in place of an owner's rows first, ..., last - 1; its later rows move up or down."""
         added, count = len(next(iter(values.values()))), int(self.count[owner])
         after = count - (last - first) + added
-        if after > self._room[owner]:
-            self._move(owner, after)
+        while after - count > int(self._free(owner, owner + 1)[0]) and self._borrow(owner):
+            pass
+        if after - count > int(self._free(owner, owner + 1)[0]):
+            self.lay_out(owner, after - count)
         start = int(self.start[owner])
         for name, column in self.columns.items():
             if added != last - first:
@@ -80,43 +81,51 @@ class Slots:
 
     def add_owners(self, count: int) -> None:
         """Add owners without rows."""
-        nothing = np.zeros(count, dtype=np.uint32)
-        self.start, self.count = np.append(self.start, nothing), np.append(self.count, nothing)
-        self._room = np.append(self._room, nothing)
+        end = int(self.start[-1]) + int(self.count[-1]) if len(self) else 0
+        self.start = np.append(self.start, np.full(count, end, dtype=np.uint32))
+        self.count = np.append(self.count, np.zeros(count, dtype=np.uint32))
         self.generation += 1
 
-    def _move(self, owner: int, after: int) -> None:
-        wanted = after + after // 2 + 1
-        if self._end + wanted > self._size():
-            self.lay_out()
-            if after <= self._room[owner]:
-                return
-            if self._end + wanted > self._size():
-                self._grow(wanted)
-        held, end = self.of(owner), self._end
+    def _free(self, first: int, last: int) -> npt.NDArray[np.uint32]:
+        """Return how many free places follow the rows of owners first, ..., last - 1."""
+        ends = self.start[first + 1 : last + 1]
+        if last == len(self):
+            ends = np.append(ends, np.uint32(next(iter(self.columns.values())).shape[0]))
+        return ends - self.start[first:last] - self.count[first:last]
+
+    def _borrow(self, owner: int) -> bool:
+        """Move what lies between an owner and the nearest free place by one; return whether there is one near."""
+        window = _NEAR
+        while window <= _FAR:
+            first, last = max(0, owner - window), min(owner + 1 + window, len(self))
+            after, before = self._free(owner + 1, last), self._free(first, owner)
+            if after.any():
+                self._shift(owner + 1, owner + 2 + int((after > 0).argmax()), 1)
+                return True
+            if before.any():
+                self._shift(owner - int((before[::-1] > 0).argmax()), owner + 1, -1)
+                return True
+            window *= _WIDER
+        return False
+
+    def _shift(self, first: int, last: int, by: int) -> None:
+        """Move the rows of owners first, ..., last - 1 by a place."""
+        low, high = int(self.start[first]), int(self.start[last - 1]) + int(self.count[last - 1])
         for column in self.columns.values():
-            column[end : end + held.stop - held.start] = column[held]
-        self.start[owner], self._room[owner] = end, wanted
-        self._end += wanted
+            column[low + by : high + by] = column[low:high]
+        self.start[first:last] = self.start[first:last].astype(np.int64) + by
 
-    def _size(self) -> int:
-        return int(next(iter(self.columns.values())).shape[0])
-
-    def _grow(self, wanted: int) -> None:
-        length = self._end + wanted + self._spare()
-        self.columns = {name: np.append(c, np.zeros(length - c.shape[0], c.dtype)) for name, c in self.columns.items()}
-        self.generation += 1
-
-    def _spare(self) -> int:
-        return (self._end + len(self)) // _END + _LEAST
-
-    def lay_out(self) -> None:
-        """Lay all rows out anew, owner by owner, each with its share of free places."""
+    def lay_out(self, owner: int = 0, places: int = 0) -> None:
+        """Lay all rows out anew in the order of owners, free places strewn between, more around one that needs some."""
         held = self.count.astype(np.int64)
-        room = held + -(-held // _ROOM)
-        start = np.cumsum(room) - room
-        self._end = int(room.sum())
-        length = self._end + self._spare()
+        spare = int(held.sum()) // _FREE + _LEAST
+        gaps = np.diff(np.arange(len(self) + 1) * spare // max(len(self), 1))
+        if places:
+            around = slice(max(0, owner - _FAR), owner + _FAR)
+            gaps[around] += 1 + held[around] // 4
+            gaps[owner] += places + held[owner] // 4
+        start = np.cumsum(held + gaps) - held - gaps
+        length = int(held.sum() + gaps.sum())
         fresh = {name: np.zeros(length, dtype=column.dtype) for name, column in self.columns.items()}
         for first in range(0, len(self), _AT_A_TIME):
             some = slice(first, first + _AT_A_TIME)
@@ -124,5 +133,5 @@ class Slots:
             for name, column in self.columns.items():
                 fresh[name][new] = column[old]
         self.columns = fresh
-        self.start, self._room = start.astype(np.uint32), room.astype(np.uint32)
+        self.start = start.astype(np.uint32)
         self.generation += 1

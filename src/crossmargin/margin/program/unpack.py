@@ -60,7 +60,7 @@ def unpack(book: CompactBook, market: Market, rulebook: Rulebook, first: int, la
         legs=Legs(contract=contract, unit=unit, muted=muted, **found),
         units=_units(book, market, low, high, account),
         levels=make_levels(contract, unit, contracts, high - low),
-        inputs={name: legs.inputs[n, low:high] for n, name in enumerate(rulebook.inputs)},
+        inputs=dict(zip(rulebook.inputs, legs.inputs_of(slice(low, high)), strict=True)),
         failures=failures,
         warnings=_warnings(market, contract, unit, account, contracts),
         in_settlement=market.in_settlement,

@@ -1,0 +1,120 @@
+"""The compiled kernels' door: arrays of the item type, layout and extents that the kernels read without asking."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+__all__ = ["Arrays", "aligned", "checked_book", "checked_desk"]
+
+ALIGNMENT: Final = 64  # bytes of a cache line
+_NAMES: Final = {"f8": "float64", "i8": "int64", "i4": "int32", "u4": "uint32", "u2": "uint16", "u1": "uint8"}
+
+
+def aligned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the values in memory that begins with a cache line: themselves where they do."""
+    if values.ctypes.data % ALIGNMENT == 0:
+        return values
+    memory = np.empty(values.nbytes + ALIGNMENT, dtype=np.uint8)
+    skip = -memory.ctypes.data % ALIGNMENT
+    out = memory[skip : skip + values.nbytes].view(np.float64).reshape(values.shape)
+    out[...] = values
+    return out
+
+
+class Arrays:
+    """Arrays by name, each of one of some item types, side by side, of an extent that may be given."""
+
+    def __init__(self, given: Mapping[str, Any], what: str) -> None:
+        self.given, self.what = given, what
+
+    def __call__(self, name: str, kinds: str, *extents: int | None) -> npt.NDArray[Any]:
+        """Return an array by name, of an item type among `kinds`; an extent of None may be any."""
+        if name not in self.given:
+            message = f"{self.what}: expected an entry {name}"
+            raise ValueError(message)
+        array = self.given[name]
+        if not isinstance(array, np.ndarray):
+            message = f"{name}: expected an array"
+            raise TypeError(message)
+        kind = "u1" if array.dtype == np.bool_ else array.dtype.str[1:]
+        if kind not in kinds.split() or not array.dtype.isnative:
+            message = f"{name}: expected items of {' or '.join(_NAMES[one] for one in kinds.split())}"
+            raise TypeError(message)
+        if array.ndim != len(extents):
+            message = f"{name}: expected {len(extents)} dimensions, found {array.ndim}"
+            raise ValueError(message)
+        if not array.flags.c_contiguous or not array.flags.aligned:
+            message = f"{name}: expected items that lie side by side"
+            raise ValueError(message)
+        for axis, (wanted, found) in enumerate(zip(extents, array.shape, strict=True)):
+            if wanted is not None and wanted != found:
+                message = f"{name}: expected {wanted} along axis {axis}, found {found}"
+                raise ValueError(message)
+        return array
+
+    def number(self, name: str) -> int:
+        """Return an integer by name."""
+        if name not in self.given:
+            message = f"{self.what}: expected an entry {name}"
+            raise ValueError(message)
+        return operator.index(self.given[name])
+
+
+def checked_book(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a book's arrays; their extents agree."""
+    of = Arrays(given, "book")
+    row, start, extra_leg = of("row", "u2 i4", None), of("start", "u4", None), of("extra_leg", "u4", None)
+    units = start.shape[0]
+    inputs = of("inputs", "f8", None, None)
+    if inputs.shape[1]:
+        of("inputs", "f8", None, units)
+    return {
+        "row": row,
+        "quantity": of("quantity", "f8", row.shape[0]),
+        "start": start,
+        "count": of("count", "u4", units),
+        "extra_start": of("extra_start", "u4", units),
+        "extra_count": of("extra_count", "u4", units),
+        "extra_leg": extra_leg,
+        "extra_value": of("extra_value", "f8", extra_leg.shape[0]),
+        "pool_class": of("pool_class", "u1", units),
+        "inputs": inputs,
+        "wide": int(row.dtype == np.int32),
+        "stated": inputs.shape[1],
+    }
+
+
+def checked_desk(given: Mapping[str, Any], units: int, classes: int, outputs: int) -> dict[str, Any]:
+    """Return a desk's arrays; their extents agree with each other's, with the book's units and with the program."""
+    of = Arrays(given, "desk")
+    accounts, contracts = of("first", "i4", None).shape[0], of("mark", "f8", None).shape[0]
+    wanted = of("outputs", "i4", 5).copy()
+    least = np.asarray([0, 0, 0, 0, -1])
+    if (wanted >= outputs).any() or (wanted < least).any():
+        message = f"outputs: {wanted.tolist()} are not all the program's"
+        raise ValueError(message)
+    opens = of("opens", "i4", None, contracts)
+    return {
+        "first": given["first"],
+        "mark": given["mark"],
+        "outputs": wanted,
+        "opens": opens,
+        "rows": of("rows", "i4", classes, contracts),
+        "figures": of("figures", "f8", 4, units),
+        "follow": of("follow", "i4", units),
+        "key": of("key", "i4", units),
+        "refused": of("refused", "u1", units),
+        "pays": of("pays", "i4", contracts),
+        "lands": of("lands", "i4", contracts),
+        "account_class": of("account_class", "u1", accounts),
+        "rate": of("rate", "f8", classes),
+        "account_classes": opens.shape[0],
+    }

@@ -1,0 +1,334 @@
+"""What in a program points outside what it points into, or is read before it is written, is refused here.
+
+The compiled engine trusts what passes. Integers are copied, so that what is checked stays as it is; numbers are read
+where they are, and none of them is an address. A book's rows and places are checked by the engine as it runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import numpy as np
+
+from crossmargin.kernels.door import Arrays, aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+__all__ = ["checked_program"]
+
+LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT = range(6)
+_LEVELS: Final = 6
+_NONE: Final = -(1 << 31)  # an operand that is not given
+_WIDE: Final = 8
+_ONE, _LEVERAGE = 9, 3
+_MOST: Final = 1 << 16
+_MOST_CLASSES: Final = 256
+_WORST, _SHORTFALL, _AT_RISK, _MEAN, _ROW = range(5)
+_ELEMENTWISE: Final = dict.fromkeys(
+    ("neg", "abs", "sqrt", "exp", "log", "marginal", "step", "ramp", "worst_side"), 1
+) | dict.fromkeys(
+    ("add", "sub", "mul", "div", "pow", "min", "max", "lt", "le", "gt", "ge", "eq", "ne", "ceil_to", "floor_to"), 2
+) | {"select": 3}  # fmt: skip
+
+
+def checked_program(given: Mapping[str, Any], inputs: int, operations: Mapping[str, int]) -> dict[str, Any]:
+    """Return a program's arrays as the engine takes them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When an array is missing, has another layout, or points outside another one.
+    """
+    return _Checker(given, inputs, {number: name for name, number in operations.items()}).program()
+
+
+def _within(offset: int, extent: int, total: int) -> bool:
+    return offset >= 0 and extent >= 0 and offset + extent <= total
+
+
+class _Checker:
+    def __init__(self, given: Mapping[str, Any], inputs: int, names: Mapping[int, str]) -> None:
+        self.of, self.inputs, self.names = Arrays(given, "program"), inputs, names
+        self.at, self.name = 0, "?"
+
+    def program(self) -> dict[str, Any]:
+        of = self.of
+        self.rows = of("contract", "i4", None).shape[0]
+        made: dict[str, Any] = self.template()
+        self.floats = {name: of(name, "f8", None) for name in ("tables", "tier_upto", "tier_rate", "lanes", "shares")}
+        made |= self.floats
+        made["multiplier"] = of("multiplier", "f8", self.rows)
+        made["matrices"] = aligned(of("matrices", "f8", None))
+        constants = of("constants", "f8", None)
+        made["constants"] = np.repeat(constants, _WIDE)
+        self.length = {name: values.shape[0] for name, values in self.floats.items()} | {
+            "constants": constants.shape[0], "matrices": made["matrices"].shape[0],
+        }  # fmt: skip
+        for name, kind, width in _TABLES:
+            made[name] = (of(name, kind, None) if width == 1 else of(name, kind, None, width)).copy()
+        self.table_of = {name: made[name].tolist() for name, _, _ in _TABLES}
+        self.which = made["which"]
+        made["registers"] = self.registers()
+        made["code"] = np.asarray([self.operation(*code) for code in self.numbered()], dtype=np.int32).reshape(-1, 8)
+        for output in self.table_of["outputs"]:
+            if not self.is_written(UNIT, output):
+                message = f"outputs: {output} is not written"
+                raise ValueError(message)
+        made["used"] = np.asarray(self.used, dtype=np.uint8)
+        made["trade_kind"] = of("trade_kind", "u1", self.rows).copy()
+        return made | {"by_side": of.number("by_side"), "classes": self.classes, "rows": self.rows}
+
+    def template(self) -> dict[str, Any]:
+        """Check the template's rows and levels; return copies of what the engine reads of them."""
+        of, rows = self.of, self.rows
+        contract, above = of("contract", "i4", None).copy(), of("level_row", "i4", 4, rows).copy()
+        counts = of("level_rows", "i8", 4).tolist()
+        if (contract < 0).any():
+            message = f"contract: row {int((contract < 0).argmax())} is negative"
+            raise ValueError(message)
+        self.contracts = int(contract.max(initial=-1)) + 1
+        self.classes = of.number("class_count")
+        if not 0 <= self.classes <= _MOST_CLASSES:
+            message = "class_count: expected 0 to 256"
+            raise ValueError(message)
+        if rows > (1 << 31) // 4 or not all(0 <= count <= (1 << 31) // 4 for count in counts):
+            message = "level_rows: a level is out of range, or there are too many rows"
+            raise ValueError(message)
+        for level in range(STRIKE, UNIT):
+            _check_level(level, above, counts[level - 1])
+        self.keys = [3 * rows, *counts, self.classes]
+        return {
+            "contract": contract,
+            "level_row": above,
+            "level_rows": np.asarray(counts, dtype=np.int64),
+            "always_active": of("always_active", "u1", rows).copy(),
+        }
+
+    def registers(self) -> npt.NDArray[np.int64]:
+        counts = self.of("registers", "i8", _LEVELS).copy()
+        for level, count in enumerate(counts.tolist()):
+            if not 0 <= count <= _MOST:
+                message = f"registers: level {level} is out of range"
+                raise ValueError(message)
+        self.count: list[int] = counts.tolist()
+        self.written = [bytearray(count) for count in self.count]
+        self.used = [level in {LEG, UNIT} for level in range(_LEVELS)]
+        return counts
+
+    def numbered(self) -> Any:  # noqa: ANN401 - rows of the code
+        for at, code in enumerate(self.table_of["code"]):
+            self.at, self.name = at, "?"
+            yield code
+
+    # --- what operations need
+
+    def fail(self, expected: str) -> NoReturn:
+        message = f"code {self.at} ({self.name}): expected {expected}"
+        raise ValueError(message)
+
+    def need(self, ok: object, expected: str) -> None:
+        if not ok:
+            self.fail(expected)
+
+    def is_written(self, level: int, number: int) -> bool:
+        return 0 <= number < self.count[level] and bool(self.written[level][number])
+
+    def reads(self, level: int, number: int) -> None:
+        if number < 0:
+            self.need(-1 - number < self.length["constants"], "a constant that is there")
+        else:
+            self.need(self.is_written(level, number), "a register that is written before")
+
+    def writes(self, level: int, number: int, count: int = 1) -> None:
+        self.need(_within(number, count, self.count[level]), "a destination among the registers")
+        self.written[level][number : number + count] = b"\1" * count
+
+    def table(self, offset: int, level: int) -> None:
+        self.need(_within(offset, self.keys[level], self.length["tables"]), "a table within tables")
+
+    def uses(self, level: int) -> None:
+        self.need(LEG <= level <= UNIT, "a level from 0 to 5")
+        self.used[level] = True
+
+    def nests(self, fine: int, coarse: int) -> None:
+        """Level `fine` lies within level `coarse`; assets only within units."""
+        nested = fine < coarse and (fine == LEG or coarse == UNIT or coarse != ASSET)
+        self.need(nested, "a finer level and a coarser one")
+
+    def entry(self, name: str, number: int, what: str) -> Sequence[Any]:
+        """Return a row of one of the program's tables of integers."""
+        rows = self.table_of[name]
+        self.need(0 <= number < len(rows), what)
+        row: Sequence[Any] = rows[number]
+        return row
+
+    # --- operations
+
+    def operation(self, op: int, level: int, dst: int, *rest: int) -> tuple[int, ...]:
+        self.need(op in self.names, "a number of OPS")
+        self.name = self.names[op]
+        self.uses(level)
+        a, b, c, aux, n = rest
+        count = _ELEMENTWISE.get(self.name, 0)
+        b, c = (b if count != 1 else a), (c if count not in {1, 2} else a)  # what nobody means is read all the same
+        for operand in (a, b, c)[:count]:
+            self.reads(level, operand)
+        check = getattr(self, f"op_{self.name}", None)
+        if check is not None:
+            check(level, dst, a, b, c, aux, n)
+        if self.name not in {"legsum", "scan"}:
+            self.writes(level, dst)
+        return op, level, dst, a, b, c, aux, n
+
+    def op_marginal(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
+        offset, width, tables, which = self.entry("tier_sets", aux, "a tier set that is there")
+        tiers = min(self.length["tier_upto"], self.length["tier_rate"])
+        self.need(0 < width <= tiers and 0 < tables <= tiers, "a tier set with tiers")
+        self.need(_within(offset, width * tables, tiers), "tiers within tier_upto and tier_rate")
+        if which >= 0:
+            keys = self.keys[level]
+            self.need(_within(which, keys, self.which.shape[0]), "a table number for each row of the level")
+            numbers = self.which[which : which + keys]
+            self.need(((numbers >= 0) & (numbers < tables)).all(), "numbers of tables in which")
+
+    op_step = op_ramp = op_marginal
+
+    def op_table(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
+        self.table(aux, level)
+
+    def op_input(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
+        self.need(level == UNIT and 0 <= aux < self.inputs, "an input, at level 5")
+
+    def op_form(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, n: int) -> None:
+        terms = self.table_of["form_terms"]
+        self.need(level == LEG and _within(aux, n, len(terms)), "terms within form_terms, at level 0")
+        for column, offset in terms[aux : aux + n]:
+            self.need(0 <= column <= _ONE, "a column from 0 to 9")
+            self.table(offset, LEG)
+
+    def op_legsum(self, level: int, dst: int, _a: int, _b: int, _c: int, aux: int, n: int) -> None:
+        offset, width, first, terms = self.entry("lane_groups", aux, "a lane group, at a level of rows")
+        self.need(level != LEG, "a lane group, at a level of rows")
+        fits = 0 < width <= _MOST and width % _WIDE == 0
+        self.need(fits, "a lane group whose width is a multiple of 8")
+        self.need(0 <= n <= width, "no more lanes than the group has")
+        self.need(_within(first, terms, len(self.table_of["lane_terms"])), "terms within lane_terms")
+        block = 3 * self.rows * width
+        for column, number in self.table_of["lane_terms"][first : first + terms]:
+            self.need(0 <= column <= _ONE and column != _LEVERAGE, "a column from 0 to 9 other than leverage")
+            self.need(0 <= number < _MOST, "numbers of blocks")
+            self.need(_within(offset, (number + 1) * block, self.length["lanes"]), "blocks within lanes")
+        self.writes(level, dst, n)
+
+    def op_sum(self, level: int, _dst: int, a: int, b: int, _c: int, _aux: int, _n: int) -> None:
+        self.climbs(a, b, b, level)
+
+    op_largest = op_sum
+
+    def op_lift(self, level: int, _dst: int, a: int, b: int, _c: int, _aux: int, _n: int) -> None:
+        self.climbs(a, b, level, b)
+
+    def climbs(self, a: int, other: int, fine: int, coarse: int) -> None:
+        self.uses(other)
+        self.nests(fine, coarse)
+        self.need(a >= 0, "a register")
+        self.reads(other, a)
+
+    def op_max_loss(self, level: int, _dst: int, a: int, b: int, c: int, aux: int, _n: int) -> None:
+        self.need(level != LEG, "a level of rows")
+        self.need(a >= 0, "a register")
+        self.reads(LEG, a)
+        for offset in (b, c, aux):
+            self.table(offset, LEG)
+
+    def op_worst_side(self, _level: int, _dst: int, a: int, *_: int) -> None:
+        self.need(a >= 0, "a register")
+
+    # --- scans
+
+    def op_scan(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
+        scale, matrix, pitch, shocked, shocked_level, *more = self.entry("scans", aux, "a scan that is there")
+        chain = [one for n, one in enumerate(more[:3]) if one or n == 0]
+        first_segment, segments, first_fold, folds = more[3:]
+        self.table(scale, LEG)
+        self.need(0 < pitch <= 1 << 24 and pitch % _WIDE == 0, "a pitch that is a multiple of 8")
+        for offset in (matrix, *([] if shocked == -1 else [shocked])):
+            inside = offset % _WIDE == 0 and _within(offset, pitch * self.contracts, self.length["matrices"])
+            self.need(inside, "a matrix within matrices, at a multiple of 8")
+        self.need(shocked == -1 or shocked_level == chain[0], "close-outs at the finest level of the chain")
+        self.need(more[1] != 0 or more[2] == 0, "a chain of levels without a gap")
+        for n, one in enumerate(chain):
+            self.need(one not in {LEG, ASSET}, "a chain of the levels 1, 2, 3 and 5")
+            self.uses(one)
+            if n:
+                self.nests(chain[n - 1], one)
+        self.need(chain[-1] == level, "a chain that ends at the level of the line")
+        self.need(_within(first_fold, folds, len(self.table_of["folds"])), "folds within folds")
+        self.need(_within(first_segment, segments, len(self.table_of["segments"])), "segments within segments")
+        bends = self.table_of["folds"][first_fold : first_fold + folds]
+        parts = self.table_of["segments"][first_segment : first_segment + segments]
+        for one in bends:
+            self.fold(chain, pitch, one, closes=shocked >= 0)
+        for one in parts:
+            self.segment(level, pitch, one)
+        # rows are written while others are still computed
+        read = {part[6] for part in parts} | {place for one in bends if one[1] == level for place in one[4:8]}
+        self.need(read.isdisjoint(part[5] for part in parts), "destinations that the scan itself does not read")
+        for part in parts:
+            self.writes(level, part[5])
+
+    def fold(self, chain: Sequence[int], pitch: int, fold: Sequence[int], *, closes: bool) -> None:
+        close_out, level, start, end, gain, loss, cap, deductible = fold
+        fits = close_out == 0 or (close_out == 1 and closes and level == chain[0])
+        self.need(fits, "a fold or a close-out of the finest level")
+        self.need(chain.count(level) == 1, "a fold at a level of the chain")
+        self.need(0 <= start <= end <= pitch, "columns of a fold within the pitch")
+        for operand in (gain, loss):
+            self.reads(level, operand)
+        for operand in (cap, deductible):
+            if operand != _NONE:
+                self.reads(level, operand)
+
+    def segment(self, level: int, pitch: int, segment: Sequence[int]) -> None:
+        start, end, measure, depth, shares, _, weight, _ = segment
+        self.need(0 <= start <= end <= pitch, "columns of a segment within the pitch")
+        self.need(_WORST <= measure <= _ROW, "a measure from 0 to 4")
+        self.need(measure != _MEAN or start < end, "a mean of some columns")
+        tail = measure in {_SHORTFALL, _AT_RISK}
+        self.need(not tail or 1 <= depth <= end - start, "a depth within the segment")
+        if measure == _SHORTFALL:
+            self.need(_within(shares, depth, self.length["shares"]), "shares within shares")
+        if weight != _NONE:
+            self.reads(level, weight)
+
+
+_TABLES: Final = (
+    ("tier_sets", "i8", 4), ("which", "i4", 1), ("form_terms", "i4", 2), ("lane_terms", "i4", 2),
+    ("lane_groups", "i8", 4), ("scans", "i8", 12), ("folds", "i8", 8), ("segments", "i8", 8), ("outputs", "i4", 1),
+    ("code", "i4", 8),
+)  # fmt: skip
+
+
+def _check_level(level: int, above: npt.NDArray[np.int32], count: int) -> None:
+    """Refuse rows out of range, and levels that do not nest: a strike in one expiry, and so on, lying together."""
+    row = above[level - 1]
+    outside = (row < 0) | (row >= count)
+    if outside.any():
+        message = f"level_row: row {int(outside.argmax())} of level {level} is out of range"
+        raise ValueError(message)
+    if level == ASSET or not row.shape[0]:
+        return
+    new = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+    _, first = np.unique(row[new], return_index=True)
+    wrong = np.ones(row.shape[0], dtype=bool)
+    wrong[new[first]] = False  # each number begins once
+    wrong[1:] &= row[1:] != row[:-1]
+    if level > STRIKE:
+        finer = above[level - 2]
+        wrong[1:] |= (row[1:] != row[:-1]) & (finer[1:] == finer[:-1])
+    if wrong.any():
+        message = f"level_row: row {int(wrong.argmax())} of level {level} does not lie with its like"
+        raise ValueError(message)
