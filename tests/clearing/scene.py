@@ -36,6 +36,8 @@ ASSETS = {
     "USDT": Asset(digits=6),
     "BTC": Asset(digits=8, price_digits=2),
     "ETH": Asset(digits=12, price_digits=2),
+    "WETH": Asset(digits=12, price_digits=2),
+    "LINK": Asset(digits=12, price_digits=2),
 }
 BTC = contract("BTC-PERP", price_digits=2)
 ETH = contract("ETH-PERP", underlying="ETH", price_digits=2)
@@ -44,8 +46,8 @@ ETHUSDT = contract("ETHUSDT", underlying="ETH", settlement_asset="USDT", quote_a
 COIN = contract("BTC-COIN", form="inverse", settlement_asset="BTC", multiplier=10.0, quantity_digits=0)
 CONTRACTS = (BTC, ETH, BTCUSDT, ETHUSDT, COIN)
 MARKS = {
-    "USDC": "1", "USDT": "1", "BTC": "60000", "ETH": "2000", "BTC-PERP": "60000", "ETH-PERP": "2000",
-    "BTCUSDT": "60000", "ETHUSDT": "2000", "BTC-COIN": "60000",
+    "USDC": "1", "USDT": "1", "BTC": "60000", "ETH": "2000", "WETH": "2000", "LINK": "2000",
+    "BTC-PERP": "60000", "ETH-PERP": "2000", "BTCUSDT": "60000", "ETHUSDT": "2000", "BTC-COIN": "60000",
 }  # fmt: skip
 ACCOUNTS = {name: Holder(pools=("hedge",) if name == "alice" else ()) for name in ("alice", "bob", "carol", "dave")}
 

@@ -11,6 +11,7 @@ from crossmargin.account import Account, Position
 from crossmargin.clearing.bridge import account_with
 from crossmargin.clearing.configuration import UNIT_MARK
 from crossmargin.clearing.ledger import HOUSE, WALLET
+from crossmargin.clearing.procedure.books import book_of
 from crossmargin.clearing.procedure.outside import Outside, cash_of
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind
@@ -133,7 +134,7 @@ def view_of(setting: Setting, owner: str, unit: str) -> View:
     """
     state = setting.state
     engine = _engine(setting, account_with(state, owner, state.balances.get(owner, {})), unit or None)
-    holdings = engine.opening()
+    holdings = book_of(state, owner)
     return View(setting, owner, unit, engine, holdings, engine(holdings, 0.0))
 
 
