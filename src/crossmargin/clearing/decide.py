@@ -125,8 +125,11 @@ def _with_reactions(state: State, command: c.Command, rules: Rules, outcome: Out
                 check_rows(event.rows, state.configuration.terms, None)
             draft.fold(record_of(draft.state, command, event, "", ""))
         events += more
+        touched = market.touched(draft.state, more)
         if turn or not reports:
-            reports = _assessed(draft.state, rules, market.touched(draft.state, more) | set(reports))
+            reports = _assessed(draft.state, rules, touched | set(reports))
+        elif touched - set(reports):  # whose headroom the handler did not ask for: the owner of a case, say
+            reports = {**reports, **_assessed(draft.state, rules, touched - set(reports))}
         more = tuple(rules.react(draft.state, reports))
         if not more:
             return events

@@ -124,7 +124,7 @@ def _seized(view: View, leg: Leg, amount: Fraction, taker: str, before: list[Row
 def hedge_for(view: View, move: Move) -> tuple[str, int] | None:
     """Return what a hedge opens: instrument and signed contracts, to the nearest lot; None where there is nothing."""
     assert move.leg is not None
-    symbol = hedge_of(view.setting, move.leg)
+    symbol = hedge_of(view, move.leg)
     hedge = view.hedges().get(move.leg.name) if symbol else None
     if symbol is None or hedge is None:
         return None

@@ -88,8 +88,8 @@ class View:
 
     def covers(self, terms: Terms) -> bool:
         """Return whether contracts of an instrument belong here: a parted owner has several pools."""
-        names = {terms.symbol, terms.settlement, terms.contract.instrument.underlying}
-        return not self.unit or self.unit in names or any(leg.name == terms.symbol for leg in self.pool.legs)
+        mine = self.unit in {terms.symbol, terms.settlement}
+        return not self.unit or mine or any(leg.name == terms.symbol for leg in self.pool.legs)
 
     def desk(self, case: Case, stated: Mapping[str, Amount] | None = None) -> Desk:
         """Return what surrounds the procedure here; a move may be tried on the little book."""
@@ -120,7 +120,7 @@ class View:
         """Return of each underlying one contract of what hedges it, where the document hedges at all."""
         if not any(step.do == "hedge" for step in self.setting.procedure.liquidation.steps):
             return {}
-        found = {leg.keys["bucket"]: hedge_of(self.setting, leg) for leg in self.pool.legs if leg.terms.form != "asset"}
+        found = {leg.keys["bucket"]: hedge_of(self, leg) for leg in self.pool.legs if leg.terms.form != "asset"}
         return {bucket: _one_of(self.setting, symbol) for bucket, symbol in found.items() if symbol is not None}
 
 
@@ -146,12 +146,15 @@ def _engine(setting: Setting, account: Account, unit: str | None) -> Engine:
     return Engine(account, lambda _: setting.market, setting.rulebook, unit, lots, setting.outside.depth)
 
 
-def hedge_of(setting: Setting, leg: Leg) -> str | None:
-    """Return the instrument that hedges a leg's underlying: its first linear perpetual by name, else another one."""
-    same = []
+def hedge_of(view: View, leg: Leg) -> str | None:
+    """Return the instrument that hedges a leg's underlying: its first linear perpetual by name, else another one.
+
+    Of a pool that an owner's holdings are parted into, one that belongs to the pool.
+    """
+    same, setting = [], view.setting
     for symbol, terms in setting.state.configuration.terms.items():
         instrument = terms.contract.instrument
-        if instrument.underlying == leg.keys["bucket"] and symbol in setting.state.marks:
+        if instrument.underlying == leg.keys["bucket"] and symbol in setting.state.marks and view.covers(terms):
             kinds = (InstrumentKind.PERPETUAL, InstrumentKind.FUTURE)
             if instrument.kind in kinds:
                 order = (kinds.index(instrument.kind), instrument.contract != ContractKind.LINEAR, symbol)
