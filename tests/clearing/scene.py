@@ -19,6 +19,7 @@ from crossmargin.clearing.ledger import HELD, WALLET
 from crossmargin.clearing.procedure import Outside, rules_with_procedure
 from crossmargin.clearing.procedure.remembered import recall
 from crossmargin.clearing.procedure.view import Setting, parted, view_of
+from crossmargin.clearing.rules import middle_quotes
 from crossmargin.clearing.scales import to_units
 from crossmargin.clearing.snapshots import to_bytes
 from crossmargin.clearing.state import fold
@@ -36,6 +37,8 @@ ASSETS = {
     "USDT": Asset(digits=6),
     "BTC": Asset(digits=8, price_digits=2),
     "ETH": Asset(digits=12, price_digits=2),
+    "WETH": Asset(digits=12, price_digits=2),
+    "LINK": Asset(digits=12, price_digits=2),
 }
 BTC = contract("BTC-PERP", price_digits=2)
 ETH = contract("ETH-PERP", underlying="ETH", price_digits=2)
@@ -44,8 +47,8 @@ ETHUSDT = contract("ETHUSDT", underlying="ETH", settlement_asset="USDT", quote_a
 COIN = contract("BTC-COIN", form="inverse", settlement_asset="BTC", multiplier=10.0, quantity_digits=0)
 CONTRACTS = (BTC, ETH, BTCUSDT, ETHUSDT, COIN)
 MARKS = {
-    "USDC": "1", "USDT": "1", "BTC": "60000", "ETH": "2000", "BTC-PERP": "60000", "ETH-PERP": "2000",
-    "BTCUSDT": "60000", "ETHUSDT": "2000", "BTC-COIN": "60000",
+    "USDC": "1", "USDT": "1", "BTC": "60000", "ETH": "2000", "WETH": "2000", "LINK": "2000",
+    "BTC-PERP": "60000", "ETH-PERP": "2000", "BTCUSDT": "60000", "ETHUSDT": "2000", "BTC-COIN": "60000",
 }  # fmt: skip
 ACCOUNTS = {name: Holder(pools=("hedge",) if name == "alice" else ()) for name in ("alice", "bob", "carol", "dave")}
 
@@ -69,7 +72,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.book = load_rulebook(self.rulebook)
-        self.rules = rules_with_procedure(self.book, self.outside)
+        self.rules = rules_with_procedure(self.book, self.outside, guard=middle_quotes)
         self.desk = Desk(House(MemoryJournal(), self.rules))
         self.configure(Section.ASSETS, ASSETS)
         self.configure(Section.INSTRUMENTS, {one.instrument.symbol: one for one in self.contracts})
@@ -186,7 +189,9 @@ class Scene:
 
     def restart(self) -> None:
         """Open another house on the same journal and go on there."""
-        self.desk = Desk(House(self.desk.house.journal, rules_with_procedure(self.book, self.outside)))
+        self.desk = Desk(
+            House(self.desk.house.journal, rules_with_procedure(self.book, self.outside, guard=middle_quotes))
+        )
 
 
 def causes(events: list[Any]) -> list[str]:

@@ -247,7 +247,9 @@ def test_without_scipy_a_program_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_the_venue_and_the_plan_stand_beside_each_other() -> None:
     view, costs = short_engines("deribit-portfolio")[0]
-    found = beside(view, costs, hedges=hedge_legs(view, {}))
+    listed = view.market(0.0).listings.values()
+    perpetuals = {one.underlying: one.symbol for one in listed if one.kind == "perpetual"}
+    found = beside(view, costs, hedges=hedge_legs(view, perpetuals))
     assert found.stage == "liquidating"
     assert found.plan.restored
     assert found.moves

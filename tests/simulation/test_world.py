@@ -61,8 +61,8 @@ def test_a_rulebook_that_margins_nothing_here_is_refused() -> None:
 def unbooked_fee(patch: pytest.MonkeyPatch) -> None:
     honest = rows.traded
 
-    def wrong(*words: Any) -> Any:  # noqa: ANN401
-        return honest(*words)[:-1]
+    def wrong(*words: Any, **named: Any) -> Any:  # noqa: ANN401
+        return honest(*words, **named)[:-1]
 
     patch.setattr(rows, "traded", wrong)
     patch.setattr(losses, "traded", wrong)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.state import State
     from crossmargin.margin import Rulebook
 
+BASIS: Final = "basis:"  # purses that keep what was received for an instrument
 _ENTRY_DIGITS: Final = 28  # of a derived entry price, which risk alone reads
 _SHORTEST_INTERVAL: Final = 1e-3  # seconds
 _LONGEST_INTERVAL: Final = 86_400.0
@@ -85,6 +86,8 @@ def account_with(state: State, owner: str, holdings: Holdings) -> Account:
                 accrued[asset] = to_decimal(interest, standing.assets[asset].digits)
         elif purse == HELD:
             positions.append(_position(state, standing.terms[asset], holdings, amount))
+        elif purse.startswith(BASIS) and (HELD, purse.removeprefix(BASIS)) not in holdings:
+            positions += _closed(state, standing.terms[purse.removeprefix(BASIS)], amount)
         elif purse == RESERVED:
             orders.append(_order(standing, asset, amount))
     return Account(
@@ -122,6 +125,18 @@ def _position(state: State, terms: Terms, holdings: Holdings, held: int) -> Posi
         entry_price=entry,
         accrued_funding=to_decimal(funding, digits),
     )
+
+
+def _closed(state: State, terms: Terms, basis: int) -> list[Position]:
+    """Return P&L that no contract is left of: a position and its opposite, of which one is owed it."""
+    if terms.symbol not in state.marks:
+        return []
+    mark = to_decimal(state.marks[terms.symbol].price, terms.contract.price_digits)
+    owed_it = to_decimal(basis, state.configuration.assets[terms.settlement].digits)
+    return [
+        Position(instrument=terms.symbol, quantity=Decimal(1), entry_price=mark, accrued_funding=owed_it),
+        Position(instrument=terms.symbol, quantity=Decimal(-1), entry_price=mark),
+    ]
 
 
 def _entry_price(terms: Terms, held: int, basis: int) -> Decimal | None:

@@ -127,8 +127,9 @@ def _with_reactions(state: State, command: c.Command, rules: Rules, outcome: Out
                 check_rows(event.rows, state.configuration.terms, None)
             draft.fold(record_of(draft.state, command, event, "", ""))
         events += more
-        if turn or not reports:  # whoever these events leave alone stands as he did
-            reports |= _assessed(draft.state, rules, market.touched(draft.state, more))
+        touched = market.touched(draft.state, more)  # whoever else stands as he did
+        known = set() if turn else set(reports)  # the handler has asked for these already
+        reports |= _assessed(draft.state, rules, touched - known)
         more = tuple(rules.react(draft.state, reports))
         if not more:
             return events

@@ -51,6 +51,7 @@ class Checks:
 
     def see(self, record: Record) -> None:
         """Check one record."""
+        self._open(record)
         self._before(record)
         self._shrinks(record)
         fold(self.replica, record)
@@ -65,6 +66,11 @@ class Checks:
             self.counts[f"refused: {event.reason}"] += 1
         elif isinstance(event, Asked) and event.what == "unpaid":
             self.unpaid[event.case] = event.limits
+
+    def _open(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, Posted | Asked) and event.case is not None and event.case not in self.replica.cases:
+            raise BrokenError(f"record {record.number} names {event.case!r}, and no such case is open")
 
     def _before(self, record: Record) -> None:
         """Note what a bankrupt pool owes before others pay: rows of the waterfall must come to it."""

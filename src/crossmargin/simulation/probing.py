@@ -70,15 +70,15 @@ def _names(rulebook: Rulebook, venue: Venue) -> list[str]:
 
 
 def _is_margined(house: House, venue: Venue, name: str) -> bool:
-    """Return whether a position of a lot is assessed, and something is required for it, long or short."""
+    """Return whether a position of a lots is assessed, and something is required for it, long or short."""
     contract = venue.contracts[name]
     terms = terms_of(contract, dict(venue.assets))
-    lot = 10**contract.quantity_digits
-    money = trade_money(terms, lot, house.state.marks[name].price)
+    lots = 10**contract.quantity_digits
+    money = trade_money(terms, lots, house.state.marks[name].price)
     required = 0.0
     for sign in (1, -1):
         received = (money if terms.inverse else -money) * sign
-        holdings = {(WALLET, venue.dollar): 10**12, (WALLET, "BTC"): 10**9, (HELD, name): sign * lot}
+        holdings = {(WALLET, venue.dollar): 10**12, (WALLET, "BTC"): 10**9, (HELD, name): sign * lots}
         if terms.payment == "margined":
             holdings[terms.basis, terms.settlement] = received
         try:

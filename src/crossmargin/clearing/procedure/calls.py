@@ -44,7 +44,7 @@ def cures(view: View, requirement: str) -> dict[str, str]:
 
 def _assets(view: View) -> list[str]:
     """Return what the account may bring: its own assets and those that its contracts settle in, which have a price."""
-    own = {leg.terms.settles_in for leg in view.pool.legs} | {view.setting.cash}
+    own = {leg.terms.settles_in for leg in view.pool.legs} | {view.setting.currency}
     priced = view.setting.market.assets
     known = view.setting.state.configuration.assets
     return sorted(asset for asset in own if asset in priced and asset in known)

@@ -32,13 +32,13 @@ def inflow_events(view: View, case: str, memory: Case) -> list[Event]:
     money = inflow(fund, view.scope(memory))
     if fund.target is not None:
         scope = view.scope(memory, {"open_interest_value": _open_interest(view)})
-        money, _ = replenishment(means(setting, FUND, setting.cash), funds(fund, scope, {}), money)
-    unit = 10 ** setting.state.configuration.assets[setting.cash].digits
-    amount = int(money / price_in_money(setting, setting.cash) * unit)
-    amount = min(amount, max(wallet_of(setting.state, view.owner, setting.cash), 0))
+        money, _ = replenishment(means(setting, FUND, setting.currency), funds(fund, scope, {}), money)
+    unit = 10 ** setting.state.configuration.assets[setting.currency].digits
+    amount = int(money / price_in_money(setting, setting.currency) * unit)
+    amount = min(amount, max(wallet_of(setting.state, view.owner, setting.currency), 0))
     if not amount:
         return []
-    rows = moved(view.owner, FUND, WALLET, setting.cash, amount)
+    rows = moved(view.owner, FUND, WALLET, setting.currency, amount)
     return [posting(setting.state, "liquidation: inflow", list(rows), case=case, fees=None)]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.state import State
     from crossmargin.liquidation import Leg
 
-__all__ = ["OFFERED", "Outside", "cash_of", "price_of"]
+__all__ = ["OFFERED", "Outside", "currency_of", "price_of"]
 
 OFFERED: Final = frozenset({"bidder", "liquidator"})
 """Who takes what a document offers to nobody by name: whoever bids for it."""
@@ -39,8 +39,8 @@ class Outside:
         What a market order that is taken at once gets less than the mark, as a fraction of it, >= 0.
     keeper
         Who receives what a document pays its keeper, where no bidder acts.
-    cash
-        The asset that shares of accounts are paid in; None: see `cash_of`.
+    currency
+        The asset that shares of accounts are paid in; None: see `currency_of`.
     inputs
         Names that a document leaves to whoever runs it, with what they are.
     depth
@@ -50,7 +50,7 @@ class Outside:
     taker: str | None = None
     slippage: float = 0.0
     keeper: str = TREASURY
-    cash: str | None = None
+    currency: str | None = None
     inputs: Mapping[str, Amount] = field(default_factory=dict)
     depth: Mapping[str, Fraction] = field(default_factory=dict)
 
@@ -63,14 +63,14 @@ class Outside:
         return acting or self.keeper if named == "keeper" else named
 
 
-def cash_of(outside: Outside, standing: Configuration, reporting: str) -> str:
+def currency_of(outside: Outside, standing: Configuration, reporting: str) -> str:
     """Return the asset that stands for money: as stated, else the reporting asset where something settles in it.
 
     Else the one that most contracts settle in, ties by name.
     """
     settled = Counter(terms.settlement for terms in standing.terms.values())
-    if outside.cash is not None or not settled or reporting in settled:
-        return outside.cash or reporting
+    if outside.currency is not None or not settled or reporting in settled:
+        return outside.currency or reporting
     return min(settled, key=lambda asset: (-settled[asset], asset))
 
 

@@ -124,7 +124,7 @@ def _seized(view: View, leg: Leg, amount: Fraction, taker: str, before: list[Row
 def hedge_for(view: View, move: Move) -> tuple[str, int] | None:
     """Return what a hedge opens: instrument and signed contracts, to the nearest lot; None where there is nothing."""
     assert move.leg is not None
-    symbol = hedge_of(view.setting, move.leg)
+    symbol = hedge_of(view, move.leg)
     hedge = view.hedges().get(move.leg.name) if symbol else None
     if symbol is None or hedge is None:
         return None
@@ -153,22 +153,25 @@ def _share(view: View, move: Move, taker: str, reserved: Fraction) -> list[Row]:
     Whoever bids bears the rounding, leg by leg, so that many small bids take no more than one large one. What the fund
     does not have the account owes: that is a loss, and the waterfall's.
     """
-    state, cash = view.setting.state, view.setting.cash
-    rate = 10 ** state.configuration.assets[cash].digits / price_in_money(view.setting, cash)
+    state, currency = view.setting.state, view.setting.currency
+    rate = 10 ** state.configuration.assets[currency].digits / price_in_money(view.setting, currency)
     rows = _shared_positions(view, move.amount, taker)
     something = bool(rows)
     for asset in view.assets:
         settled = sum(row[3] for row in rows if row[:3] == (view.owner, WALLET, asset))
-        kept = ceil(reserved * rate) if asset == cash else 0
+        kept = ceil(reserved * rate) if asset == currency else 0
         part = floor((wallet_of(state, view.owner, asset) + settled - kept) * move.amount)
         rows += moved(view.owner, taker, WALLET, asset, part)
         something = something or part > 0
     if not something:
         return []  # nothing but debts: nobody can buy them
     paid = ceil((move.price or Fraction(0)) * move.amount * rate)
-    rows += moved(taker, view.owner, WALLET, cash, max(paid, 0))
-    fund = min(max(-paid, 0), max(wallet_of(state, FUND, cash), 0))
-    rows += [*moved(FUND, taker, WALLET, cash, fund), *moved(view.owner, taker, WALLET, cash, max(-paid, 0) - fund)]
+    rows += moved(taker, view.owner, WALLET, currency, max(paid, 0))
+    fund = min(max(-paid, 0), max(wallet_of(state, FUND, currency), 0))
+    rows += [
+        *moved(FUND, taker, WALLET, currency, fund),
+        *moved(view.owner, taker, WALLET, currency, max(-paid, 0) - fund),
+    ]
     return [row for row in rows if row[3]]
 
 
@@ -221,7 +224,7 @@ def _fees(view: View, move: Move, taker: str, keeper: str) -> list[Row]:
 
     They are in the asset that the leg settles in; over the whole account in money, paid in cash.
     """
-    payer, asset = view.owner, view.setting.cash
+    payer, asset = view.owner, view.setting.currency
     rate = 1 / price_in_money(view.setting, asset)
     if move.sides is not None:
         payer, asset, rate = taker, move.sides["collateral_"].terms.settles_in, Fraction(1)

@@ -11,7 +11,8 @@ from crossmargin.account import Account, Book, Position
 from crossmargin.clearing.bridge import account_with, pool_name
 from crossmargin.clearing.configuration import UNIT_MARK
 from crossmargin.clearing.ledger import HOUSE, WALLET
-from crossmargin.clearing.procedure.outside import Outside, cash_of
+from crossmargin.clearing.procedure.books import book_of
+from crossmargin.clearing.procedure.outside import Outside, currency_of
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.liquidation import Desk, Engine, Pool, Venue, scope_of
@@ -51,9 +52,9 @@ class Setting:
         return self.rulebook.procedure
 
     @property
-    def cash(self) -> str:
+    def currency(self) -> str:
         """The asset that stands for money."""
-        return cash_of(self.outside, self.state.configuration, self.market.reporting_asset)
+        return currency_of(self.outside, self.state.configuration, self.market.reporting_asset)
 
     def at(self, state: State) -> Setting:
         """Return the same setting one posting later; marks stay."""
@@ -92,8 +93,8 @@ class View:
 
     def covers(self, terms: Terms) -> bool:
         """Return whether contracts of an instrument belong here: a parted owner has several pools."""
-        names = {terms.symbol, terms.settlement, terms.contract.instrument.underlying}
-        return not self.unit or self.unit in names or any(leg.name == terms.symbol for leg in self.pool.legs)
+        mine = self.unit in {terms.symbol, terms.settlement}
+        return not self.unit or mine or any(leg.name == terms.symbol for leg in self.pool.legs)
 
     def desk(self, case: Case, stated: Mapping[str, Amount] | None = None) -> Desk:
         """Return what surrounds the procedure here; a move may be tried on the little book."""
@@ -105,7 +106,7 @@ class View:
         """Return the market of the little book: fills at the mark, and instruments to hedge with."""
         return Venue(
             owner=self.owner,
-            reporting=self.setting.cash,
+            reporting=self.setting.currency,
             hedges=self.hedges(),
             realise=self.realise,
             reserved=sum((done.paid_in for done in case.done), Fraction(0)),
@@ -120,7 +121,7 @@ class View:
         """Return of each underlying one contract of what hedges it, where the document hedges at all."""
         if not any(step.do == "hedge" for step in self.setting.procedure.liquidation.steps):
             return {}
-        found = {leg.keys["bucket"]: hedge_of(self.setting, leg) for leg in self.pool.legs if leg.terms.form != "asset"}
+        found = {leg.keys["bucket"]: hedge_of(self, leg) for leg in self.pool.legs if leg.terms.form != "asset"}
         return {bucket: _one_of(self.setting, symbol) for bucket, symbol in found.items() if symbol is not None}
 
 
@@ -134,7 +135,7 @@ def view_of(setting: Setting, owner: str, unit: str) -> View:
     """
     state = setting.state
     engine = _engine(setting, account_with(state, owner, state.balances.get(owner, {})), unit or None)
-    holdings = engine.opening()
+    holdings = book_of(state, owner)
     return View(setting, owner, unit, engine, holdings, engine(holdings, 0.0))
 
 
@@ -167,12 +168,15 @@ def _engine(setting: Setting, account: Account, unit: str | None) -> Engine:
     return Engine(account, lambda _: setting.market, setting.rulebook, unit, lots, setting.outside.depth)
 
 
-def hedge_of(setting: Setting, leg: Leg) -> str | None:
-    """Return the instrument that hedges a leg's underlying: its first linear perpetual by name, else another one."""
-    same = []
+def hedge_of(view: View, leg: Leg) -> str | None:
+    """Return the instrument that hedges a leg's underlying: its first linear perpetual by name, else another one.
+
+    Of a pool that an owner's holdings are parted into, one that belongs to the pool.
+    """
+    same, setting = [], view.setting
     for symbol, terms in setting.state.configuration.terms.items():
         instrument = terms.contract.instrument
-        if instrument.underlying == leg.keys["bucket"] and symbol in setting.state.marks:
+        if instrument.underlying == leg.keys["bucket"] and symbol in setting.state.marks and view.covers(terms):
             kinds = (InstrumentKind.PERPETUAL, InstrumentKind.FUTURE)
             if instrument.kind in kinds:
                 order = (kinds.index(instrument.kind), instrument.contract != ContractKind.LINEAR, symbol)
