@@ -48,6 +48,7 @@ class Posed:
         owners: tuple[str, ...],
         *,
         quantity_digits: Mapping[str, int] | None = None,
+        digits: int = DIGITS,
         holder: Mapping[str, Holder] | None = None,
     ) -> None:
         self.rulebook, self.market, self.outside = rulebook, market, outside
@@ -56,13 +57,13 @@ class Posed:
         self.desk = Desk(House(self.journal, self.rules))
         self.desk.as_of = market.as_of - timedelta(seconds=10)
         self.desk.configure(
-            Section.ASSETS, {name: Asset(digits=DIGITS, price_digits=PRICE_DIGITS) for name in market.assets}
+            Section.ASSETS, {name: Asset(digits=digits, price_digits=PRICE_DIGITS) for name in market.assets}
         )
-        digits = quantity_digits or {}
+        lots = quantity_digits or {}
         listed = {
             name: Contract(
                 instrument=Instrument(**{key: getattr(one, key) for key in Instrument.__struct_fields__}),
-                quantity_digits=digits.get(name, DIGITS),
+                quantity_digits=lots.get(name, DIGITS),
                 price_digits=PRICE_DIGITS,
             )
             for name, one in market.listings.items()

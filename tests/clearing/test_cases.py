@@ -15,13 +15,15 @@ from crossmargin import load_rulebook
 from crossmargin.analysis.conformance import derive_auction, derive_pm1, mango, mango_procedure
 from crossmargin.analysis.conformance.derive_market import AS_OF
 from crossmargin.analysis.conformance.fields import Fields
+from crossmargin.analysis.conformance.linear_market import perpetual, snapshot_of as market_with
 from crossmargin.analysis.conformance.quote_positions import amount, asset_name
 from crossmargin.clearing import Outside
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.bridge import snapshot_of
-from crossmargin.clearing.events import Asked
+from crossmargin.clearing.events import Asked, Posted
 from crossmargin.clearing.ledger import HELD, WALLET, Row
 from crossmargin.clearing.procedure.remembered import recall
+from crossmargin.clearing.ledger import FUND
 from crossmargin.clearing.procedure.view import Setting, view_of
 from crossmargin.margin import with_values
 from tests.clearing.posed import DIGITS, Posed, units
@@ -193,3 +195,112 @@ def test_derive_auctions(at: tuple[str, int]) -> None:
         for key in stated:
             if key in found:
                 assert found[key] == pytest.approx(stated.number(key), rel=1e-9, abs=1e-9), key
+
+
+# --- Vega: what the network disposes of, and whose gains pay
+
+
+def vega_house(changes: dict[str, Any], mark: float, outside: Outside, owners: tuple[str, ...]) -> Posed:
+    """A market of whole contracts and whole units of money."""
+    rulebook = with_values(load_rulebook("vega"), changes, source="a case") if changes else load_rulebook("vega")
+    market = market_with([perpetual("BTC", mark, "USDC")], "USDC", {"USDC": 1.0})
+    posed = Posed(rulebook, market, outside, owners, quantity_digits={"BTC-USDC": 0}, digits=0)
+    posed.quote()
+    return posed
+
+
+@pytest.mark.parametrize("at", cases_of("vega_margin_settlement", {"network_position_disposal"}))
+def test_vega_disposal(at: tuple[str, int]) -> None:
+    case = document_of(at[0]).objects("cases")[at[1]]
+    stated, expected = case.needed("input"), case.needed("expected")
+    keys = {
+        "fraction": "disposal_fraction",
+        "full_quantity": "full_disposal_size",
+        "most_consumed": "max_fraction_consumed",
+    }
+    changes = {f"liquidation.parameters.{ours}": stated.number(key) for ours, key in keys.items()}
+    depth = {"BTC-USDC": Fraction(int(stated.number("available_volume_each_step")))}
+    posed = vega_house(changes, stated.number("fill_price"), Outside(taker="book", depth=depth), ())
+    held = int(stated.number("network_position"))
+    entry = int(stated.number("entry_price"))
+    posed.open([("network", HELD, "BTC-USDC", held), ("network", "basis:BTC-USDC", "USDC", -held * entry)])
+    posed.quote()
+    for _ in range(len(expected.numbers("sizes")) + 2):
+        posed.desk.as_of += timedelta(seconds=9)
+        posed.send(c.Tick)
+    closed = [r for r in posed.records if isinstance(r.event, Posted) and r.event.cause == "liquidation: dispose"]
+    sizes = [-row[3] for r in closed for row in r.event.rows if row[:2] == ("network", HELD)]
+    assert sizes == expected.numbers("sizes")
+    wallets = [posed.until(r.number).balances["network"][WALLET, "USDC"] for r in closed]
+    assert wallets[: len(expected.numbers("realised_pnl"))] == expected.numbers("realised_pnl")
+    times = [r.as_of for r in closed]
+    assert all((after - before).total_seconds() == 10 for before, after in zip(times, times[1:], strict=False))
+
+
+@pytest.mark.parametrize("at", cases_of("vega_margin_settlement", {"loss_socialisation"}))
+def test_vega_losses(at: tuple[str, int]) -> None:
+    case = document_of(at[0]).objects("cases")[at[1]]
+    stated, expected = case.needed("input"), case.needed("expected")
+    parties = stated.items("parties")
+    old = int(stated.number("old_mark"))
+    posed = vega_house({}, old, Outside(taker="book"), tuple(name for name, _, _ in parties))
+    rows: list[Row] = [(FUND, WALLET, "USDC", int(stated.number("insurance_pool")))]
+    for name, contracts, balance in parties:
+        rows.append((name, WALLET, "USDC", 10**9 if balance is None else int(balance)))
+        rows += [(name, HELD, "BTC-USDC", contracts), (name, "basis:BTC-USDC", "USDC", -contracts * old)]
+    posed.open(rows)
+    posed.quote(market_with([perpetual("BTC", stated.number("new_mark"), "USDC")], "USDC", {"USDC": 1.0}))
+    for _ in range(40):
+        posed.desk.as_of += timedelta(seconds=9)
+        posed.send(c.Tick)
+    assert not posed.state.cases
+    cuts = expected.needed("haircut")
+    lost = {
+        row[0]: -row[3]
+        for r in posed.records
+        if isinstance(r.event, Posted) and r.event.cause == "waterfall: gains"
+        for row in r.event.rows
+        if row[3] < 0
+    }
+    assert {party: lost.get(party, 0) for party in cuts} == {party: cuts.number(party) for party in cuts}
+    assert posed.state.balances.get(FUND, {}).get((WALLET, "USDC"), 0) == expected.number("insurance_pool_after", 0.0)
+
+
+# --- Aave: a repayment brings the health factor to the target
+
+
+@pytest.mark.parametrize("at", cases_of("aave_health_liquidation", {"v4_close_property"}))
+def test_aave_close(at: tuple[str, int]) -> None:
+    case = document_of(at[0]).objects("cases")[at[1]]
+    stated, expected = case.needed("input"), case.needed("expected")
+    held, debts = (list(stated.objects(key)) for key in ("collaterals", "debts"))
+    seized = held[int(stated.number("seize_index"))]
+    changes: dict[str, Any] = {
+        "charges.haircuts.collateral_factor": {
+            "by": "asset",
+            "default": 0,
+            **{one.text("asset"): float(one.text("collateral_factor")) for one in held},
+        },
+        "liquidation.parameters.target": float(stated.text("target_hf")),
+        "liquidation.parameters.most_bonus": {"by": "asset", "default": float(seized.text("bonus"))},
+        "liquidation.parameters.bonus_factor": 1.0,
+        "liquidation.parameters.liquidation_fee": 0.0,
+        "liquidation.parameters.dust": 0.0,
+    }
+    rulebook = with_values(load_rulebook("aave-v4"), changes, source="a case")
+    prices = {one.text("asset"): float(one.text("price")) for one in held + debts}
+    posed = Posed(rulebook, market_with([], "USD", prices), Outside(taker="liquidator"), ("user", "liquidator"))
+    posed.quote()
+    held.sort(key=lambda one: one is not seized)  # the document seizes in listed order
+    listed = [(one, 1) for one in held] + [(one, -1) for one in debts]
+    rows: list[Row] = [
+        ("user", WALLET, one.text("asset"), sign * units(float(one.text("amount")))) for one, sign in listed
+    ]
+    rows += [("liquidator", WALLET, one.text("asset"), 10 ** (DIGITS + 9)) for one in debts]
+    posed.open(rows)
+    posed.quote()
+    (figures,) = posed.rules.assess(posed.state, {"user": posed.state.balances["user"]})["user"]
+    tolerance = case.number("tolerance", 0.0)
+    assert figures.coverage_ratio == pytest.approx(expected.number("hf_after"), abs=max(tolerance, 1e-9))
+    repaid = [r.event for r in posed.records if isinstance(r.event, Posted) and r.event.cause == "liquidation: repay"]
+    assert len(repaid) >= 1
