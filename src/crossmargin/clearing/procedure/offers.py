@@ -83,10 +83,10 @@ def _check_bidder(setting: Setting, bidder: str, owner: str) -> None:
             raise Refusal(FailureReason.NOT_HEALTHY, "a healthy bidder", stood.stage)
 
 
-def _sealed(command: Bid, step: int, now: float) -> Asked:
+def _sealed(command: Bid, step: int, elapsed: float) -> Asked:
     """Return that a sealed bid is kept until the window closes; a later one of the same bidder replaces it."""
     memory = {f"bid {command.bidder}": json.dumps([command.bidder, command.share, command.limit])}
-    return Asked(command.case, step, "bid", {"bidder": command.bidder, "at": repr(now)}, memory)
+    return Asked(command.case, step, "bid", {"bidder": command.bidder, "at": repr(elapsed)}, memory)
 
 
 def _number(text: str, expected: str) -> Fraction:

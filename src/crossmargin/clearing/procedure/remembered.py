@@ -145,14 +145,14 @@ def _parts(parameter: Parameter) -> Iterator[Formula]:
             yield from _parts(part)
 
 
-def recall(memory: Mapping[str, str], now: float) -> Remembered:
-    """Return what a case remembers; `now` is in seconds since it began."""
+def recall(memory: Mapping[str, str], elapsed: float) -> Remembered:
+    """Return what a case remembers; `elapsed` is in seconds since it began."""
     start = json.loads(memory.get("start", "{}"))
     legs = tuple(Leg(name, Figures(figures)) for name, figures in start.items() if name != _POOL)
     done = sorted((int(key.removeprefix(_DONE)), text) for key, text in memory.items() if key.startswith(_DONE))
     case = Case(
         start=Pool(Figures(start.get(_POOL, {})), legs),
-        time=now,
+        time=elapsed,
         opened=float(memory.get("opened", "0")),
         round=int(memory.get("round", "0")),
         done=tuple(_done(text) for _, text in done),
