@@ -13,10 +13,10 @@ import msgspec
 from crossmargin import Snapshot
 from crossmargin.clearing import House, MemoryJournal, Outside, rules_with_procedure
 from crossmargin.clearing import commands as c
+from crossmargin.clearing.bridge import snapshot_of
 from crossmargin.clearing.commands import ASSET_FIGURES, INSTRUMENT_FIGURES
 from crossmargin.clearing.configuration import Holder, RulebookTerms, Section
 from crossmargin.clearing.contracts import Asset, Contract
-from crossmargin.clearing.bridge import snapshot_of
 from crossmargin.clearing.events import Event, Posted, Record
 from crossmargin.clearing.ledger import Row
 from crossmargin.clearing.procedure.staging import opened
@@ -34,7 +34,8 @@ PRICE_DIGITS = 15
 def units(number: object, digits: int = DIGITS) -> int:
     """A number at a scale, to the nearest unit."""
     exact = Fraction(number) if isinstance(number, Fraction) else Fraction(Decimal(repr(number)))
-    return round(exact * 10**digits)
+    scaled: Fraction = exact * 10**digits
+    return round(scaled)
 
 
 class Posed:
@@ -123,7 +124,7 @@ def _quote(row: Any, price: float | None, known: frozenset[str]) -> c.Quote:  # 
     for key in known:
         stated = getattr(row, key, None)
         if isinstance(stated, int | float):
-            figures[key] = repr(float(stated)) if abs(stated) < 1e30 else "1e30"  # noqa: PLR2004
+            figures[key] = repr(float(stated)) if abs(stated) < 1e30 else "1e30"
     return (
         c.Quote(price=units(price), figures=figures)
         if price is None

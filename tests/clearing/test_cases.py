@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ from crossmargin import load_rulebook
 from crossmargin.analysis.conformance import derive_auction, derive_pm1, mango, mango_procedure
 from crossmargin.analysis.conformance.derive_market import AS_OF
 from crossmargin.analysis.conformance.fields import Fields
-from crossmargin.analysis.conformance.linear_market import perpetual, snapshot_of as market_with
+from crossmargin.analysis.conformance.linear_market import perpetual
+from crossmargin.analysis.conformance.linear_market import snapshot_of as market_with
 from crossmargin.analysis.conformance.quote_positions import amount, asset_name
 from crossmargin.clearing import Outside
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.bridge import snapshot_of
 from crossmargin.clearing.events import Asked, Posted
-from crossmargin.clearing.ledger import HELD, WALLET, Row
+from crossmargin.clearing.ledger import FUND, HELD, WALLET, Row
 from crossmargin.clearing.procedure.remembered import recall
-from crossmargin.clearing.ledger import FUND
 from crossmargin.clearing.procedure.view import Setting, view_of
+from crossmargin.errors import Failure
 from crossmargin.margin import with_values
 from tests.clearing.posed import DIGITS, Posed, units
 
@@ -50,9 +52,9 @@ def document_of(file: str) -> Fields:
 
 def mango_house(case: Fields) -> Posed:
     """The account of a case, and a liquidator without an end of money who takes what is offered."""
-    rulebook, market = mango.market_of(case, load_rulebook, mango_procedure._more(case))  # noqa: SLF001
+    rulebook, market = mango.market_of(case, load_rulebook, mango_procedure._more(case))
     lots = {f"perpetual {i}": _digits(amount(one, "base_lot_size", 1.0)) for i, one in enumerate(case.objects("perps"))}
-    limits = mango_procedure._limits(case)  # noqa: SLF001
+    limits = mango_procedure._limits(case)
     posed = Posed(
         rulebook, market, Outside(taker="liquidator", inputs=limits), ("liqee", "liquidator"), quantity_digits=lots
     )
@@ -123,10 +125,10 @@ class Auction:
     def __init__(self, document: Fields, case: Fields) -> None:
         changes = {
             **derive_pm1.changes_of(document.needed("pmrm1_parameters")),
-            **derive_auction._own(case.needed("auction_params")),  # noqa: SLF001
+            **derive_auction._own(case.needed("auction_params")),
         }
         rulebook = with_values(load_rulebook(derive_pm1.RULEBOOK), changes, source=case.at("auction_params"))
-        self.case, self.auction = case, derive_auction._Auction(case, rulebook)  # noqa: SLF001
+        self.case, self.auction = case, derive_auction._Auction(case, rulebook)
         portfolio = case.needed("initial_portfolio")
         self.amounts = tuple(option.number("amount") for option in portfolio.objects("options"))
         self.cash, self.start = portfolio.number("cash"), case.number("start_time")
@@ -143,7 +145,7 @@ class Auction:
         self.posed.open(rows)
 
     def market(self, time: float, feeds: Fields) -> Any:  # noqa: ANN401 - a snapshot
-        held = derive_auction._Held(self.cash, self.amounts)  # noqa: SLF001
+        held = derive_auction._Held(self.cash, self.amounts)
         return self.auction.engine(held, time, feeds).market(0.0)
 
     def quote(self, time: float, feeds: Fields) -> list[Any]:
@@ -162,8 +164,9 @@ class Auction:
         state = self.posed.state
         view = view_of(Setting(state, snapshot_of(state), self.posed.rulebook, self.posed.outside), "account", "")
         (kept,) = state.cases.values() or [None]
+        assert state.as_of is not None
         case = None if kept is None else recall(kept.memory, (state.as_of - kept.started).total_seconds()).case
-        lines = derive_auction._STANDS.items()  # noqa: SLF001
+        lines = derive_auction._STANDS.items()
         return {f"{prefix}_{key}": float(view.scope(case).named(line)) for key, line in lines}
 
 
@@ -229,12 +232,13 @@ def test_vega_disposal(at: tuple[str, int]) -> None:
         posed.desk.as_of += timedelta(seconds=9)
         posed.send(c.Tick)
     closed = [r for r in posed.records if isinstance(r.event, Posted) and r.event.cause == "liquidation: dispose"]
-    sizes = [-row[3] for r in closed for row in r.event.rows if row[:2] == ("network", HELD)]
+    postings = [r.event for r in closed if isinstance(r.event, Posted)]
+    sizes = [-row[3] for event in postings for row in event.rows if row[:2] == ("network", HELD)]
     assert sizes == expected.numbers("sizes")
     wallets = [posed.until(r.number).balances["network"][WALLET, "USDC"] for r in closed]
     assert wallets[: len(expected.numbers("realised_pnl"))] == expected.numbers("realised_pnl")
     times = [r.as_of for r in closed]
-    assert all((after - before).total_seconds() == 10 for before, after in zip(times, times[1:], strict=False))
+    assert all((after - before).total_seconds() == 10 for before, after in pairwise(times))
 
 
 @pytest.mark.parametrize("at", cases_of("vega_margin_settlement", {"loss_socialisation"}))
@@ -299,7 +303,9 @@ def test_aave_close(at: tuple[str, int]) -> None:
     rows += [("liquidator", WALLET, one.text("asset"), 10 ** (DIGITS + 9)) for one in debts]
     posed.open(rows)
     posed.quote()
-    (figures,) = posed.rules.assess(posed.state, {"user": posed.state.balances["user"]})["user"]
+    report = posed.rules.assess(posed.state, {"user": posed.state.balances["user"]})["user"]
+    assert not isinstance(report, Failure)
+    (figures,) = report
     tolerance = case.number("tolerance", 0.0)
     assert figures.coverage_ratio == pytest.approx(expected.number("hf_after"), abs=max(tolerance, 1e-9))
     repaid = [r.event for r in posed.records if isinstance(r.event, Posted) and r.event.cause == "liquidation: repay"]

@@ -10,7 +10,7 @@ import pytest
 from crossmargin import load_rulebook
 from crossmargin.clearing import House, decide, house
 from crossmargin.clearing.events import Posted
-from crossmargin.clearing.procedure import losses, rows
+from crossmargin.clearing.procedure import losses, rows, trades
 from crossmargin.errors import InputError
 from crossmargin.simulation import BrokenWorldError, Faults, World, simulate
 from crossmargin.simulation.market import COINS
@@ -59,7 +59,7 @@ def test_a_rulebook_that_margins_nothing_here_is_refused() -> None:
 
 
 def unbooked_fee(patch: pytest.MonkeyPatch) -> None:
-    honest = rows.traded
+    honest = trades.traded
 
     def wrong(*words: Any, **named: Any) -> Any:  # noqa: ANN401
         return honest(*words, **named)[:-1]

@@ -127,8 +127,8 @@ def check_stage(
     for stood in (stages or {}).values():
         if case is not None and stood.case == case:
             continue
-        may = not lockout and smaller and stood.stage == Stage.LIQUIDATING
-        if stood.stage in LOCKED and not may:
+        reducing = not lockout and smaller and stood.stage == Stage.LIQUIDATING
+        if stood.stage in LOCKED and not reducing:
             raise Refusal(FailureReason.LOCKED_OUT, "a pool that is not being closed", stood.stage)
         if stood.stage == Stage.REDUCE_ONLY and not smaller:
             raise Refusal(FailureReason.LOCKED_OUT, "a trade that reduces", f"{quantity:+} on {held}")

@@ -65,10 +65,10 @@ def _delivered(
     chain.add([Asked(name, chain.state.cases[name].step + 1, "cleared", {}, {})])  # as `_told`, which comes before
     for fill in batch.fills:
         here = replace(view, setting=view.setting.at(chain.state))
-        later = recall(chain.state.cases[name].memory, held.case.time)
-        later = replace(held, case=replace(held.case, done=later.case.done), moves=later.moves)
+        kept = recall(chain.state.cases[name].memory, held.case.time)
+        standing = replace(held, case=replace(held.case, done=kept.case.done), moves=kept.moves)
         part = replace(move, amount=fill.share / left, price=batch.price * left)
-        events = taken_events(here, name, later, part, fill.bidder, fill.bidder)
+        events = taken_events(here, name, standing, part, fill.bidder, fill.bidder)
         try:
             check_able(here, fill.bidder, events, assess)
         except Refusal as refusal:
