@@ -195,3 +195,17 @@ def test_without_a_lockout_whoever_is_liquidated_may_reduce() -> None:
     assert refused(locked.trade("bob", "alice", "BTC-PERP", 10, "54000")).reason == R.LOCKED_OUT
     assert refused(free.trade("alice", "bob", "BTC-PERP", 10, "54000")).reason == R.LOCKED_OUT
     assert isinstance(free.trade("bob", "alice", "BTC-PERP", 10, "54000")[0], Posted)
+
+
+def test_an_auction_sells_a_lot_at_least_and_ends() -> None:
+    """What rounding leaves short is less than a lot: a lot goes, and not ever smaller shares of the money."""
+    scene = Scene("derive-portfolio")
+    scene.deposit("alice", "10000")
+    scene.deposit("bob", "90000")
+    scene.trade("bob", "alice", "BTC-PERP", 1000, "60000")
+    scene.btc("61500")
+    scene.btc("63700")
+    sold = [r for r in scene.records if isinstance(r.event, Posted) and r.event.cause == "liquidation: auction"]
+    assert 1 <= len(sold) <= 3
+    assert all(any(row[1] == "held" for row in r.event.rows) for r in sold if isinstance(r.event, Posted))
+    assert scene.state.cases == {}

@@ -98,8 +98,8 @@ def answered(scene: Scene) -> list[object]:
             out += scene.trade(*sides, symbol, abs(quantity), scene.marks[symbol], case=name)
         kept = scene.state.cases.get(name)
         if kept is not None and kept.memory.get("offer"):
-            sealed = scene.rulebook == "reference"  # all pay the lowest that is taken
-            limit = "2000" if sealed else "100000" if kept.memory["offer"] == "auction" else worst(scene)
+            sealed = scene.rulebook == "reference"  # one pays what one bids there, where nobody else does
+            limit = "2000" if sealed else "1000000" if "auction" in kept.memory["offer"] else worst(scene)
             fields = {"case": name, "bidder": "carol", "share": "0.5", "limit": limit, "step": kept.step}
             out += scene.send(c.Bid, **fields)
     return out

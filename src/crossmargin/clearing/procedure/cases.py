@@ -14,6 +14,7 @@ from crossmargin.clearing.procedure.orders import followed_events, sent_events
 from crossmargin.clearing.procedure.outside import OFFERED
 from crossmargin.clearing.procedure.payers import bears
 from crossmargin.clearing.procedure.remembered import Remembered, recall, told
+from crossmargin.clearing.procedure.rows import least_share
 from crossmargin.clearing.procedure.sealed import sealed_events
 from crossmargin.clearing.procedure.staging import halted, left_to, triggered
 from crossmargin.clearing.procedure.view import View, parted, view_of
@@ -104,6 +105,8 @@ def _next(view: View, name: str, held: Remembered, procedure: Procedure, assess:
 def _made(view: View, name: str, held: Remembered, move: Move, assess: Assess) -> list[Event] | None:
     """Return what comes of a move: it is made, asked for outside or waits for bids; None where it cannot be made."""
     outside = view.setting.outside
+    if move.step.do == "share":
+        move = replace(move, amount=max(move.amount, least_share(view)))
     if move.step.to in OFFERED and outside.taker is None:
         return _offered(view, name, held, move) or sealed_events(view, name, held, move, assess)
     taker = view.owner if move.step.do == "cancel" else outside.owner(move.step.to, None)

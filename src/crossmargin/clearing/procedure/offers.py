@@ -14,6 +14,7 @@ from crossmargin.clearing.ledger import HOUSE
 from crossmargin.clearing.procedure.cases import now_of, offer_of
 from crossmargin.clearing.procedure.moving import check_able, taken_events
 from crossmargin.clearing.procedure.remembered import Remembered, recall
+from crossmargin.clearing.procedure.rows import least_share
 from crossmargin.clearing.procedure.view import parted, view_of
 from crossmargin.clearing.rules import Refusal
 from crossmargin.errors import FailureReason
@@ -50,7 +51,8 @@ def bid_events(setting: Setting, command: Bid, assess: Assess) -> list[Event]:
 def _bought(view: View, name: str, held: Remembered, move: Move, bid: Offered, assess: Assess) -> list[Event]:
     """Return the events of a bid that is taken at the price of the moment."""
     price, sells = _price_now(move)
-    part = move if move.step.do == "share" else replace(move, amount=move.amount * bid.share)
+    share = min(bid.share, max(move.amount, least_share(view)))  # of a document's least a lot, where he wants one
+    part = replace(move, amount=share if move.step.do == "share" else move.amount * bid.share)
     if (price < bid.limit) if sells else (price > bid.limit):
         expected = f"a bid at or {'below' if sells else 'above'} the price of the moment"
         raise Refusal(FailureReason.INVALID_PRICE, expected, f"{float(bid.limit):g}, and the price is {float(price):g}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.procedure.view import View
     from crossmargin.liquidation import Leg, Move
 
-__all__ = ["contracts_of", "hedge_for", "move_rows", "parts_of"]
+__all__ = ["contracts_of", "hedge_for", "least_share", "move_rows", "parts_of"]
 
 
 def move_rows(view: View, move: Move, taker: str, keeper: str, reserved: Fraction) -> list[Row]:
@@ -156,6 +156,8 @@ def _share(view: View, move: Move, taker: str, reserved: Fraction) -> list[Row]:
     state, currency = view.setting.state, view.setting.currency
     rate = 10 ** state.configuration.assets[currency].digits / price_in_money(view.setting, currency)
     rows = _shared_positions(view, move.amount, taker)
+    if not rows and least_share(view):
+        return []  # money alone, for money at a discount, would restore nobody
     something = bool(rows)
     for asset in view.assets:
         settled = sum(row[3] for row in rows if row[:3] == (view.owner, WALLET, asset))
@@ -173,6 +175,12 @@ def _share(view: View, move: Move, taker: str, reserved: Fraction) -> list[Row]:
         *moved(view.owner, taker, WALLET, currency, max(-paid, 0) - fund),
     ]
     return [row for row in rows if row[3]]
+
+
+def least_share(view: View) -> Fraction:
+    """Return the least share that moves a lot of some position; 0 where there is none."""
+    most = max((abs(_held(view, leg)) for leg in view.pool.legs if leg.terms.form != "asset"), default=0)
+    return Fraction(1, most) if most else Fraction(0)
 
 
 def _shared_positions(view: View, share: Fraction, taker: str) -> list[Row]:
