@@ -8,10 +8,6 @@ LONG_FILES: dict[str, str] = {}
 
 # (path prefix below src/crossmargin, identifier) -> why the avoided word is right there
 AVOIDED_WORDS: dict[tuple[str, str], str] = {
-    (
-        "clearing/procedure/",
-        "cash",
-    ): "the asset that stands for money, which shares of accounts are paid in",
     ("margin/", "exposure"): "a parameter's name in the rulebook grammar",
 }
 
