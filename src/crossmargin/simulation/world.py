@@ -15,6 +15,7 @@ import numpy as np
 from crossmargin.clearing import House, Outside, rules_with_procedure
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.configuration import Holder, RulebookTerms, Section, digest_of, document_of
+from crossmargin.clearing.decide import RunawayError
 from crossmargin.clearing.events import Staged
 from crossmargin.clearing.snapshots import to_bytes
 from crossmargin.errors import InputError
@@ -133,7 +134,7 @@ class World:
             while self.checks.replica.number < events:
                 self.step()
             self.checks.whole(self.house)
-        except (AssertionError, InputError) as error:
+        except (AssertionError, InputError, RunawayError) as error:
             place = f"seed {self.seed}, rulebook {self.rulebook.name}, step {self.steps}, command {self.sequence}"
             raise BrokenWorldError(f"{place}: {error}") from error
         return self.outcome()

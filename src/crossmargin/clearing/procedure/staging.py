@@ -57,7 +57,11 @@ def stage_events(setting: Setting, figures: rules.Figures, stood: PoolStage | No
     if found.name == before:
         return []
     if found.name in _TO_CASE:
-        return [] if halted(setting.state, parted(figures.pool)[0]) else opened(setting, figures.pool, found.cause)
+        if halted(setting.state, parted(figures.pool)[0]):
+            return []
+        # looked at again by the evaluation, which says when a case is over: two answers that differ would not end
+        sure = stage(view_of(setting, *parted(figures.pool)).scope(), before.value, _since(setting, stood))
+        return opened(setting, figures.pool, sure.cause) if sure.name in _TO_CASE else []
     cure, deadline = None, None
     if found.cure > 0:
         cure = cures(view_of(setting, *parted(figures.pool)), _requirement(setting, found.name))
@@ -123,9 +127,7 @@ def _stage(
     setting: Setting, figures: rules.Figures, before: Stage, stood: PoolStage | None, pool: Pool | None
 ) -> tuple[Scope, Stood]:
     """Return where a pool stands: by its own figures, and where a band reads more, by all that the engine knows."""
-    since = 0.0
-    if stood is not None and setting.state.as_of is not None:
-        since = (setting.state.as_of - stood.since).total_seconds()
+    since = _since(setting, stood)
     desk = Desk(stated=dict(setting.outside.inputs))
     quick = scope_of(setting.procedure, pool or _quick(figures), None, desk)
     try:
@@ -133,6 +135,13 @@ def _stage(
     except InputError:
         scope = view_of(setting, *parted(figures.pool)).scope()
         return scope, stage(scope, before.value, since)
+
+
+def _since(setting: Setting, stood: PoolStage | None) -> float:
+    """Return the seconds since a pool entered its stage."""
+    if stood is None or setting.state.as_of is None:
+        return 0.0
+    return (setting.state.as_of - stood.since).total_seconds()
 
 
 def _quick(figures: rules.Figures) -> Pool:
