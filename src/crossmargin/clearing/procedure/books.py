@@ -40,13 +40,21 @@ def _entries(state: State, owner: str) -> Iterator[tuple[Entry, Fraction]]:
         elif purse == HELD:
             terms = standing.terms[asset]
             yield Entry(owner, HELD, asset, asset), _decimal(amount, terms.contract.quantity_digits)
+            yield from _funding(state, owner, asset)  # a position from before the first funding has no due
         elif purse in by_basis:
             symbol = by_basis[purse].symbol
             yield Entry(owner, BASIS, asset, symbol), _decimal(amount, standing.assets[asset].digits)
-        elif purse == DUE and asset in standing.terms and owner not in HOUSE:
-            terms = standing.terms[asset]
-            pays = owed(holdings.get((HELD, asset), 0), state.indices.get(asset, 0), amount)
-            yield Entry(owner, WALLET, terms.settlement), -_decimal(pays, standing.assets[terms.settlement].digits)
+        elif purse == DUE and asset in standing.terms and (HELD, asset) not in holdings:
+            yield from _funding(state, owner, asset)
+
+
+def _funding(state: State, owner: str, symbol: str) -> Iterator[tuple[Entry, Fraction]]:
+    """Yield the funding of an instrument that ran up since the last touch."""
+    if owner in HOUSE:
+        return
+    holdings, settlement = state.balances[owner], state.configuration.terms[symbol].settlement
+    pays = owed(holdings.get((HELD, symbol), 0), state.indices.get(symbol, 0), holdings.get((DUE, symbol), 0))
+    yield Entry(owner, WALLET, settlement), -_decimal(pays, state.configuration.assets[settlement].digits)
 
 
 def _decimal(units: int, digits: int) -> Fraction:
