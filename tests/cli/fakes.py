@@ -226,6 +226,52 @@ def profile(underlying: str, centre: float) -> Profile:
     return Profile(pool="account", underlying=underlying, path="alone", points=tuple(points))
 
 
+GREEKS = (
+    GreeksRow(
+        pool="account",
+        underlying="BTC",
+        delta=-4.21,
+        delta_value=-300_930.8,
+        gamma=-51_200.4,
+        vega=-9_120.3,
+        theta=8_211.9,
+        rho=-12.4,
+    ),
+    GreeksRow(
+        pool="account",
+        underlying="ETH",
+        delta=88.4,
+        delta_value=186_966.0,
+        gamma=-20_411.0,
+        vega=-3_004.2,
+        theta=2_870.0,
+        rho=3.1,
+    ),
+)
+LIQUIDATION_PRICES = (
+    LiquidationPrice(
+        pool="account",
+        underlying="BTC",
+        path="alone",
+        spot=71_480.0,
+        below=41_233.9,
+        above=98_120.4,
+        already_liquidatable=False,
+        safe_regions=((41_233.9, 98_120.4), (512_000.0, 714_800.0)),
+    ),
+    LiquidationPrice(
+        pool="account",
+        underlying="ETH",
+        path="alone",
+        spot=2_115.0,
+        below=None,
+        above=4_980.2,
+        already_liquidatable=False,
+        safe_regions=((105.75, 4_980.2),),
+    ),
+)
+
+
 def explanation(account: str = "desk") -> Explanation:
     names = ("BTC-27MAR26-76000-C", "BTC-27MAR26", "ETH-27MAR26-2300-C", "ETHUSDT", "BTC", "SOL")
     amounts = (402_000.0, -112_000.0, 244_960.0, 60_000.5, 0.0, 30_001.23)
@@ -251,50 +297,8 @@ def explanation(account: str = "desk") -> Explanation:
             )
             for i, (name, amount) in enumerate(zip(names, amounts, strict=True))
         ),
-        greeks=(
-            GreeksRow(
-                pool="account",
-                underlying="BTC",
-                delta=-4.21,
-                delta_value=-300_930.8,
-                gamma=-51_200.4,
-                vega=-9_120.3,
-                theta=8_211.9,
-                rho=-12.4,
-            ),
-            GreeksRow(
-                pool="account",
-                underlying="ETH",
-                delta=88.4,
-                delta_value=186_966.0,
-                gamma=-20_411.0,
-                vega=-3_004.2,
-                theta=2_870.0,
-                rho=3.1,
-            ),
-        ),
-        liquidation_prices=(
-            LiquidationPrice(
-                pool="account",
-                underlying="BTC",
-                path="alone",
-                spot=71_480.0,
-                below=41_233.9,
-                above=98_120.4,
-                already_liquidatable=False,
-                safe_regions=((41_233.9, 98_120.4), (512_000.0, 714_800.0)),
-            ),
-            LiquidationPrice(
-                pool="account",
-                underlying="ETH",
-                path="alone",
-                spot=2_115.0,
-                below=None,
-                above=4_980.2,
-                already_liquidatable=False,
-                safe_regions=((105.75, 4_980.2),),
-            ),
-        ),
+        greeks=GREEKS,
+        liquidation_prices=LIQUIDATION_PRICES,
         profiles=(profile("BTC", 1.0), profile("ETH", 1.4)),
         capital_efficiency=CapitalEfficiency(
             cross=812_450.25, standalone=1_231_600.0, efficiency=0.3403, positions=positions

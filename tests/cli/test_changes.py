@@ -1,5 +1,6 @@
 from contextlib import suppress
 from decimal import Decimal
+from math import isfinite
 
 import click
 import pytest
@@ -34,11 +35,16 @@ def test_a_wrong_trade_is_named_with_the_right_form(text: str) -> None:
 
 @given(st.text(max_size=30))
 def test_no_text_makes_the_parsers_fail_otherwise(text: str) -> None:
-    for parse in (changes.parse_trade, changes.parse_order, changes.parse_deposit, changes.parse_fee):
-        with suppress(click.BadParameter):
-            parse(text)
     with suppress(click.BadParameter):
-        changes.parse_shock((text,))
+        assert changes.parse_trade(text).quantity.is_finite()
+    with suppress(click.BadParameter):
+        assert changes.parse_order(text).price is not None
+    with suppress(click.BadParameter):
+        assert changes.parse_deposit(text)[1].is_finite()
+    with suppress(click.BadParameter):
+        assert isfinite(changes.parse_fee(text))
+    with suppress(click.BadParameter):
+        assert all(move > -1 for move in changes.parse_shock((text,)).prices.values())
 
 
 def test_an_order_needs_its_limit() -> None:

@@ -12,7 +12,8 @@ DEMO = Path("src/crossmargin/cli/demo")
 
 
 def test_the_files_are_what_the_script_makes(root: Path) -> None:
-    subprocess.run([sys.executable, str(root / "scripts" / "make_demo.py"), "--check"], check=True)
+    checked = subprocess.run([sys.executable, str(root / "scripts" / "make_demo.py"), "--check"], check=False)
+    assert checked.returncode == 0
 
 
 def test_the_desk_holds_what_the_demo_is_about(root: Path) -> None:

@@ -27,11 +27,11 @@ def option(days: int, strike: float, amount: float, *, call: bool, vol: float = 
     return {"expiry_secs": days * DAY, "strike": strike, "is_call": call, "amount": amount, "vol": vol}
 
 
-def portfolio_margin() -> dict[str, Any]:
+def portfolio_parameters() -> dict[str, Any]:
     scenarios = [(1.3, "Up", 0.4), (1.1, "Up", 1), (1.1, "None", 1), (0.9, "Down", 1), (0.9, "Up", 1), (0.5, "Up", 0.3)]
     scenarios += [(1.0, "Linear", 1.1), (1.0, "Abs", 0.9)]
     names = ("spot_shock", "vol_shock", "dampening")
-    parameters = {
+    return {
         "scenarios": [dict(zip(names, row, strict=True)) for row in scenarios],
         "skew_shock": {
             "linear_base_cap": 0.5,
@@ -73,6 +73,9 @@ def portfolio_margin() -> dict[str, Any]:
             "im_option_pct": 0.003,
         },
     }
+
+
+def portfolio_margin() -> dict[str, Any]:
     sure = {"forward_confidence": 1.0, "rate_confidence": 0.9, "vol_confidence": 0.95}
     market = {
         "spot": 2000.0,
@@ -103,7 +106,7 @@ def portfolio_margin() -> dict[str, Any]:
             option(80, 2600.0, 0.0, call=True),
         ],
     }
-    return pm2_document(portfolio, market, parameters)
+    return pm2_document(portfolio, market, portfolio_parameters())
 
 
 def standard_margin() -> dict[str, Any]:

@@ -31,6 +31,7 @@ LEVELS = [name for name in kernels_here() if name != "numpy"]
 OPS = dict(operations())
 NAMES = {number: name for name, number in OPS.items()}
 SEEDS = st.integers(0, 1 << 30)
+UNFILLED = 7e77
 pytestmark = [
     pytest.mark.usefixtures("kernel_kept"),
     pytest.mark.skipif(not LEVELS, reason="no compiled kernel is built here"),
@@ -46,7 +47,7 @@ def made(seed: int, units: int = 9, *, strange: bool = False) -> tuple[Mapping, 
 def filled(
     engine: Engine, outputs: int, units: int, threads: int = 1, listed: npt.NDArray[np.int64] | None = None
 ) -> Floats:
-    out = np.full((outputs, units if listed is None else len(listed)), 7e77)
+    out = np.full((outputs, units if listed is None else len(listed)), UNFILLED)
     engine.run(listed, out, threads)
     return out
 
@@ -405,11 +406,12 @@ def test_random_integers_give_errors_and_no_crash(seed: int) -> None:
             book[name][rng.integers(0, book[name].size)] = np.iinfo(book[name].dtype).max
     try:
         engine = account_engine(book, program, desk)
-        filled(engine, len(program["outputs"]), 4)
+        found = filled(engine, len(program["outputs"]), 4)
         for account in range(2):
             engine.check(account, 0, 1.0, 1.0)
     except (ValueError, IndexError):
-        pass
+        return
+    assert not (found == UNFILLED).any()  # every unit was answered
 
 
 def test_numpy_has_no_engine() -> None:

@@ -12,14 +12,13 @@ from crossmargin.clearing import State, replay
 from crossmargin.clearing.checking import reduces
 from crossmargin.clearing.events import Asked, Posted, Refused, Stage, Staged
 from crossmargin.clearing.invariants import BrokenError, Watch
-from crossmargin.clearing.ledger import HELD, HOUSE, WALLET
+from crossmargin.clearing.ledger import HELD, WALLET
 from crossmargin.clearing.snapshots import to_bytes
 from crossmargin.clearing.state import fold
 
 if TYPE_CHECKING:
     from crossmargin.clearing import House
     from crossmargin.clearing.events import Record
-    from crossmargin.clearing.rules import Assess
 
 __all__ = ["Checks"]
 
@@ -135,17 +134,3 @@ class Checks:
             raise BrokenError("the records do not make the live state")
         if to_bytes(replay(house.journal).state) != live:
             raise BrokenError("the journal does not make the live state")
-
-    def none_short(self, house: House, assess: Assess) -> int:
-        """Return how many healthy pools are short of maintenance, which a procedure should have seen."""
-        users = {
-            owner: held for owner, held in house.state.balances.items() if owner in house.state.configuration.owners
-        }
-        reports = assess(house.state, {owner: held for owner, held in users.items() if owner not in HOUSE})
-        short = 0
-        for report in reports.values():
-            for one in report if isinstance(report, tuple) else ():
-                owner, _, unit = one.pool.partition("#")
-                stood = house.state.pools.get(owner, {}).get(unit)
-                short += one.triggered and (stood is None or stood.stage == Stage.HEALTHY)
-        return short

@@ -48,7 +48,7 @@ class DiskFullError(OSError):
 
 
 class FaultyJournal(MemoryJournal):
-    """A journal whose next append may fail: before anything of it is kept, or after part of it was."""
+    """A journal whose next append may fail; nothing of it is kept then."""
 
     def __init__(self) -> None:
         super().__init__()

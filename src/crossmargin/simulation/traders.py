@@ -66,7 +66,7 @@ def intent(rng: Generator, everyone: Sequence[Trader], state: State, market: Mar
         kind = c.Deposit if rng.random() < _DEPOSITS else c.Withdraw
         return kind, {"owner": trader.owner, "asset": market.venue.dollar, "amount": amount}
     symbol = names[int(rng.integers(len(names)))]
-    quantity = _quantity(rng, trader, state, market, symbol)
+    quantity = _quantity(rng, trader, market, symbol)
     price = _price(rng, state, symbol)
     if draw < _ORDERS:
         sign = 1 if rng.integers(2) else -1
@@ -80,12 +80,11 @@ def intent(rng: Generator, everyone: Sequence[Trader], state: State, market: Mar
     return c.Trade, {**fields, "buyer_fee": int(rng.integers(0, 3_000)), "seller_fee": int(rng.integers(-500, 3_000))}
 
 
-def _quantity(rng: Generator, trader: Trader, state: State, market: Market, symbol: str) -> int:
+def _quantity(rng: Generator, trader: Trader, market: Market, symbol: str) -> int:
     contract = market.venue.contracts[symbol]
     money = TRADERS[trader.kind] * _APPETITE[trader.kind] * rng.random()
     spot = market.spots[contract.instrument.underlying]
     each = contract.instrument.multiplier * (1.0 if contract.instrument.contract == "inverse" else spot)
-    del state
     return max(int(money / each * 10**contract.quantity_digits / 4), 1)
 
 

@@ -8,7 +8,7 @@ still believed in its session.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from crossmargin.clearing import migrations
@@ -165,7 +165,11 @@ class PostgresJournal:
         return f"{self.place}, table damaged"
 
     def close(self) -> None:
-        """Let another one write."""
+        """Let another one write: the lock is gone on return, not when the server notices that the session ended."""
+        import psycopg
+
+        with suppress(psycopg.OperationalError):  # a session that is lost holds nothing
+            self._db.execute("select pg_advisory_unlock_all()")
         self._db.close()
 
     def _next_epoch(self) -> int:
