@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from crossmargin.clearing import Figures, House, MemoryJournal, Rules
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.configuration import (
@@ -105,9 +107,8 @@ class Desk:
 
 def plenty(_state: State, holdings: Mapping[str, Holdings], /) -> dict[str, tuple[Figures, ...]]:
     """A margin engine that finds everybody rich, for tests of what does not depend on it."""
-    rich = (1e9, 1e9, 1e9, 1e9)
-    known = {"adjusted_equity": 1e9, "initial": 0.0, "maintenance": 0.0}
-    return {owner: (Figures(owner, *rich, triggered=False, **known),) for owner in holdings}
+    rich = Figures("", 1e9, 1e9, 1e9, 1e9, triggered=False, adjusted_equity=1e9, initial=0.0, maintenance=0.0)
+    return {owner: (msgspec.structs.replace(rich, pool=owner),) for owner in holdings}
 
 
 RICH = Rules(plenty, "rich")

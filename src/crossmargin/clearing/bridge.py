@@ -16,10 +16,20 @@ from crossmargin.account import Account, Book, Order, Position
 from crossmargin.clearing.breakers import watchman_of
 from crossmargin.clearing.configuration import UNIT_MARK, Configuration, Holder, account_of
 from crossmargin.clearing.contracts import Payment, Terms, worth
+from crossmargin.clearing.ground import beside
 from crossmargin.clearing.indexes import bearing, owed
 from crossmargin.clearing.ledger import DUE, HELD, RESERVED, WALLET
 from crossmargin.clearing.live_bridge import LiveAssess, moment_of
-from crossmargin.clearing.rules import Figures, Reports, Rules, middle_quotes, no_bids, no_breakers, no_reaction
+from crossmargin.clearing.rules import (
+    Figures,
+    Reports,
+    Rules,
+    further,
+    middle_quotes,
+    no_bids,
+    no_breakers,
+    no_reaction,
+)
 from crossmargin.clearing.scales import to_decimal
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.assess import assess_book
@@ -204,6 +214,8 @@ class _Assessor:
         owners = list(holdings)
         initial = report.unit_adjusted_initial - report.unit_initial
         maintenance = report.unit_adjusted_maintenance - report.unit_maintenance
+        names, evaluation = beside(self.rulebook), report.evaluation
+        others = [column for name in names for column in (evaluation.adjusted(name), evaluation.requirement(name))]
         for unit, row in enumerate(owner_of):
             figures[owners[row]].append(
                 Figures(
@@ -216,6 +228,7 @@ class _Assessor:
                     adjusted_equity=float(report.unit_adjusted_maintenance[unit]),
                     initial=float(report.unit_initial[unit]),
                     maintenance=float(report.unit_maintenance[unit]),
+                    beside=further(names, [float(column[unit]) for column in others]),
                 )
             )
         out: dict[str, tuple[Figures, ...] | Failure] = {owner: tuple(rows) for owner, rows in figures.items()}

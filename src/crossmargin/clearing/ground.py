@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from crossmargin.clearing.pool_legs import Leg, Places, Purse, leg_of
 from crossmargin.errors import InputError
 from crossmargin.instruments import InstrumentKind
+from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.program.assess import program_of
 from crossmargin.margin.program.growth import row_table
 from crossmargin.margin.program.program import make_market
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.program.universe import Universe
     from crossmargin.market import Listing, Snapshot
 
-__all__ = ["Ground", "ground_of", "serves"]
+__all__ = ["Ground", "beside", "ground_of", "serves"]
 
 _WHOLE: Final = 0  # the key of a pool that is not parted
 
@@ -61,6 +62,11 @@ def serves(rulebook: Rulebook) -> bool:
     return rulebook.pool_by in {"account", "group"} and rulebook.reporting != SETTLEMENT
 
 
+def beside(rulebook: Rulebook) -> tuple[str, ...]:
+    """Return the requirements that a rulebook states beside initial and maintenance margin."""
+    return tuple(name for name in rulebook.requirements if name not in {INITIAL, MAINTENANCE})
+
+
 def ground_of(
     standing: Configuration,
     marks: Mapping[str, Quote],
@@ -87,7 +93,7 @@ def ground_of(
         held = [(0, pool) for pool in pools.values()]
         universe = make_universe(listings, assets, classes, priced, rulebook, isolated=False, held=held)
         market = make_market(universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
-        program = program_of(universe, market, rulebook)
+        program = program_of(universe, market, rulebook, beside(rulebook))
     except InputError:  # the evaluation says the same of whom it concerns
         return None
     if program is None:

@@ -19,10 +19,10 @@ from crossmargin import kernels
 from crossmargin.account import MarginMode
 from crossmargin.clearing.configuration import UNIT_MARK, Holder, account_of
 from crossmargin.clearing.ground import ground_of, serves
-from crossmargin.clearing.ledger import HELD, RESERVED
+from crossmargin.clearing.ledger import RESERVED
 from crossmargin.clearing.pool_engine import PoolColumns, PoolEngine
 from crossmargin.clearing.pool_legs import brought_up, pools_of
-from crossmargin.clearing.rules import Figures
+from crossmargin.clearing.rules import Figures, further
 from crossmargin.margin.report import AccountState
 from crossmargin.margin.trigger import STATES
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crossmargin.clearing.commands import Quote
-    from crossmargin.clearing.configuration import Configuration
     from crossmargin.clearing.ground import Ground
     from crossmargin.clearing.ledger import Holdings
     from crossmargin.clearing.pool_legs import Places, Pools
@@ -89,7 +88,7 @@ class LiveAssess:
         self.rulebook, self.max_age, self.every = rulebook, max_quote_age_seconds, every
         self.slow, self.snapshot = slow, snapshot
         self._serves = serves(rulebook)
-        self._standing: dict[bool, _Standing] = {}
+        self._standing: _Standing | None = None
 
     def __call__(self, state: State, holdings: Mapping[str, Holdings]) -> Reports:
         """Return one entry for each owner of `holdings`."""
@@ -98,29 +97,18 @@ class LiveAssess:
         accounts = state.configuration.accounts
         asked = {o: held for o, held in holdings.items() if accounts.get(account_of(o), _PLAIN).margin_mode == _SHARED}
         found: dict[str, tuple[Figures, ...] | Failure] = {}
-        found |= self._standing_at(state, dated=False).figures(state, asked)
-        if len(found) < len(asked) and self.every is not None:
-            dated = {o: held for o, held in asked.items() if o not in found and _dated(state.configuration, held)}
-            found |= self._standing_at(state, dated=True).figures(state, dated) if dated else {}
+        found |= self._standing_at(state).figures(state, asked)
         if len(found) < len(holdings):
             found |= self.slow(state, {owner: held for owner, held in holdings.items() if owner not in found})
         return {owner: found[owner] for owner in holdings}
 
-    def _standing_at(self, state: State, *, dated: bool) -> _Standing:
-        moment, known = moment_of(state, self.every), self._standing.get(dated)
+    def _standing_at(self, state: State) -> _Standing:
+        moment, known, dated = moment_of(state, self.every), self._standing, self.every is not None
         if known is None or not known.serves(state, moment):
             given = state.configuration, state.marks, self.snapshot(state), self.rulebook, self.max_age
             ends = moment if dated else _same_until(state.marks, moment, self.max_age)
-            known = self._standing[dated] = _Standing(state, ground_of(*given, dated=dated), moment, ends)
+            known = self._standing = _Standing(state, ground_of(*given, dated=dated), moment, ends)
         return known
-
-
-def _dated(standing: Configuration, holdings: Holdings) -> bool:
-    """Return whether any contract that is held or ordered expires."""
-    symbols = {asset for purse, asset in holdings if purse == HELD}
-    symbols |= {asset.rpartition("@")[0] for purse, asset in holdings if purse == RESERVED}
-    terms = (standing.terms[symbol] for symbol in symbols)
-    return any(one.contract.instrument.expiry is not None for one in terms)
 
 
 def _same_until(marks: Mapping[str, Quote], moment: datetime, max_age: float | None) -> datetime:
@@ -172,7 +160,7 @@ class _Standing:
                 columns.add(pools.get(key, {}), ground.pool_class[account_class, key])
                 label = ground.labels[key]
                 asked.append((owner, f"{owner}{UNIT_MARK}{label}" if label else owner))
-        return _figures(asked, engine.run(columns)) if asked else {}
+        return _figures(asked, engine.run(columns), ground.program.beside) if asked else {}
 
     def _pools(self, owner: str, held: Holdings, indices: Mapping[str, int], places: Places) -> Pools | None:
         """Return an owner's pools, made anew where nothing like them is known.
@@ -197,14 +185,15 @@ _MANY: Final = 16  # balances: to make all anew is as quick
 _NOTHING: Final[tuple[Holdings, Pools]] = ({}, {})
 
 
-def _figures(asked: list[tuple[str, str]], outputs: list[list[float]]) -> dict[str, tuple[Figures, ...]]:
+def _figures(
+    asked: list[tuple[str, str]], outputs: list[list[float]], beside: tuple[str, ...]
+) -> dict[str, tuple[Figures, ...]]:
     """Return the figures by owner, without those of whom any is refused or no number: the evaluation says why."""
     found: dict[str, tuple[Figures, ...]] = {}
     without = set()
     for (owner, pool), figures in zip(asked, outputs, strict=True):
-        *amounts, state, refused = figures
-        initial, maintenance, for_initial, for_maintenance, equity, ratio = amounts
-        if refused or not isfinite(equity + for_initial + for_maintenance + initial + maintenance):
+        initial, maintenance, for_initial, for_maintenance, equity, ratio, state, *others, refused = figures
+        if refused or not isfinite(equity + for_initial + for_maintenance + initial + maintenance + sum(others)):
             without.add(owner)
         one = Figures(
             pool=pool,
@@ -216,6 +205,7 @@ def _figures(asked: list[tuple[str, str]], outputs: list[list[float]]) -> dict[s
             adjusted_equity=for_maintenance,
             initial=initial,
             maintenance=maintenance,
+            beside=further(beside, others) if beside else {},
         )
         found[owner] = (*found.get(owner, ()), one)
     for owner in without:

@@ -10,7 +10,6 @@ import numpy as np
 from crossmargin import kernels
 from crossmargin.clearing.pool_legs import SIDES, numbers_beside
 from crossmargin.margin.program.book import SMALL
-from crossmargin.margin.program.program import OUTPUTS
 
 if TYPE_CHECKING:
     from crossmargin.clearing.ground import Ground
@@ -63,14 +62,14 @@ class PoolEngine:
         self._buffers: dict[str, Any] = {}
 
     def run(self, columns: PoolColumns) -> list[list[float]]:
-        """Return each pool's outputs, in the order of `OUTPUTS`, then how many of its legs are refused."""
+        """Return each pool's outputs, in the order of the program's, then how many of its legs are refused."""
         wanted = {"pools": len(columns.count), "legs": len(columns.row), "extras": len(columns.extra_leg)}
         if any(wanted[name] > room for name, room in self._room.items()):
             self._make_room(wanted)
         pools, b = wanted["pools"], self._buffers
         for name, kind in _KINDS.items():
             b[name][: wanted[kind]] = getattr(columns, name)
-        outputs = len(OUTPUTS) + int(self._ground.program.may_refuse)
+        outputs = self._ground.program.outputs
         self._engine.run(self._units[:pools], self._out[:outputs], kernels.threads_in_use())
         found: list[list[float]] = self._out[:, :pools].T.tolist()
         return found
@@ -83,7 +82,8 @@ class PoolEngine:
             np.asarray(self._ground.inputs, dtype=np.float64)[:, None], room["pools"], 1
         )
         self._units = np.arange(room["pools"])
-        self._out = np.zeros((len(OUTPUTS) + 1, room["pools"]))
+        program = self._ground.program
+        self._out = np.zeros((program.outputs + (not program.may_refuse), room["pools"]))
         self._engine = kernels.account_engine(self._buffers, self._ground.program.arrays)
         self._room = room
 

@@ -11,6 +11,7 @@ import msgspec
 from crossmargin.clearing.configuration import Section, Trip, digest_of, document_of
 from crossmargin.clearing.events import Configured, Priced
 from crossmargin.errors import Failure, FailureReason
+from crossmargin.margin.procedure_checks import HEADROOM
 
 if TYPE_CHECKING:
     from crossmargin.clearing.commands import Bid, Prices, Quote, Trade
@@ -31,7 +32,8 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     """One pool as the margin engine sees it, in its reporting asset; headrooms are signed.
 
     `pool` is the owner, or ``owner#unit`` where the rulebook parts an owner's holdings. `triggered` says whether the
-    rulebook's own liquidation trigger holds. `adjusted_equity` is the one that maintenance is held against.
+    rulebook's own liquidation trigger holds. `adjusted_equity` is the one that maintenance is held against. `beside`
+    holds the rulebook's further requirements by name, each with its headroom, ``search`` and ``search_headroom``.
     """
 
     pool: str
@@ -43,6 +45,15 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     adjusted_equity: float
     initial: float
     maintenance: float
+    beside: Mapping[str, float] = {}
+
+
+def further(names: Sequence[str], figures: Sequence[float]) -> dict[str, float]:
+    """Return requirements and headrooms by name, of the adjusted equity and the amount of each."""
+    found: dict[str, float] = {}
+    for name, adjusted, required in zip(names, figures[::2], figures[1::2], strict=True):
+        found |= {name: required, f"{name}{HEADROOM}": adjusted - required}
+    return found
 
 
 Reports = Mapping[str, "tuple[Figures, ...] | Failure"]

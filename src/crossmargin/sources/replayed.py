@@ -16,6 +16,8 @@ from fractions import Fraction
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from crossmargin.analysis.takeovers import Stood, TakenLeg, Takeover
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.configuration import Holder, Section, digest_of, document_of
@@ -41,8 +43,8 @@ _AN_HOUR: Final = 3600
 
 
 def _judged_already(_state: State, holdings: Mapping[str, Holdings], /) -> dict[str, tuple[Figures, ...]]:
-    known = {"adjusted_equity": inf, "initial": 0.0, "maintenance": 0.0}
-    return {owner: (Figures(owner, inf, inf, inf, inf, triggered=False, **known),) for owner in holdings}
+    rich = Figures("", inf, inf, inf, inf, triggered=False, adjusted_equity=inf, initial=0.0, maintenance=0.0)
+    return {owner: (msgspec.structs.replace(rich, pool=owner),) for owner in holdings}
 
 
 AS_RECORDED: Final = Rules(_judged_already, "as recorded")

@@ -17,8 +17,8 @@ from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.offers import bid_events
 from crossmargin.clearing.procedure.orders import check_answer
 from crossmargin.clearing.procedure.outside import Outside
-from crossmargin.clearing.procedure.staging import opened, reads_more, stage_events
-from crossmargin.clearing.procedure.view import Setting, parted, pools_of
+from crossmargin.clearing.procedure.staging import opened, stage_events
+from crossmargin.clearing.procedure.view import Setting, parted
 from crossmargin.clearing.rules import Figures, Refusal, Rules
 from crossmargin.errors import Failure, InputError
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from crossmargin.clearing.events import Event
     from crossmargin.clearing.rules import Assess, Guard, Reports
     from crossmargin.clearing.state import State
-    from crossmargin.liquidation import Pool
     from crossmargin.margin import Rulebook
 
 __all__ = ["Procedures", "rules_with_procedure"]
@@ -53,7 +52,6 @@ class Procedures:
 
     def __init__(self, rulebook: Rulebook, outside: Outside, assess: Assess, markets: Markets) -> None:
         self.rulebook, self.outside, self.assess, self._markets = rulebook, outside, assess, markets
-        self._reads_more = reads_more(rulebook.procedure)
 
     def react(self, state: State, reports: Reports, /) -> Sequence[Event]:
         """Return one thing for each pool that something follows for, worst headroom first, ties by name.
@@ -62,11 +60,10 @@ class Procedures:
         """
         chain = Chain(state)
         moved: set[str] = set()
-        pools = self._pools(state, reports) if self._reads_more else {}
         for figures in [*_worst_first(state, reports), *_taken_over(state, self.rulebook)]:
             if parted(figures.pool)[0] in moved:
                 continue
-            events = self._events(chain.state, figures, pools.get(figures.pool))
+            events = self._events(chain.state, figures)
             chain.add(events)
             moved |= {row[0] for event in events if isinstance(event, Posted) for row in event.rows}
         return tuple(chain.events)
@@ -81,14 +78,7 @@ class Procedures:
     def _setting(self, state: State) -> Setting:
         return Setting(state, self._markets.at(state), self.rulebook, self.outside)
 
-    def _pools(self, state: State, reports: Reports) -> dict[str, Pool]:
-        owners = [owner for owner, report in reports.items() if not isinstance(report, Failure)]
-        try:
-            return pools_of(self._setting(state), owners) if owners else {}
-        except InputError:  # the market lacks what one of them needs; each is then looked at alone
-            return {}
-
-    def _events(self, state: State, figures: Figures, pool: Pool | None) -> list[Event]:
+    def _events(self, state: State, figures: Figures) -> list[Event]:
         """Return what follows for one pool; where it cannot be assessed it waits, and its case says why, once."""
         owner, unit = parted(figures.pool)
         stood = state.pools.get(owner, {}).get(unit)
@@ -98,7 +88,7 @@ class Procedures:
                 return _going_on(state, case, case_events(self._setting(state), case, self.assess))
             if owner in HOUSE:
                 return opened(self._setting(state), figures.pool, "it holds what a case left to it")
-            return stage_events(self._setting(state), figures, stood, pool)
+            return stage_events(self._setting(state), figures, stood)
         except InputError as error:
             return [] if case is None else _waiting(state, case, error)
 

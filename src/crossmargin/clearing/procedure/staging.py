@@ -28,32 +28,24 @@ if TYPE_CHECKING:
     from crossmargin.liquidation import Case
     from crossmargin.liquidation.scope import Scope
     from crossmargin.liquidation.stages import Stage as Stood
-    from crossmargin.margin.procedure import Procedure
 
-__all__ = ["halted", "left_to", "opened", "reads_more", "stage_events", "triggered"]
+__all__ = ["halted", "left_to", "opened", "stage_events", "triggered"]
 
 _TO_CASE: Final = frozenset({"liquidating", "bankrupt"})
 _KNOWN: Final = (
     *("equity", "adjusted_equity", "coverage_ratio", INITIAL, MAINTENANCE),
     *(f"{INITIAL}{HEADROOM}", f"{MAINTENANCE}{HEADROOM}", "available_margin"),
 )
-_QUICK: Final = frozenset(_KNOWN)
 
 
-def stage_events(setting: Setting, figures: rules.Figures, stood: PoolStage | None, pool: Pool | None) -> list[Event]:
-    """Return what follows for a pool that no case holds: nothing, another stage, or a case.
-
-    Parameters
-    ----------
-    pool
-        The pool with all its requirements, where the bands read more of them than `figures` has.
-    """
+def stage_events(setting: Setting, figures: rules.Figures, stood: PoolStage | None) -> list[Event]:
+    """Return what follows for a pool that no case holds: nothing, another stage, or a case."""
     before = stood.stage if stood else Stage.HEALTHY
     if before == Stage.CLOSED:
         return [Staged(figures.pool, before, Stage.HEALTHY, _written({"equity": figures.equity}))] * (
             figures.equity > 0
         )
-    scope, found = _stage(setting, figures, before, stood, pool)
+    scope, found = _stage(setting, figures, before, stood)
     if found.name == before:
         return []
     if found.name in _TO_CASE:
@@ -69,15 +61,6 @@ def stage_events(setting: Setting, figures: rules.Figures, stood: PoolStage | No
         deadline = setting.state.as_of + timedelta(seconds=found.deadline)
     cause = {"when": found.cause, **_read(scope, found.cause)}
     return [Staged(figures.pool, before, Stage(found.name), cause, None, cure, deadline)]
-
-
-def reads_more(procedure: Procedure) -> bool:
-    """Return whether a document's stages read requirements beside initial and maintenance."""
-    rule = procedure.liquidation
-    formulas = [f for band in procedure.bands for f in (band.when, band.until)] + [rule.trigger, rule.until]
-    read = {name.name for formula in formulas if formula is not None for name in names(formula.tree)}
-    own = {*rule.lines, *rule.parameters, *procedure.parameters, *rule.inputs}
-    return rule.target not in {None, INITIAL, MAINTENANCE} or not read <= own | _QUICK
 
 
 def halted(state: State, owner: str) -> bool:
@@ -123,13 +106,11 @@ def opened(setting: Setting, pool: str, why: str) -> list[Event]:
     ]
 
 
-def _stage(
-    setting: Setting, figures: rules.Figures, before: Stage, stood: PoolStage | None, pool: Pool | None
-) -> tuple[Scope, Stood]:
+def _stage(setting: Setting, figures: rules.Figures, before: Stage, stood: PoolStage | None) -> tuple[Scope, Stood]:
     """Return where a pool stands: by its own figures, and where a band reads more, by all that the engine knows."""
     since = _since(setting, stood)
     desk = Desk(stated=dict(setting.outside.inputs))
-    quick = scope_of(setting.procedure, pool or _quick(figures), None, desk)
+    quick = scope_of(setting.procedure, _quick(figures), None, desk)
     try:
         return quick, stage(quick, before.value, since)
     except InputError:
@@ -155,7 +136,7 @@ def _quick(figures: rules.Figures) -> Pool:
         figures.maintenance_headroom,
         figures.initial_headroom,
     )
-    return Pool(Figures(dict(zip(_KNOWN, known, strict=True))))
+    return Pool(Figures({**dict(zip(_KNOWN, known, strict=True)), **figures.beside}))
 
 
 def _plain(pool: Pool) -> dict[str, float]:

@@ -7,8 +7,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from crossmargin.account import Account, Book, Position
-from crossmargin.clearing.bridge import account_with, pool_name
+from crossmargin.account import Account, Position
+from crossmargin.clearing.bridge import account_with
 from crossmargin.clearing.configuration import UNIT_MARK
 from crossmargin.clearing.ledger import HOUSE, WALLET
 from crossmargin.clearing.procedure.books import book_of
@@ -16,14 +16,10 @@ from crossmargin.clearing.procedure.outside import Outside, currency_of
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind
 from crossmargin.liquidation import Desk, Engine, Pool, Venue, scope_of
-from crossmargin.liquidation.pools import Figures
 from crossmargin.liquidation.trials import trying
-from crossmargin.margin.assess import assess_book
-from crossmargin.margin.model import INITIAL
-from crossmargin.margin.procedure_checks import HEADROOM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from crossmargin.clearing.contracts import Terms
     from crossmargin.clearing.state import State
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.procedure import Procedure
     from crossmargin.market import Snapshot
 
-__all__ = ["Setting", "View", "hedge_of", "named", "parted", "pools_of", "price_in_money", "view_of"]
+__all__ = ["Setting", "View", "hedge_of", "named", "parted", "price_in_money", "view_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +133,6 @@ def view_of(setting: Setting, owner: str, unit: str) -> View:
     engine = _engine(setting, account_with(state, owner, state.balances.get(owner, {})), unit or None)
     holdings = book_of(state, owner)
     return View(setting, owner, unit, engine, holdings, engine(holdings, 0.0))
-
-
-def pools_of(setting: Setting, owners: Iterable[str]) -> dict[str, Pool]:
-    """Return the pools of owners by name, with every requirement; one call of the engine, without what is refused."""
-    state = setting.state
-    accounts = [account_with(state, owner, state.balances.get(owner, {})) for owner in owners]
-    report = assess_book(Book.from_accounts(accounts), setting.market, setting.rulebook, max_quote_age_seconds=None)
-    units, evaluation, found = report.resolved.units, report.evaluation, {}
-    columns = {
-        "equity": report.unit_equity,
-        "adjusted_equity": report.unit_adjusted_maintenance,
-        "coverage_ratio": report.unit_coverage,
-    }
-    for name in setting.rulebook.requirements:
-        required = evaluation.requirement(name)
-        columns |= {name: required, f"{name}{HEADROOM}": evaluation.adjusted(name) - required}
-    for unit, account in enumerate(units.account.tolist()):
-        figures = {name: float(column[unit]) for name, column in columns.items()}
-        figures["available_margin"] = figures[f"{INITIAL}{HEADROOM}"]
-        found[pool_name(accounts[account].id, units.label[unit])] = Pool(Figures(figures))
-    return found
 
 
 def _engine(setting: Setting, account: Account, unit: str | None) -> Engine:

@@ -89,13 +89,16 @@ def fill(
         return dict(_refused(book, market, rulebook, evaluate, out))
 
 
-def program_of(universe: Universe, market: Market, rulebook: Rulebook) -> Program | None:
-    """Return the program, None where no compiled kernel serves or the rulebook cannot be recorded."""
+def program_of(universe: Universe, market: Market, rulebook: Rulebook, beside: tuple[str, ...] = ()) -> Program | None:
+    """Return the program, with further requirements `beside`.
+
+    None where no compiled kernel serves or the rulebook cannot be recorded.
+    """
     ops = kernels.operations()
     if not ops or rulebook.opposite_positions == "larger":
         return None
     try:
-        return make_program(universe, market, rulebook, ops)
+        return make_program(universe, market, rulebook, ops, beside)
     except NotRecordableError:
         return None
 

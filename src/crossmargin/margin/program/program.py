@@ -57,10 +57,24 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The engine's arrays of a rulebook at one moment. `may_refuse`: the last output counts refused legs."""
+    """The engine's arrays of a rulebook at one moment.
+
+    Parameters
+    ----------
+    may_refuse
+        The last output counts refused legs.
+    beside
+        The requirements whose adjusted equity and amount come after `OUTPUTS`, two outputs for each.
+    """
 
     arrays: dict[str, Any]
     may_refuse: bool
+    beside: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """How many figures the engine gives for each pool."""
+        return len(OUTPUTS) + 2 * len(self.beside) + int(self.may_refuse)
 
 
 def make_market(
@@ -85,8 +99,10 @@ def make_market(
     )
 
 
-def make_program(universe: Universe, market: Market, rulebook: Rulebook, ops: Mapping[str, int]) -> Program:
-    """Return the program of a rulebook over a universe at one moment.
+def make_program(
+    universe: Universe, market: Market, rulebook: Rulebook, ops: Mapping[str, int], beside: tuple[str, ...] = ()
+) -> Program:
+    """Return the program of a rulebook over a universe at one moment, with further requirements `beside`.
 
     Raises
     ------
@@ -96,10 +112,10 @@ def make_program(universe: Universe, market: Market, rulebook: Rulebook, ops: Ma
     template = template_of(universe, market, rulebook)
     recording = Recording(template, rulebook, market.priced.refused)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        arrays = lower(_outputs(recording), template.resolved.legs.contract, ops)
+        arrays = lower(_outputs(recording, beside), template.resolved.legs.contract, ops)
     arrays |= _row_arrays(universe, template, rulebook)
     arrays |= _trade_arrays(universe, market.priced.contracts, rulebook, recording.refusals)
-    return Program(arrays, bool(recording.refusals))
+    return Program(arrays, bool(recording.refusals), beside)
 
 
 def template_of(universe: Universe, market: Market, rulebook: Rulebook) -> Template:
@@ -131,8 +147,8 @@ def template_of(universe: Universe, market: Market, rulebook: Rulebook) -> Templ
     return make_template(universe.rows, market.priced.contracts, units, market.priced.names, like)
 
 
-def _outputs(recording: Recording) -> list[Node]:
-    """Return the columns of `OUTPUTS`, and the count of refused legs where there may be any."""
+def _outputs(recording: Recording, beside: tuple[str, ...]) -> list[Node]:
+    """Return the columns of `OUTPUTS`, of what is asked for beside, and of the refused legs where there may be any."""
     rulebook = recording.rulebook
     equity = recording.equity()
     adjusted = {name: recording.adjusted(name) for name in (INITIAL, MAINTENANCE)}
@@ -142,6 +158,7 @@ def _outputs(recording: Recording) -> list[Node]:
     wanted: list[Any] = [
         required[INITIAL], required[MAINTENANCE], adjusted[INITIAL], adjusted[MAINTENANCE], equity, ratio, state,
     ]  # fmt: skip
+    wanted += [column for name in beside for column in (recording.adjusted(name), required[name])]
     if recording.refusals:
         refused = np.zeros(recording.spaces["leg"].count)
         refused[list(recording.refusals)] = 1.0
