@@ -93,6 +93,7 @@ class World:
     reopened: int = 0
     feeds: dict[str, dict[str, c.Quote]] = field(default_factory=dict)
     _listing: list[str] = field(default_factory=list)
+    _called: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Set the house up: assets, the contracts that the rulebook can margin, accounts, prices, deposits."""
@@ -170,8 +171,10 @@ class World:
             self._accrue()
         self._answers()
         self._send((c.Tick, {}))
+        self._arrived()
         if self.steps % _WHOLE_EVERY == 0:
             self.checks.whole(self.house)
+            self.house.save()
 
     def _living(self) -> list[str]:
         contracts = self.market.venue.contracts
@@ -220,6 +223,7 @@ class World:
         """Send a command the way that faults take; what the house lost with its process is sent again."""
         for command in self.delivery.deliver(self._named(one)):
             self._take(command)
+        self._cures()
         if self.rng.random() < self.faults.killed:
             self._reopen()
 
@@ -227,6 +231,13 @@ class World:
         """Send a command the safe way."""
         for command in (*self.delivery.rest(), self._named(one)):
             self._take(command)
+        self._cures()
+
+    def _arrived(self) -> None:
+        """See that the house has answered every command but those that are still under way."""
+        answered, sent = self.house.state.sources.get("world", 0), self.sequence - len(self.delivery.waiting)
+        if answered != sent:
+            raise AssertionError(f"{sent} commands arrived, and {answered} are answered")
 
     def _named(self, one: Intent) -> c.Command:
         self.sequence += 1
@@ -250,13 +261,15 @@ class World:
         self._see(found)
 
     def _see(self, found: Answer) -> None:
-        cures: list[tuple[str, Mapping[str, str]]] = []
         for record in found.records:
             self.checks.see(record)
             if isinstance(record.event, Staged) and record.event.cure:
-                cures.append((record.event.pool, record.event.cure))
-        for pool, wanted in cures:
-            self._cure(pool, wanted)
+                self._called.append((record.event.pool, record.event.cure))
+
+    def _cures(self) -> None:
+        """Let those who were called answer, once all that is under way has arrived: commands are numbered in order."""
+        while self._called:
+            self._cure(*self._called.pop(0))
 
     def _cure(self, pool: str, wanted: Mapping[str, str]) -> None:
         owner, _, unit = pool.partition("#")
