@@ -48,6 +48,7 @@ class Ground:
     """
 
     program: Program
+    universe: Universe
     rows: int
     places: Mapping[str, Places]
     pool_class: Mapping[tuple[str, int], int]
@@ -75,6 +76,7 @@ def ground_of(
     max_quote_age_seconds: float | None,
     *,
     dated: bool,
+    before: Ground | None = None,
 ) -> Ground | None:
     """Return the ground of a market, None where the rulebook cannot be recorded on it.
 
@@ -83,15 +85,19 @@ def ground_of(
     dated
         Whether instruments that expire are among it; without them it stands at any later moment too, as long as no
         quote becomes too old.
+    before
+        The ground of other marks of the same configuration: its universe is taken over where it has the same names.
     """
     listings = {s: one for s, one in snapshot.listings.items() if _listed(one, snapshot, rulebook, dated=dated)}
     classes = tuple(dict.fromkeys(("", *sorted({one.class_ or "" for one in standing.accounts.values()}))))
     assets = tuple(snapshot.assets)
     try:
-        priced = price(listings, assets, classes, snapshot, rulebook, max_quote_age_seconds)
         pools = _pools(rulebook, assets, classes)
-        held = [(0, pool) for pool in pools.values()]
-        universe = make_universe(listings, assets, classes, priced, rulebook, isolated=False, held=held)
+        universe = before.universe if before is not None else None
+        if universe is None or universe.assets != assets or tuple(universe.listings) != tuple(listings):
+            priced = price(listings, assets, classes, snapshot, rulebook, max_quote_age_seconds)
+            held = [(0, pool) for pool in pools.values()]
+            universe = make_universe(listings, assets, classes, priced, rulebook, isolated=False, held=held)
         market = make_market(universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
         program = program_of(universe, market, rulebook, beside(rulebook))
     except InputError:  # the evaluation says the same of whom it concerns
@@ -103,6 +109,7 @@ def ground_of(
     parted = rulebook.pool_by == "settlement_asset"
     return Ground(
         program=program,
+        universe=universe,
         rows=len(universe.rows),
         places={name: _places(standing, marks, universe, rulebook, numbers, name) for name in classes},
         pool_class=numbers,

@@ -107,7 +107,8 @@ class LiveAssess:
         if known is None or not known.serves(state, moment):
             given = state.configuration, state.marks, self.snapshot(state), self.rulebook, self.max_age
             ends = moment if dated else _same_until(state.marks, moment, self.max_age)
-            known = self._standing = _Standing(state, ground_of(*given, dated=dated), moment, ends)
+            before = None if known is None or not known.configured(state) else known.ground
+            known = self._standing = _Standing(state, ground_of(*given, dated=dated, before=before), moment, ends)
         return known
 
 
@@ -137,13 +138,17 @@ class _Standing:
 
     def serves(self, state: State, moment: datetime) -> bool:
         """Return whether this is the ground of a state at a moment."""
-        if self._configuration is not state.configuration or not self.begins <= moment <= self.ends:
+        if not self.configured(state) or not self.begins <= moment <= self.ends:
             return False
         if self._marks is not state.marks:
             if self._marks != state.marks:
                 return False
             self._marks = state.marks  # equal ones: not compared again
         return True
+
+    def configured(self, state: State) -> bool:
+        """Return whether it was made of a state's configuration."""
+        return self._configuration is state.configuration
 
     def figures(self, state: State, holdings: Mapping[str, Holdings]) -> dict[str, tuple[Figures, ...]]:
         """Return the figures of the owners whom the program can serve."""

@@ -37,6 +37,8 @@ _ANSWERED, _BID, _COMPARED = 0.8, 0.3, 0.01  # how often: an order is filled, an
 _STEP: Final = timedelta(seconds=30)
 _FUNDED_EVERY: Final = 120  # steps
 _MOST_INTENTS: Final = 18  # of everybody together, a step
+_BURSTS: Final = 0.1  # how often order flow comes in a burst
+_BURST: Final = 120  # of everybody together, a step of a burst
 _WHOLE_EVERY: Final = 400  # steps between the costly checks
 
 
@@ -164,7 +166,7 @@ class World:
         self.market.follow()
         self._expire()
         self._prices()
-        for _ in range(int(self.rng.integers(_MOST_INTENTS))):
+        for _ in range(int(self.rng.integers(_BURST if self.rng.random() < _BURSTS else _MOST_INTENTS))):
             names = self._living()
             self._send(intent(self.rng, self.everyone, self.house.state, self.market, names))
         if self.steps % _FUNDED_EVERY == 0:

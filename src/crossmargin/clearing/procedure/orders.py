@@ -80,10 +80,18 @@ def check_answer(state: State, command: Trade) -> None:
     quantity = command.quantity if command.buyer == owner else -command.quantity
     orders = recall(kept.memory, 0.0).orders
     order = next((one for one in orders if one.instrument == command.instrument), None)
-    left = 0 if order is None else order.wanted - _filled(state, owner, order)
+    left = 0 if order is None else left_of(state, owner, order)
     if quantity * left <= 0 or abs(quantity) > abs(left):
         expected = f"an order of {command.case} for {command.instrument}, {left:+} contracts"
         raise Refusal(FailureReason.INVALID_QUANTITY, expected, f"{quantity:+}")
+
+
+def left_of(state: State, owner: str, order: Order) -> int:
+    left = order.wanted - _filled(state, owner, order)
+    held = state.balances.get(owner, {}).get((HELD, order.instrument), 0)
+    if left * order.wanted <= 0 or held * left >= 0:
+        return 0
+    return left if abs(left) <= abs(held) else -held
 
 
 def _filled(state: State, owner: str, order: Order) -> int:
