@@ -51,8 +51,10 @@ class Posed:
         quantity_digits: Mapping[str, int] | None = None,
         digits: int = DIGITS,
         holder: Mapping[str, Holder] | None = None,
+        feeds: int = 1,
     ) -> None:
         self.rulebook, self.market, self.outside = rulebook, market, outside
+        self.feeds = [f"feed {number}" for number in range(feeds)]  # a rulebook may want several that agree
         self.rules = rules_with_procedure(rulebook, outside)
         self.journal = MemoryJournal()
         self.desk = Desk(House(self.journal, self.rules))
@@ -101,7 +103,7 @@ class Posed:
         market = market or self.market
         quotes = {name: _quote(one, one.price, ASSET_FIGURES) for name, one in market.assets.items()}
         quotes |= {name: _quote(one, one.mark_price, INSTRUMENT_FIGURES) for name, one in market.listings.items()}
-        return self.send(c.Prices, quotes={"feed": quotes})
+        return self.send(c.Prices, quotes=dict.fromkeys(self.feeds, quotes))
 
     def send(self, kind: type, **fields: Any) -> list[Any]:  # noqa: ANN401 - events
         answer = self.desk.house.handle(kind(**self.desk.named(), **fields))

@@ -38,6 +38,8 @@ class Case:
         Seconds: when it began, where it stands, when the step that stands open was opened.
     position, passed
         Where the round stands: the step, and the legs that it has asked already.
+    offered
+        Steps that have been offered to bidders.
     """
 
     start: Pool
@@ -48,6 +50,7 @@ class Case:
     done: tuple[Done, ...] = ()
     position: int = 0
     passed: frozenset[str] = frozenset()
+    offered: frozenset[str] = frozenset()
 
     def after(self, move: Done) -> Case:
         """Return the memory with one more move."""
@@ -67,6 +70,7 @@ class Case:
             "round": float(self.round),
             "reserved": sum((move.paid_in for move in self.done), Fraction(0)),
             "used_in_window": sum(recent, Fraction(0)),
+            "offered": float(step in self.offered or any(move.step == step for move in self.done)),
             "last": self.time - mine[-1].time if mine else inf,
             "closed": _moved(self.done, leg, "close"),
             "settled": _moved(self.done, leg, "settle"),

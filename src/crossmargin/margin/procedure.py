@@ -88,6 +88,9 @@ class Step:
         None: at the market.
     fees
         Money by the owner who receives it.
+    fees_in
+        Of an exchange: the side in whose asset its fees are. Collateral is paid out of what the other side receives; a
+        debt grows by them.
     over
         Whether the step is asked once for each leg, or once.
     pairs
@@ -108,6 +111,7 @@ class Step:
     price: Formula | None = None
     to: str = MARKET
     fees: Mapping[str, Formula] = field(default_factory=dict)
+    fees_in: Literal["collateral", "debt"] = "collateral"
     over: Literal["leg", "account"] = "leg"
     pairs: bool = False
     clearing: Literal["first", "uniform"] = "first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from crossmargin.clearing.procedure.moving import taken_events
 from crossmargin.clearing.procedure.orders import followed_events, sent_events
 from crossmargin.clearing.procedure.outside import OFFERED
 from crossmargin.clearing.procedure.payers import bears
-from crossmargin.clearing.procedure.remembered import Remembered, recall, told
+from crossmargin.clearing.procedure.remembered import Remembered, now_of, recall, told
 from crossmargin.clearing.procedure.rows import least_share
 from crossmargin.clearing.procedure.sealed import sealed_events
 from crossmargin.clearing.procedure.staging import halted, left_to, triggered
@@ -23,11 +24,10 @@ from crossmargin.liquidation import ended, next_move
 if TYPE_CHECKING:
     from crossmargin.clearing.procedure.view import Setting
     from crossmargin.clearing.rules import Assess
-    from crossmargin.clearing.state import Case
     from crossmargin.liquidation import Move
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["case_events", "now_of", "offer_of", "procedure_of"]
+__all__ = ["case_events", "offer_of", "procedure_of"]
 
 _AT_ONCE: Final = 100  # moves of a case in one instant; the next command lets it go on
 _BOUNDED: Final = frozenset({FUND, VAULT})
@@ -56,12 +56,6 @@ def case_events(setting: Setting, name: str, assess: Assess) -> list[Event]:
     if held.case.time < held.next_at or sum(done.time == held.case.time for done in held.case.done) >= _AT_ONCE:
         return []
     return _next(view, name, held, procedure, assess)
-
-
-def now_of(setting: Setting, kept: Case) -> float:
-    """Return the seconds since a case began."""
-    assert setting.state.as_of is not None
-    return (setting.state.as_of - kept.started).total_seconds()
 
 
 def procedure_of(setting: Setting, held: Remembered) -> Procedure:
@@ -138,7 +132,8 @@ def _offered(view: View, name: str, held: Remembered, move: Move) -> list[Event]
     stood = state.pools[view.owner][view.unit]
     price = {} if move.price is None else {"price": repr(float(move.price))}
     limits = {"step": move.step.name, "leg": move.about, "amount": repr(float(move.amount)), **price}
-    memory = {"offer": move.step.name, "opened": repr(held.case.time)}
+    so_far = sorted(held.case.offered | {move.step.name})
+    memory = {"offer": move.step.name, "opened": repr(held.case.time), "offered": json.dumps(so_far)}
     asked = Asked(name, state.cases[name].step + 1, "auction" if move.step.do == "share" else "offer", limits, memory)
     if stood.stage == Stage.AUCTION or move.step.do != "share":
         return [asked]

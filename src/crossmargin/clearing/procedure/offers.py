@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from crossmargin.clearing.checking import check_owner
 from crossmargin.clearing.events import Asked, Event, Stage
 from crossmargin.clearing.ledger import HOUSE
-from crossmargin.clearing.procedure.cases import now_of, offer_of
+from crossmargin.clearing.procedure.cases import offer_of
 from crossmargin.clearing.procedure.moving import check_able, taken_events
-from crossmargin.clearing.procedure.remembered import Remembered, recall
+from crossmargin.clearing.procedure.remembered import Remembered, now_of, recall
 from crossmargin.clearing.procedure.rows import least_share
 from crossmargin.clearing.procedure.view import parted, view_of
 from crossmargin.clearing.rules import Refusal
