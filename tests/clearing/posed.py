@@ -111,13 +111,17 @@ class Posed:
         self.records += answer.records
         return [record.event for record in answer.records]
 
+    def everything(self) -> list[Record]:
+        """Every record from the first."""
+        decoder = msgspec.json.Decoder(Record)
+        return [record for batch in self.journal.batches() for record in decoder.decode_lines(batch.records)]
+
     def until(self, number: int) -> State:
         """The state as it stood after a record."""
         state = State()
-        for batch in self.journal.batches():
-            for record in msgspec.json.Decoder(Record).decode_lines(batch.records):
-                if record.number <= number:
-                    fold(state, record)
+        for record in self.everything():
+            if record.number <= number:
+                fold(state, record)
         return state
 
 
