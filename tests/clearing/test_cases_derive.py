@@ -1,4 +1,4 @@
-"""Derive's published auctions, run through the state machine: single bids, and whole auctions at the feeds of each bid."""
+"""Derive's published auctions, run through the state machine: single bids, and whole auctions at each bid's feeds."""
 
 from __future__ import annotations
 
@@ -127,7 +127,8 @@ def test_bids(at: tuple[str, int]) -> None:
         assert read[key] == pytest.approx(expected.number(key), rel=1e-12, abs=1e-12), key
     moved = {owner: sum(row[3] for row in rows if row[:3] == (owner, WALLET, "USDC")) for owner in ("bidder", FUND)}
     kept = Fraction(repr(given.number("reserved_cash", 0.0)))  # of earlier bidders: no later one buys it
-    assert moved["bidder"] / 10**DIGITS == pytest.approx(float(share * (single.value - kept)) - cash, rel=1e-9, abs=1e-9)
+    bought = float(share * (single.value - kept))
+    assert moved["bidder"] / 10**DIGITS == pytest.approx(bought - cash, rel=1e-9, abs=1e-9)
     assert moved[FUND] / 10**DIGITS == pytest.approx(min(cash, 0.0), rel=1e-9, abs=1e-9)
 
 
@@ -241,5 +242,3 @@ def test_auctions(at: tuple[str, int]) -> None:
         assert unread <= (set() if auction.posed.state.cases else {key for key in stated if key.startswith("post_")})
         for key in set(stated) - unread:
             assert found[key] == pytest.approx(stated.number(key), rel=1e-9, abs=1e-9), key
-
-

@@ -66,7 +66,9 @@ def perpetual_house(given: Fields, contracts: Fraction, shortage: Fraction, inpu
         "parameters.perpetual_imf": {"by": "bucket", "BTC": 0},
     }
     rulebook = with_values(load_rulebook("drift-v2"), changes, source="a case")
-    market = market_with([perpetual("BTC", float(price), "USDC")], "USD", {"USDC": float(exact(given, "quote_price", 1))})
+    market = market_with(
+        [perpetual("BTC", float(price), "USDC")], "USD", {"USDC": float(exact(given, "quote_price", 1))}
+    )
     outside = Outside(taker="liquidator", inputs=inputs)
     posed = Posed(rulebook, market, outside, ("user", "liquidator"), quantity_digits={BTC: LOTS})
     posed.quote()
@@ -131,7 +133,8 @@ def test_most_at_once(at: tuple[str, int]) -> None:
     def share(lacking: Fraction) -> Fraction:
         posed = perpetual_house(given, Fraction(100), lacking, {})
         relief = exact(given, "oracle_price", 100) * exact(given, "margin_ratio", 0.1)
-        return -posted(posed, "liquidation: perpetual")["user", HELD, BTC] / 10**LOTS / (lacking / relief)
+        lots = -posted(posed, "liquidation: perpetual")["user", HELD, BTC]
+        return lots * relief / lacking / Fraction(units(1, LOTS))
 
     assert round(share(shortage) * 10**4) == case.needed("expected").number("pct_1e4")
     assert float(share(exact(given, "small_shortage_threshold"))) == pytest.approx(0.05, rel=1e-6)
@@ -142,7 +145,10 @@ def test_most_at_once(at: tuple[str, int]) -> None:
 
 def token_house(given: Fields, debt: Fraction, collateral: Fraction) -> Posed:
     """An account that owes a token at the oracle's price for a collateral."""
-    weights = {"asset": float(exact(given, "asset_weight", 0.8)), "liability": float(exact(given, "liability_weight", 1.2))}
+    weights = {
+        "asset": float(exact(given, "asset_weight", 0.8)),
+        "liability": float(exact(given, "liability_weight", 1.2)),
+    }
     multipliers = {key: float(exact(given, key, 1)) for key in ("asset_multiplier", "liability_multiplier")}
     fund_fee = float(exact(given, "max_if_fee") if "max_if_fee" in given else exact(given, "if_fee"))
     changes: dict[str, Any] = {
@@ -171,7 +177,9 @@ def token_house(given: Fields, debt: Fraction, collateral: Fraction) -> Posed:
 def lacking(given: Fields, shortage: Fraction, debt: Fraction = Fraction(10)) -> Posed:
     """An account that lacks just `shortage`."""
     needed = debt * exact(given, "liability_price") * exact(given, "liability_weight", 1.2)
-    return token_house(given, debt, (needed - shortage) / exact(given, "asset_weight", 0.8) / exact(given, "asset_price", 1))
+    return token_house(
+        given, debt, (needed - shortage) / exact(given, "asset_weight", 0.8) / exact(given, "asset_price", 1)
+    )
 
 
 def native(amount: Fraction, digits: int) -> int:
@@ -244,7 +252,9 @@ def test_loss_by_funding(at: tuple[str, int]) -> None:
     given = case.needed("input")
     held = {"long": exact(given, "base_long"), "short": exact(given, "base_short")}
     market = market_with([perpetual("BTC", 100.0, "USDC")], "USD", {"USDC": 1.0})
-    posed = Posed(load_rulebook("drift-v2"), market, Outside(taker="liquidator"), ("user", *held), quantity_digits={BTC: LOTS})
+    posed = Posed(
+        load_rulebook("drift-v2"), market, Outside(taker="liquidator"), ("user", *held), quantity_digits={BTC: LOTS}
+    )
     posed.quote()
     rows: list[Row] = [("user", WALLET, "USDC", -units(exact(given, "loss")))]
     for owner, contracts in held.items():

@@ -43,7 +43,9 @@ class Subaccount:
         self.given = given = case.needed("input")
         self.positions = list(given.objects("positions"))
         self.about = next(one for one in self.positions if one.text("market") == given.text("market"))
-        changes: dict[str, Any] = {f"liquidation.parameters.{ours}": self.millionths(given, key) for ours, key in numbers.items()}
+        changes: dict[str, Any] = {
+            f"liquidation.parameters.{ours}": self.millionths(given, key) for ours, key in numbers.items()
+        }
         for entry, key in (("initial", "initial_margin_ppm"), ("maintenance", "maintenance_fraction_ppm")):
             table = {one.text("market"): self.millionths(one, key) for one in self.positions}
             changes[f"charges.positions.{entry}_fraction"] = {"by": "bucket", **table}
@@ -72,7 +74,7 @@ class Subaccount:
         return market_with(listed, "USDC", {"USDC": 1.0})
 
     def opened(self) -> None:
-        """Let the account stand as the case says: its quote balance, with what its positions are worth as their basis."""
+        """Let the account stand as the case says: its quote balance, and positions that were opened at these prices."""
         rows: list[Row] = [("other", WALLET, "USDC", 10**15), (FUND, WALLET, "USDC", 10**15)]
         quote = int(decimal_at(self.given, "quote_balance"))
         for one in self.positions:
@@ -92,11 +94,13 @@ class Subaccount:
         return self._orders()[-1]
 
     def ordered_whole(self) -> None:
-        """Let the order be for the whole position: it was sent as the account was worth nothing; the price has returned."""
+        """Let the order be for the whole position: the account was worth nothing, and the price has returned."""
         base = int(decimal_at(self.about, "base_quantums"))
         worse = 0.5 if base > 0 else 1.5
         self.posed.quote(self.market(worse))
-        while len(self.positions) > 1 and not self._orders():  # legs go by name: the orders of those before end unfilled
+        while (
+            len(self.positions) > 1 and not self._orders()
+        ):  # legs go by name: the orders of those before end unfilled
             self.posed.desk.as_of += timedelta(seconds=1)
             self.posed.send(c.Tick)
         assert int(self.order().limits["quantity"]) == -base
@@ -155,7 +159,9 @@ def test_fund(at: tuple[str, int]) -> None:
     account.opened()
     account.ordered_whole()
     base, resolution = int(decimal_at(given, "fill_base_quantums")), int(account.about.number("atomic_resolution"))
-    per_quantum = Fraction(decimal_at(given, "subticks")) * Fraction(10) ** int(given.number("quantum_conversion_exponent"))
+    per_quantum = Fraction(decimal_at(given, "subticks")) * Fraction(10) ** int(
+        given.number("quantum_conversion_exponent")
+    )
     price = per_quantum / 10**QUANTUM / Fraction(10) ** resolution
     received = account.filled(base if given.flag("is_buy") else -base, int(price * 10**PRICE_DIGITS))
     assert received == case.needed("expected").number("insurance_fund_delta")

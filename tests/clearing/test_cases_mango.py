@@ -122,8 +122,8 @@ def test_losses(at: tuple[str, int]) -> None:
     after = posed.state
 
     def change(owner: str, purse: str, asset: str) -> float:
-        held = (state.balances.get(owner, {}).get((purse, asset), 0) for state in (after, before))
-        return (next(held) - next(held)) / 10**DIGITS
+        old, new = (state.balances.get(owner, {}).get((purse, asset), 0) for state in (before, after))
+        return (new - old) / float(10**DIGITS)
 
     liqee = after.balances.get("liqee", {})
     basis = f"basis:{PERPETUAL}"

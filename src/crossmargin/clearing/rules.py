@@ -14,7 +14,7 @@ from crossmargin.errors import Failure, FailureReason
 
 if TYPE_CHECKING:
     from crossmargin.clearing.commands import Bid, Prices, Quote, Trade
-    from crossmargin.clearing.events import Event
+    from crossmargin.clearing.events import Event, Posted
     from crossmargin.clearing.ledger import Holdings
     from crossmargin.clearing.state import State
 

@@ -160,17 +160,22 @@ def paid(records: Iterable[Record], digits: Mapping[str, int]) -> dict[str, Paym
             for owner, purse, asset, amount in event.rows:
                 if purse == WALLET:
                     wallets[owner, asset] = wallets.get((owner, asset), 0) + amount
-        elif isinstance(event, Asked) and event.what == "loss":
-            payments, asset = found.setdefault(event.case, Payments()), event.limits["asset"]
-            for table, key in ((payments.loss, "loss"), (payments.unpaid, "unpaid")):
-                table[asset] = table.get(asset, 0) + int(event.limits[key])
-        elif isinstance(event, Asked) and event.what == "unpaid":
-            rest = {asset: int(Decimal(text).scaleb(digits[asset])) for asset, text in event.limits.items()}
-            payments = found.setdefault(event.case, Payments())
-            payments.unpaid = rest
-            for asset, amount in rest.items():
-                payments.loss.setdefault(asset, amount)
+        elif isinstance(event, Asked) and event.what in {"loss", "unpaid"}:
+            _told(event, found.setdefault(event.case, Payments()), digits)
     return found
+
+
+def _told(event: Asked, payments: Payments, digits: Mapping[str, int]) -> None:
+    """Add the loss of closed contracts with what of it is unpaid, or what is unpaid of the debts in the wallet."""
+    if event.what == "loss":
+        asset = event.limits["asset"]
+        for table, key in ((payments.loss, "loss"), (payments.unpaid, "unpaid")):
+            table[asset] = table.get(asset, 0) + int(event.limits[key])
+        return
+    for asset, text in event.limits.items():
+        rest = int(Decimal(text).scaleb(digits[asset]))
+        payments.unpaid[asset] = payments.unpaid.get(asset, 0) + rest
+        payments.loss.setdefault(asset, rest)
 
 
 def _layer(

@@ -124,7 +124,8 @@ def _trade(
 def _fees(move: Move, venue: Venue) -> list[Row]:
     """Return fees as rows: of an exchange out of what the other side receives, else out of the account's wallet.
 
-    An exchange whose fees are in the debt's asset adds them to the debt. They are in the asset that the leg settles in; over the whole account in the reporting asset.
+    An exchange whose fees are in the debt's asset adds them to the debt. They are in the asset that the leg settles in;
+    over the whole account in the reporting asset.
     """
     payer, asset = move.holder or venue.owner, venue.reporting
     if move.sides is not None and move.step.fees_in == "debt":

@@ -99,6 +99,8 @@ class Step:
         Of an auction: `first` bidder first, or `uniform` price of all bids of a window.
     window
         Seconds that `used_in_window` looks back, or that an auction collects bids.
+    window_of
+        Whose moves `used_in_window` and `last` count: those of the case, or of all cases on the same instrument.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Step:
     pairs: bool = False
     clearing: Literal["first", "uniform"] = "first"
     window: Parameter | None = None
+    window_of: Literal["case", "market"] = "case"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ _LIQUIDATION: Final = (
 )
 _STEP: Final = (
     *("name", "do", "of", "holder", "rank", "when", "amount", "price", "to", "fees", "fees_in"),
-    *("over", "pairs", "clearing", "window"),
+    *("over", "pairs", "clearing", "window", "window_of"),
 )
 _PAYMENT: Final = ("pay", "rule", "when", "rank", "weight", "cap", "price", "keep", "rounding", "remainder")
 _FUND: Final = ("target", "inflow", "skin", "assessment", "assets")
@@ -174,6 +174,7 @@ def _step(reader: Reader, at: Path) -> Step:
         pairs=pairs,
         clearing=cast("Any", reader.choice((*at, "clearing"), ("first", "uniform"), "first")),
         window=optional(reader, (*at, "window")),
+        window_of=cast("Any", reader.choice((*at, "window_of"), ("case", "market"), "case")),
     )
 
 

@@ -14,11 +14,12 @@ from crossmargin.clearing.procedure.moving import taken_events
 from crossmargin.clearing.procedure.orders import followed_events, sent_events
 from crossmargin.clearing.procedure.outside import OFFERED
 from crossmargin.clearing.procedure.payers import bears
-from crossmargin.clearing.procedure.remembered import Remembered, now_of, recall, told
+from crossmargin.clearing.procedure.remembered import Remembered, told
 from crossmargin.clearing.procedure.rows import least_share
 from crossmargin.clearing.procedure.sealed import sealed_events
 from crossmargin.clearing.procedure.staging import halted, left_to, triggered
 from crossmargin.clearing.procedure.view import View, parted, view_of
+from crossmargin.clearing.procedure.windows import remembered, waits_for_window
 from crossmargin.liquidation import ended, next_move
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["case_events", "offer_of", "procedure_of"]
 
 _AT_ONCE: Final = 100  # moves of a case in one instant; the next command lets it go on
+_PATIENCE: Final = 1.0  # seconds at least until a full window is looked at again
 _BOUNDED: Final = frozenset({FUND, VAULT})
 """House owners that take over no more than they can bear; a network's loss is told when it has disposed of it."""
 
@@ -43,7 +45,7 @@ def case_events(setting: Setting, name: str, assess: Assess) -> list[Event]:
     if setting.state.pools[owner][unit].stage == Stage.BANKRUPT:
         return loss_events(setting, name, assess)
     view = view_of(setting, owner, unit)
-    held = recall(kept.memory, now_of(setting, kept))
+    held = remembered(setting, kept)
     procedure = procedure_of(setting, held)
     if owner in HOUSE:  # it goes on until all is disposed of
         over = all(leg.terms.form == "asset" for leg in view.pool.legs)
@@ -142,11 +144,13 @@ def _offered(view: View, name: str, held: Remembered, move: Move) -> list[Event]
 
 def _round_over(view: View, name: str, held: Remembered, procedure: Procedure) -> list[Event]:
     """Return when the next round begins; where nothing moved in this one, that the case is one of loss, or waits."""
-    if not held.moves and _lost(view) and (procedure.liquidation.steps or procedure.waterfall):
+    full = not held.moves and waits_for_window(view, held, procedure)
+    if not held.moves and not full and _lost(view) and (procedure.liquidation.steps or procedure.waterfall):
         return _bankrupt(view, name, "nothing is left to do")
     if not held.moves and not held.case.position and not held.case.passed:
         return []  # the round is as it began: it is asked again when something changes
     cadence = procedure.liquidation.cadence
-    again = held.case.time + (0.0 if cadence is None else float(view.scope(held.case).parameter(cadence)))
+    pause = 0.0 if cadence is None else float(view.scope(held.case).parameter(cadence))
+    again = held.case.time + (max(pause, _PATIENCE) if full else pause)
     memory = {**told(held.case.at(held.case.time), 0), "next": repr(again)}
     return [Asked(name, view.setting.state.cases[name].step + 1, "wait", {}, memory)]

@@ -6,29 +6,25 @@ Every posting conserves; what nobody pays is told, and stays as a debt that the 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.configuration import Section, digest_of, document_of
 from crossmargin.clearing.events import Asked, Configured, Event, Stage, Staged
 from crossmargin.clearing.ledger import FUND, HELD, TREASURY, VAULT, WALLET, moved
 from crossmargin.clearing.procedure.chain import Chain
+from crossmargin.clearing.procedure.claims import CLAIMED, claimed_events, open_claims, unpaid_claims
 from crossmargin.clearing.procedure.deleveraging import deleveraged
 from crossmargin.clearing.procedure.payers import payers_of
-from crossmargin.clearing.procedure.claims import CLAIMED, claimed_events, open_claims, unpaid_claims
 from crossmargin.clearing.procedure.remembered import recall
 from crossmargin.clearing.procedure.sales import sale_rows
 from crossmargin.clearing.procedure.trades import traded, wallet_of
 from crossmargin.clearing.procedure.view import View, parted, price_in_money, view_of
 from crossmargin.clearing.scales import to_text
 from crossmargin.liquidation import pay
-from crossmargin.liquidation.formulas import as_fraction
 
 if TYPE_CHECKING:
-    from crossmargin.clearing.ledger import Row
     from crossmargin.clearing.procedure.view import Setting
     from crossmargin.clearing.rules import Assess
-    from crossmargin.clearing.state import State
     from crossmargin.liquidation import Leg, Share
     from crossmargin.liquidation.formulas import Amount
 

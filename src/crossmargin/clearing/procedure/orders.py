@@ -11,9 +11,10 @@ from crossmargin.clearing.contracts import Terms, trade_money, worth
 from crossmargin.clearing.events import Asked, Event, Posted
 from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.procedure.chain import Chain
-from crossmargin.clearing.procedure.remembered import Order, Remembered, now_of, recall, told
+from crossmargin.clearing.procedure.remembered import Order, Remembered, recall, told
 from crossmargin.clearing.procedure.rows import contracts_of, fee_rows, hedge_for, parts_of
 from crossmargin.clearing.procedure.view import parted, view_of
+from crossmargin.clearing.procedure.windows import added, remembered
 from crossmargin.clearing.rules import Refusal
 from crossmargin.errors import FailureReason
 from crossmargin.liquidation import Done, Move
@@ -101,7 +102,7 @@ def charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Eve
     """
     assert command.case is not None
     kept = setting.state.cases[command.case]
-    held = recall(kept.memory, now_of(setting, kept))
+    held = remembered(setting, kept)
     order = next(one for one in held.orders if one.instrument == command.instrument)
     step = next(one for one in setting.procedure.liquidation.steps if one.name == order.step)
     if not step.fees:
@@ -115,13 +116,16 @@ def charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Eve
     move = Move(step, leg, amount, price, fees_of(scope, step, amount, price))
     chain = Chain(setting.state)
     chain.add([posted])
-    chain.post(f"liquidation: {step.name}, fees", command.case, fee_rows(view, move, view.owner, setting.outside.keeper))
+    chain.post(
+        f"liquidation: {step.name}, fees", command.case, fee_rows(view, move, view.owner, setting.outside.keeper)
+    )
     return chain.events[1:]
 
 
 def _got(terms: Terms, command: Trade) -> Fraction:
     """Return the price of a trade in ticks, as the whole units of money that changed hands make it."""
-    exact, money = abs(worth(terms, command.quantity, command.price)), trade_money(terms, command.quantity, command.price)
+    exact = abs(worth(terms, command.quantity, command.price))
+    money = trade_money(terms, command.quantity, command.price)
     if not exact or not money:
         return Fraction(command.price)
     return command.price * (exact / money if terms.inverse else money / exact)
@@ -138,6 +142,9 @@ def followed_events(view: View, name: str, held: Remembered, procedure: Procedur
         return []
     made = [_done(view, held.case.time, order, contracts) for order, contracts in filled.items() if contracts]
     memory = {**told(held.case, held.moves + len(made), *made), "orders": "[]"}
+    for one in made:
+        step = next(step for step in procedure.liquidation.steps if step.name == one.step)
+        memory |= added(view, name, step, one.leg, one.amount)
     limits = {order.instrument: str(contracts) for order, contracts in filled.items()}
     return [Asked(name, state.cases[name].step + 1, "filled" if whole else "ended", limits, memory)]
 

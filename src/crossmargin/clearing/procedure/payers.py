@@ -110,9 +110,7 @@ def _equities(setting: Setting, owners: Iterable[str], assess: Assess) -> dict[s
     }
 
 
-def _figures(
-    setting: Setting, owner: str, asset: str, bankrupt: str, equity: float, terms: Terms | None
-) -> Figures:
+def _figures(setting: Setting, owner: str, asset: str, bankrupt: str, equity: float, terms: Terms | None) -> Figures:
     holdings, price = setting.state.balances[owner], price_in_money(setting, asset)
     wallet = max(Fraction(holdings.get((WALLET, asset), 0), _power(setting.state, asset)) * price, Fraction(0))
 
@@ -124,7 +122,7 @@ def _figures(
     made: dict[str, Callable[[], Amount]] = {
         "profit": profit,
         "notional": lambda: notional_of(setting, owner),
-        "open_interest_value": lambda: notional_of(setting, owner) if terms is None else _notional(setting, owner, terms),
+        "open_interest_value": lambda: _notional(setting, owner, terms) if terms else notional_of(setting, owner),
         "payer_leverage": lambda: float(notional_of(setting, owner)) / equity,
     }
     return Figures(known, made)

@@ -231,7 +231,8 @@ def _settle(view: View, move: Move, taker: str) -> list[Row]:
 def fee_rows(view: View, move: Move, taker: str, keeper: str) -> list[Row]:
     """Return fees as rows: of an exchange out of what the other side receives, else out of the account's wallet.
 
-    An exchange whose fees are in the debt's asset adds them to the debt. They are in the asset that the leg settles in; over the whole account in money, paid in cash.
+    An exchange whose fees are in the debt's asset adds them to the debt. They are in the asset that the leg settles in;
+    over the whole account in money, paid in cash.
     """
     if not any(move.fees.values()):
         return []

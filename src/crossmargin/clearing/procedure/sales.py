@@ -1,4 +1,4 @@
-"""What a house owner or a bankrupt pool sells of its assets to pay in another: at the marks, less the sale's haircut."""
+"""What a house owner or a bankrupt pool sells of its assets to pay in another: at the marks, less their haircut."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["exchanged", "sale_rows"]
 
 
-def sale_rows(setting: Setting, state: State, seller: str, buyer: str, assets: tuple[str, str], wanted: int) -> list[Row]:
+def sale_rows(
+    setting: Setting, state: State, seller: str, buyer: str, assets: tuple[str, str], wanted: int
+) -> list[Row]:
     """Return the rows that sell one asset for at most `wanted` units of another."""
     sold, paid = exchanged(setting, state, seller, assets, wanted)
     return [*moved(seller, buyer, WALLET, assets[0], sold), *moved(buyer, seller, WALLET, assets[1], paid)]
