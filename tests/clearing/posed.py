@@ -51,8 +51,10 @@ class Posed:
         quantity_digits: Mapping[str, int] | None = None,
         digits: int = DIGITS,
         holder: Mapping[str, Holder] | None = None,
+        feeds: int = 1,
     ) -> None:
         self.rulebook, self.market, self.outside = rulebook, market, outside
+        self.feeds = [f"feed {number}" for number in range(feeds)]  # a rulebook may want several that agree
         self.rules = rules_with_procedure(rulebook, outside)
         self.journal = MemoryJournal()
         self.desk = Desk(House(self.journal, self.rules))
@@ -101,7 +103,7 @@ class Posed:
         market = market or self.market
         quotes = {name: _quote(one, one.price, ASSET_FIGURES) for name, one in market.assets.items()}
         quotes |= {name: _quote(one, one.mark_price, INSTRUMENT_FIGURES) for name, one in market.listings.items()}
-        return self.send(c.Prices, quotes={"feed": quotes})
+        return self.send(c.Prices, quotes=dict.fromkeys(self.feeds, quotes))
 
     def send(self, kind: type, **fields: Any) -> list[Any]:  # noqa: ANN401 - events
         answer = self.desk.house.handle(kind(**self.desk.named(), **fields))
@@ -109,13 +111,17 @@ class Posed:
         self.records += answer.records
         return [record.event for record in answer.records]
 
+    def everything(self) -> list[Record]:
+        """Every record from the first."""
+        decoder = msgspec.json.Decoder(Record)
+        return [record for batch in self.journal.batches() for record in decoder.decode_lines(batch.records)]
+
     def until(self, number: int) -> State:
         """The state as it stood after a record."""
         state = State()
-        for batch in self.journal.batches():
-            for record in msgspec.json.Decoder(Record).decode_lines(batch.records):
-                if record.number <= number:
-                    fold(state, record)
+        for record in self.everything():
+            if record.number <= number:
+                fold(state, record)
         return state
 
 

@@ -33,6 +33,9 @@ class Stage(StrEnum):
     CLOSED = "closed"
 
 
+SHARED = "shared "
+"""How the names of memory begin that all cases have together."""
+
 LOCKED: frozenset[Stage] = frozenset({Stage.LIQUIDATING, Stage.TAKEN_OVER, Stage.AUCTION, Stage.BANKRUPT, Stage.CLOSED})
 """Stages in which only a case's own steps trade."""
 
@@ -83,7 +86,8 @@ class Staged(msgspec.Struct, frozen=True, array_like=True, tag="staged"):
 class Asked(msgspec.Struct, frozen=True, array_like=True, tag="asked"):
     """A case asks for something outside: an order, an auction, a request. Answered by a command that names the case.
 
-    `memory` is what the case remembers from here on beside what it did before, by name, as text.
+    `memory` is what the case remembers from here on beside what it did before, by name, as text; what begins with
+    `SHARED` all cases remember, also when this one is over.
     """
 
     case: str

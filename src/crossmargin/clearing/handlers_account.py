@@ -107,7 +107,8 @@ def trade(state: State, command: Trade, rules: Rules) -> Outcome:
     fees = {terms.settlement: command.buyer_fee + command.seller_fee}
     posted = posting(state, "trade", rows, case=command.case, fees=fees)
     judged = [owner for owner in (buyer, seller) if owner != _owner_of(state, command.case)]
-    return Outcome((posted,), check_headroom(state, posted, judged, rules, unless_better=True))
+    more = () if command.case is None else rules.answered(state, command, posted)
+    return Outcome((posted, *more), check_headroom(state, posted, judged, rules, unless_better=True))
 
 
 def _owner_of(state: State, case: str | None) -> str | None:

@@ -15,7 +15,7 @@ from crossmargin.margin.procedure_checks import HEADROOM
 
 if TYPE_CHECKING:
     from crossmargin.clearing.commands import Bid, Prices, Quote, Trade
-    from crossmargin.clearing.events import Event
+    from crossmargin.clearing.events import Event, Posted
     from crossmargin.clearing.ledger import Holdings
     from crossmargin.clearing.state import State
 
@@ -102,6 +102,18 @@ class CheckAnswer(Protocol):
         """Return, or raise `Refusal`."""
 
 
+class Answered(Protocol):
+    """What follows from a trade that answers what a case asked for."""
+
+    def __call__(self, state: State, command: Trade, posted: Posted, /) -> Sequence[Event]:
+        """Return what is posted beside the trade, from the state before it; what the document charges for a fill."""
+
+
+def nothing_more(_state: State, _command: Trade, _posted: Posted) -> Sequence[Event]:
+    """Return nothing: without a procedure no case charges anything."""
+    return ()
+
+
 def any_answer(_state: State, _command: Trade) -> None:
     """Take any trade as an answer."""
 
@@ -154,4 +166,5 @@ class Rules:
     take_bid: TakeBid = no_bids
     breakers: Breakers = no_breakers
     check_answer: CheckAnswer = any_answer
+    answered: Answered = nothing_more
     lockout: bool = True

@@ -36,6 +36,7 @@ class _Written(msgspec.Struct, frozen=True, array_like=True):
     number: int
     as_of: datetime | None
     heard: list[tuple[str, Heard]] = []
+    shared: list[tuple[str, str]] = []
 
 
 def to_bytes(state: State) -> bytes:
@@ -51,6 +52,7 @@ def to_bytes(state: State) -> bytes:
         number=state.number,
         as_of=state.as_of,
         heard=sorted(state.heard.items()),
+        shared=sorted(state.shared.items()),
     )
     return msgspec.json.encode(written, order="sorted")
 
@@ -83,6 +85,7 @@ def from_bytes(content: bytes) -> State:
         number=written.number,
         as_of=written.as_of,
         heard=dict(written.heard),
+        shared=dict(written.shared),
     )
 
 

@@ -13,6 +13,7 @@ from crossmargin.clearing.commands import Quote
 from crossmargin.clearing.configuration import REPLACED, UNIT_MARK, Configuration, configured
 from crossmargin.clearing.events import (
     LOCKED,
+    SHARED,
     Asked,
     Configured,
     Indexed,
@@ -65,6 +66,8 @@ class State:
         The last record.
     heard
         What price guards remember, by asset or instrument.
+    shared
+        What cases remember together, as text by name; it outlives them.
     """
 
     balances: Balances = field(default_factory=dict)
@@ -79,13 +82,14 @@ class State:
     number: int = 0
     as_of: datetime | None = None
     heard: dict[str, Heard] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
 
 
 def at(state: State, as_of: datetime) -> State:
     """Return the same state at a later time; it shares everything, so neither may be folded further."""
     return State(
         state.balances, state.marks, state.indices, state.indexed_at, state.pools, state.cases, state.sources,
-        state.documents, state.configuration, state.number, as_of, state.heard,
+        state.documents, state.configuration, state.number, as_of, state.heard, state.shared,
     )  # fmt: skip
 
 
@@ -115,6 +119,7 @@ class Draft:
             pools=dict(state.pools),
             cases=dict(state.cases),
             sources=dict(state.sources),
+            shared=dict(state.shared),
         )
         self._owned: set[str] = set()  # whose holdings are our own copy
 
@@ -172,7 +177,9 @@ def _staged(state: State, event: Staged, as_of: datetime) -> None:
 
 def _asked(state: State, event: Asked, _: datetime) -> None:
     case = state.cases[event.case]
-    memory = {**case.memory, **event.memory}
+    own = {name: text for name, text in event.memory.items() if not name.startswith(SHARED)}
+    state.shared.update({name: text for name, text in event.memory.items() if name.startswith(SHARED)})
+    memory = {**case.memory, **own}
     state.cases[event.case] = msgspec.structs.replace(case, step=event.step, memory=memory)
 
 

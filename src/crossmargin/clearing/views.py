@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from crossmargin.clearing.events import LOCKED, Asked, Posted, Record, Refused, Stage, Staged
-from crossmargin.clearing.ledger import FEES, WALLET, Rows
+from crossmargin.clearing.ledger import FEES, WALLET, Row, Rows
 
 __all__ = ["Call", "CaseStep", "CaseView", "Payments", "calls", "cases", "costs", "paid"]
 
@@ -21,6 +21,7 @@ _LIQUIDATION: Final = "liquidation: "
 _WATERFALL: Final = "waterfall: "
 _POSITIONS: Final = frozenset({"adl", "taken over", "settled"})
 _SALE: Final = ", sale"
+_BASIS: Final = "basis:"  # and a symbol: where a debt of closed contracts stands
 
 Amounts = dict[str, int]
 """By asset, in units."""
@@ -159,13 +160,22 @@ def paid(records: Iterable[Record], digits: Mapping[str, int]) -> dict[str, Paym
             for owner, purse, asset, amount in event.rows:
                 if purse == WALLET:
                     wallets[owner, asset] = wallets.get((owner, asset), 0) + amount
-        elif isinstance(event, Asked) and event.what == "unpaid":
-            rest = {asset: int(Decimal(text).scaleb(digits[asset])) for asset, text in event.limits.items()}
-            payments = found.setdefault(event.case, Payments())
-            payments.unpaid = rest
-            for asset, amount in rest.items():
-                payments.loss.setdefault(asset, amount)
+        elif isinstance(event, Asked) and event.what in {"loss", "unpaid"}:
+            _told(event, found.setdefault(event.case, Payments()), digits)
     return found
+
+
+def _told(event: Asked, payments: Payments, digits: Mapping[str, int]) -> None:
+    """Add the loss of closed contracts with what of it is unpaid, or what is unpaid of the debts in the wallet."""
+    if event.what == "loss":
+        asset = event.limits["asset"]
+        for table, key in ((payments.loss, "loss"), (payments.unpaid, "unpaid")):
+            table[asset] = table.get(asset, 0) + int(event.limits[key])
+        return
+    for asset, text in event.limits.items():
+        rest = int(Decimal(text).scaleb(digits[asset]))
+        payments.unpaid[asset] = payments.unpaid.get(asset, 0) + rest
+        payments.loss.setdefault(asset, rest)
 
 
 def _layer(
@@ -181,16 +191,28 @@ def _layer(
     if event.case is None or no_layer or word == "deficit":
         return
     payments, bankrupt = found.setdefault(event.case, Payments()), pools[event.case]
+    settled = [row for row in event.rows if row[0] == bankrupt and row[1].startswith(_BASIS)]
+    if settled:  # a debt that stood with closed contracts: its loss was told
+        _taken_over(event, payments.layers.setdefault(word, {}), settled[0])
+        return
     due = owed.setdefault(event.case, {})
     for owner, purse, asset, amount in event.rows:
         if purse != WALLET:
             continue
         if owner == bankrupt and asset not in due:
             due[asset] = -wallets.get((owner, asset), 0)
-            payments.loss[asset] = due[asset]
+            payments.loss[asset] = payments.loss.get(asset, 0) + due[asset]
         elif amount < 0 and owner != bankrupt:
             by_owner = payments.layers.setdefault(word, {}).setdefault(owner, {})
             by_owner[asset] = by_owner.get(asset, 0) - amount
+
+
+def _taken_over(event: Posted, layer: dict[str, Amounts], row: Row) -> None:
+    """Add who paid for a debt that was taken over: who gave money for it, else who took it."""
+    givers = [one[0] for one in event.rows if one[3] < 0 and one[1] == WALLET]
+    takers = [one[0] for one in event.rows if one[3] < 0 and one[1] == row[1]]
+    by_owner = layer.setdefault((givers or takers)[0], {})
+    by_owner[row[2]] = by_owner.get(row[2], 0) + row[3]
 
 
 def _check(case: str, payments: Payments) -> None:

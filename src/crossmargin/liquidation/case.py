@@ -38,6 +38,10 @@ class Case:
         Seconds: when it began, where it stands, when the step that stands open was opened.
     position, passed
         Where the round stands: the step, and the legs that it has asked already.
+    offered
+        Steps that have been offered to bidders.
+    beside
+        Recent moves of other cases by steps whose window is the market's, in seconds of this case.
     """
 
     start: Pool
@@ -48,6 +52,8 @@ class Case:
     done: tuple[Done, ...] = ()
     position: int = 0
     passed: frozenset[str] = frozenset()
+    offered: frozenset[str] = frozenset()
+    beside: tuple[Done, ...] = ()
 
     def after(self, move: Done) -> Case:
         """Return the memory with one more move."""
@@ -60,14 +66,16 @@ class Case:
     def memory(self, step: str, leg: str, window: float) -> dict[str, Amount]:
         """Return what a step may read of the past."""
         mine = [move for move in self.done if move.step == step and move.leg == leg]
-        recent = [move.amount for move in mine if self.time - move.time < window]
+        counted = mine + [move for move in self.beside if move.step == step and move.leg == leg]
+        recent = [move.amount for move in counted if self.time - move.time < window]
         return {
             "elapsed": self.time - self.started,
             "t": self.time - self.opened,
             "round": float(self.round),
             "reserved": sum((move.paid_in for move in self.done), Fraction(0)),
             "used_in_window": sum(recent, Fraction(0)),
-            "last": self.time - mine[-1].time if mine else inf,
+            "was_offered": float(step in self.offered or any(move.step == step for move in self.done)),
+            "last": self.time - max(move.time for move in counted) if counted else inf,
             "closed": _moved(self.done, leg, "close"),
             "settled": _moved(self.done, leg, "settle"),
         }

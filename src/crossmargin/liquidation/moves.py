@@ -28,6 +28,7 @@ __all__ = [
     "amount_of",
     "buckets",
     "ended",
+    "fees_of",
     "most_of",
     "next_move",
     "restoring",
@@ -216,17 +217,23 @@ def _move(scope: Scope, step: Step) -> Move | None:
 
 def _made(scope: Scope, step: Step, amount: Fraction) -> Move:
     price = None if step.price is None else as_fraction(scope.number(step.price))
-    stated = {**(scope.stated or {}), "moved": amount}
-    fees = replace(scope, stated=stated)
+    at = price if price is not None or scope.leg is None else as_fraction(scope.leg.figures["price"])
     return Move(
         step=step,
         leg=scope.leg,
         amount=amount,
         price=price,
-        fees={owner: as_fraction(fees.number(fee)) for owner, fee in step.fees.items()},
+        fees=fees_of(scope, step, amount, at) if step.fees else {},
         sides=scope.sides,
         holder=step.holder,
     )
+
+
+def fees_of(scope: Scope, step: Step, amount: Fraction, price: Fraction | None) -> dict[str, Fraction]:
+    """Return a step's fees by who receives them, for an amount that is moved at a price."""
+    told: dict[str, Amount] = {"moved": amount} if price is None else {"moved": amount, "filled_price": price}
+    there = replace(scope, stated={**(scope.stated or {}), **told})
+    return {owner: as_fraction(there.number(fee)) for owner, fee in step.fees.items()}
 
 
 def amount_of(scope: Scope, step: Step) -> Fraction:

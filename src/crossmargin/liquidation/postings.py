@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.pools import Leg, Pool
     from crossmargin.margin.procedure import Step
 
-__all__ = ["FUND", "Fill", "Venue", "applied", "balances_of", "quoted"]
+__all__ = ["FUND", "Fill", "Venue", "applied", "balances_of", "quoted", "reported"]
 
 Fill: TypeAlias = "Callable[[Leg, Fraction], Fraction]"
 """The price, as the instrument quotes it, at which the book takes `contracts` more (signed) of a leg."""
@@ -107,6 +107,11 @@ def quoted(leg: Leg, price: Fraction) -> Fraction:
     return price * leg.terms.mark / reported if reported else price
 
 
+def reported(leg: Leg, price: Fraction) -> Fraction:
+    """Return a price as the instrument quotes it in the pool's reporting money: the inverse of :func:`quoted`."""
+    return price * as_fraction(leg.figures["price"]) / leg.terms.mark if leg.terms.mark else price
+
+
 def _trade(
     holdings: Holdings, owner: str, other: str, leg: Leg, contracts: Fraction, price: Fraction, *, realise: bool
 ) -> list[Row]:
@@ -119,10 +124,13 @@ def _trade(
 def _fees(move: Move, venue: Venue) -> list[Row]:
     """Return fees as rows: of an exchange out of what the other side receives, else out of the account's wallet.
 
-    They are in the asset that the leg settles in; over the whole account in the reporting asset.
+    An exchange whose fees are in the debt's asset adds them to the debt. They are in the asset that the leg settles in;
+    over the whole account in the reporting asset.
     """
     payer, asset = move.holder or venue.owner, venue.reporting
-    if move.sides is not None:
+    if move.sides is not None and move.step.fees_in == "debt":
+        asset = move.sides["debt_"].terms.settles_in
+    elif move.sides is not None:
         payer, asset = move.step.to, move.sides["collateral_"].terms.settles_in
     elif move.leg is not None:
         asset = move.leg.terms.settles_in

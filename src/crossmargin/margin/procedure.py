@@ -88,6 +88,9 @@ class Step:
         None: at the market.
     fees
         Money by the owner who receives it.
+    fees_in
+        Of an exchange: the side in whose asset its fees are. Collateral is paid out of what the other side receives; a
+        debt grows by them.
     over
         Whether the step is asked once for each leg, or once.
     pairs
@@ -96,6 +99,8 @@ class Step:
         Of an auction: `first` bidder first, or `uniform` price of all bids of a window.
     window
         Seconds that `used_in_window` looks back, or that an auction collects bids.
+    window_of
+        Whose moves `used_in_window` and `last` count: those of the case, or of all cases on the same instrument.
     """
 
     name: str
@@ -108,10 +113,12 @@ class Step:
     price: Formula | None = None
     to: str = MARKET
     fees: Mapping[str, Formula] = field(default_factory=dict)
+    fees_in: Literal["collateral", "debt"] = "collateral"
     over: Literal["leg", "account"] = "leg"
     pairs: bool = False
     clearing: Literal["first", "uniform"] = "first"
     window: Parameter | None = None
+    window_of: Literal["case", "market"] = "case"
 
 
 @dataclass(frozen=True, slots=True)

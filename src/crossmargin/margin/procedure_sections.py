@@ -40,8 +40,8 @@ _LIQUIDATION: Final = (
     *("parameters", "lines", "inputs", "steps"),
 )
 _STEP: Final = (
-    *("name", "do", "of", "holder", "rank", "when", "amount", "price", "to", "fees", "over", "pairs"),
-    *("clearing", "window"),
+    *("name", "do", "of", "holder", "rank", "when", "amount", "price", "to", "fees", "fees_in"),
+    *("over", "pairs", "clearing", "window", "window_of"),
 )
 _PAYMENT: Final = ("pay", "rule", "when", "rank", "weight", "cap", "price", "keep", "rounding", "remainder")
 _FUND: Final = ("target", "inflow", "skin", "assessment", "assets")
@@ -156,6 +156,8 @@ def _step(reader: Reader, at: Path) -> Step:
     pairs = reader.flag((*at, "pairs"))
     if pairs and do not in _PAIRED:
         raise reader.error(f"`pairs` goes with {' and '.join(_PAIRED)}, not with {do}", (*at, "pairs"))
+    if "fees_in" in reader.table(at) and do != "exchange":
+        raise reader.error(f"`fees_in` goes with exchange, not with {do}", (*at, "fees_in"))
     return Step(
         name=reader.text((*at, "name"), f"{do} {at[-1]}"),
         do=cast("Any", do),
@@ -167,10 +169,12 @@ def _step(reader: Reader, at: Path) -> Step:
         price=_formula(reader, (*at, "price")),
         to=reader.text((*at, "to"), MARKET),
         fees={key: reader.formula((*at, "fees", key)) for key in _names(reader, (*at, "fees"))},
+        fees_in=cast("Any", reader.choice((*at, "fees_in"), ("collateral", "debt"), "collateral")),
         over=cast("Any", reader.choice((*at, "over"), ("leg", "account"), "account" if do == "share" else "leg")),
         pairs=pairs,
         clearing=cast("Any", reader.choice((*at, "clearing"), ("first", "uniform"), "first")),
         window=optional(reader, (*at, "window")),
+        window_of=cast("Any", reader.choice((*at, "window_of"), ("case", "market"), "case")),
     )
 
 

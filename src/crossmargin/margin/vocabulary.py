@@ -160,10 +160,12 @@ elapsed              | seconds since the case began
 t                    | seconds since the step that stands open was opened
 round                | rounds since the case began, from 0
 reserved             | money that earlier bidders of the auction paid in
-used_in_window       | what the step moved of the leg in its last `window` seconds
-last                 | seconds since the step last moved anything; infinite before
+used_in_window       | what the step moved of the leg in its last `window` seconds, or all cases of it
+was_offered          | 1 once the step has been offered to bidders or has moved something in this case, else 0
+last                 | seconds since the step last moved anything of the leg; infinite before
 restore              | the least share of the leg (over the account: of all) after which `until` holds, else 1
 moved                | in fees: the amount of this move
+filled_price         | in fees: the price of this move, of a market order the price that it got; else the mark
 closed               | contracts of the leg that the case has closed
 settled              | unrealised P&L of the leg that the case has settled
 debt_price           | in `exchange`: price of the asset owed; so every word of a leg, `debt_*` and `collateral_*`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -13,23 +14,24 @@ from crossmargin.clearing.procedure.moving import taken_events
 from crossmargin.clearing.procedure.orders import followed_events, sent_events
 from crossmargin.clearing.procedure.outside import OFFERED
 from crossmargin.clearing.procedure.payers import bears
-from crossmargin.clearing.procedure.remembered import Remembered, recall, told
+from crossmargin.clearing.procedure.remembered import Remembered, told
 from crossmargin.clearing.procedure.rows import least_share
 from crossmargin.clearing.procedure.sealed import sealed_events
 from crossmargin.clearing.procedure.staging import halted, left_to, triggered
 from crossmargin.clearing.procedure.view import View, parted, view_of
+from crossmargin.clearing.procedure.windows import remembered, waits_for_window
 from crossmargin.liquidation import ended, next_move
 
 if TYPE_CHECKING:
     from crossmargin.clearing.procedure.view import Setting
     from crossmargin.clearing.rules import Assess
-    from crossmargin.clearing.state import Case
     from crossmargin.liquidation import Move
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["case_events", "now_of", "offer_of", "procedure_of"]
+__all__ = ["case_events", "offer_of", "procedure_of"]
 
 _AT_ONCE: Final = 100  # moves of a case in one instant; the next command lets it go on
+_PATIENCE: Final = 1.0  # seconds at least until a full window is looked at again
 _BOUNDED: Final = frozenset({FUND, VAULT})
 """House owners that take over no more than they can bear; a network's loss is told when it has disposed of it."""
 
@@ -43,7 +45,7 @@ def case_events(setting: Setting, name: str, assess: Assess) -> list[Event]:
     if setting.state.pools[owner][unit].stage == Stage.BANKRUPT:
         return loss_events(setting, name, assess)
     view = view_of(setting, owner, unit)
-    held = recall(kept.memory, now_of(setting, kept))
+    held = remembered(setting, kept)
     procedure = procedure_of(setting, held)
     if owner in HOUSE:  # it goes on until all is disposed of
         over = all(leg.terms.form == "asset" for leg in view.pool.legs)
@@ -56,12 +58,6 @@ def case_events(setting: Setting, name: str, assess: Assess) -> list[Event]:
     if held.case.time < held.next_at or sum(done.time == held.case.time for done in held.case.done) >= _AT_ONCE:
         return []
     return _next(view, name, held, procedure, assess)
-
-
-def now_of(setting: Setting, kept: Case) -> float:
-    """Return the seconds since a case began."""
-    assert setting.state.as_of is not None
-    return (setting.state.as_of - kept.started).total_seconds()
 
 
 def procedure_of(setting: Setting, held: Remembered) -> Procedure:
@@ -138,7 +134,8 @@ def _offered(view: View, name: str, held: Remembered, move: Move) -> list[Event]
     stood = state.pools[view.owner][view.unit]
     price = {} if move.price is None else {"price": repr(float(move.price))}
     limits = {"step": move.step.name, "leg": move.about, "amount": repr(float(move.amount)), **price}
-    memory = {"offer": move.step.name, "opened": repr(held.case.time)}
+    so_far = sorted(held.case.offered | {move.step.name})
+    memory = {"offer": move.step.name, "opened": repr(held.case.time), "offered": json.dumps(so_far)}
     asked = Asked(name, state.cases[name].step + 1, "auction" if move.step.do == "share" else "offer", limits, memory)
     if stood.stage == Stage.AUCTION or move.step.do != "share":
         return [asked]
@@ -147,11 +144,13 @@ def _offered(view: View, name: str, held: Remembered, move: Move) -> list[Event]
 
 def _round_over(view: View, name: str, held: Remembered, procedure: Procedure) -> list[Event]:
     """Return when the next round begins; where nothing moved in this one, that the case is one of loss, or waits."""
-    if not held.moves and _lost(view) and (procedure.liquidation.steps or procedure.waterfall):
+    full = not held.moves and waits_for_window(view, held, procedure)
+    if not held.moves and not full and _lost(view) and (procedure.liquidation.steps or procedure.waterfall):
         return _bankrupt(view, name, "nothing is left to do")
     if not held.moves and not held.case.position and not held.case.passed:
         return []  # the round is as it began: it is asked again when something changes
     cadence = procedure.liquidation.cadence
-    again = held.case.time + (0.0 if cadence is None else float(view.scope(held.case).parameter(cadence)))
+    pause = 0.0 if cadence is None else float(view.scope(held.case).parameter(cadence))
+    again = held.case.time + (max(pause, _PATIENCE) if full else pause)
     memory = {**told(held.case.at(held.case.time), 0), "next": repr(again)}
     return [Asked(name, view.setting.state.cases[name].step + 1, "wait", {}, memory)]

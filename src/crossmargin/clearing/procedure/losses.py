@@ -6,27 +6,25 @@ Every posting conserves; what nobody pays is told, and stays as a debt that the 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.configuration import Section, digest_of, document_of
 from crossmargin.clearing.events import Asked, Configured, Event, Stage, Staged
 from crossmargin.clearing.ledger import FUND, HELD, TREASURY, VAULT, WALLET, moved
 from crossmargin.clearing.procedure.chain import Chain
+from crossmargin.clearing.procedure.claims import CLAIMED, claimed_events, open_claims, unpaid_claims
 from crossmargin.clearing.procedure.deleveraging import deleveraged
 from crossmargin.clearing.procedure.payers import payers_of
 from crossmargin.clearing.procedure.remembered import recall
+from crossmargin.clearing.procedure.sales import sale_rows
 from crossmargin.clearing.procedure.trades import traded, wallet_of
 from crossmargin.clearing.procedure.view import View, parted, price_in_money, view_of
 from crossmargin.clearing.scales import to_text
 from crossmargin.liquidation import pay
-from crossmargin.liquidation.formulas import as_fraction
 
 if TYPE_CHECKING:
-    from crossmargin.clearing.ledger import Row
     from crossmargin.clearing.procedure.view import Setting
     from crossmargin.clearing.rules import Assess
-    from crossmargin.clearing.state import State
     from crossmargin.liquidation import Leg, Share
     from crossmargin.liquidation.formulas import Amount
 
@@ -39,6 +37,12 @@ def loss_events(setting: Setting, name: str, assess: Assess) -> list[Event]:
     """Return the next thing that happens to a bankrupt pool: one position, one sale, one debt, the end."""
     kept = setting.state.cases[name]
     view = view_of(setting, *parted(kept.pool))
+    claims = open_claims(view, kept.memory)
+    if claims:
+        return claimed_events(view, claims[0], name, assess)
+    unpaid = unpaid_claims(view, kept.memory)
+    if unpaid or (CLAIMED in kept.memory and float(view.pool.figures["equity"]) >= 0):
+        return [_closed(view, name, unpaid)]
     for leg in view.pool.legs:
         if leg.terms.form != "asset":
             return _position_gone(view, leg, name, assess)
@@ -88,26 +92,9 @@ def _collateral_sold(view: View, debt: str, name: str) -> list[Event]:
     buyer = view.setting.outside.taker or FUND
     chain = Chain(view.setting.state)
     owed = -wallet_of(chain.state, view.owner, debt)
-    rows = _sale(view.setting, chain.state, view.owner, buyer, (have[0], debt), owed)
+    rows = sale_rows(view.setting, chain.state, view.owner, buyer, (have[0], debt), owed)
     chain.post("waterfall: collateral", name, rows)
     return chain.events
-
-
-def _sale(setting: Setting, state: State, seller: str, buyer: str, assets: tuple[str, str], wanted: int) -> list[Row]:
-    """Return the rows that sell one asset for at most `wanted` units of another, at the marks less the haircut."""
-    given, received = assets
-    kept = 1 - as_fraction(setting.procedure.fund.haircuts.get(given, 0.0))
-    digits = (state.configuration.assets[given].digits, state.configuration.assets[received].digits)
-    rate = (
-        price_in_money(setting, given)
-        * kept
-        / price_in_money(setting, received)
-        * Fraction(10) ** (digits[1] - digits[0])
-    )
-    held = wallet_of(state, seller, given)
-    sold = min(held, ceil(wanted / rate)) if rate else held
-    paid = min(int(sold * rate), wanted)
-    return [*moved(seller, buyer, WALLET, given, sold), *moved(buyer, seller, WALLET, received, paid)]
 
 
 def _paid(view: View, name: str, debts: list[str], assess: Assess) -> list[Event]:
@@ -142,7 +129,7 @@ def _transferred(setting: Setting, chain: Chain, share: Share, asset: str, to: s
             lacking = share.paid - chain.state.balances[share.name].get((WALLET, asset), 0)
             taker = setting.outside.taker
             if purse == WALLET and other != asset and amount > 0 and lacking > 0 and taker is not None:
-                rows = _sale(setting, chain.state, share.name, taker, (other, asset), lacking)
+                rows = sale_rows(setting, chain.state, share.name, taker, (other, asset), lacking)
                 chain.post(f"{cause}, sale", name, rows)
     chain.post(cause, name, [*moved(share.name, to, WALLET, asset, share.paid)] if share.paid else [])
 

@@ -10,6 +10,7 @@ from crossmargin.clearing.events import Asked, Event, Posted
 from crossmargin.clearing.ledger import HOUSE, after_rows
 from crossmargin.clearing.procedure.remembered import Remembered, told
 from crossmargin.clearing.procedure.rows import move_rows
+from crossmargin.clearing.procedure.windows import added
 from crossmargin.clearing.rules import Refusal
 from crossmargin.errors import Failure, FailureReason
 from crossmargin.liquidation import Done
@@ -34,9 +35,9 @@ def taken_events(view: View, name: str, held: Remembered, move: Move, taker: str
     if move.price is not None:
         limits["price"] = str(move.price)
     state = view.setting.state
-    asked = Asked(
-        name, state.cases[name].step + 1, move.step.name, limits, told(held.case, held.moves + bool(rows), done)
-    )
+    memory = told(held.case, held.moves + bool(rows), done)
+    memory |= added(view, name, move.step, move.about, move.amount)
+    asked = Asked(name, state.cases[name].step + 1, move.step.name, limits, memory)
     return [asked, *_posted(view, f"liquidation: {move.step.name}", name, rows)]
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from crossmargin.clearing.checking import check_owner
 from crossmargin.clearing.events import Asked, Event, Stage
 from crossmargin.clearing.ledger import HOUSE
-from crossmargin.clearing.procedure.cases import now_of, offer_of
+from crossmargin.clearing.procedure.cases import offer_of
 from crossmargin.clearing.procedure.moving import check_able, taken_events
-from crossmargin.clearing.procedure.remembered import Remembered, recall
+from crossmargin.clearing.procedure.remembered import Remembered, now_of
 from crossmargin.clearing.procedure.rows import least_share
 from crossmargin.clearing.procedure.view import parted, view_of
+from crossmargin.clearing.procedure.windows import remembered
 from crossmargin.clearing.rules import Refusal
 from crossmargin.errors import FailureReason
 from crossmargin.liquidation import Bid as Offered
@@ -38,7 +39,7 @@ def bid_events(setting: Setting, command: Bid, assess: Assess) -> list[Event]:
     _check_bidder(setting, command.bidder, owner)
     if not 0 < share <= 1:
         raise Refusal(FailureReason.INVALID_QUANTITY, "a share in (0, 1]", command.share)
-    held = recall(kept.memory, now_of(setting, kept))
+    held = remembered(setting, kept)
     view = view_of(setting, owner, unit)
     move = offer_of(view, held, share)
     if move is None or not held.offer:

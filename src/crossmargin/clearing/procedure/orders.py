@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from crossmargin.clearing.events import Asked, Event
+from crossmargin.clearing.contracts import Terms, trade_money, worth
+from crossmargin.clearing.events import Asked, Event, Posted
 from crossmargin.clearing.ledger import HELD
+from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.remembered import Order, Remembered, recall, told
-from crossmargin.clearing.procedure.rows import contracts_of, hedge_for, parts_of
-from crossmargin.clearing.procedure.view import parted
+from crossmargin.clearing.procedure.rows import contracts_of, fee_rows, hedge_for, parts_of
+from crossmargin.clearing.procedure.view import parted, view_of
+from crossmargin.clearing.procedure.windows import added, remembered
 from crossmargin.clearing.rules import Refusal
 from crossmargin.errors import FailureReason
-from crossmargin.liquidation import Done
-from crossmargin.liquidation.postings import quoted
+from crossmargin.liquidation import Done, Move
+from crossmargin.liquidation.moves import fees_of
+from crossmargin.liquidation.postings import quoted, reported
 
 if TYPE_CHECKING:
     from crossmargin.clearing.commands import Trade
-    from crossmargin.clearing.procedure.view import View
+    from crossmargin.clearing.procedure.view import Setting, View
     from crossmargin.clearing.state import State
-    from crossmargin.liquidation import Leg, Move
+    from crossmargin.liquidation import Leg
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["check_answer", "followed_events", "sent_events"]
+__all__ = ["charged_events", "check_answer", "followed_events", "sent_events"]
 
 _PATIENCE: Final = 1.0  # seconds at least that an order is waited for
 
@@ -98,6 +103,42 @@ def _filled(state: State, owner: str, order: Order) -> int:
     return state.balances.get(owner, {}).get((HELD, order.instrument), 0) - order.before
 
 
+def charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
+    """Return the posting of a step's fees for what a trade fills of its order, as the account stood before the trade.
+
+    They are computed on fractions: what is counted in whole units is not moved by what a double cannot tell.
+    """
+    assert command.case is not None
+    kept = setting.state.cases[command.case]
+    held = remembered(setting, kept)
+    order = next(one for one in held.orders if one.instrument == command.instrument)
+    step = next(one for one in setting.procedure.liquidation.steps if one.name == order.step)
+    if not step.fees:
+        return []
+    view = view_of(setting, *parted(kept.pool))
+    leg = next(leg for leg in view.pool.legs if leg.name == command.instrument)
+    terms = setting.state.configuration.terms[command.instrument]
+    price = reported(leg, _got(terms, command) / 10**terms.contract.price_digits)
+    scope = replace(view.scope(held.case), leg=leg, step=step.name, exactly=True)
+    amount = Fraction(command.quantity, 10**terms.contract.quantity_digits)
+    move = Move(step, leg, amount, price, fees_of(scope, step, amount, price))
+    chain = Chain(setting.state)
+    chain.add([posted])
+    chain.post(
+        f"liquidation: {step.name}, fees", command.case, fee_rows(view, move, view.owner, setting.outside.keeper)
+    )
+    return chain.events[1:]
+
+
+def _got(terms: Terms, command: Trade) -> Fraction:
+    """Return the price of a trade in ticks, as the whole units of money that changed hands make it."""
+    exact = abs(worth(terms, command.quantity, command.price))
+    money = trade_money(terms, command.quantity, command.price)
+    if not exact or not money:
+        return Fraction(command.price)
+    return command.price * (exact / money if terms.inverse else money / exact)
+
+
 def followed_events(view: View, name: str, held: Remembered, procedure: Procedure) -> list[Event]:
     """Return what became of the orders that are out: filled, ended in part, or nothing while they are waited for."""
     state = view.setting.state
@@ -109,6 +150,9 @@ def followed_events(view: View, name: str, held: Remembered, procedure: Procedur
         return []
     made = [_done(view, held.case.time, order, contracts) for order, contracts in filled.items() if contracts]
     memory = {**told(held.case, held.moves + len(made), *made), "orders": "[]"}
+    for one in made:
+        step = next(step for step in procedure.liquidation.steps if step.name == one.step)
+        memory |= added(view, name, step, one.leg, one.amount)
     limits = {order.instrument: str(contracts) for order, contracts in filled.items()}
     return [Asked(name, state.cases[name].step + 1, "filled" if whole else "ended", limits, memory)]
 

@@ -43,6 +43,9 @@ class Outside:
         The asset that shares of accounts are paid in; None: see `currency_of`.
     inputs
         Names that a document leaves to whoever runs it, with what they are.
+    steps
+        Names of the steps that are carried out; None: all. Liquidators of some venues choose which of its
+        instructions they call.
     depth
         Contracts that the market offers at once, by instrument; without an entry any number.
     """
@@ -52,6 +55,7 @@ class Outside:
     keeper: str = TREASURY
     currency: str | None = None
     inputs: Mapping[str, Amount] = field(default_factory=dict)
+    steps: frozenset[str] | None = None
     depth: Mapping[str, Fraction] = field(default_factory=dict)
 
     def owner(self, named: str, acting: str | None) -> str | None:

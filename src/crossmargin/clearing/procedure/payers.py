@@ -28,7 +28,9 @@ MEMBER: Final = "member"
 """The class of accounts that stand behind the fund and may be assessed."""
 
 
-def payers_of(word: str, setting: Setting, asset: str, bankrupt: str, assess: Assess) -> list[Leg]:
+def payers_of(
+    word: str, setting: Setting, asset: str, bankrupt: str, assess: Assess, terms: Terms | None = None
+) -> list[Leg]:
     """Return who a layer may ask for money in an asset, in order of creation in the ledger.
 
     Parameters
@@ -37,6 +39,8 @@ def payers_of(word: str, setting: Setting, asset: str, bankrupt: str, assess: As
         The layer's `pay`.
     bankrupt
         Whose loss it is; he pays nothing more.
+    terms
+        The contract that the loss is of: open interest is then its own; None: of all.
     """
     if word in {"skin", "fund", "vault"}:
         owner = {"skin": TREASURY, "fund": FUND, "vault": VAULT}[word]
@@ -47,7 +51,7 @@ def payers_of(word: str, setting: Setting, asset: str, bankrupt: str, assess: As
         users = [one for one in users if (h := standing.get(account_of(one))) is not None and h.class_ == MEMBER]
     equities = _equities(setting, users, assess)
     positive = [owner for owner in users if equities.get(owner, 0.0) > 0]
-    return [Leg(owner, _figures(setting, owner, asset, bankrupt, equities[owner])) for owner in positive]
+    return [Leg(owner, _figures(setting, owner, asset, bankrupt, equities[owner], terms)) for owner in positive]
 
 
 def means(setting: Setting, owner: str, asset: str) -> Fraction:
@@ -106,7 +110,7 @@ def _equities(setting: Setting, owners: Iterable[str], assess: Assess) -> dict[s
     }
 
 
-def _figures(setting: Setting, owner: str, asset: str, bankrupt: str, equity: float) -> Figures:
+def _figures(setting: Setting, owner: str, asset: str, bankrupt: str, equity: float, terms: Terms | None) -> Figures:
     holdings, price = setting.state.balances[owner], price_in_money(setting, asset)
     wallet = max(Fraction(holdings.get((WALLET, asset), 0), _power(setting.state, asset)) * price, Fraction(0))
 
@@ -118,7 +122,7 @@ def _figures(setting: Setting, owner: str, asset: str, bankrupt: str, equity: fl
     made: dict[str, Callable[[], Amount]] = {
         "profit": profit,
         "notional": lambda: notional_of(setting, owner),
-        "open_interest_value": lambda: notional_of(setting, owner),
+        "open_interest_value": lambda: _notional(setting, owner, terms) if terms else notional_of(setting, owner),
         "payer_leverage": lambda: float(notional_of(setting, owner)) / equity,
     }
     return Figures(known, made)
@@ -156,7 +160,7 @@ def _power(state: State, asset: str) -> int:
 
 
 def _notional(setting: Setting, owner: str, terms: Terms) -> Fraction:
-    held = setting.state.balances[owner][HELD, terms.symbol]
+    held = setting.state.balances[owner].get((HELD, terms.symbol), 0)
     money = abs(worth(terms, held, setting.state.marks[terms.symbol].price))
     return money / _power(setting.state, terms.settlement) * price_in_money(setting, terms.settlement)
 

@@ -15,7 +15,7 @@ from crossmargin.clearing.ledger import HELD, HOUSE
 from crossmargin.clearing.procedure.cases import case_events
 from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.offers import bid_events
-from crossmargin.clearing.procedure.orders import check_answer
+from crossmargin.clearing.procedure.orders import charged_events, check_answer
 from crossmargin.clearing.procedure.outside import Outside
 from crossmargin.clearing.procedure.staging import opened, stage_events
 from crossmargin.clearing.procedure.view import Setting, parted
@@ -25,7 +25,7 @@ from crossmargin.errors import Failure, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crossmargin.clearing.commands import Bid
+    from crossmargin.clearing.commands import Bid, Trade
     from crossmargin.clearing.events import Event
     from crossmargin.clearing.rules import Assess, Guard, Reports
     from crossmargin.clearing.state import State
@@ -72,6 +72,13 @@ class Procedures:
         """Return what a bid on an open case does."""
         try:
             return bid_events(self._setting(state), command, self.assess)
+        except InputError as error:
+            raise Refusal(error.reason, "a case that can be assessed", str(error)) from None
+
+    def answered(self, state: State, command: Trade, posted: Posted, /) -> Sequence[Event]:
+        """Return the posting of what the document charges for an order that a trade has filled."""
+        try:
+            return charged_events(self._setting(state), command, posted)
         except InputError as error:
             raise Refusal(error.reason, "a case that can be assessed", str(error)) from None
 
@@ -163,5 +170,6 @@ def rules_with_procedure(
         react=procedures.react,
         take_bid=procedures.take_bid,
         check_answer=check_answer,
+        answered=procedures.answered,
         lockout=rulebook.procedure.liquidation.lockout,
     )

@@ -18,11 +18,13 @@ from crossmargin.margin.model import Formula, Keyed, Variants
 from crossmargin.margin.procedure_checks import START
 
 if TYPE_CHECKING:
+    from crossmargin.clearing.procedure.view import Setting
+    from crossmargin.clearing.state import Case as Kept
     from crossmargin.liquidation.scope import Scope
     from crossmargin.margin.model import Parameter
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["Order", "Remembered", "begin", "read_at_start", "recall", "told"]
+__all__ = ["Order", "Remembered", "begin", "now_of", "read_at_start", "recall", "told"]
 
 _DONE: Final = "done "
 _POOL: Final = ""
@@ -145,6 +147,12 @@ def _parts(parameter: Parameter) -> Iterator[Formula]:
             yield from _parts(part)
 
 
+def now_of(setting: Setting, kept: Kept) -> float:
+    """Return the seconds since a case began."""
+    assert setting.state.as_of is not None
+    return (setting.state.as_of - kept.started).total_seconds()
+
+
 def recall(memory: Mapping[str, str], elapsed: float) -> Remembered:
     """Return what a case remembers; `elapsed` is in seconds since it began."""
     start = json.loads(memory.get("start", "{}"))
@@ -158,6 +166,7 @@ def recall(memory: Mapping[str, str], elapsed: float) -> Remembered:
         done=tuple(_done(text) for _, text in done),
         position=int(memory.get("position", "0")),
         passed=frozenset(json.loads(memory.get("passed", "[]"))),
+        offered=frozenset(json.loads(memory.get("offered", "[]"))),
     )
     orders = json.loads(memory.get("orders", "[]"))
     bids = tuple(tuple(json.loads(text)) for key, text in sorted(memory.items()) if key.startswith("bid ") and text)

@@ -14,6 +14,7 @@ from crossmargin.clearing.ledger import FUND, HELD, RESERVED, WALLET, WORLD, mov
 from crossmargin.clearing.procedure.outside import price_of
 from crossmargin.clearing.procedure.trades import handed, traded, wallet_of
 from crossmargin.clearing.procedure.view import hedge_of, price_in_money
+from crossmargin.errors import FailureReason, InputError
 from crossmargin.liquidation.formulas import as_fraction
 from crossmargin.liquidation.postings import balances_of
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.procedure.view import View
     from crossmargin.liquidation import Leg, Move
 
-__all__ = ["contracts_of", "hedge_for", "least_share", "move_rows", "parts_of"]
+__all__ = ["contracts_of", "fee_rows", "hedge_for", "least_share", "move_rows", "parts_of"]
 
 
 def move_rows(view: View, move: Move, taker: str, keeper: str, reserved: Fraction) -> list[Row]:
@@ -40,7 +41,7 @@ def move_rows(view: View, move: Move, taker: str, keeper: str, reserved: Fractio
         Money that earlier bidders paid in, which no later one buys.
     """
     rows = _share(view, move, taker, reserved) if move.step.do == "share" else _KINDS[move.step.do](view, move, taker)
-    return [*rows, *_fees(view, move, taker, keeper)] if rows or move.step.do == "cancel" else []
+    return [*rows, *fee_rows(view, move, taker, keeper)] if rows or move.step.do == "cancel" else []
 
 
 def contracts_of(view: View, leg: Leg, amount: Fraction) -> int:
@@ -227,23 +228,35 @@ def _settle(view: View, move: Move, taker: str) -> list[Row]:
     )
 
 
-def _fees(view: View, move: Move, taker: str, keeper: str) -> list[Row]:
+def fee_rows(view: View, move: Move, taker: str, keeper: str) -> list[Row]:
     """Return fees as rows: of an exchange out of what the other side receives, else out of the account's wallet.
 
-    They are in the asset that the leg settles in; over the whole account in money, paid in cash.
+    An exchange whose fees are in the debt's asset adds them to the debt. They are in the asset that the leg settles in;
+    over the whole account in money, paid in cash.
     """
-    payer, asset = view.owner, view.setting.currency
-    rate = 1 / price_in_money(view.setting, asset)
-    if move.sides is not None:
-        payer, asset, rate = taker, move.sides["collateral_"].terms.settles_in, Fraction(1)
-    elif move.leg is not None:
-        asset, rate = move.leg.terms.settles_in, Fraction(1)
-    unit = rate * 10 ** view.setting.state.configuration.assets[asset].digits
+    if not any(move.fees.values()):
+        return []
+    payer, asset, rate = _charged(view, move, taker)
+    known = view.setting.state.configuration.assets
+    if asset not in known:
+        raise InputError(FailureReason.MISSING_QUOTE, f"a fee is to be paid in {asset}, which is no configured asset")
+    unit = rate * 10 ** known[asset].digits
     rows: list[Row] = []
     for named, fee in move.fees.items():
         owner = view.setting.outside.owner(named, keeper) or keeper
         rows += moved(payer, owner, WALLET, asset, ceil(fee * unit))
     return [row for row in rows if row[3]]
+
+
+def _charged(view: View, move: Move, taker: str) -> tuple[str, str, Fraction]:
+    """Return who pays a move's fees, in which asset, and how much of it one of what the document counts in is."""
+    if move.sides is not None and move.step.fees_in == "debt":
+        return view.owner, move.sides["debt_"].terms.settles_in, Fraction(1)
+    if move.sides is not None:
+        return taker, move.sides["collateral_"].terms.settles_in, Fraction(1)
+    if move.leg is not None:
+        return view.owner, move.leg.terms.settles_in, Fraction(1)
+    return view.owner, view.setting.currency, 1 / price_in_money(view.setting, view.setting.currency)
 
 
 _KINDS: dict[str, Callable[[View, Move, str], list[Row]]] = {

@@ -95,7 +95,8 @@ class View:
     def desk(self, case: Case, stated: Mapping[str, Amount] | None = None) -> Desk:
         """Return what surrounds the procedure here; a move may be tried on the little book."""
         holder = self.owner if self.owner in HOUSE else None
-        plain = Desk(stated={**self.setting.outside.inputs, **(stated or {})}, holder=holder)
+        outside = self.setting.outside
+        plain = Desk(stated={**outside.inputs, **(stated or {})}, steps=outside.steps, holder=holder)
         return trying(plain, self.engine, self.holdings, self.pool, self.venue(case), 0.0)
 
     def venue(self, case: Case) -> Venue:

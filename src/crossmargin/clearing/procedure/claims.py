@@ -1,0 +1,127 @@
+"""Losses that stand on no wallet: what a bankrupt pool still owes on contracts that are closed, and has not settled.
+
+Where a document keeps profit with the position (`realised = "basis"`) and says what its `loss` is, this debt is paid
+where it stands: who pays takes it over, and no wallet or collateral is touched for it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from crossmargin.clearing.events import Asked, Event
+from crossmargin.clearing.ledger import FUND, HELD, HOUSE, TREASURY, VAULT, WALLET, moved
+from crossmargin.clearing.procedure.chain import Chain
+from crossmargin.clearing.procedure.payers import payers_of
+from crossmargin.clearing.procedure.remembered import recall
+from crossmargin.clearing.procedure.sales import exchanged
+from crossmargin.clearing.procedure.view import price_in_money
+from crossmargin.clearing.scales import to_text
+from crossmargin.liquidation import missing, pay
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crossmargin.clearing.contracts import Terms
+    from crossmargin.clearing.procedure.view import View
+    from crossmargin.clearing.rules import Assess
+    from crossmargin.liquidation import Leg, Share
+    from crossmargin.liquidation.scope import Scope
+
+__all__ = ["CLAIMED", "claimed_events", "open_claims", "unpaid_claims"]
+
+CLAIMED: Final = "claimed"
+_OWN: Final = frozenset({FUND, TREASURY, VAULT})
+
+
+def open_claims(view: View, memory: Mapping[str, str]) -> list[Leg]:
+    """Return the legs whose loss has not been asked for in this case: nothing held, and something owed."""
+    asked = _asked(memory)
+    return [leg for leg in _claims(view) if leg.name not in asked]
+
+
+def unpaid_claims(view: View, memory: Mapping[str, str]) -> dict[str, str]:
+    """Return what nobody paid of such losses in this case, by settlement asset, as decimal strings."""
+    assets, left = view.setting.state.configuration.assets, dict[str, int]()
+    for symbol, unpaid in _asked(memory).items():
+        asset = view.setting.state.configuration.terms[symbol].settlement
+        left[asset] = left.get(asset, 0) + int(unpaid)
+    return {asset: to_text(amount, assets[asset].digits) for asset, amount in left.items() if amount}
+
+
+def _asked(memory: Mapping[str, str]) -> dict[str, str]:
+    """Return the instruments whose loss was asked for, with the units that nobody paid."""
+    found: dict[str, str] = json.loads(memory.get(CLAIMED, "{}"))
+    return found
+
+
+def claimed_events(view: View, leg: Leg, name: str, assess: Assess) -> list[Event]:
+    """Return who pays the document's loss of a leg, layer by layer; the case remembers that it was asked for.
+
+    House owners pay with what they hold, at the marks: to the taker, who takes the debt over for it, or without one out
+    of their own wallet of its asset. Users pay out of what they have on the same contract, as by its funding.
+    """
+    setting, terms = view.setting, _terms(view, leg)
+    asset, price = terms.settlement, price_in_money(setting, terms.settlement)
+    scale = Fraction(10 ** setting.state.configuration.assets[asset].digits) / price
+    kept = setting.state.cases[name]
+    layers = [layer for layer in setting.procedure.waterfall if layer.pay != "adl"]
+    payers = {layer.pay: payers_of(layer.pay, setting, asset, view.owner, assess, terms) for layer in layers}
+    told = {"fund": payers["fund"][0].figures["fund"] if payers.get("fund") else Fraction(0), "settle_price": price}
+    scope: Scope = replace(view.scope(recall(kept.memory, 0.0).case, told), leg=leg)
+    loss = min(missing(scope, scale), _owed(view, terms))
+    paid, unpaid = pay(loss, layers, payers, scope, scale)
+    chain = Chain(setting.state)
+    asked = {**_asked(kept.memory), leg.name: str(unpaid)}
+    limits = {"leg": leg.name, "asset": asset, "loss": str(loss), "unpaid": str(unpaid)}
+    chain.add([Asked(name, kept.step + 1, "loss", limits, {CLAIMED: json.dumps(asked)})])
+    for one in paid:
+        for share in one.allocation.shares:
+            _taken_over(view, terms, share, f"waterfall: {one.pay}", name, chain)
+    return chain.events
+
+
+def _claims(view: View) -> list[Leg]:
+    """Return the legs of which nothing is held and something owed, where the document pays such a debt by itself."""
+    rule = view.setting.procedure.liquidation
+    if view.realise or rule.loss is None:
+        return []
+    contracts = (leg for leg in view.pool.legs if leg.terms.form != "asset")
+    return [leg for leg in contracts if not _held(view, leg) and _owed(view, _terms(view, leg)) > 0]
+
+
+def _held(view: View, leg: Leg) -> int:
+    return view.setting.state.balances.get(view.owner, {}).get((HELD, leg.keys["instrument"]), 0)
+
+
+def _terms(view: View, leg: Leg) -> Terms:
+    return view.setting.state.configuration.terms[leg.keys["instrument"]]
+
+
+def _owed(view: View, terms: Terms) -> int:
+    return max(-view.setting.state.balances.get(view.owner, {}).get((terms.basis, terms.settlement), 0), 0)
+
+
+def _taken_over(view: View, terms: Terms, share: Share, cause: str, name: str, chain: Chain) -> None:
+    """Post what a payer pays of a debt that stands with contracts."""
+    asset, left = terms.settlement, share.paid
+    if share.name not in HOUSE:
+        chain.post(cause, name, list(moved(share.name, view.owner, terms.basis, asset, left)) if left else [])
+        return
+    assert share.name in _OWN
+    taker = view.setting.outside.taker
+    own = [one for purse, one in chain.state.balances.get(share.name, {}) if purse == WALLET]
+    for other in sorted(own, key=lambda one: one != asset):
+        if not left or (taker is None and other != asset):
+            continue
+        sold, paid = exchanged(view.setting, chain.state, share.name, (other, asset), left)
+        if sold <= 0 or paid <= 0:
+            continue
+        if taker is None:
+            rows = [(share.name, WALLET, asset, -paid), (view.owner, terms.basis, asset, paid)]
+        else:
+            rows = [*moved(share.name, taker, WALLET, other, sold), *moved(taker, view.owner, terms.basis, asset, paid)]
+        chain.post(cause, name, rows)
+        left -= paid

@@ -1,0 +1,154 @@
+"""Mango's published liquidations, run through the state machine: instructions of a liquidator with his limits."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crossmargin import AssetQuote, Snapshot, load_rulebook
+from crossmargin.analysis.conformance import mango, mango_procedure
+from crossmargin.analysis.conformance.quote_positions import amount, asset_name
+from crossmargin.clearing import Outside
+from crossmargin.clearing.events import Asked, Posted
+from crossmargin.clearing.ledger import FUND, HELD, WALLET, Row
+from crossmargin.clearing.views import paid
+from tests.clearing.posed import DIGITS, Posed, units
+from tests.clearing.published import case_at, cases_of
+
+if TYPE_CHECKING:
+    from crossmargin.analysis.conformance.fields import Fields
+
+FILE = "mango_v4_health_liquidation"
+PERPETUAL = "perpetual 0"
+INSURANCE = "INSURANCE"
+OTHERS = {"long": 3, "short": -2}
+
+
+def mango_house(case: Fields, steps: frozenset[str] | None = None) -> Posed:
+    """The account of a case, and a liquidator without an end of money who takes what is offered, and who has not.
+
+    Of a loss the venue's insurance fund, and two others with open contracts, who bear what it cannot.
+    """
+    rulebook, market = mango.market_of(case, load_rulebook, mango_procedure._more(case))
+    insured = {INSURANCE: AssetQuote(price=case.number("insurance_price"))} if "insurance_price" in case else {}
+    market = Snapshot(
+        as_of=market.as_of,
+        reporting_asset=market.reporting_asset,
+        assets={**market.assets, **insured},
+        listings=market.listings,
+    )
+    lots = {f"perpetual {i}": _digits(amount(one, "base_lot_size", 1.0)) for i, one in enumerate(case.objects("perps"))}
+    limits = mango_procedure._limits(case)
+    outside = Outside(taker="liquidator", inputs=limits, steps=steps)
+    posed = Posed(rulebook, market, outside, ("liqee", "liquidator", *OTHERS), quantity_digits=lots)
+    posed.quote()
+    rows: list[Row] = [*_others(case, lots)] if insured else []
+    for token in case.needed("tokens"):
+        asset = asset_name(token)
+        rows.append(("liqee", WALLET, asset, units(amount(case.needed("tokens").needed(token), "balance", 0.0))))
+        rows.append(("liquidator", WALLET, asset, 10 ** (DIGITS + 9)))
+    for number, stated in enumerate(case.objects("perps")):
+        symbol, asset = f"perpetual {number}", asset_name(stated.text("settle_token"))
+        base = Fraction(repr(amount(stated, "base_lots", 0.0))) * Fraction(repr(amount(stated, "base_lot_size", 1.0)))
+        rows.append(("liqee", HELD, symbol, units(base, lots[symbol])))
+        rows.append(("liqee", f"basis:{symbol}", asset, units(amount(stated, "quote", 0.0))))
+    posed.open(rows, in_case="liqee")  # the instructions go on with what has begun
+    return posed
+
+
+def _others(case: Fields, lots: dict[str, int]) -> list[Row]:
+    """Return what the insurance fund holds, and others who hold contracts of the perpetual."""
+    rows: list[Row] = [(FUND, WALLET, INSURANCE, units(amount(case, "insurance_fund", 0.0)))]
+    price = case.objects("perps")[0].number("price")
+    for owner, contracts in OTHERS.items():
+        rows += [
+            (owner, WALLET, "S", 10 ** (DIGITS + 6)),
+            (owner, HELD, PERPETUAL, units(contracts, lots[PERPETUAL])),
+            (owner, f"basis:{PERPETUAL}", "S", -units(contracts * price)),
+        ]
+    return rows
+
+
+def _digits(lot: float) -> int:
+    digits = next((d for d in range(19) if abs(lot - 10.0**-d) < 1e-12), None)
+    if digits is None:
+        pytest.skip(f"a lot of {lot} is no power of ten: the ledger has none such")
+    return digits
+
+
+def instruction(posed: Posed) -> Any:  # noqa: ANN401 - a state
+    """The state after one round, as one call of an instruction leaves it."""
+    posed.quote()
+    over = next((r.number for r in posed.records if isinstance(r.event, Asked) and r.event.what == "wait"), None)
+    return posed.state if over is None else posed.until(over)
+
+
+@pytest.mark.parametrize("at", cases_of(FILE, {"liq_token_with_token", "liq_perp_base_or_positive_pnl"}))
+def test_instructions(at: tuple[str, int]) -> None:
+    case = case_at(at)
+    expected, tolerance = case.needed("expected"), amount(case, "tolerance", 0.01)
+    posed = mango_house(case)
+    state = instruction(posed)
+    liqee = state.balances.get("liqee", {})
+    lots = posed.state.configuration.terms
+    read = {
+        "liqee_asset_after": lambda: liqee.get((WALLET, "A"), 0) / 10**DIGITS,
+        "liqee_liab_after": lambda: liqee.get((WALLET, "L"), 0) / 10**DIGITS,
+        "settle_token_after": lambda: liqee.get((WALLET, "S"), 0) / 10**DIGITS,
+        "base_after": lambda: liqee.get((HELD, "perpetual 0"), 0) / 10 ** lots["perpetual 0"].contract.quantity_digits,
+        "quote_after": lambda: liqee.get(("basis:perpetual 0", "S"), 0) / 10**DIGITS,
+    }
+    for key in expected:
+        if key in read:
+            assert read[key]() == pytest.approx(expected.number(key), abs=tolerance), key
+        elif key == "success":
+            told = [r.event for r in posed.records if r.number <= state.number]
+            acted = any(isinstance(event, Asked) and event.what == "token" for event in told)
+            assert acted == expected.flag(key)
+        else:
+            pytest.fail(f"nothing reads {key}")
+
+
+@pytest.mark.parametrize("at", cases_of(FILE, {"liq_negative_pnl_or_bankruptcy"}))
+def test_losses(at: tuple[str, int]) -> None:
+    """Others' profit first, then the insurance fund through the liquidator, then every open contract alike."""
+    case = case_at(at)
+    expected, tolerance = case.needed("expected"), amount(case, "tolerance", 0.01)
+    posed = mango_house(case, frozenset({"settle loss"}))
+    before = posed.until(posed.state.number)
+    posed.quote()
+    after = posed.state
+
+    def change(owner: str, purse: str, asset: str) -> float:
+        old, new = (state.balances.get(owner, {}).get((purse, asset), 0) for state in (before, after))
+        return (new - old) / float(10**DIGITS)
+
+    liqee = after.balances.get("liqee", {})
+    basis = f"basis:{PERPETUAL}"
+    moved = [r.event.cause for r in posed.records if isinstance(r.event, Posted)]
+    read = {
+        "success": float(bool(moved)),
+        "liqee_settle_token": liqee.get((WALLET, "S"), 0) / 10**DIGITS,
+        "liqee_perp_quote": liqee.get((basis, "S"), 0) / 10**DIGITS,
+        "liqor_settle_token": change("liquidator", WALLET, "S"),
+        "liqor_perp_quote": change("liquidator", basis, "S"),
+        "liqor_insurance_received": change("liquidator", WALLET, INSURANCE),
+        "socialized_loss": -sum(change(owner, basis, "S") for owner in OTHERS),
+    }
+    for key in expected:
+        value = float(expected.flag(key)) if key == "success" else expected.number(key)
+        assert read[key] == pytest.approx(value, abs=tolerance), key
+    assert sum(change(owner, WALLET, "S") for owner in OTHERS) == 0.0  # it stands with the contracts
+    told = paid(posed.everything(), {"S": DIGITS, "O": DIGITS, INSURANCE: DIGITS}).values()
+    layers = [layer for one in told for layer in one.layers.items()]
+    by_all = sum(by_asset["S"] for word, by in layers for by_asset in by.values() if word == "open_interest")
+    assert by_all / 10**DIGITS == pytest.approx(read["socialized_loss"], abs=1e-12)
+    by_fund = sum(by_asset["S"] for word, by in layers for by_asset in by.values() if word == "fund")
+    price = case.number("insurance_price") / case.needed("tokens").needed("S").number("price")
+    assert by_fund / 10**DIGITS == pytest.approx(read["liqor_insurance_received"] * price, rel=1e-12)
+    paid_by = {owner: -change(owner, basis, "S") for owner in OTHERS}
+    assert paid_by["long"] * 2 == pytest.approx(paid_by["short"] * 3, abs=1e-12)
+    if expected.flag("success"):  # of an account that has nothing nothing is looked at
+        assert not before.cases.keys() & after.cases.keys()
