@@ -170,7 +170,7 @@ def test_an_answer_that_is_no_answer_is_refused() -> None:
     left = asked_for - 100
     assert refused(scene.trade("carol", "alice", "BTC-PERP", left + 1, "56000", case)).reason == R.INVALID_QUANTITY
     events = scene.trade("carol", "alice", "BTC-PERP", left, "56000", case)
-    assert [type(event) for event in events] == [Posted, Staged]  # it is restored
+    assert [type(event) for event in events] == [Posted, Asked, Posted, Staged]  # traded, filled, charged, restored
     assert refused(scene.trade("carol", "alice", "BTC-PERP", left, "56000", case)).reason == R.UNKNOWN_CASE
 
 
@@ -182,9 +182,9 @@ def test_orders_of_both_legs_of_a_pair_are_out_together() -> None:
     assert [(one["instrument"], one["quantity"]) for one in orders] == [("BTC-PERP", "-125"), ("BTCUSDT", "125")]
     case = scene.case
     scene.desk.as_of -= timedelta(seconds=1)  # both answers in the same second
-    assert asked(scene.trade("carol", "alice", "BTC-PERP", 125, "43000", case)) == []
+    assert asked(scene.trade("carol", "alice", "BTC-PERP", 125, "43000", case)) == ["fill"]
     scene.desk.as_of -= timedelta(seconds=1)
-    assert asked(scene.trade("alice", "carol", "BTCUSDT", 125, "43000", case))[0] == "filled"
+    assert asked(scene.trade("alice", "carol", "BTCUSDT", 125, "43000", case))[:2] == ["fill", "filled"]
 
 
 def test_without_a_lockout_whoever_is_liquidated_may_reduce() -> None:

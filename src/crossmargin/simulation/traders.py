@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import LOCKED, Stage
 from crossmargin.clearing.ledger import HELD
-from crossmargin.clearing.procedure.orders import left_of
 from crossmargin.clearing.procedure.remembered import recall
 from crossmargin.clearing.scales import to_units
 
@@ -118,7 +117,7 @@ def answer(rng: Generator, state: State, case: str) -> Intent | None:
     """Return the fill of a market order that a case asks for: all that is left of it or half, near the mark."""
     owner = state.cases[case].pool.partition("#")[0]
     orders = recall(state.cases[case].memory, 0.0).orders
-    left = {one.instrument: left_of(state, owner, one) for one in orders}
+    left = {one.instrument: one.wanted - one.filled for one in orders}
     symbol = next((name for name, contracts in left.items() if contracts and name in state.marks), None)
     if symbol is None:
         return None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crossmargin.liquidation import Leg
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["charged_events", "check_answer", "followed_events", "sent_events"]
+__all__ = ["answered_events", "check_answer", "followed_events", "sent_events"]
 
 _PATIENCE: Final = 1.0  # seconds at least that an order is waited for
 
@@ -40,11 +40,8 @@ def sent_events(view: View, name: str, held: Remembered, move: Move) -> list[Eve
     over.
     """
     wanted = _wanted(view, move)
-    state, step = view.setting.state, view.setting.state.cases[name].step
-    holdings = state.balances.get(view.owner, {})
-    orders = [
-        Order(move.step.name, symbol, quantity, holdings.get((HELD, symbol), 0)) for symbol, quantity, _ in wanted
-    ]
+    step = view.setting.state.cases[name].step
+    orders = [Order(move.step.name, symbol, quantity) for symbol, quantity, _ in wanted]
     memory = {**told(held.case, held.moves), "orders": json.dumps(orders), "sent": repr(held.case.time)}
     return [
         Asked(
@@ -77,33 +74,40 @@ def _limit(leg: Leg, move: Move) -> dict[str, str]:
     return {} if move.price is None else {"limit": repr(float(quoted(leg, move.price)))}
 
 
-def check_answer(state: State, command: Trade) -> None:
-    """Refuse a trade in the name of a case that is no answer to what the case asked for."""
+def check_answer(state: State, command: Trade, hedges: frozenset[str]) -> None:
+    """Refuse a trade in the name of a case that is no answer to what the case asked for.
+
+    What has been held since may be less than what the order was for, or turned: no answer but a hedge's goes past 0.
+    """
     assert command.case is not None
     kept = state.cases[command.case]
     owner, _ = parted(kept.pool)
     quantity = command.quantity if command.buyer == owner else -command.quantity
-    orders = recall(kept.memory, 0.0).orders
-    order = next((one for one in orders if one.instrument == command.instrument), None)
-    left = 0 if order is None else left_of(state, owner, order)
+    order = next((one for one in recall(kept.memory, 0.0).orders if one.instrument == command.instrument), None)
+    left = 0 if order is None else order.wanted - order.filled
+    if order is not None and order.step not in hedges:
+        held = state.balances.get(owner, {}).get((HELD, order.instrument), 0)
+        left = 0 if held * left >= 0 else min(left, -held, key=abs)
     if quantity * left <= 0 or abs(quantity) > abs(left):
         expected = f"an order of {command.case} for {command.instrument}, {left:+} contracts"
         raise Refusal(FailureReason.INVALID_QUANTITY, expected, f"{quantity:+}")
 
 
-def left_of(state: State, owner: str, order: Order) -> int:
-    left = order.wanted - _filled(state, owner, order)
-    held = state.balances.get(owner, {}).get((HELD, order.instrument), 0)
-    if left * order.wanted <= 0 or held * left >= 0:
-        return 0
-    return left if abs(left) <= abs(held) else -held
+def answered_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
+    """Return what a trade has filled of a case's order, and the posting of the step's fees for it."""
+    assert command.case is not None
+    kept = setting.state.cases[command.case]
+    quantity = command.quantity if command.buyer == parted(kept.pool)[0] else -command.quantity
+    orders = [
+        one._replace(filled=one.filled + quantity) if one.instrument == command.instrument else one
+        for one in recall(kept.memory, 0.0).orders
+    ]
+    told_by = {"instrument": command.instrument, "quantity": str(quantity)}
+    filled = Asked(command.case, kept.step, "fill", told_by, {"orders": json.dumps(orders)})
+    return [filled, *_charged_events(setting, command, posted)]
 
 
-def _filled(state: State, owner: str, order: Order) -> int:
-    return state.balances.get(owner, {}).get((HELD, order.instrument), 0) - order.before
-
-
-def charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
+def _charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
     """Return the posting of a step's fees for what a trade fills of its order, as the account stood before the trade.
 
     They are computed on fractions: what is counted in whole units is not moved by what a double cannot tell.
@@ -141,23 +145,21 @@ def _got(terms: Terms, command: Trade) -> Fraction:
 
 def followed_events(view: View, name: str, held: Remembered, procedure: Procedure) -> list[Event]:
     """Return what became of the orders that are out: filled, ended in part, or nothing while they are waited for."""
-    state = view.setting.state
-    filled = {order: _filled(state, view.owner, order) for order in held.orders}
-    whole = all(order.wanted == contracts for order, contracts in filled.items())
+    whole = all(order.wanted == order.filled for order in held.orders)
     cadence = procedure.liquidation.cadence
     patience = 0.0 if cadence is None else float(view.scope(held.case).parameter(cadence))
     if not whole and held.case.time < held.sent + max(patience, _PATIENCE):
         return []
-    made = [_done(view, held.case.time, order, contracts) for order, contracts in filled.items() if contracts]
+    made = [_done(view, held.case.time, order) for order in held.orders if order.filled]
     memory = {**told(held.case, held.moves + len(made), *made), "orders": "[]"}
     for one in made:
         step = next(step for step in procedure.liquidation.steps if step.name == one.step)
         memory |= added(view, name, step, one.leg, one.amount)
-    limits = {order.instrument: str(contracts) for order, contracts in filled.items()}
-    return [Asked(name, state.cases[name].step + 1, "filled" if whole else "ended", limits, memory)]
+    limits = {order.instrument: str(order.filled) for order in held.orders}
+    return [Asked(name, view.setting.state.cases[name].step + 1, "filled" if whole else "ended", limits, memory)]
 
 
-def _done(view: View, time: float, order: Order, contracts: int) -> Done:
+def _done(view: View, time: float, order: Order) -> Done:
     unit = 10 ** view.setting.state.configuration.terms[order.instrument].contract.quantity_digits
     step = next(step for step in view.setting.procedure.liquidation.steps if step.name == order.step)
-    return Done(time, step.name, order.instrument, step.do, Fraction(abs(contracts), unit))
+    return Done(time, step.name, order.instrument, step.do, Fraction(abs(order.filled), unit))

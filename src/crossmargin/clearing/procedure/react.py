@@ -15,7 +15,7 @@ from crossmargin.clearing.ledger import HELD, HOUSE
 from crossmargin.clearing.procedure.cases import case_events
 from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.offers import bid_events
-from crossmargin.clearing.procedure.orders import charged_events, check_answer
+from crossmargin.clearing.procedure.orders import answered_events, check_answer
 from crossmargin.clearing.procedure.outside import Outside
 from crossmargin.clearing.procedure.staging import opened, stage_events
 from crossmargin.clearing.procedure.view import Setting, parted
@@ -52,6 +52,7 @@ class Procedures:
 
     def __init__(self, rulebook: Rulebook, outside: Outside, assess: Assess, markets: Markets) -> None:
         self.rulebook, self.outside, self.assess, self._markets = rulebook, outside, assess, markets
+        self._hedges = frozenset(step.name for step in rulebook.procedure.liquidation.steps if step.do == "hedge")
 
     def react(self, state: State, reports: Reports, /) -> Sequence[Event]:
         """Return one thing for each pool that something follows for, worst headroom first, ties by name.
@@ -75,10 +76,14 @@ class Procedures:
         except InputError as error:
             raise Refusal(error.reason, "a case that can be assessed", str(error)) from None
 
+    def check_answer(self, state: State, command: Trade, /) -> None:
+        """Refuse a trade that does not answer what its case asked for."""
+        check_answer(state, command, self._hedges)
+
     def answered(self, state: State, command: Trade, posted: Posted, /) -> Sequence[Event]:
-        """Return the posting of what the document charges for an order that a trade has filled."""
+        """Return what a trade has filled of an order, and the posting of what the document charges for it."""
         try:
-            return charged_events(self._setting(state), command, posted)
+            return answered_events(self._setting(state), command, posted)
         except InputError as error:
             raise Refusal(error.reason, "a case that can be assessed", str(error)) from None
 
@@ -169,7 +174,7 @@ def rules_with_procedure(
         plain,
         react=procedures.react,
         take_bid=procedures.take_bid,
-        check_answer=check_answer,
+        check_answer=procedures.check_answer,
         answered=procedures.answered,
         lockout=rulebook.procedure.liquidation.lockout,
     )

@@ -31,12 +31,12 @@ _POOL: Final = ""
 
 
 class Order(NamedTuple):
-    """A market order of a case: its step, signed contracts wanted, and contracts held when it was sent."""
+    """A market order of a case: its step, signed contracts wanted, and those that answers have filled."""
 
     step: str
     instrument: str
     wanted: int
-    before: int
+    filled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
