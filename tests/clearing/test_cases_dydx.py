@@ -127,7 +127,7 @@ class Subaccount:
         fees = [event for event in events if isinstance(event, Posted) and event.cause == "liquidation: close, fees"]
         received = sum(row[3] for event in fees for row in event.rows if row[0] == FUND)
         assert len(fees) == bool(received)
-        left = self.posed.until(self.posed.records[-len(events)].number + len(fees)).balances[FUND][WALLET, "USDC"]
+        left = self.posed.until(self.posed.records[-len(events)].number + 1 + len(fees)).balances[FUND][WALLET, "USDC"]
         assert left == before + received
         return received
 
