@@ -11,6 +11,7 @@ from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import Asked, Posted, Stage, Staged
 from crossmargin.clearing.ledger import WALLET
 from crossmargin.clearing.procedure import Outside
+from crossmargin.clearing.procedure.remembered import Order, recall
 from crossmargin.errors import FailureReason as R
 from tests.clearing.scene import Scene, asked, refused
 from tests.clearing.test_procedures_scenarios import opened
@@ -209,3 +210,29 @@ def test_an_auction_sells_a_lot_at_least_and_ends() -> None:
     assert 1 <= len(sold) <= 3
     assert all(any(row[1] == "held" for row in r.event.rows) for r in sold if isinstance(r.event, Posted))
     assert scene.state.cases == {}
+
+
+@pytest.mark.parametrize(("bought", "left"), [(16, 0), (8, 4_000)])
+def test_an_order_that_its_position_has_outrun_is_filled_as_far_as_the_position_goes(bought: int, left: int) -> None:
+    """The network wants its short back when it takes over a long: what it asked for is now too much, or wrong."""
+    scene = Scene("vega", Outside())
+    for owner, amount in (("carol", "10000000"), ("alice", "100000"), ("bob", "150000")):
+        scene.deposit(owner, amount)
+    scene.trade("alice", "carol", "BTC-PERP", bought * 1000, "60000")
+    scene.trade("carol", "bob", "BTC-PERP", 12_000, "60000")
+    scene.btc("75000")
+    (case,) = scene.state.cases
+    assert scene.held("network") == -12_000
+    scene.desk.as_of -= timedelta(seconds=1)  # the order is still waited for
+    scene.btc("40000")
+    assert scene.held("network") == bought * 1000 - 12_000
+    assert recall(scene.state.cases[case].memory, 0.0).orders == (Order("dispose", "BTC-PERP", 12_000, 0),)
+    scene.desk.as_of -= timedelta(seconds=1)
+    assert refused(scene.trade("network", "carol", "BTC-PERP", left + 1, "40000", case)).reason == R.INVALID_QUANTITY
+    if left:
+        scene.desk.as_of -= timedelta(seconds=1)
+        events = scene.trade("network", "carol", "BTC-PERP", left, "40000", case)
+        assert asked(events)[0] == "fill"
+        assert scene.held("network") == 0
+    scene.tick(100)
+    assert abs(scene.held("network")) in {0, 4_000}

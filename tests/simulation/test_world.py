@@ -103,3 +103,12 @@ def test_a_long_world_holds_every_invariant(seed: int) -> None:
     names = ["reference", "hyperliquid-cross@2025-01-01", "okx-portfolio", "deribit-portfolio", "vega", "dydx-v4"]
     found = simulate(seed, load_rulebook(names[seed % len(names)]), events=EVENTS, stress=4.0)
     assert found.events >= EVENTS
+
+
+def test_a_command_that_is_never_answered_is_told() -> None:
+    """A world whose commands are no longer taken would go on for ever, and find nothing wrong."""
+    world = World(8, load_rulebook("hyperliquid-cross@2025-01-01"), SLIDE)
+    world.run(100)
+    world.sequence += 1
+    with pytest.raises(BrokenWorldError, match="commands arrived"):
+        world.run(200)
