@@ -47,7 +47,7 @@ ACCOUNTS = 200
 SYMBOLS = ("BTC-PERP", "ETH-PERP")
 
 
-RICH = (Figures("anybody", 1e9, 1e9, 1e9, 1e9, triggered=False),)
+RICH = (Figures("anybody", 1e9, 1e9, 1e9, 1e9, triggered=False, adjusted_equity=1e9, initial=0.0, maintenance=0.0),)
 
 
 def plenty(_: State, holdings: Mapping[str, Any], /) -> dict[str, tuple[Figures, ...]]:

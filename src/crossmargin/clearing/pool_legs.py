@@ -7,6 +7,8 @@ equal legs, bit by bit, however they came about.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
+from operator import ne
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.contracts import Payment, Terms, worth
@@ -17,11 +19,10 @@ from crossmargin.margin.program.book import PLACE_SHIFT
 from crossmargin.margin.program.nodes import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from crossmargin.clearing.ledger import Holdings
 
-BASIS: Final = "basis:"  # and a symbol: the purse of what was received for it
 SIDES: Final = 3  # of a row: short, none, long
 Numbers = list[float]
 Pools = dict[int, dict[int, Numbers]]
@@ -40,6 +41,7 @@ _POSITION: Final = _BESIDE[:2]  # what a position without orders has: cost, accr
 class Purse:
     """Where an asset's balance stands: its pool's key, its row, and the units in one of it."""
 
+    asset: str
     pool: int
     row: int
     one: int
@@ -80,13 +82,26 @@ class Leg:
 class Places:
     """Where everything stands for one class of accounts.
 
-    `by_side`: opposite positions and orders stand apart; `touches`: balances of nothing count.
+    `parts`: what a balance is a part of, where that may be made anew alone; `by_side`: opposite positions and orders
+    stand apart; `touches`: balances of nothing count.
     """
 
     purses: Mapping[str, Purse]
     legs: Mapping[str, Leg]
+    parts: Mapping[tuple[str, str], Purse | Leg]
     by_side: bool
     touches: bool
+
+
+def parts_of(purses: Iterable[Purse], legs: Iterable[Leg]) -> dict[tuple[str, str], Purse | Leg]:
+    """Return what each balance is a part of: of a wallet's leg, or of a position's."""
+    parts: dict[tuple[str, str], Purse | Leg] = {}
+    for purse in purses:
+        parts |= dict.fromkeys(((WALLET, purse.asset), (DUE, BORROW + purse.asset), (DUE, LEND + purse.asset)), purse)
+    for leg in legs:
+        terms = leg.terms
+        parts |= dict.fromkeys(((HELD, terms.symbol), (terms.basis, terms.settlement), (DUE, terms.symbol)), leg)
+    return parts
 
 
 def numbers_beside(numbers: Numbers) -> tuple[tuple[int, int], ...]:
@@ -144,9 +159,7 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
             stands = purses.get(asset)
             if stands is None:
                 return None
-            ran_up = _interest(holdings, indices, asset, amount) if indices else 0
-            numbers = [amount / stands.one + ran_up / stands.one]
-            pools.setdefault(stands.pool, {})[stands.row * SIDES + 1] = numbers
+            pools.setdefault(stands.pool, {})[stands.row * SIDES + 1] = _balance(stands, holdings, indices, amount)
         elif purse == HELD:
             leg = legs.get(asset)
             if leg is None:
@@ -161,43 +174,49 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
     return pools if not ordered or _add_orders(pools, holdings, places) else None
 
 
+def changed_balances(before: Holdings, after: Holdings) -> Collection[tuple[str, str]]:
+    """Return the balances that differ."""
+    known, now = list(before), list(after)
+    shared = len(known)
+    if now[:shared] == known:  # as ever: the same ones in the same order, and new ones behind
+        return [*compress(known, map(ne, before.values(), after.values())), *now[shared:]]
+    return {key for key, _ in before.items() ^ after.items()}
+
+
 def brought_up(
-    pools: Pools, changed: Iterable[tuple[str, str]], holdings: Holdings, indices: Mapping[str, int], places: Places
-) -> bool:
+    pools: Pools, changed: Collection[tuple[str, str]], holdings: Holdings, indices: Mapping[str, int], places: Places
+) -> set[tuple[int, int]] | None:
     """Bring pools of former holdings to these, in place, where only the balances `changed` differ.
 
-    Returns False, and the pools are of no use, where an owner's pools are better made anew (:func:`pools_of`).
+    Returns the legs that were made anew, by pool's key and leg's; None, and the pools are of no use, where an owner's
+    pools are better made anew (:func:`pools_of`).
     """
-    if places.by_side or places.touches:
-        return False
-    for purse, asset in changed:
-        name = asset.removeprefix(BORROW).removeprefix(LEND) if purse == DUE else asset
-        if purse == WALLET or (purse == DUE and name != asset):
-            stands, numbers = places.purses.get(name), _balance(holdings, indices, name, places)
-        else:
-            name = purse.removeprefix(BASIS) if purse.startswith(BASIS) else name
-            leg, held = places.legs.get(name), holdings.get((HELD, name), 0)
-            if leg is None or purse == RESERVED:
-                return False
-            stands = Purse(leg.pool, leg.row, leg.money_units)
-            numbers = _position(leg, holdings, indices, held) if held else None
+    touched: set[tuple[int, int]] = set()
+    for balance in changed:
+        stands = places.parts.get(balance)
         if stands is None:
-            return False
-        key, legs = stands.row * SIDES + 1, pools.setdefault(stands.pool, {})
-        if numbers is not None:
-            legs[key] = numbers
+            return None
+        where = pool, key = stands.pool, stands.row * SIDES + 1
+        if where in touched:
+            continue
+        touched.add(where)
+        if isinstance(stands, Purse):
+            amount = holdings.get((WALLET, stands.asset), 0)
+            numbers = _balance(stands, holdings, indices, amount) if amount else None
         else:
-            legs.pop(key, None)
-        if not legs:
-            del pools[stands.pool]
-    return True
+            held = holdings.get((HELD, stands.terms.symbol), 0)
+            numbers = _position(stands, holdings, indices, held) if held else None
+        if numbers is not None:
+            pools.setdefault(pool, {})[key] = numbers
+        elif pool in pools:
+            pools[pool].pop(key, None)
+            if not pools[pool]:
+                del pools[pool]
+    return touched
 
 
-def _balance(holdings: Holdings, indices: Mapping[str, int], asset: str, places: Places) -> Numbers | None:
-    amount, stands = holdings.get((WALLET, asset), 0), places.purses.get(asset)
-    if not amount or stands is None:
-        return None
-    ran_up = _interest(holdings, indices, asset, amount) if indices else 0
+def _balance(stands: Purse, holdings: Holdings, indices: Mapping[str, int], amount: int) -> Numbers:
+    ran_up = _interest(holdings, indices, stands.asset, amount) if indices else 0
     return [amount / stands.one + ran_up / stands.one]
 
 
