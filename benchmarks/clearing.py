@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchmarks.clearing_disk import single_syncs
+from benchmarks.clearing_losses import losses
 from benchmarks.clearing_parts import (
     ACCOUNTS,
     BEGINNING,
@@ -244,6 +245,7 @@ def main() -> None:
         latency(rulebook, (5, 45), 1_000, every=1.0)
         latency(rulebook, (2, 0), 60, live=False)
     marks("reference")
+    losses((1_000, 10_000))
     if words.output:
         found = {"made": f"{datetime.now(UTC):%Y-%m-%d}", "machine": about, "results": ROWS}
         words.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

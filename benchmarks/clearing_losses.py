@@ -61,13 +61,10 @@ def _print(loss: Loss, others: int, seconds: float, answer: Answer) -> None:
 
 def _closed(loss: Loss, others: int) -> tuple[float, Answer]:
     rules = rules_with_procedure(load_rulebook(loss.rulebook), Outside(taker="book"), guard=middle_quotes)
-    feed = Feed(1)
-    made = House(MemoryJournal(), rules)
-    made.handle_all(_market(feed, others, rules.digest))
-    made.handle(_prices(feed, BOUGHT))
-    quiet = House(made.journal, Rules(plenty, rules.digest))  # the same house, whom nothing is judged by
-    quiet.handle_all(_sold(feed, others))
-    made = House(made.journal, rules)
+    feed, journal = Feed(1), MemoryJournal()
+    quiet = House(journal, Rules(plenty, rules.digest))  # the same house, by whom nobody is judged
+    quiet.handle_all([*_market(feed, others, rules.digest), *_sold(feed, others)])
+    made = House(journal, rules)
     made.handle(_prices(feed, BOUGHT))
     gc.collect()
     begun = time.perf_counter()
