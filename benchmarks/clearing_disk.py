@@ -52,7 +52,7 @@ def single_syncs(
         contenders[f"{name}, one record a transaction"] = (_Journal(journal).ready, journal.append)
     took = _by_turns(contenders, lines, slices)
     for name, times in took.items():
-        beside = "" if name == FLOOR else _share(times, took[FLOOR], "the floor")
+        beside = "" if name in {FLOOR, THERE_AND_BACK} else _share(times, took[FLOOR], "the floor")
         if ROW in took and name.startswith("PostgreSQL,"):
             beside += "; " + _share(times, took[ROW], "its own insert")
         shown(name, [1.0 / statistics.median(one) for one in times], "records/s", beside)
