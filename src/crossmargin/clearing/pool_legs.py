@@ -176,10 +176,10 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
 
 def changed_balances(before: Holdings, after: Holdings) -> Collection[tuple[str, str]]:
     """Return the balances that differ."""
-    known, now = list(before), list(after)
+    known, names = list(before), list(after)
     shared = len(known)
-    if now[:shared] == known:  # as ever: the same ones in the same order, and new ones behind
-        return [*compress(known, map(ne, before.values(), after.values())), *now[shared:]]
+    if names[:shared] == known:  # as ever: the same ones in the same order, and new ones behind
+        return [*compress(known, map(ne, before.values(), after.values())), *names[shared:]]
     return {key for key, _ in before.items() ^ after.items()}
 
 
