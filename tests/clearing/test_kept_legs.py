@@ -26,6 +26,7 @@ BALANCES = [
     ("wallet", "USDC"), ("wallet", "BTC"), ("due", "borrow:USDC"), ("due", "lend:BTC"), ("due", "BTC-PERP"),
     *(("held", name) for name in ("BTC-PERP", "BTC-USD", "ETH-QUANTO", "BTC-MAR", "BTC-USD-MAR", "BTC-MAR-60000-C")),
     ("basis:BTC-PERP", "USDC"), ("basis:BTC-MAR", "USDC"), ("basis:BTC-USD", "BTC"), ("reserved", "BTC-PERP@600000"),
+    ("reserved", "BTC-PERP@59000"), ("reserved", "BTC-MAR@610000"), ("reserved", "BTC-USD@1"),
 ]  # fmt: skip
 AMOUNTS = st.sampled_from([0, 0, 1, -1, 7, -450, 10**9, -(10**11)])
 CHANGES = st.lists(st.tuples(st.sampled_from(BALANCES), AMOUNTS), max_size=5)

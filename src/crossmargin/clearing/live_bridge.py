@@ -181,7 +181,7 @@ class _Standing:
         self._marks, self._configuration = state.marks, state.configuration
         self._engine = None if ground is None else PoolEngine(ground)
         self._indices: dict[str, int] = {}
-        self._known: dict[str, _Laid] = {}  # who was asked for, without orders, by these indices
+        self._known: dict[str, _Laid] = {}  # who was asked for, by these indices
 
     def serves(self, state: State, moment: datetime) -> bool:
         """Return whether this is the ground of a state at a moment."""
@@ -225,8 +225,6 @@ class _Standing:
             if pools is None:
                 return None
             known = _Laid(held, pools)
-            if any(purse == RESERVED for purse, _ in held):
-                return known
         known.holdings = dict(held)
         self._known[owner] = known
         return known

@@ -192,8 +192,9 @@ def brought_up(
     pools are better made anew (:func:`pools_of`).
     """
     touched: set[tuple[int, int]] = set()
-    for balance in changed:
-        stands = places.parts.get(balance)
+    orders = sorted([asset for purse, asset in holdings if purse == RESERVED])
+    for purse, asset in changed:
+        stands = places.parts.get((HELD, asset.rpartition("@")[0]) if purse == RESERVED else (purse, asset))
         if stands is None:
             return None
         where = pool, key = stands.pool, stands.row * SIDES + 1
@@ -206,6 +207,9 @@ def brought_up(
         else:
             held = holdings.get((HELD, stands.terms.symbol), 0)
             numbers = _position(stands, holdings, indices, held) if held else None
+            for order in orders:
+                if order.rpartition("@")[0] == stands.terms.symbol:
+                    numbers = _with_order(numbers or [0.0], stands, order, holdings[RESERVED, order])
         if numbers is not None:
             pools.setdefault(pool, {})[key] = numbers
         elif pool in pools:
@@ -253,18 +257,23 @@ def _touch(pools: Pools, leg: Leg) -> None:
 def _add_orders(pools: Pools, holdings: Holdings, places: Places) -> bool:
     """Add open orders to the legs of their contracts, by name and limit; return whether each has its place."""
     for asset in sorted(asset for purse, asset in holdings if purse == RESERVED):
-        symbol, _, limit = asset.rpartition("@")
-        leg, amount = places.legs.get(symbol), holdings[RESERVED, asset]
+        leg, amount = places.legs.get(asset.rpartition("@")[0]), holdings[RESERVED, asset]
         if leg is None:
             return False
         side = (2 if amount > 0 else 0) if places.by_side else 1
-        numbers = pools.setdefault(leg.pool, {}).setdefault(leg.row * SIDES + side, [0.0])
-        numbers += [0.0] * (_WIDTH - len(numbers))
-        quantity, price = amount / leg.contract_units, int(limit) / 10**leg.terms.contract.price_digits
-        column, cost = (_BIDS, _BID_COST) if amount > 0 else (_ASKS, _ASK_COST)
-        numbers[column] += quantity
-        numbers[cost] += quantity * (1.0 / price if leg.terms.inverse else price)
-        numbers[_ORDERS] += 1.0
+        legs, key = pools.setdefault(leg.pool, {}), leg.row * SIDES + side
+        legs[key] = _with_order(legs.get(key, [0.0]), leg, asset, amount)
         if leg.touches:
             _touch(pools, leg)
     return True
+
+
+def _with_order(numbers: Numbers, leg: Leg, order: str, amount: int) -> Numbers:
+    """Return a leg's numbers with one more open order, of `amount` signed contracts."""
+    numbers = numbers + [0.0] * (_WIDTH - len(numbers))
+    quantity, price = amount / leg.contract_units, int(order.rpartition("@")[2]) / 10**leg.terms.contract.price_digits
+    column, cost = (_BIDS, _BID_COST) if amount > 0 else (_ASKS, _ASK_COST)
+    numbers[column] += quantity
+    numbers[cost] += quantity * (1.0 / price if leg.terms.inverse else price)
+    numbers[_ORDERS] += 1.0
+    return numbers
