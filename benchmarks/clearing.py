@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchmarks.clearing_disk import single_syncs
-from benchmarks.clearing_losses import losses
+from benchmarks.clearing_losses import fills, losses
 from benchmarks.clearing_parts import (
     ACCOUNTS,
     BEGINNING,
@@ -245,6 +245,7 @@ def main() -> None:
         latency(rulebook, (5, 45), 1_000, every=1.0)
         latency(rulebook, (2, 0), 60, live=False)
     marks("reference")
+    fills("reference", (200, 10_000), 500)
     losses((1_000, 10_000))
     if words.output:
         found = {"made": f"{datetime.now(UTC):%Y-%m-%d}", "machine": about, "results": ROWS}

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.clearing_parts import Feed, plenty, shown
+from benchmarks.clearing_parts import Feed, percentile, plenty, shown, timed
 from crossmargin import load_rulebook
 from crossmargin.clearing import House, MemoryJournal, Rules
 from crossmargin.clearing import commands as c
@@ -59,17 +59,36 @@ def _print(loss: Loss, others: int, seconds: float, answer: Answer) -> None:
     shown(name, [1e3 * seconds], "ms to closed", beside)
 
 
+def fills(rulebook: str, sizes: tuple[int, ...], count: int) -> None:
+    """Time fills of a house with a procedure: judged, tried on a draft, looked at by the bands, kept in memory."""
+    for others in sizes:
+        made, feed = _house(rulebook, others)
+        took = []
+        for n in range(count):
+            names = {"buyer": f"user{n % others}", "seller": "book", "instrument": "BTC-PERP"}
+            trade = c.Trade(**feed.named(), **names, quantity=1, price=BOUGHT * 10)
+            took.append(1e6 * timed(lambda: made.handle(trade)))  # noqa: B023 - called at once
+        name = f"fill -> requirement and the procedure's bands; {rulebook}, {others:,} accounts"
+        shown(name, took, "us p50", f"p99 {percentile(took):,.0f}")
+
+
 def _closed(loss: Loss, others: int) -> tuple[float, Answer]:
-    rules = rules_with_procedure(load_rulebook(loss.rulebook), Outside(taker="book"), guard=middle_quotes)
+    made, feed = _house(loss.rulebook, others)
+    gc.collect()
+    begun = time.perf_counter()
+    answer = made.handle(_prices(feed, FALLEN))
+    return time.perf_counter() - begun, answer
+
+
+def _house(rulebook: str, others: int) -> tuple[House, Feed]:
+    """A house in which everybody has sold to one."""
+    rules = rules_with_procedure(load_rulebook(rulebook), Outside(taker="book"), guard=middle_quotes)
     feed, journal = Feed(1), MemoryJournal()
     quiet = House(journal, Rules(plenty, rules.digest))  # the same house, by whom nobody is judged
     quiet.handle_all([*_market(feed, others, rules.digest), *_sold(feed, others)])
     made = House(journal, rules)
     made.handle(_prices(feed, BOUGHT))
-    gc.collect()
-    begun = time.perf_counter()
-    answer = made.handle(_prices(feed, FALLEN))
-    return time.perf_counter() - begun, answer
+    return made, feed
 
 
 def _market(feed: Feed, others: int, digest: str) -> list[c.Command]:
