@@ -1,6 +1,7 @@
 """The clearing house beside what the disk and the margin engine can do, in one run.
 
-python -m benchmarks.clearing [--events N] [--place DIRECTORY] [--postgres CONNINFO|own] [--rounds N] [--output FILE]
+python -m benchmarks.clearing [--events N] [--rounds N] [--slices N] [--place DIRECTORY] [--postgres CONNINFO|own]
+                              [--output FILE]
 
 Contenders take turns, so that what else runs meets them alike; medians are printed with the spread of the rounds. A
 floor is measured in the same turns as what is held against it. ``--postgres own`` starts a server for the run.
@@ -10,26 +11,40 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import random
 import statistics
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from benchmarks.clearing_disk import single_syncs
+from benchmarks.clearing_losses import fills, losses
+from benchmarks.clearing_parts import (
+    ACCOUNTS,
+    BEGINNING,
+    ROWS,
+    SYMBOLS,
+    Feed,
+    chained,
+    contract,
+    house,
+    percentile,
+    plenty,
+    rate,
+    shown,
+    timed,
+)
 from crossmargin import load_rulebook
 from crossmargin.bench.machine import machine as machine_words
-from crossmargin.clearing import Figures, House, MemoryJournal, Rules, State, replay, rules_of
+from crossmargin.clearing import House, MemoryJournal, Rules, State, replay, rules_of
 from crossmargin.clearing import commands as c
-from crossmargin.clearing.configuration import Holder, RulebookTerms, Section, digest_of, document_of
-from crossmargin.clearing.contracts import Asset, Contract
+from crossmargin.clearing.contracts import Contract
 from crossmargin.clearing.ledger import HELD
-from crossmargin.clearing.records import START, Batch, encode, make_batch, records_of
+from crossmargin.clearing.records import START, encode, records_of
 from crossmargin.clearing.state import fold_all
 from crossmargin.instruments import Instrument, InstrumentKind, OptionType
 from crossmargin.sources.journals.pipeline import Pipeline
@@ -41,156 +56,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crossmargin.clearing import Journal
-
-BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-ACCOUNTS = 200
-SYMBOLS = ("BTC-PERP", "ETH-PERP")
-
-
-RICH = (Figures("anybody", 1e9, 1e9, 1e9, 1e9, triggered=False),)
-
-
-def plenty(_: State, holdings: Mapping[str, Any], /) -> dict[str, tuple[Figures, ...]]:
-    """No margin engine: what the ledger, the machine and the journal cost alone."""
-    return dict.fromkeys(holdings, RICH)
-
-
-def contract(symbol: str) -> Contract:
-    instrument = Instrument(
-        symbol=symbol, kind=InstrumentKind.PERPETUAL, underlying=symbol[:3], quote_asset="USD", settlement_asset="USDC"
-    )
-    return Contract(instrument=instrument, quantity_digits=3, price_digits=1)
-
-
-class Feed:
-    """Commands of one source, in order."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng, self.sequence, self.as_of = random.Random(seed), 0, BEGINNING
-        self.contracts = {symbol: contract(symbol) for symbol in SYMBOLS}
-
-    def named(self) -> dict[str, Any]:
-        self.sequence += 1
-        self.as_of += timedelta(microseconds=50)
-        return {"source": "feed", "sequence": self.sequence, "as_of": self.as_of}
-
-    def configure(self, section: Section, content: object) -> c.Command:
-        document = document_of(section, content)
-        return c.Configure(**self.named(), section=section, document=document, digest=digest_of(document))
-
-    def beginning(self, digest: str) -> list[c.Command]:
-        names = [f"user{n}" for n in range(ACCOUNTS)]
-        assets = {
-            "USDC": Asset(digits=6),
-            "BTC": Asset(digits=8, price_digits=2),
-            "ETH": Asset(digits=8, price_digits=2),
-        }
-        return [
-            self.configure(Section.ASSETS, assets),
-            self.configure(Section.INSTRUMENTS, self.contracts),
-            self.configure(Section.ACCOUNTS, {name: Holder() for name in names}),
-            self.configure(Section.RULEBOOK, RulebookTerms(name="bench", digest=digest)),
-            *(c.Deposit(**self.named(), owner=name, asset="USDC", amount=10**13) for name in names),
-        ]
-
-    def trade(self) -> c.Command:
-        buyer, seller = self.rng.sample(range(ACCOUNTS), 2)
-        return c.Trade(
-            **self.named(),
-            buyer=f"user{buyer}",
-            seller=f"user{seller}",
-            instrument=self.rng.choice(SYMBOLS),
-            quantity=self.rng.randint(1, 1_000),
-            price=600_000 + self.rng.randint(-900, 900),
-            buyer_fee=30,
-            seller_fee=10,
-        )
-
-
-def house(journal: Journal, feed: Feed, rules: Rules) -> House:
-    made = House(journal, rules)
-    made.handle_all(feed.beginning(rules.digest))
-    return made
-
-
-def rate(count: int, seconds: float) -> float:
-    return count / seconds
-
-
-def timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def shown(name: str, values: list[float], unit: str, beside: str = "") -> float:
-    middle = statistics.median(values)
-    print(f"{name:<66} {middle:>12,.0f} {unit:<10} ({min(values):,.0f} .. {max(values):,.0f}) {beside}")
-    ROWS.append({"name": name.strip(), "unit": unit, "median": middle, "low": min(values), "high": max(values),
-                 "samples": len(values), "beside": beside})  # fmt: skip
-    return middle
-
-
-ROWS: list[dict[str, Any]] = []
-
-
-# --- singly synced
-
-
-def floor(place: Path, lines: list[bytes]) -> float:
-    """Append and fdatasync, as plain as it gets: no transaction, no index, nothing to read it by."""
-    sync = getattr(os, "fdatasync", os.fsync)
-    with (place / "floor").open("ab", buffering=0) as file:
-
-        def work() -> None:
-            for line in lines:
-                file.write(line)
-                sync(file.fileno())
-
-        return rate(len(lines), timed(work))
-
-
-def singly(journal: Journal, batches: list[Batch]) -> float:
-    def work() -> None:
-        for batch in batches:
-            journal.append([batch])
-
-    return rate(len(batches), timed(work))
-
-
-def chained(lines: list[bytes], previous: bytes, first: int, size_of_batch: int) -> list[Batch]:
-    out = []
-    for start in range(0, len(lines), size_of_batch):
-        part = lines[start : start + size_of_batch]
-        out.append(make_batch(previous, first + start, part, {"feed": first + start + len(part)}))
-        previous = out[-1].head
-    return out
-
-
-def single_syncs(place: Path, open_journals: Mapping[str, Callable[[], Journal]], rounds: int, count: int) -> None:
-    feed = Feed(1)
-    made = house(MemoryJournal(), feed, Rules(plenty, "rich"))
-    answers = made.handle_all([feed.trade() for _ in range(count)])
-    lines = [encode(record) for answer in answers for record in answer.records]
-    journals = {name: open_one() for name, open_one in open_journals.items()}
-    heads = dict.fromkeys(journals, START)
-    firsts = dict.fromkeys(journals, 1)
-    found: dict[str, list[float]] = {"floor": [], **{name: [] for name in journals}}
-    for _ in range(rounds):
-        found["floor"].append(floor(place, lines))
-        for name, journal in journals.items():
-            batches = chained(lines, heads[name], firsts[name], 1)
-            found[name].append(singly(journal, batches))
-            heads[name], firsts[name] = batches[-1].head, firsts[name] + len(batches)
-    least = shown("append + fdatasync, one record", found["floor"], "records/s")
-    for name, journal in journals.items():
-        shares = [a / b for a, b in zip(found[name], found["floor"], strict=True)]
-        share = (
-            f"{statistics.median(shares):.0%} of the floor ({statistics.median(found[name]) / least:.0%} by medians)"
-        )
-        shown(f"{name}, one record a transaction", found[name], "records/s", share)
-        journal.close()
-
 
 # --- batched
 
@@ -345,14 +210,10 @@ def marks(rulebook: str) -> None:
     shown("new marks -> the first requirement after them", took, "us p50")
 
 
-def percentile(values: list[float]) -> float:
-    return sorted(values)[int(0.99 * len(values))]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=40_000)
-    parser.add_argument("--singles", type=int, default=300)
+    parser.add_argument("--slices", type=int, default=60, help="of 50 records that are kept one by one")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--place", type=Path, help="where files are written: a disk, not a memory file system")
     parser.add_argument("--postgres", help="conninfo of a server; its schemas bench* are made anew. `own` starts one")
@@ -372,7 +233,8 @@ def main() -> None:
         if words.postgres:
             stamp = time.time_ns()
             opens["PostgreSQL"] = lambda: PostgresJournal(words.postgres, schema=f"bench{stamp}_{next(numbers)}")
-        single_syncs(place, opens, words.rounds, words.singles)
+        journals = {name: stack.enter_context(closing(open_one())) for name, open_one in opens.items()}
+        single_syncs(stack, place, journals, words.postgres, words.slices)
         machine(words.rounds, words.events)
         for size_of_batch in (1_000, 4_000):
             batched(opens, words.rounds, words.events, size_of_batch)
@@ -383,6 +245,8 @@ def main() -> None:
         latency(rulebook, (5, 45), 1_000, every=1.0)
         latency(rulebook, (2, 0), 60, live=False)
     marks("reference")
+    fills("reference", (200, 10_000), 500)
+    losses((1_000, 10_000))
     if words.output:
         found = {"made": f"{datetime.now(UTC):%Y-%m-%d}", "machine": about, "results": ROWS}
         words.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

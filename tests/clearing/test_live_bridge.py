@@ -309,6 +309,17 @@ def test_refusals_are_those_of_the_evaluation_word_by_word() -> None:
     assert answer["alice"].reason == R.UNKNOWN_ASSET
 
 
+@pytest.mark.parametrize("rulebook", ["okx-portfolio", "bybit-portfolio", "reference"])
+def test_a_market_without_instruments_is_assessed(rulebook: str) -> None:
+    state = from_bytes(to_bytes(Market(6, middling(load_rulebook("reference"))).state))
+    state.marks = {name: state.marks[name] for name in PRICES}
+    holdings = {"alice": state.balances["alice"]}
+    book = load_rulebook(rulebook)
+    live, slow = middling(book).assess(state, holdings), middling(book, live=False).assess(state, holdings)
+    compare(live, slow, scale=1e8)
+    assert not isinstance(live["alice"], Failure)
+
+
 @pytest.mark.parametrize("rulebook", ["reference", "deribit-standard", "drift-v2", "binance-coinm"])
 def test_holdings_in_any_order_are_answered_as_if_they_were_the_first(rulebook: str) -> None:
     """What is known of an owner's last holdings does not show: sums of money, positions that come, go and turn."""

@@ -34,8 +34,8 @@ EVENTS = int(os.environ.get("CROSSMARGIN_EVENTS", "50000"))
     ],
 )
 def test_a_slide_closes_accounts_and_every_invariant_holds(name: str, asked: bool) -> None:
-    found = simulate(3, load_rulebook(name), events=600, path=SLIDE, asked=asked)
-    assert found.events >= 600
+    found = simulate(5, load_rulebook(name), events=1600, path=SLIDE, asked=asked)
+    assert found.events >= 1600
     assert found.counts["stage: liquidating"] >= 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from crossmargin.clearing.pool_legs import Leg, Places, Purse, leg_of
+from crossmargin.clearing.pool_legs import Leg, Places, Purse, leg_of, parts_of
 from crossmargin.errors import InputError
 from crossmargin.instruments import InstrumentKind
 from crossmargin.margin.model import INITIAL, MAINTENANCE
@@ -153,7 +153,7 @@ def _places(
         return int(table[pool_class[account_class, key], universe.place[name]])
 
     purses = {
-        asset: Purse(key, row(asset_key(asset), key), 10 ** standing.assets[asset].digits)
+        asset: Purse(asset, key, row(asset_key(asset), key), 10 ** standing.assets[asset].digits)
         for asset, key in keys.items()
         if asset in standing.assets
     }
@@ -172,7 +172,9 @@ def _places(
             tuple(purses[name] for name in touches),
             reads_entries=reads,
         )
-    return Places(purses, legs, by_side=rulebook.opposite_positions != "net", touches=looks)
+    by_side = rulebook.opposite_positions != "net"
+    parts = {} if by_side or looks else parts_of(purses.values(), legs.values())
+    return Places(purses, legs, parts, by_side=by_side, touches=looks)
 
 
 def _touched(listing: Listing) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The margin engine behind a house that lives: the rulebook's program, compiled once for each market, run pool by pool.
 
-Nothing is carried from one answer to the next but what marks and configuration alone make (`ground.py`). What a pool
-holds is laid out anew from the ledger's integers each time it is asked for. So an answer is a function of the state and
+Carried from one answer to the next are only what marks and configuration alone make (`ground.py`), and an owner's last
+legs, each of which is made anew when a balance differs that it is made of. So an answer is a function of the state and
 the holdings, bit by bit, and commands that are decided again are decided alike. (A `LiveBook` adds each fill to floats:
 its bits say by which way it came, and a house that was opened from a kept state would stand elsewhere.)
 
@@ -11,6 +11,8 @@ evaluation answers; which of the two does depends on the state and the holdings 
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import TYPE_CHECKING, Final
@@ -19,9 +21,8 @@ from crossmargin import kernels
 from crossmargin.account import MarginMode
 from crossmargin.clearing.configuration import UNIT_MARK, Holder, account_of
 from crossmargin.clearing.ground import ground_of, serves
-from crossmargin.clearing.ledger import RESERVED
-from crossmargin.clearing.pool_engine import PoolColumns, PoolEngine
-from crossmargin.clearing.pool_legs import brought_up, pools_of
+from crossmargin.clearing.pool_engine import PoolEngine, laid_out, lay
+from crossmargin.clearing.pool_legs import brought_up, changed_balances, pools_of
 from crossmargin.clearing.rules import Figures, further
 from crossmargin.margin.report import AccountState
 from crossmargin.margin.trigger import STATES
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crossmargin.clearing.commands import Quote
+    from crossmargin.clearing.configuration import Configuration
     from crossmargin.clearing.ground import Ground
     from crossmargin.clearing.ledger import Holdings
+    from crossmargin.clearing.pool_engine import PoolColumns
     from crossmargin.clearing.pool_legs import Places, Pools
     from crossmargin.clearing.rules import Assess, Reports
     from crossmargin.clearing.state import State
@@ -50,17 +53,33 @@ _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _MOMENT: Final = timedelta(microseconds=1)
 
 
-def moment_of(state: State, every: float | None) -> datetime:
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """When what a configuration lists expires, ascending."""
+
+    configuration: Configuration
+    ends: tuple[datetime, ...]
+
+
+def calendar_of(configuration: Configuration) -> Calendar:
+    """Return when it expires, of all that is configured."""
+    ends = {terms.contract.instrument.expiry for terms in configuration.terms.values()}
+    return Calendar(configuration, tuple(sorted(end for end in ends if end is not None)))
+
+
+def moment_of(state: State, every: float | None, calendar: Calendar | None = None) -> datetime:
     """Return the moment at which the market is looked at: the state's time, or the last multiple of `every` seconds.
 
-    An expiry since then is the moment itself: nothing is valued beyond its end.
+    An expiry since then is the moment itself: nothing is valued beyond its end. `calendar` is that of the state's
+    configuration, where it is known.
     """
     assert state.as_of is not None
     if every is None:
         return state.as_of
     moment = state.as_of - (state.as_of - _EPOCH) % timedelta(seconds=every)
-    ends = (terms.contract.instrument.expiry for terms in state.configuration.terms.values())
-    return max([moment, *(end for end in ends if end is not None and moment < end <= state.as_of)])
+    ends = (calendar or calendar_of(state.configuration)).ends
+    past = bisect_right(ends, state.as_of)
+    return max(moment, ends[past - 1]) if past else moment
 
 
 class LiveAssess:
@@ -89,6 +108,7 @@ class LiveAssess:
         self.slow, self.snapshot = slow, snapshot
         self._serves = serves(rulebook)
         self._standing: _Standing | None = None
+        self._calendar: Calendar | None = None
 
     def __call__(self, state: State, holdings: Mapping[str, Holdings]) -> Reports:
         """Return one entry for each owner of `holdings`."""
@@ -102,8 +122,15 @@ class LiveAssess:
             found |= self.slow(state, {owner: held for owner, held in holdings.items() if owner not in found})
         return {owner: found[owner] for owner in holdings}
 
+    def _calendar_of(self, state: State) -> Calendar:
+        known = self._calendar
+        if known is None or known.configuration is not state.configuration:
+            known = self._calendar = calendar_of(state.configuration)
+        return known
+
     def _standing_at(self, state: State) -> _Standing:
-        moment, known, dated = moment_of(state, self.every), self._standing, self.every is not None
+        known, dated = self._standing, self.every is not None
+        moment = moment_of(state, self.every, self._calendar_of(state))
         if known is None or not known.serves(state, moment):
             given = state.configuration, state.marks, self.snapshot(state), self.rulebook, self.max_age
             ends = moment if dated else _same_until(state.marks, moment, self.max_age)
@@ -134,7 +161,7 @@ class _Standing:
         self._marks, self._configuration = state.marks, state.configuration
         self._engine = None if ground is None else PoolEngine(ground)
         self._indices: dict[str, int] = {}
-        self._known: dict[str, tuple[Holdings, Pools]] = {}  # who was asked for last, without orders, by these indices
+        self._known: dict[str, _Laid] = {}  # who was asked for, by these indices
 
     def serves(self, state: State, moment: datetime) -> bool:
         """Return whether this is the ground of a state at a moment."""
@@ -155,39 +182,67 @@ class _Standing:
         ground, engine = self.ground, self._engine
         if ground is None or engine is None:
             return {}
-        columns, asked = PoolColumns(), []
+        if self._indices != state.indices:
+            self._indices = dict(state.indices)
+            self._known.clear()
+        asked, pools, classes = [], [], []
         for owner, held in holdings.items():
             account_class = state.configuration.accounts.get(account_of(owner), _PLAIN).class_ or ""
-            pools = self._pools(owner, held, state.indices, ground.places[account_class])
-            if pools is None or not (pools or _WHOLE in ground.labels):
+            laid = self._laid(owner, held, ground.places[account_class])
+            if laid is None or not (laid.pools or _WHOLE in ground.labels):
                 continue
-            for key in sorted(pools) or (_WHOLE,):
-                columns.add(pools.get(key, {}), ground.pool_class[account_class, key])
+            for key in sorted(laid.pools) or (_WHOLE,):
                 label = ground.labels[key]
                 asked.append((owner, f"{owner}{UNIT_MARK}{label}" if label else owner))
-        return _figures(asked, engine.run(columns), ground.program.beside) if asked else {}
+                pools.append(laid.columns_of(key, ground.rows))
+                classes.append(ground.pool_class[account_class, key])
+        return _figures(asked, engine.run(pools, classes), ground.program.beside) if asked else {}
 
-    def _pools(self, owner: str, held: Holdings, indices: Mapping[str, int], places: Places) -> Pools | None:
-        """Return an owner's pools, made anew where nothing like them is known.
+    def _laid(self, owner: str, held: Holdings, places: Places) -> _Laid | None:
+        """Return what an owner holds, laid out; made anew where nothing like it is known.
 
         A leg is a function of the balances that it is made of, so what is brought up is what would be made.
         """
-        if self._indices != indices:
-            self._indices = dict(indices)
-            self._known.clear()
-        before, pools = self._known.pop(owner, _NOTHING)
-        changed = {key for key, _ in held.items() ^ before.items()} if before else set()
-        if before and len(changed) <= _MANY and brought_up(pools, changed, held, indices, places):
-            self._known[owner] = (dict(held), pools)
-            return pools
-        fresh = pools_of(held, indices, places)
-        if fresh and not any(purse == RESERVED for purse, _ in held):
-            self._known[owner] = (dict(held), fresh)
-        return fresh
+        known = self._known.pop(owner, None)  # it is of no use if what follows is cut short
+        if known is None or not known.brought_up(held, self._indices, places):
+            pools = pools_of(held, self._indices, places)
+            if pools is None:
+                return None
+            known = _Laid(held, pools)
+        known.holdings = dict(held)
+        self._known[owner] = known
+        return known
+
+
+class _Laid:
+    """An owner's last holdings, and what was made of them: legs by pool, and their columns."""
+
+    def __init__(self, holdings: Holdings, pools: Pools) -> None:
+        self.holdings, self.pools = holdings, pools
+        self.columns: dict[int, PoolColumns] = {}
+
+    def columns_of(self, pool: int, rows: int) -> PoolColumns:
+        """Return a pool's columns, laid out where they are not yet."""
+        columns = self.columns.get(pool)
+        if columns is None:
+            columns = self.columns[pool] = laid_out(self.pools.get(pool, {}), rows)
+        return columns
+
+    def brought_up(self, held: Holdings, indices: Mapping[str, int], places: Places) -> bool:
+        """Bring all to other holdings; return whether that was possible."""
+        changed = changed_balances(self.holdings, held)
+        if len(changed) > _MANY:
+            return False
+        touched = brought_up(self.pools, changed, held, indices, places)
+        if touched is None:
+            return False
+        for pool, key in touched:
+            if pool in self.columns:
+                lay(self.columns[pool], key, self.pools.get(pool, {}).get(key))
+        return True
 
 
 _MANY: Final = 16  # balances: to make all anew is as quick
-_NOTHING: Final[tuple[Holdings, Pools]] = ({}, {})
 
 
 def _figures(

@@ -7,6 +7,8 @@ equal legs, bit by bit, however they came about.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
+from operator import ne
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.contracts import Payment, Terms, worth
@@ -17,11 +19,10 @@ from crossmargin.margin.program.book import PLACE_SHIFT
 from crossmargin.margin.program.nodes import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from crossmargin.clearing.ledger import Holdings
 
-BASIS: Final = "basis:"  # and a symbol: the purse of what was received for it
 SIDES: Final = 3  # of a row: short, none, long
 Numbers = list[float]
 Pools = dict[int, dict[int, Numbers]]
@@ -40,6 +41,7 @@ _POSITION: Final = _BESIDE[:2]  # what a position without orders has: cost, accr
 class Purse:
     """Where an asset's balance stands: its pool's key, its row, and the units in one of it."""
 
+    asset: str
     pool: int
     row: int
     one: int
@@ -80,13 +82,26 @@ class Leg:
 class Places:
     """Where everything stands for one class of accounts.
 
-    `by_side`: opposite positions and orders stand apart; `touches`: balances of nothing count.
+    `parts`: what a balance is a part of, where that may be made anew alone; `by_side`: opposite positions and orders
+    stand apart; `touches`: balances of nothing count.
     """
 
     purses: Mapping[str, Purse]
     legs: Mapping[str, Leg]
+    parts: Mapping[tuple[str, str], Purse | Leg]
     by_side: bool
     touches: bool
+
+
+def parts_of(purses: Iterable[Purse], legs: Iterable[Leg]) -> dict[tuple[str, str], Purse | Leg]:
+    """Return what each balance is a part of: of a wallet's leg, or of a position's."""
+    parts: dict[tuple[str, str], Purse | Leg] = {}
+    for purse in purses:
+        parts |= dict.fromkeys(((WALLET, purse.asset), (DUE, BORROW + purse.asset), (DUE, LEND + purse.asset)), purse)
+    for leg in legs:
+        terms = leg.terms
+        parts |= dict.fromkeys(((HELD, terms.symbol), (terms.basis, terms.settlement), (DUE, terms.symbol)), leg)
+    return parts
 
 
 def numbers_beside(numbers: Numbers) -> tuple[tuple[int, int], ...]:
@@ -144,9 +159,7 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
             stands = purses.get(asset)
             if stands is None:
                 return None
-            ran_up = _interest(holdings, indices, asset, amount) if indices else 0
-            numbers = [amount / stands.one + ran_up / stands.one]
-            pools.setdefault(stands.pool, {})[stands.row * SIDES + 1] = numbers
+            pools.setdefault(stands.pool, {})[stands.row * SIDES + 1] = _balance(stands, holdings, indices, amount)
         elif purse == HELD:
             leg = legs.get(asset)
             if leg is None:
@@ -161,43 +174,53 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
     return pools if not ordered or _add_orders(pools, holdings, places) else None
 
 
+def changed_balances(before: Holdings, after: Holdings) -> Collection[tuple[str, str]]:
+    """Return the balances that differ."""
+    known, names = list(before), list(after)
+    shared = len(known)
+    if names[:shared] == known:  # as ever: the same ones in the same order, and new ones behind
+        return [*compress(known, map(ne, before.values(), after.values())), *names[shared:]]
+    return {key for key, _ in before.items() ^ after.items()}
+
+
 def brought_up(
-    pools: Pools, changed: Iterable[tuple[str, str]], holdings: Holdings, indices: Mapping[str, int], places: Places
-) -> bool:
+    pools: Pools, changed: Collection[tuple[str, str]], holdings: Holdings, indices: Mapping[str, int], places: Places
+) -> set[tuple[int, int]] | None:
     """Bring pools of former holdings to these, in place, where only the balances `changed` differ.
 
-    Returns False, and the pools are of no use, where an owner's pools are better made anew (:func:`pools_of`).
+    Returns the legs that were made anew, by pool's key and leg's; None, and the pools are of no use, where an owner's
+    pools are better made anew (:func:`pools_of`).
     """
-    if places.by_side or places.touches:
-        return False
+    touched: set[tuple[int, int]] = set()
+    orders = sorted([asset for purse, asset in holdings if purse == RESERVED])
     for purse, asset in changed:
-        name = asset.removeprefix(BORROW).removeprefix(LEND) if purse == DUE else asset
-        if purse == WALLET or (purse == DUE and name != asset):
-            stands, numbers = places.purses.get(name), _balance(holdings, indices, name, places)
-        else:
-            name = purse.removeprefix(BASIS) if purse.startswith(BASIS) else name
-            leg, held = places.legs.get(name), holdings.get((HELD, name), 0)
-            if leg is None or purse == RESERVED:
-                return False
-            stands = Purse(leg.pool, leg.row, leg.money_units)
-            numbers = _position(leg, holdings, indices, held) if held else None
+        stands = places.parts.get((HELD, asset.rpartition("@")[0]) if purse == RESERVED else (purse, asset))
         if stands is None:
-            return False
-        key, legs = stands.row * SIDES + 1, pools.setdefault(stands.pool, {})
-        if numbers is not None:
-            legs[key] = numbers
+            return None
+        where = pool, key = stands.pool, stands.row * SIDES + 1
+        if where in touched:
+            continue
+        touched.add(where)
+        if isinstance(stands, Purse):
+            amount = holdings.get((WALLET, stands.asset), 0)
+            numbers = _balance(stands, holdings, indices, amount) if amount else None
         else:
-            legs.pop(key, None)
-        if not legs:
-            del pools[stands.pool]
-    return True
+            held = holdings.get((HELD, stands.terms.symbol), 0)
+            numbers = _position(stands, holdings, indices, held) if held else None
+            for order in orders:
+                if order.rpartition("@")[0] == stands.terms.symbol:
+                    numbers = _with_order(numbers or [0.0], stands, order, holdings[RESERVED, order])
+        if numbers is not None:
+            pools.setdefault(pool, {})[key] = numbers
+        elif pool in pools:
+            pools[pool].pop(key, None)
+            if not pools[pool]:
+                del pools[pool]
+    return touched
 
 
-def _balance(holdings: Holdings, indices: Mapping[str, int], asset: str, places: Places) -> Numbers | None:
-    amount, stands = holdings.get((WALLET, asset), 0), places.purses.get(asset)
-    if not amount or stands is None:
-        return None
-    ran_up = _interest(holdings, indices, asset, amount) if indices else 0
+def _balance(stands: Purse, holdings: Holdings, indices: Mapping[str, int], amount: int) -> Numbers:
+    ran_up = _interest(holdings, indices, stands.asset, amount) if indices else 0
     return [amount / stands.one + ran_up / stands.one]
 
 
@@ -234,18 +257,23 @@ def _touch(pools: Pools, leg: Leg) -> None:
 def _add_orders(pools: Pools, holdings: Holdings, places: Places) -> bool:
     """Add open orders to the legs of their contracts, by name and limit; return whether each has its place."""
     for asset in sorted(asset for purse, asset in holdings if purse == RESERVED):
-        symbol, _, limit = asset.rpartition("@")
-        leg, amount = places.legs.get(symbol), holdings[RESERVED, asset]
+        leg, amount = places.legs.get(asset.rpartition("@")[0]), holdings[RESERVED, asset]
         if leg is None:
             return False
         side = (2 if amount > 0 else 0) if places.by_side else 1
-        numbers = pools.setdefault(leg.pool, {}).setdefault(leg.row * SIDES + side, [0.0])
-        numbers += [0.0] * (_WIDTH - len(numbers))
-        quantity, price = amount / leg.contract_units, int(limit) / 10**leg.terms.contract.price_digits
-        column, cost = (_BIDS, _BID_COST) if amount > 0 else (_ASKS, _ASK_COST)
-        numbers[column] += quantity
-        numbers[cost] += quantity * (1.0 / price if leg.terms.inverse else price)
-        numbers[_ORDERS] += 1.0
+        legs, key = pools.setdefault(leg.pool, {}), leg.row * SIDES + side
+        legs[key] = _with_order(legs.get(key, [0.0]), leg, asset, amount)
         if leg.touches:
             _touch(pools, leg)
     return True
+
+
+def _with_order(numbers: Numbers, leg: Leg, order: str, amount: int) -> Numbers:
+    """Return a leg's numbers with one more open order, of `amount` signed contracts."""
+    numbers = numbers + [0.0] * (_WIDTH - len(numbers))
+    quantity, price = amount / leg.contract_units, int(order.rpartition("@")[2]) / 10**leg.terms.contract.price_digits
+    column, cost = (_BIDS, _BID_COST) if amount > 0 else (_ASKS, _ASK_COST)
+    numbers[column] += quantity
+    numbers[cost] += quantity * (1.0 / price if leg.terms.inverse else price)
+    numbers[_ORDERS] += 1.0
+    return numbers

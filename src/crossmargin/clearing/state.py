@@ -113,7 +113,6 @@ class Draft:
     def __init__(self, state: State) -> None:
         self.state = replace(
             state,
-            balances=dict(state.balances),
             indices=dict(state.indices),
             indexed_at=dict(state.indexed_at),
             pools=dict(state.pools),
@@ -121,11 +120,14 @@ class Draft:
             sources=dict(state.sources),
             shared=dict(state.shared),
         )
+        self._shared = True  # balances are those of the state given; most drafts move none
         self._owned: set[str] = set()  # whose holdings are our own copy
 
     def fold(self, record: Record) -> None:
         """Bring the draft one record further."""
-        if isinstance(record.event, Posted):
+        if isinstance(record.event, Posted) and record.event.rows:
+            if self._shared:
+                self.state.balances, self._shared = dict(self.state.balances), False
             balances = self.state.balances
             for owner in {row[0] for row in record.event.rows} - self._owned:
                 if owner in balances:

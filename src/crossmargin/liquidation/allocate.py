@@ -129,7 +129,8 @@ def _pro_rata(loss: int, payers: Sequence[Payer], remainder: str) -> list[int]:
         for i in full:
             paid[i] = _most(payers[i], loss)
             left -= paid[i]
-        open_ = [i for i in open_ if i not in full]
+        done = set(full)
+        open_ = [i for i in open_ if i not in done]
     for i, amount in zip(open_, _shared(left, [payers[i].weight for i in open_], remainder), strict=True):
         paid[i] = amount
     return _within_caps(loss, payers, paid)

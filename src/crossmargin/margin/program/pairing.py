@@ -9,7 +9,7 @@ import numpy as np
 from crossmargin.margin.frames import Frame
 from crossmargin.margin.kinds.pairing import PAIRED_KEY, match_pair, pair_charges
 from crossmargin.margin.program.columns import Column
-from crossmargin.margin.program.nodes import Op, Table, Terms
+from crossmargin.margin.program.nodes import NotRecordableError, Op, Table, Terms
 from crossmargin.margin.tables import contract_keys
 from crossmargin.margin.vocabulary import MEASURES
 
@@ -61,8 +61,10 @@ def _amounts(recording: Recording, line: Line, requirement: str, frame: Frame) -
 def _netted(recording: Recording, spec: Pairing, requirement: str, frame: Frame, level: str) -> Column:
     """Return the amounts on all rows of the level where they are netted."""
     if spec.exposure in MEASURES:
-        chosen: Column = recording.measures[spec.exposure][frame.legs].scattered()
-        return recording.on_level(chosen, "leg", level)
+        measure = recording.measures[spec.exposure]
+        if not isinstance(measure, Column):
+            raise NotRecordableError("a measure that no leg has")  # there are no instruments
+        return recording.on_level(measure[frame.legs].scattered(), "leg", level)
     other = recording.lines[spec.exposure]
     return recording.on_level(recording.line(other.name, requirement), other.level, level)
 

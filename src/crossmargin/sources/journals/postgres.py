@@ -39,15 +39,23 @@ create or replace view records as
 _UPSERT: Final = """
 insert into sources values (%s, %s) on conflict (source) do update set sequence = excluded.sequence
 """
-_APPEND: Final = """
-with mine as (select epoch from journal where epoch = %s for share),
-    kept as (insert into batches select %s, %s, epoch, %s, %s, %s from mine returning 1),
-    noted as (
-        insert into sources select name, last from mine, unnest(%s::text[], %s::bigint[]) as given (name, last)
-        on conflict (source) do update set sequence = excluded.sequence
-    )
-select count(*) from kept
+# The lock waits for a writer that takes over, and he for it; what follows sees what was committed until then.
+_WAY: Final = """
+create or replace function pg_temp.keep(
+    mine integer, number bigint, many integer, before bytea, after bytea, lines bytea, name text, last bigint
+) returns boolean language plpgsql as $$
+begin
+    lock table journal in share mode;
+    insert into batches select number, many, mine, before, after, lines from journal where epoch = mine;
+    if not found then
+        return false;
+    end if;
+    insert into sources values (name, last) on conflict (source) do update set sequence = excluded.sequence;
+    return true;
+end
+$$
 """
+_KEEP: Final = "select pg_temp.keep(%s, %s, %s, %s, %s, %s, %s, %s)"
 _SELECT: Final = "select first, count, previous, head, records from batches where first > %s order by first limit %s"
 _MOVE: Final = """
 with gone as (delete from batches where first + count - 1 > %s returning *) insert into damaged select * from gone
@@ -82,7 +90,7 @@ class PostgresJournal:
         self.schema, self.place = schema, f"PostgreSQL schema {schema}"
         self._db = psycopg.connect(conninfo, autocommit=True)
         try:
-            self._db.execute("set synchronous_commit = on")
+            self._db.execute("set synchronous_commit = on; set default_transaction_isolation = 'read committed'")
             name = sql.Identifier(schema)
             self._locked = self._lock()
             require_alone(self.place, locked=self._locked or take_over)
@@ -90,13 +98,14 @@ class PostgresJournal:
                 self._db.execute(sql.SQL("create schema if not exists {}").format(name))
                 self._db.execute(sql.SQL("set search_path = {}").format(name))
                 self._epoch = self._next_epoch()
+            self._db.execute(_WAY)
         except BaseException:
             self._db.close()
             raise
 
     def append(self, batches: Sequence[Batch]) -> None:
         """Keep batches and their sources in one transaction; durable on return."""
-        if len(batches) == 1:
+        if len(batches) == 1 and len(batches[0].sources) == 1:
             self._append_one(batches[0])
             return
         sources = {name: last for batch in batches for name, last in batch.sources.items()}
@@ -113,9 +122,9 @@ class PostgresJournal:
         """Keep a batch by one statement, which asks for the epoch too: one way to the server and back."""
         self._locked = self._locked or self._lock()
         row = (self._epoch, batch.first, batch.count, batch.previous, batch.head, batch.records)
-        given = (*row, list(batch.sources), list(batch.sources.values()))
+        given = (*row, *next(iter(batch.sources.items())))
         with self._reading():
-            if self._db.execute(_APPEND, given, prepare=True, binary=True).fetchone() != (1,):
+            if self._db.execute(_KEEP, given, prepare=True, binary=True).fetchone() != (True,):
                 with self._db.transaction():
                     self._check_epoch()
 

@@ -39,6 +39,17 @@ create view records as
     from batches, json_each('[' || replace(rtrim(cast(records as text), char(10)), char(10), ',') || ']');
 """
 _INSERT: Final = "insert into batches values (?, ?, ?, ?, ?, ?)"
+_WAY: Final = """
+create temp view kept as
+    select first, count, epoch, previous, head, records, '' as source, 0 as sequence from main.batches;
+create temp trigger keep instead of insert on kept begin
+    select raise(abort, 'fenced') from journal where epoch <> new.epoch;
+    insert into batches values (new.first, new.count, new.epoch, new.previous, new.head, new.records);
+    insert into sources values (new.source, new.sequence)
+        on conflict (source) do update set sequence = excluded.sequence;
+end;
+"""
+_KEEP: Final = "insert into kept values (?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT: Final = "select first, count, previous, head, records from batches where first > ? order by first limit ?"
 _UPSERT: Final = "insert into sources values (?, ?) on conflict (source) do update set sequence = excluded.sequence"
 _READ_AT_ONCE: Final = 64  # batches
@@ -79,11 +90,24 @@ class SqliteJournal:
 
     def append(self, batches: Sequence[Batch]) -> None:
         """Keep batches and their sources in one transaction; durable on return."""
+        if len(batches) == 1 and len(batches[0].sources) == 1:
+            self._append_one(batches[0])
+            return
         sources = {name: last for batch in batches for name, last in batch.sources.items()}
         with self._read(), _transaction(self._db):
             self._check_epoch()
             self._db.executemany(_INSERT, [_row(batch, self._epoch) for batch in batches])
             self._db.executemany(_UPSERT, list(sources.items()))
+
+    def _append_one(self, batch: Batch) -> None:
+        """Keep a batch by one statement, which asks for the epoch too: a transaction of several costs as much again."""
+        _locked(self._lock)
+        try:
+            self._db.execute(_KEEP, (*_row(batch, self._epoch), *next(iter(batch.sources.items()))))
+        except sqlite3.DatabaseError:
+            with self._read():
+                self._check_epoch()
+                raise
 
     def batches(self, after: int = 0) -> Iterator[Batch]:
         """Return the batches whose first record's number is above `after`."""
@@ -152,6 +176,7 @@ class SqliteJournal:
             try:
                 with _transaction(db):
                     self._epoch = _next_epoch(db, self.path)
+                db.executescript(_WAY)
             except BaseException:
                 db.close()
                 raise
@@ -184,6 +209,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     db.execute("pragma page_size = 2048")  # of a new file: a record alone fills few pages, a batch stays quick
     db.execute("pragma journal_mode = wal")
     db.execute("pragma synchronous = full")
+    db.execute("pragma temp_store = memory")
     return db
 
 
