@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -152,6 +153,20 @@ def test_a_market_without_a_mark_refuses() -> None:
     desk.send(c.Deposit, owner="alice", asset="USDC", amount=10**12)
     assert trade(desk, "BTC-PERP", 1, 600_000).reason == R.UNKNOWN_INSTRUMENT
     assert desk.send(c.Withdraw, owner="alice", asset="USDC", amount=1).reason == R.UNKNOWN_ASSET
+
+
+def test_who_cannot_be_assessed_is_told_with_the_reason() -> None:
+    """Quotes that grew too old: nothing follows for these accounts, and the house says of whom and why."""
+    desk = opened("deribit-portfolio")
+    trade(desk, "BTC-PERP", 10, 600_000)
+    assert desk.house.unassessed() == {}
+    observed = {name: msgspec.structs.replace(one, observed_at=desk.as_of) for name, one in quoted().items()}
+    desk.send(c.Prices, quotes={"feed": observed})
+    desk.as_of += timedelta(hours=2)
+    desk.send(c.Tick)
+    found = desk.house.unassessed()
+    assert set(found) == {"alice", "bob"}
+    assert {failure.reason for failure in found.values()} == {R.STALE_QUOTE}
 
 
 def test_a_basis_that_no_price_gives_is_accrued_at_the_mark() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crossmargin._version import __version__
+from crossmargin.clearing.configuration import account_of
 from crossmargin.clearing.decide import decide, known, record_of
 from crossmargin.clearing.events import Record
 from crossmargin.clearing.journal import Replayed, replay, source_problem
@@ -118,6 +119,13 @@ class House:
     def save(self) -> None:
         """Keep the state beside the journal, so that a replay may begin there."""
         self.journal.save(save(self.state, self.head))
+
+    def unassessed(self) -> dict[str, Failure]:
+        """Return by owner why a pool cannot be assessed at this moment: nothing follows for it until it can."""
+        accounts, balances = self.state.configuration.accounts, self.state.balances
+        held = {owner: held for owner, held in balances.items() if account_of(owner) in accounts}
+        reports = self.rules.assess(self.state, held)
+        return {owner: report for owner, report in reports.items() if isinstance(report, Failure)}
 
     def _batch(self, records: list[Record]) -> Batch | None:
         if not records:
