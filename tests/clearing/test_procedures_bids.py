@@ -12,7 +12,7 @@ from crossmargin.clearing.events import Asked, Posted, Stage, Staged
 from crossmargin.clearing.ledger import WALLET
 from crossmargin.clearing.procedure import Outside
 from crossmargin.errors import FailureReason as R
-from tests.clearing.scene import Scene, asked, refused
+from tests.clearing.scene import Scene, asked, causes, refused
 from tests.clearing.test_procedures_scenarios import opened
 
 
@@ -170,7 +170,8 @@ def test_an_answer_that_is_no_answer_is_refused() -> None:
     left = asked_for - 100
     assert refused(scene.trade("carol", "alice", "BTC-PERP", left + 1, "56000", case)).reason == R.INVALID_QUANTITY
     events = scene.trade("carol", "alice", "BTC-PERP", left, "56000", case)
-    assert [type(event) for event in events] == [Posted, Staged]  # it is restored
+    assert [type(event) for event in events] == [Posted, Posted, Staged]  # it is restored
+    assert causes(events) == ["trade", "liquidation: least that restores, fees"]
     assert refused(scene.trade("carol", "alice", "BTC-PERP", left, "56000", case)).reason == R.UNKNOWN_CASE
 
 
