@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from crossmargin.analysis.conformance import mango, mango_procedure
 from crossmargin.analysis.conformance.quote_positions import amount, asset_name
 from crossmargin.clearing import Outside
 from crossmargin.clearing.events import Asked, Posted
-from crossmargin.clearing.ledger import FUND, HELD, WALLET, Row
+from crossmargin.clearing.ledger import FUND, HELD, TREASURY, WALLET, Row
 from crossmargin.clearing.views import paid
 from tests.clearing.posed import DIGITS, Posed, units
 from tests.clearing.published import case_at, cases_of
@@ -26,12 +27,13 @@ INSURANCE = "INSURANCE"
 OTHERS = {"long": 3, "short": -2}
 
 
-def mango_house(case: Fields, steps: frozenset[str] | None = None) -> Posed:
+def mango_house(case: Fields, steps: frozenset[str] | None = None, document: str | None = None) -> Posed:
     """The account of a case, and a liquidator without an end of money who takes what is offered, and who has not.
 
     Of a loss the venue's insurance fund, and two others with open contracts, who bear what it cannot.
     """
-    rulebook, market = mango.market_of(case, load_rulebook, mango_procedure._more(case))
+    load = load_rulebook if document is None else lambda _: load_rulebook(document)
+    rulebook, market = mango.market_of(case, load, mango_procedure._more(case))
     insured = {INSURANCE: AssetQuote(price=case.number("insurance_price"))} if "insurance_price" in case else {}
     market = Snapshot(
         as_of=market.as_of,
@@ -152,3 +154,27 @@ def test_losses(at: tuple[str, int]) -> None:
     assert paid_by["long"] * 2 == pytest.approx(paid_by["short"] * 3, abs=1e-12)
     if expected.flag("success"):  # of an account that has nothing nothing is looked at
         assert not before.cases.keys() & after.cases.keys()
+
+
+AMENDED = """
+rulebook = {{ name = "amended", effective_from = 2024-01-02, extends = "mango-v4@2024-01-01" }}
+sources.T = {{ title = "a test", status = "inferred" }}
+waterfall = [{{ pay = "fund", cap = "min((max_transfer - settled) * settle_price, fund)" }}, {{ pay = "{word}" }}]
+"""
+
+
+@pytest.mark.parametrize("word", ["deficit", "halt"])
+def test_what_nobody_pays_of_a_loss(word: str, tmp_path: Path) -> None:
+    """It is the venue's own debt, or new risk stops; what was paid and what was not are the loss."""
+    at = next(one.values[0] for one in cases_of(FILE, {"liq_negative_pnl_or_bankruptcy"}) if "ins_2" in str(one.id))
+    if at is None:
+        pytest.skip("no published case is at hand")
+    (tmp_path / "amended.toml").write_text(AMENDED.format(word=word))
+    posed = mango_house(case_at(at), frozenset({"settle loss"}), str(tmp_path / "amended.toml"))
+    posed.quote()
+    (told,) = paid(posed.everything(), {"S": DIGITS}).values()
+    assert told.loss["S"] == told.unpaid["S"] + sum(by["S"] for one in told.layers.values() for by in one.values())
+    basis = (f"basis:{PERPETUAL}", "S")
+    taken = -posed.state.balances.get(TREASURY, {}).get(basis, 0)
+    assert taken == (told.unpaid["S"] if word == "deficit" else 0)
+    assert posed.state.configuration.halts.openings == ((PERPETUAL,) if word == "halt" else ())

@@ -13,11 +13,12 @@ from crossmargin.analysis.conformance import synthetix
 from crossmargin.analysis.conformance.linear_market import perpetual
 from crossmargin.analysis.conformance.linear_market import snapshot_of as market_with
 from crossmargin.analysis.conformance.procedure_lines import evaluated
-from crossmargin.clearing import Outside
+from crossmargin.clearing import Outside, replay
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import Posted
 from crossmargin.clearing.indexes import owed
 from crossmargin.clearing.ledger import DUE, HELD, VAULT, WALLET, Row
+from crossmargin.clearing.snapshots import from_bytes, to_bytes
 from crossmargin.clearing.views import cases
 from crossmargin.liquidation import Leg
 from crossmargin.margin import with_values
@@ -106,6 +107,9 @@ def test_window(at: tuple[str, int]) -> None:
     assert len(cases(market.posed.records)) == 2
     (text,) = market.posed.state.shared.values()  # only what the last window still counts
     assert text.count("T") == 1
+    kept = to_bytes(market.posed.state)
+    assert to_bytes(replay(market.posed.journal).state) == kept
+    assert to_bytes(from_bytes(kept)) == kept
 
 
 # --- keepers: what flagging an account pays

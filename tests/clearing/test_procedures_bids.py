@@ -13,7 +13,7 @@ from crossmargin.clearing.ledger import WALLET
 from crossmargin.clearing.procedure import Outside
 from crossmargin.clearing.procedure.remembered import Order, recall
 from crossmargin.errors import FailureReason as R
-from tests.clearing.scene import Scene, asked, refused
+from tests.clearing.scene import Scene, asked, causes, refused
 from tests.clearing.test_procedures_scenarios import opened
 
 
@@ -172,6 +172,7 @@ def test_an_answer_that_is_no_answer_is_refused() -> None:
     assert refused(scene.trade("carol", "alice", "BTC-PERP", left + 1, "56000", case)).reason == R.INVALID_QUANTITY
     events = scene.trade("carol", "alice", "BTC-PERP", left, "56000", case)
     assert [type(event) for event in events] == [Posted, Asked, Posted, Staged]  # traded, filled, charged, restored
+    assert causes(events) == ["trade", "liquidation: least that restores, fees"]
     assert refused(scene.trade("carol", "alice", "BTC-PERP", left, "56000", case)).reason == R.UNKNOWN_CASE
 
 

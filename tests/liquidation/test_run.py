@@ -16,6 +16,7 @@ from crossmargin.analysis.lint.by_procedure import short_accounts
 from crossmargin.analysis.lint.market import CALM, make_snapshot
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.liquidation.assessed import Engine
+from crossmargin.liquidation.case import Case, Done
 from crossmargin.liquidation.compare import Compared, compared
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Entry, Holdings, Row
 from crossmargin.liquidation.moves import Desk, Move
@@ -323,3 +324,16 @@ def test_mangos_own_formula_is_what_restores() -> None:
     exact = [row for row in found if row.step == "reduce to worthless" and row.restore is not None]
     assert exact
     assert all(float(row.amount / row.restore) == pytest.approx(1.0, rel=1e-6) for row in exact if row.restore)
+
+
+def test_memory_counts_what_other_cases_moved_of_a_shared_window() -> None:
+    """What is just one window old counts no more; a step knows whether it has been offered."""
+    mine = Done(11.0, "close", "BTC", "close", Fraction(1))
+    others = (Done(-5.0, "close", "BTC", "close", Fraction(2)), Done(2.0, "close", "BTC", "close", Fraction(4)))
+    case = Case(start=Pool({}), time=12.0, done=(mine,), beside=others, offered=frozenset({"auction"}))
+    assert case.memory("close", "BTC", 10.5)["used_in_window"] == 5
+    assert case.memory("close", "BTC", 10.0)["used_in_window"] == 1
+    assert case.memory("close", "BTC", 10.0)["last"] == 1.0
+    assert case.memory("close", "ETH", 10.0)["used_in_window"] == 0
+    told = [case.memory(step, "", 1.0)["was_offered"] for step in ("auction", "close", "other")]
+    assert told == [1.0, 1.0, 0.0]

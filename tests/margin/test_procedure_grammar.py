@@ -120,6 +120,8 @@ WRONG = (
     ("word of of", ("long perpetual", "lng perpetual"), "of = [", "did you mean `long`"),
     ("two of a name", ('name = "reduce"', 'name = "cancel"'), 'name = "cancel"', "two steps are called 'cancel'"),
     ("chain", ('when = "equity > 0"', 'when = "equity"'), 'when = "equity"', "one comparison"),
+    ("side of fees", ("window = 60", 'window = 60\nfees_in = "debt"'), "fees_in =", "goes with exchange"),
+    ("whose window", ("window = 60", 'window = 60\nwindow_of = "venue"'), "window_of =", "venue"),
     ("pairs", ('do = "cancel"', 'do = "cancel"\npairs = true'), "pairs =", "goes with close"),
     ("circle", ('part = "share', 'part = "part * share'), "part =", "reads itself: part -> part"),
     ("unused", ("share = 0.25", "share = 0.25\nother = 2"), "other =", "nothing reads `other`"),

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crossmargin.clearing.contracts import Terms
+    from crossmargin.clearing.ledger import Row
     from crossmargin.clearing.procedure.view import View
     from crossmargin.clearing.rules import Assess
     from crossmargin.liquidation import Leg, Share
     from crossmargin.liquidation.scope import Scope
 
-__all__ = ["CLAIMED", "claimed_events", "open_claims", "unpaid_claims"]
+__all__ = ["CLAIMED", "claim_rows", "claimed_events", "open_claims", "unpaid_claims"]
 
 CLAIMED: Final = "claimed"
 _OWN: Final = frozenset({FUND, TREASURY, VAULT})
@@ -49,6 +50,16 @@ def unpaid_claims(view: View, memory: Mapping[str, str]) -> dict[str, str]:
         asset = view.setting.state.configuration.terms[symbol].settlement
         left[asset] = left.get(asset, 0) + int(unpaid)
     return {asset: to_text(amount, assets[asset].digits) for asset, amount in left.items() if amount}
+
+
+def claim_rows(view: View, memory: Mapping[str, str], owner: str) -> list[Row]:
+    """Return the rows by which an owner takes over what nobody paid of such losses in this case."""
+    terms = view.setting.state.configuration.terms
+    rows: list[Row] = []
+    for symbol, unpaid in _asked(memory).items():
+        one = terms[symbol]
+        rows += moved(owner, view.owner, one.basis, one.settlement, min(int(unpaid), _owed(view, one)))
+    return [row for row in rows if row[3]]
 
 
 def _asked(memory: Mapping[str, str]) -> dict[str, str]:

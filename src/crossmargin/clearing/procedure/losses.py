@@ -12,7 +12,7 @@ from crossmargin.clearing.configuration import Section, digest_of, document_of
 from crossmargin.clearing.events import Asked, Configured, Event, Stage, Staged
 from crossmargin.clearing.ledger import FUND, HELD, TREASURY, VAULT, WALLET, moved
 from crossmargin.clearing.procedure.chain import Chain
-from crossmargin.clearing.procedure.claims import CLAIMED, claimed_events, open_claims, unpaid_claims
+from crossmargin.clearing.procedure.claims import CLAIMED, claim_rows, claimed_events, open_claims, unpaid_claims
 from crossmargin.clearing.procedure.deleveraging import deleveraged
 from crossmargin.clearing.procedure.payers import payers_of
 from crossmargin.clearing.procedure.remembered import recall
@@ -42,7 +42,7 @@ def loss_events(setting: Setting, name: str, assess: Assess) -> list[Event]:
         return claimed_events(view, claims[0], name, assess)
     unpaid = unpaid_claims(view, kept.memory)
     if unpaid or (CLAIMED in kept.memory and float(view.pool.figures["equity"]) >= 0):
-        return [_closed(view, name, unpaid)]
+        return [*_left_over(setting, view, name), _closed(view, name, unpaid)] if unpaid else [_closed(view, name, {})]
     for leg in view.pool.legs:
         if leg.terms.form != "asset":
             return _position_gone(view, leg, name, assess)
@@ -148,6 +148,15 @@ def _unpaid(setting: Setting, view: View, name: str, unpaid: dict[str, str], cha
             after.post("waterfall: deficit", name, list(moved(TREASURY, view.owner, WALLET, asset, owed)))
         return [told, *after.events]
     return [told, *_stopped(setting)] if "halt" in words else [told]
+
+
+def _left_over(setting: Setting, view: View, name: str) -> list[Event]:
+    """Return what becomes of debts of closed contracts that nobody pays: the venue's own, or new risk stops."""
+    words = {layer.pay for layer in setting.procedure.waterfall}
+    chain = Chain(setting.state)
+    if "deficit" in words:
+        chain.post("waterfall: deficit", name, claim_rows(view, setting.state.cases[name].memory, TREASURY))
+    return [*chain.events, *(_stopped(setting) if "halt" in words else [])]
 
 
 def _stopped(setting: Setting) -> list[Event]:
