@@ -144,7 +144,7 @@ def lower_bound(engine: Engine, costs: Costs, procedure: Procedure) -> float:
     """A cost that no trades can undercut where the requirement is convex: tangents of the cost, no lots."""
     view = engine.view(engine.opening())
     pool = view.made
-    ways = ways_of(engine, view, pool, {}, realise=True)
+    ways = ways_of(engine, view, {}, realise=True)
     aim = Aim(procedure, begun(pool), Desk(stated=STATED))
     search = _Search(Surface(ways, engine.rulebook, aim, aim.figures(pool)), costs, None, 0.0)
     wanted = search.solved(Program(search.segments, ways.rate, search.tangents))

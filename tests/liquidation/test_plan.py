@@ -90,7 +90,7 @@ def by_brute_force(view: Engine, costs: Costs) -> float:
     opening = view.opening()
     start = view(opening, 0.0)
     aim = Aim(view.rulebook.procedure, begun(start), Desk())
-    ways = ways_of(view, view.view(opening), start, {}, realise=True)
+    ways = ways_of(view, view.view(opening), {}, realise=True)
     surface = Surface(ways, view.rulebook, aim, aim.figures(start))
     counts = [range(int(way.most / way.least) + 1) for way in ways.listed]
     trades = np.asarray(list(product(*counts))) * ways.least
@@ -127,7 +127,7 @@ def test_the_arrays_say_what_the_engine_says(name: str) -> None:
         made = plan(view, costs)
         opening, aim = view.opening(), Aim(view.rulebook.procedure, begun(made.before), Desk())
         realise = view.rulebook.procedure.liquidation.realised == "wallet"
-        ways = ways_of(view, view.view(opening), made.before, {}, realise=realise)
+        ways = ways_of(view, view.view(opening), {}, realise=realise)
         surface = Surface(ways, view.rulebook, aim, aim.figures(made.before))
         by_name = {trade.instrument: abs(float(trade.contracts)) for trade in made.trades}
         trades = np.asarray([[by_name.get(way.name, 0.0) for way in ways.listed]])
@@ -146,7 +146,7 @@ def test_a_tangent_promises_at_least_what_there_is(name: str) -> None:
         opening = view.opening()
         start = view(opening, 0.0)
         aim = Aim(view.rulebook.procedure, begun(start), Desk())
-        ways = ways_of(view, view.view(opening), start, {}, realise=True)
+        ways = ways_of(view, view.view(opening), {}, realise=True)
         surface = Surface(ways, view.rulebook, aim, aim.figures(start))
         trades = rng.random((8, len(ways))) * ways.most
         tangent = surface.tangent(np.zeros(len(ways)), np.zeros(len(ways)))

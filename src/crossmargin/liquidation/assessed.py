@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property, partial
+from itertools import compress
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -16,17 +17,20 @@ from crossmargin.account import Book
 from crossmargin.errors import InputError
 from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Holdings, Row, account_of, opening, traded
-from crossmargin.liquidation.lazily import AllTerms, OfRow
+from crossmargin.liquidation.kept import kept_for
+from crossmargin.liquidation.lazily import AllTerms, Made, OfRow
 from crossmargin.liquidation.pools import Figures, Leg, Pool, Terms
 from crossmargin.liquidation.prices import bankruptcy_price
-from crossmargin.margin.assess import assess_book
+from crossmargin.margin.assess import assess_book, assess_resolved
 from crossmargin.margin.expression import Name
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.procedure_checks import HEADROOM
+from crossmargin.margin.resolve import resolve
 from crossmargin.margin.vocabulary import MEASURES, WORDS
+from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from crossmargin.account import Account
     from crossmargin.margin.assess import BookReport
@@ -64,10 +68,14 @@ class Engine:
     pool: str | None = None
     lots: Mapping[str, Fraction] = field(default_factory=dict)
     depth: Mapping[str, Fraction] = field(default_factory=dict)
+    _terms: list[AllTerms] = field(default_factory=list, init=False, repr=False)
 
     def terms(self, elapsed: float = 0.0) -> Mapping[str, Terms]:
         """Return the terms of every instrument of the market; each is made when it is asked for."""
-        return AllTerms(self.market(elapsed).listings)
+        listings = self.market(elapsed).listings
+        if not self._terms or self._terms[0].listings is not listings:
+            self._terms[:] = [AllTerms(listings)]
+        return self._terms[0]
 
     def opening(self) -> Holdings:
         """Return the account as a book."""
@@ -77,16 +85,24 @@ class Engine:
         """Return the pool with its figures; raises :class:`InputError` where the account is refused."""
         return self.view(holdings, elapsed).made
 
-    def view(self, holdings: Holdings, elapsed: float = 0.0) -> View:
-        """Return the assessment itself, whose `made` is the pool; raises as above."""
-        (found,) = self.views([holdings], elapsed)
+    def view(self, holdings: Holdings, elapsed: float = 0.0, *, before: View | None = None) -> View:
+        """Return the assessment itself, whose `made` is the pool; raises as above.
+
+        Parameters
+        ----------
+        before
+            An assessment of the same account at the same moment: what of it is the market's is not made twice.
+        """
+        (found,) = self.views([holdings], elapsed, before=before)
         if isinstance(found, InputError):
             raise found
         return found
 
-    def views(self, books: Sequence[Holdings], elapsed: float = 0.0) -> list[View | InputError]:
+    def views(
+        self, books: Sequence[Holdings], elapsed: float = 0.0, *, before: View | None = None
+    ) -> list[View | InputError]:
         """Return many states of the account in one assessment; of a state that is refused, why."""
-        report = self.assessed(books, elapsed)
+        report = self.assessed(books, elapsed, before=before)
         found: list[View | InputError] = []
         for place, holdings in enumerate(books):
             failure = report.failures.get(place)
@@ -97,15 +113,19 @@ class Engine:
                 found.append(InputError(failure.reason, failure.message, **where))
         return found
 
-    def assessed(self, books: Iterable[Holdings], elapsed: float) -> BookReport:
+    def assessed(self, books: Iterable[Holdings], elapsed: float, *, before: View | None = None) -> BookReport:
         """Return the report of many states of the account, each an account of its own."""
         terms = self.terms(elapsed)
         accounts = [
             _renamed(account_of(book, self.account.id, terms, self.account), number)
             for number, book in enumerate(books)
         ]
-        market = self.market(elapsed)
-        return assess_book(Book.from_accounts(accounts), market, self.rulebook, max_quote_age_seconds=None)
+        book, market = Book.from_accounts(accounts), self.market(elapsed)
+        if before is None or before.market is not market:
+            return assess_book(book, market, self.rulebook, max_quote_age_seconds=None)
+        with np.errstate(over="ignore", invalid="ignore"):  # as `assess_book` has it
+            resolved = resolve(book, market, self.rulebook, max_quote_age_seconds=None)
+            return assess_resolved(resolved, self.rulebook, kept_for(before.report, resolved))
 
     def headrooms(self, books: Sequence[Holdings], requirement: str) -> list[float | None]:
         """Return the pool's headroom over a requirement in many states of its book, in one call of the engine.
@@ -125,6 +145,7 @@ class View:
         self.holdings = holdings
         self.elapsed = elapsed
         self.owner = engine.account.id
+        self.market = engine.market(elapsed)
         self.terms = engine.terms(elapsed)
         self.report = report
         units = np.flatnonzero(report.resolved.units.account == place).tolist()
@@ -138,15 +159,30 @@ class View:
         """The pool."""
         if self.unit < 0:
             return Pool(_nothing(self.engine.rulebook))
-        legs = self.report.resolved.legs
-        rows = np.flatnonzero(legs.unit == self.unit).tolist()
-        return Pool(Figures(self._known(), self._sums()), tuple(self._leg(row) for row in rows))
+        return Pool(Figures(self._known(), self._sums()), Made(self.rows, self._leg))
 
     @cached_property
-    def words(self) -> dict[str, list[bool]]:
-        """Which legs each word of `of` selects."""
+    def rows(self) -> list[int]:
+        """Where the pool's legs stand."""
+        found: list[int] = np.flatnonzero(self.report.resolved.legs.unit == self.unit).tolist()
+        return found
+
+    @property
+    def instruments(self) -> Iterator[str]:
+        """The instruments that the pool has legs of."""
+        resolved = self.report.resolved
+        contract, kind = resolved.legs.contract[self.rows], resolved.contracts.kind
+        for place in contract[kind[contract] != ASSET].tolist():
+            yield resolved.names.symbols[int(resolved.contracts.symbol[place])]
+
+    @cached_property
+    def words(self) -> list[frozenset[str]]:
+        """Of each leg the words of `of` that select it; legs alike share theirs."""
         measures = self.report.evaluation.measures
-        return {word: measures.word(word).tolist() for word in WORDS}
+        listed = tuple(WORDS)
+        flags, which = np.unique(np.stack([measures.word(word) for word in listed]), axis=1, return_inverse=True)
+        sets = [frozenset(compress(listed, chosen)) for chosen in flags.T.tolist()]
+        return [sets[i] for i in which.reshape(-1).tolist()]
 
     @cached_property
     def by_row(self) -> dict[str, Callable[[int], Amount]]:
@@ -191,10 +227,10 @@ class View:
         resolved = self.report.resolved
         contract = int(resolved.legs.contract[row])
         name = resolved.names.symbols[int(resolved.contracts.symbol[contract])]
-        is_balance = self.words["asset"][row]
+        words = self.words[row]
+        is_balance = "asset" in words
         asset = resolved.names.assets[int(resolved.contracts.settle_asset[contract])]
         terms = Terms(asset, form="asset") if is_balance else self.terms[name]
-        words = frozenset(word for word, chosen in self.words.items() if chosen[row])
         known: dict[str, Amount] = {"contracts_held": abs(float(resolved.legs.quantity[row]))}
         if name in self.engine.lots:
             known["lot"] = self.engine.lots[name]

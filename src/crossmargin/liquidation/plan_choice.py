@@ -138,7 +138,7 @@ class _Search:
         ways = surface.ways
         self.surface, self.costs, self.time_limit, self.target = surface, costs, time_limit, target
         self.tariff = Tariff.of(costs, ((way.name, way.terms, way.side) for way in ways.listed))
-        self.segments = [costs.segments(way.name, way.terms, way.side, float(way.most)) for way in ways.listed]
+        self.segments = self.tariff.segments(ways.most)
         self.tangents: list[Tangent] = []
         self.see(np.zeros((1, len(ways))))
         self.need = max(target - self.tangents[0].slack, 0.0)
