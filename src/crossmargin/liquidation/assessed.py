@@ -21,9 +21,9 @@ from crossmargin.liquidation.kept import kept_for
 from crossmargin.liquidation.lazily import AllTerms, Made, OfRow
 from crossmargin.liquidation.pools import Figures, Leg, Pool, Terms
 from crossmargin.liquidation.prices import bankruptcy_price
+from crossmargin.liquidation.readings import balances, figures_of_nothing, line_names, line_on, line_total, measured
 from crossmargin.margin.assess import assess_book, assess_resolved
-from crossmargin.margin.expression import Name
-from crossmargin.margin.model import INITIAL, MAINTENANCE
+from crossmargin.margin.model import INITIAL
 from crossmargin.margin.procedure_checks import HEADROOM
 from crossmargin.margin.resolve import resolve
 from crossmargin.margin.vocabulary import MEASURES, WORDS
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from crossmargin.account import Account
     from crossmargin.margin.assess import BookReport
-    from crossmargin.margin.evaluation import Evaluation
     from crossmargin.margin.model import Rulebook
     from crossmargin.market import Snapshot
 
@@ -158,7 +157,7 @@ class View:
     def made(self) -> Pool:
         """The pool."""
         if self.unit < 0:
-            return Pool(_nothing(self.engine.rulebook))
+            return Pool(figures_of_nothing(self.engine.rulebook))
         return Pool(Figures(self._known(), self._sums()), Made(self.rows, self._leg))
 
     @cached_property
@@ -189,14 +188,14 @@ class View:
         """What is read of the row that a leg stands in: measures, and lines by requirement."""
         evaluation = self.report.evaluation
         made: dict[str, Callable[[int], Amount]] = {
-            measure: partial(_measured, evaluation, measure) for measure in MEASURES if measure != "equity"
+            measure: partial(measured, evaluation, measure) for measure in MEASURES if measure != "equity"
         }
-        return made | {key: partial(_line_on, evaluation, line, of) for key, line, of in self.lines}
+        return made | {key: partial(line_on, evaluation, line, of) for key, line, of in self.lines}
 
     @cached_property
     def lines(self) -> list[tuple[str, str, str]]:
         """How lines are called, with their requirement."""
-        return _line_names(self.engine.rulebook)
+        return line_names(self.engine.rulebook)
 
     def _known(self) -> dict[str, Amount]:
         """Return the pool's own figures."""
@@ -217,9 +216,9 @@ class View:
         """Return what is added up over the pool when it is asked for: lines, and the notional of all legs."""
         evaluation, unit = self.report.evaluation, self.unit
         made: dict[str, Callable[[], Amount]] = {
-            key: partial(_line_total, evaluation, name, requirement, unit) for key, name, requirement in self.lines
+            key: partial(line_total, evaluation, name, requirement, unit) for key, name, requirement in self.lines
         }
-        rows = (self.report.resolved.legs.unit == unit) & ~_balances(self.report)
+        rows = (self.report.resolved.legs.unit == unit) & ~balances(self.report)
         made["gross"] = lambda: float(np.sum(evaluation.measures["notional"][rows]))
         return made
 
@@ -281,7 +280,7 @@ class View:
         resolved = self.report.resolved
         bucket = resolved.contracts.bucket[resolved.legs.contract]
         same = (bucket == bucket[row]) & (resolved.legs.unit == self.unit)
-        return [int(i) for i in np.flatnonzero(same & ~_balances(self.report))]
+        return [int(i) for i in np.flatnonzero(same & ~balances(self.report))]
 
     def _pair(self, row: int) -> float:
         """Return the contracts of a leg that the largest opposite leg of its underlying matches."""
@@ -333,12 +332,6 @@ def without(holdings: Holdings, owner: str, leg: Leg, part: Fraction) -> Holding
     return holdings.posted(rows)
 
 
-def _line_names(rulebook: Rulebook) -> list[tuple[str, str, str]]:
-    """Return how lines are called, with their requirement: by their name (maintenance), and by ``name.requirement``."""
-    plain = [(name, name, MAINTENANCE) for name in rulebook.lines]
-    return [*plain, *((f"{name}.{one}", name, one) for name in rulebook.lines for one in rulebook.requirements)]
-
-
 def _part(leg: Leg) -> Fraction:
     held = abs(as_fraction(leg.figures["contracts_held"]))
     least = as_fraction(leg.figures["lot"]) if "lot" in leg.figures else Fraction(0)
@@ -347,35 +340,3 @@ def _part(leg: Leg) -> Fraction:
 
 def _renamed(account: Account, number: int) -> Account:
     return msgspec.structs.replace(account, id=f"{account.id}#{number}" if number else account.id)
-
-
-def _nothing(rulebook: Rulebook) -> Figures:
-    """Return the figures of a pool that nothing is left in."""
-    found: dict[str, Amount] = dict.fromkeys(("equity", "adjusted_equity", "gross", "available_margin"), 0.0)
-    found["coverage_ratio"] = inf
-    for name in rulebook.requirements:
-        found |= {name: 0.0, f"{name}{HEADROOM}": 0.0}
-    return Figures({**dict.fromkeys(rulebook.lines, 0.0), **found})
-
-
-def _balances(report: BookReport) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    return np.asarray(report.evaluation.measures.word("asset"))
-
-
-def _measured(evaluation: Evaluation, name: str, row: int) -> Amount:
-    if name != "value":
-        return float(evaluation.measures[name][row])
-    column = evaluation.name(Name(name), evaluation.frame("leg", ()), MAINTENANCE, {})
-    return float(column[row])
-
-
-def _line_on(evaluation: Evaluation, name: str, requirement: str, row: int) -> Amount:
-    """Return a line on the row that a leg stands in."""
-    level = evaluation.lines[name].level
-    if level != "leg":
-        row = int(evaluation.resolved.levels[level].row_of_leg[row])
-    return float(evaluation.line(name, requirement)[row])
-
-
-def _line_total(evaluation: Evaluation, name: str, requirement: str, unit: int) -> Amount:
-    return float(evaluation.line_total(name, requirement)[unit])

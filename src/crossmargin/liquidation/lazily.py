@@ -18,13 +18,11 @@ __all__ = ["AllTerms", "Made", "OfRow", "terms_of"]
 
 def terms_of(listing: Listing) -> Terms:
     """Return what changes hands when contracts of an instrument do."""
-    form = "inverse" if listing.contract == "inverse" else "linear"
-    if listing.kind == InstrumentKind.OPTION:
-        form = "premium"
+    paid_at_once = listing.kind in {InstrumentKind.OPTION, InstrumentKind.SPOT}
     return Terms(
         settles_in=listing.settlement_asset,
         multiplier=as_fraction(listing.multiplier),
-        form="premium" if form == "premium" else "inverse" if form == "inverse" else "linear",
+        form="premium" if paid_at_once else "inverse" if listing.contract == "inverse" else "linear",
         mark=as_fraction(listing.mark_price if listing.mark_price is not None else 0.0),
     )
 

@@ -204,9 +204,9 @@ class _Search:
         lots = in_lots(ways, solved.trades)
         if float(self.promise(*self.paid(lots))[0]) < 0:
             return lots
-        for change in (dropped, swapped, dropped):
-            lots = change(self.promise, ways, self.tariff, lots)
-        return lots
+        lots = dropped(self.promise, ways, self.tariff, lots)
+        other = swapped(self.promise, ways, self.tariff, lots)
+        return lots if other is lots else dropped(self.promise, ways, self.tariff, other)
 
 
 def chosen_greedily(surface: Surface, costs: Costs) -> Choice:

@@ -58,8 +58,8 @@ class Terms:
     multiplier
         As the interchange has it: base units per contract, of an inverse contract quote units.
     form
-        `linear` and `inverse` contracts keep the money of a trade with the position; a `premium` is paid at once; an
-        `asset` is itself what is held.
+        `linear` and `inverse` contracts keep the money of a trade with the position; a `premium`, or the price of
+        spot, is paid at once; an `asset` is itself what is held.
     mark
         Mark price, as the instrument quotes it.
     """

@@ -86,15 +86,13 @@ def assess_book(
         return assess_resolved(resolve(book, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds), rulebook)
 
 
-def assess_resolved(
-    resolved: Resolved, rulebook: Rulebook, shared: Mapping[tuple[str, ...] | str, Any] | None = None
-) -> BookReport:
+def assess_resolved(resolved: Resolved, rulebook: Rulebook, shared: Mapping[Any, Any] | None = None) -> BookReport:
     """Return the report of a book whose names are already arrays: pure functions from here on.
 
     Parameters
     ----------
     shared
-        What other evaluations have kept that holds for these contracts, too (see :func:`kept_for`).
+        What another evaluation has kept (its `shared`) that holds for these contracts and legs, too.
     """
     evaluation = Evaluation(resolved, rulebook, shared=dict(shared or {}))
     equity = evaluation.equity()
