@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from crossmargin.liquidation import Costs
     from crossmargin.margin.procedure import Procedure
+    from crossmargin.market import Listing
 
 HERE = Path(__file__).resolve().parents[1]
 VENUES = (
@@ -51,6 +53,8 @@ VENUES = (
 )
 SOURCES: dict[str, Any] = {"synthetic": planner_accounts, "recorded": planner_books, "quotes": planner_quotes}
 HEAD = "| against the plan | restored | cost / plan: median, p10..p90 | all together | plan strictly cheaper |"
+HEDGES = "deribit-portfolio"  # the one document that opens hedges
+HEDGED = f"{HEDGES}, against the plan with hedges"
 STATED = {"gas": 0.0, "wanted": 1.0}
 ABOVE = "maintenance_headroom >= above * maintenance"
 _PLAIN = """
@@ -124,14 +128,30 @@ class Tried:
     unable: str = ""
 
 
+def hedges(engine: Engine) -> dict[str, tuple[str, Fraction]]:
+    """Of each underlying that is held a perpetual, a held one first, and contracts of all that is held of it."""
+    listings = engine.market(0.0).listings
+    held = {position.instrument: position.quantity for position in engine.account.positions}
+    coins: dict[str, float] = {}
+    for name, quantity in held.items():
+        coins[listings[name].underlying] = coins.get(listings[name].underlying, 0.0) + _coins(listings[name]) * abs(
+            float(quantity)
+        )
+    listed = sorted((one for one in listings.values() if one.kind == "perpetual"), key=lambda one: one.symbol in held)
+    by_coin = {one.underlying: one for one in listed if one.underlying in coins}
+    return {coin: (one.symbol, Fraction(round(coins[coin] / _coins(one)))) for coin, one in by_coin.items()}
+
+
+def _coins(listing: Listing) -> float:
+    """The coins that a contract is of."""
+    margined = listing.contract == "inverse" and listing.kind != "option"
+    return listing.multiplier / (listing.mark_price or 1.0) if margined else listing.multiplier
+
+
 def beside(engine: Engine, costs: Costs, name: str, made: Plan, procedure: Procedure) -> Tried:
     """One rival run on one account."""
     start = {position.instrument: planner_accounts.exactly(position.quantity) for position in engine.account.positions}
-    perpetuals = {
-        listing.underlying: symbol
-        for symbol, listing in engine.market(0.0).listings.items()
-        if listing.kind == "perpetual" and symbol in start
-    } or {one.underlying: symbol for symbol, one in engine.market(0.0).listings.items() if one.kind == "perpetual"}
+    perpetuals = {underlying: name for underlying, (name, _) in hedges(engine).items()}
     venue = Venue(engine.account.id, "USD", fill=costs.fill(start), hedges=hedge_legs(engine, perpetuals))
     try:
         out = run(procedure, engine.opening(), engine, venue, Desk(stated=STATED), rounds=200)
@@ -167,6 +187,8 @@ def one(number: int, source: str, count: int) -> dict[str, Any]:
     made = plan(engine, costs, procedure=goal, desk=desk)
     greedy = plan(engine, costs, PlanOptions(method="greedy"), procedure=goal, desk=desk)
     rows = [beside(engine, costs, name, made, aimed(procedure)) for name, procedure in rivals().items()]
+    hedged = plan(engine, costs, PlanOptions(hedges=dict(hedges(engine).values())), procedure=goal, desk=desk)
+    rows.append(beside(engine, costs, HEDGED, hedged, aimed(rivals()[HEDGES])))
     rows.append(Tried("greedy", restored=greedy.restored, cost=greedy.cost, planned=made.cost))
     own = []
     for name in VENUES:
