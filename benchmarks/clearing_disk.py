@@ -1,8 +1,10 @@
 """One durable record after another, beside what the disk and the server do at most.
 
-A disk drifts by more than the contenders differ, within minutes. So all take turns in short slices, a few tens of
-records each, in an order that moves; a slice is compared with the floor's slice of the same turn, and the middle of
-those ratios is reported with their quartiles. `of all time` compares the sums, stalls and checkpoints included.
+A disk drifts by more than the contenders differ, within seconds. So all take turns in short slices, a few tens of
+records each; a slice is compared with the floor's slices just before and after it, and the middle of those ratios is
+reported with their quartiles. `of all time` compares the sums, stalls and checkpoints included. Where the two slices of
+the floor differ by more than a factor of `STEADY`, the disk changed meanwhile, and the turn is left out; how many were
+is told.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
     from crossmargin.clearing.records import Batch
 
     Keep = Callable[[Any], object]  # one record, durable on return
+    Times = list[float]  # seconds of each record of a slice
+    Turn = tuple[Times, Times, Times]  # the floor's, the contender's, the floor's
     Contender = tuple[Callable[[list[bytes]], list[Any]], Keep]  # makes ready what is kept, keeps one of it
 
 SLICE = 50  # records
+STEADY = 1.5
 FLOOR = "append + fdatasync, one record"
 IN_PLACE = "  the same into a file that was written before"
 ROW = "PostgreSQL itself: one row by a prepared insert"
@@ -50,28 +55,34 @@ def single_syncs(
         contenders |= _server(stack, postgres)
     for name, journal in journals.items():
         contenders[f"{name}, one record a transaction"] = (_Journal(journal).ready, journal.append)
-    took = _by_turns(contenders, lines, slices)
-    for name, times in took.items():
-        beside = "" if name in {FLOOR, THERE_AND_BACK} else _share(times, took[FLOOR], "the floor")
-        if ROW in took and name.startswith("PostgreSQL,"):
-            beside += "; " + _share(times, took[ROW], "its own insert")
-        shown(name, [1.0 / statistics.median(one) for one in times], "records/s", beside)
+    pairs = [(name, FLOOR) for name in contenders if name != FLOOR]
+    pairs += [(name, ROW) for name in contenders if ROW in contenders and name.startswith("PostgreSQL,")]
+    took = _by_turns(contenders, pairs, lines, slices)
+    _rates(FLOOR, [turn[0] for pair in pairs if pair[1] == FLOOR for turn in took[pair]], "")
+    for name in contenders:
+        shares = [_share(took[pair], pair[1]) for pair in pairs if pair[0] == name and name != THERE_AND_BACK]
+        if name != FLOOR:
+            _rates(name, [turn[1] for turn in took[name, FLOOR]], "; ".join(shares))
 
 
-def _by_turns(contenders: Mapping[str, Contender], lines: list[bytes], slices: int) -> dict[str, list[list[float]]]:
-    """Return the seconds of each record, by contender and slice."""
-    took: dict[str, list[list[float]]] = {name: [] for name in contenders}
-    names = list(contenders)
+def _rates(name: str, slices: list[Times], beside: str) -> None:
+    shown(name, [1.0 / statistics.median(one) for one in slices], "records/s", beside)
+
+
+def _by_turns(
+    contenders: Mapping[str, Contender], pairs: list[tuple[str, str]], lines: list[bytes], slices: int
+) -> dict[tuple[str, str], list[Turn]]:
+    """Return what each record took, by contender and its floor, turn by turn."""
+    took: dict[tuple[str, str], list[Turn]] = {pair: [] for pair in pairs}
     for turn in range(slices + 1):
-        first = turn % len(names)
-        for name in (*names[first:], *names[:first]):
-            times = _slice(contenders[name], lines)
+        for name, floor in pairs:
+            before, own, after = (_slice(contenders[one], lines) for one in (floor, name, floor))
             if turn:  # statements are prepared in the first
-                took[name].append(times)
+                took[name, floor].append((before, own, after))
     return took
 
 
-def _slice(contender: Contender, lines: list[bytes]) -> list[float]:
+def _slice(contender: Contender, lines: list[bytes]) -> Times:
     make_ready, keep = contender
     times = []
     for one in make_ready(lines):
@@ -81,11 +92,21 @@ def _slice(contender: Contender, lines: list[bytes]) -> list[float]:
     return times
 
 
-def _share(times: list[list[float]], floor: list[list[float]], of: str) -> str:
-    ratios = [statistics.median(b) / statistics.median(a) for a, b in zip(times, floor, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    whole = sum(map(sum, floor)) / sum(map(sum, times))
-    return f"{middle:.0%} of {of} (quartiles {low:.0%} .. {high:.0%}; {whole:.0%} of all time)"
+def _share(turns: list[Turn], floor: str) -> str:
+    steady = [turn for turn in turns if _steady(turn)]
+    of = "the floor" if floor == FLOOR else "the server's own insert"
+    left_out = f"{len(turns) - len(steady)} of {len(turns)} turns left out"
+    if len(steady) < 2:
+        return f"no share of {of}: {left_out}"
+    middles = [tuple(map(statistics.median, turn)) for turn in steady]
+    low, middle, high = statistics.quantiles([(before + after) / 2 / own for before, own, after in middles], n=4)
+    whole = sum(sum(before) + sum(after) for before, _, after in steady) / 2 / sum(sum(own) for _, own, _ in steady)
+    return f"{middle:.0%} of {of} (quartiles {low:.0%} .. {high:.0%}; {whole:.0%} of all time; {left_out})"
+
+
+def _steady(turn: Turn) -> bool:
+    before, after = statistics.median(turn[0]), statistics.median(turn[2])
+    return max(before, after) <= STEADY * min(before, after)
 
 
 def _lines(count: int) -> list[bytes]:

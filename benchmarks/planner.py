@@ -1,6 +1,6 @@
-"""What a plan costs beside each venue's procedure, on made-up accounts and on recorded order books.
+"""What a plan costs beside each venue's procedure: on made-up accounts, on recorded order books and recorded quotes.
 
-    python -m benchmarks.planner [synthetic] [recorded] [above_lower_bound] [latency] [--accounts N] [--out FILE]
+    python -m benchmarks.planner [synthetic] [recorded] [quotes] [above_lower_bound] [latency] [tables] [--accounts N]
 
 Every rival is a document that the same runner runs, aimed at the plan's own end, and again at its own. Costs are the
 equity that trades take, fees included; impact is charged on the total, books do not refill between rounds.
@@ -16,13 +16,15 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from fractions import Fraction
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import planner_accounts, planner_books
+from benchmarks import planner_accounts, planner_books, planner_quotes
 from crossmargin.errors import InputError
 from crossmargin.liquidation import Desk, Engine, Plan, PlanOptions, Venue, begun, hedge_legs, plan, run
 from crossmargin.liquidation.plan_aim import Aim
@@ -38,9 +40,9 @@ if TYPE_CHECKING:
 
     from crossmargin.liquidation import Costs
     from crossmargin.margin.procedure import Procedure
+    from crossmargin.market import Listing
 
 HERE = Path(__file__).resolve().parents[1]
-RULEBOOK = "deribit-portfolio"
 VENUES = (
     "deribit-portfolio",
     "okx-portfolio",
@@ -49,6 +51,10 @@ VENUES = (
     "hyperliquid-cross",
     "reference",
 )
+SOURCES: dict[str, Any] = {"synthetic": planner_accounts, "recorded": planner_books, "quotes": planner_quotes}
+HEAD = "| against the plan | restored | cost / plan: median, p10..p90 | all together | plan strictly cheaper |"
+HEDGES = "deribit-portfolio"  # the one document that opens hedges
+HEDGED = f"{HEDGES}, against the plan with hedges"
 STATED = {"gas": 0.0, "wanted": 1.0}
 ABOVE = "maintenance_headroom >= above * maintenance"
 _PLAIN = """
@@ -122,14 +128,30 @@ class Tried:
     unable: str = ""
 
 
+def hedges(engine: Engine) -> dict[str, tuple[str, Fraction]]:
+    """Of each underlying that is held a perpetual, a held one first, and contracts of all that is held of it."""
+    listings = engine.market(0.0).listings
+    held = {position.instrument: position.quantity for position in engine.account.positions}
+    coins: dict[str, float] = {}
+    for name, quantity in held.items():
+        coins[listings[name].underlying] = coins.get(listings[name].underlying, 0.0) + _coins(listings[name]) * abs(
+            float(quantity)
+        )
+    listed = sorted((one for one in listings.values() if one.kind == "perpetual"), key=lambda one: one.symbol in held)
+    by_coin = {one.underlying: one for one in listed if one.underlying in coins}
+    return {coin: (one.symbol, Fraction(round(coins[coin] / _coins(one)))) for coin, one in by_coin.items()}
+
+
+def _coins(listing: Listing) -> float:
+    """The coins that a contract is of."""
+    margined = listing.contract == "inverse" and listing.kind != "option"
+    return listing.multiplier / (listing.mark_price or 1.0) if margined else listing.multiplier
+
+
 def beside(engine: Engine, costs: Costs, name: str, made: Plan, procedure: Procedure) -> Tried:
     """One rival run on one account."""
     start = {position.instrument: planner_accounts.exactly(position.quantity) for position in engine.account.positions}
-    perpetuals = {
-        listing.underlying: symbol
-        for symbol, listing in engine.market(0.0).listings.items()
-        if listing.kind == "perpetual" and symbol in start
-    } or {one.underlying: symbol for symbol, one in engine.market(0.0).listings.items() if one.kind == "perpetual"}
+    perpetuals = {underlying: name for underlying, (name, _) in hedges(engine).items()}
     venue = Venue(engine.account.id, "USD", fill=costs.fill(start), hedges=hedge_legs(engine, perpetuals))
     try:
         out = run(procedure, engine.opening(), engine, venue, Desk(stated=STATED), rounds=200)
@@ -144,7 +166,7 @@ def lower_bound(engine: Engine, costs: Costs, procedure: Procedure) -> float:
     """A cost that no trades can undercut where the requirement is convex: tangents of the cost, no lots."""
     view = engine.view(engine.opening())
     pool = view.made
-    ways = ways_of(engine, view, pool, {}, realise=True)
+    ways = ways_of(engine, view, {}, realise=True)
     aim = Aim(procedure, begun(pool), Desk(stated=STATED))
     search = _Search(Surface(ways, engine.rulebook, aim, aim.figures(pool)), costs, None, 0.0)
     wanted = search.solved(Program(search.segments, ways.rate, search.tangents))
@@ -164,12 +186,9 @@ def one(number: int, source: str, count: int) -> dict[str, Any]:
     desk = Desk(stated=STATED)
     made = plan(engine, costs, procedure=goal, desk=desk)
     greedy = plan(engine, costs, PlanOptions(method="greedy"), procedure=goal, desk=desk)
-    few = len(engine.account.positions) <= FEW
-    rows = [
-        beside(engine, costs, name, made, aimed(procedure))
-        for name, procedure in rivals().items()
-        if few or name != "largest first, least that restores"
-    ]
+    rows = [beside(engine, costs, name, made, aimed(procedure)) for name, procedure in rivals().items()]
+    hedged = plan(engine, costs, PlanOptions(hedges=dict(hedges(engine).values())), procedure=goal, desk=desk)
+    rows.append(beside(engine, costs, HEDGED, hedged, aimed(rivals()[HEDGES])))
     rows.append(Tried("greedy", restored=greedy.restored, cost=greedy.cost, planned=made.cost))
     own = []
     for name in VENUES:
@@ -184,14 +203,13 @@ def one(number: int, source: str, count: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-FEW = 10  # positions: with more of them `restore` on each leg takes minutes
 OWN = 2  # of every so many accounts the rivals are run to their own end too
 
 
 @cache
 def case(source: str, count: int) -> list[tuple[Engine, Costs]]:
     """The accounts of a source, with what assesses them and what trading costs."""
-    return (planner_books if source == "recorded" else planner_accounts).cases(count)
+    return SOURCES[source].cases(count)
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -223,6 +241,7 @@ def costs_of(source: str, count: int, workers: int) -> dict[str, Any]:
     planned = [row for row in found if row["restored"]]
     return {
         "accounts": total,
+        "rulebook": case(source, count)[0][0].rulebook.name,
         "plan_restored": len(planned),
         "methods": {name: sum(row["method"] == name for row in found) for name in ("program", "greedy", "none")},
         "programs": max(row["programs"] for row in found),
@@ -241,6 +260,22 @@ def bounds(source: str, count: int) -> dict[str, float]:
         if made.restored and bound > 0:
             gaps.append(made.cost / bound - 1)
     return dict(zip(("median", "p95"), np.percentile(gaps, [50, 95]).round(4).tolist(), strict=True))
+
+
+def tables(found: dict[str, Any]) -> str:
+    """The costs as the page has them, in Markdown."""
+    lines = []
+    for name, end in product(SOURCES, ("same_end", "own_end")):
+        lines += ["", f"{name}, {end}", "", HEAD, "| --- | --- | --- | --- | --- |"]
+        for rival, row in found.get(name, {}).get(end, {}).items():
+            ratio = row.get("cost_over_plan")
+            if ratio is None:
+                lines.append(f"| {rival} | {row['restored']}/{row['of']} | | | |")
+                continue
+            spread = f"{ratio['median']:.2f}, {ratio['p10']:.2f}..{ratio['p90']:.2f}"
+            cheaper = f"{100 * row['plan_cheaper']:.0f} %"
+            lines.append(f"| {rival} | {row['restored']}/{row['of']} | {spread} | {row['sums']:.2f} | {cheaper} |")
+    return "\n".join(lines)
 
 
 def latency(rounds: int = 5) -> dict[str, Any]:
@@ -275,20 +310,22 @@ def latency(rounds: int = 5) -> dict[str, Any]:
 def main(words: Sequence[str]) -> None:
     """Write what was asked for, beside what an earlier run of the same day wrote."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["synthetic", "recorded", "above_lower_bound", "latency"])
+    parser.add_argument("what", nargs="*", default=[*SOURCES, "above_lower_bound", "latency"])
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args(words)
     day = datetime.now(UTC).date().isoformat()
     out = asked.out or HERE / "docs" / "data" / f"planner-{day}.json"
-    found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"date": day, "rulebook": RULEBOOK}
+    found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"date": day}
     making: dict[str, Callable[[], Any]] = {
-        "synthetic": lambda: costs_of("synthetic", asked.accounts, asked.workers),
-        "recorded": lambda: costs_of("recorded", asked.accounts, asked.workers),
+        **{name: partial(costs_of, name, asked.accounts, asked.workers) for name in SOURCES},
         "latency": latency,
-        "above_lower_bound": lambda: {name: bounds(name, asked.accounts) for name in ("synthetic", "recorded")},
+        "above_lower_bound": lambda: {name: bounds(name, asked.accounts) for name in SOURCES},
     }
+    if asked.what == ["tables"]:
+        print(tables(found))
+        return
     for name in _known(asked.what, making):
         found[name] = making[name]()
         print(name, json.dumps(found[name], indent=1))

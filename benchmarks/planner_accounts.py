@@ -100,9 +100,14 @@ def _position(listing: Listing, rng: np.random.Generator) -> Position:
 
 
 def short(
-    drawn: list[Account], snapshot: Snapshot, rulebook: Rulebook, by: npt.NDArray[np.float64], asset: str = CASH
+    drawn: list[Account],
+    snapshot: Snapshot,
+    rulebook: Rulebook,
+    by: npt.NDArray[np.float64],
+    asset: str = CASH,
+    digits: int = 2,
 ) -> list[Account]:
-    """The same accounts with as much cash as leaves them short by these shares of maintenance."""
+    """The same accounts with as much cash, of so many digits, as leaves them short by these shares of maintenance."""
     cash = np.zeros(len(drawn))
     for _ in range(12):
         held = [_with(one, exact(float(amount)), asset) for one, amount in zip(drawn, cash.tolist(), strict=True)]
@@ -111,7 +116,8 @@ def short(
         ]
         gaps = [_gap(accounts, snapshot, rulebook, by) for accounts in (held, more)]
         cash -= gaps[0] * float(_PROBE) / (gaps[1] - gaps[0])
-    return [_with(one, exact(round(float(amount), 2)), asset) for one, amount in zip(drawn, cash.tolist(), strict=True)]
+    held = [exact(round(amount, digits)) for amount in cash.tolist()]
+    return [_with(one, amount, asset) for one, amount in zip(drawn, held, strict=True)]
 
 
 def _gap(

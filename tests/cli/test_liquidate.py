@@ -67,6 +67,9 @@ def test_an_account_that_is_asked_for_is_shown_though_it_is_healthy(short: tuple
     found = json.loads(run("liquidate", *short, "-a", "flat", "-f", "json").stdout)
     assert found["pools"][0]["plan"]["said"] == "nothing has to be done"
     assert run("liquidate", *short, "-a", "flat").exit_code == ExitCode.OK
+    table = run("liquidate", *short, "-a", "flat").stdout
+    assert table.count("nothing to do") == 3
+    assert "makes no move" in table
 
 
 def test_nothing_to_close_is_said(short: tuple[str, str]) -> None:
@@ -104,6 +107,8 @@ def test_a_venue_without_a_procedure_is_told(short: tuple[str, str], tmp_path: P
         ({"BTCUSDT": {"bids": [[-1.0, 1.0]]}}, "above 0"),
         ({"BTCUSDT": {"bids": [[1.0]]}}, "depth document"),
         ({"BTCUSDT": {"bid": []}}, "depth document"),
+        ({"BTCUSDT": {}}, "no levels"),
+        ({"BTCUSDT": {"bids": [], "asks": []}}, "no levels"),
         ([], "depth document"),
     ],
 )
@@ -126,7 +131,10 @@ def test_a_depth_file_that_is_absent_or_no_json_is_refused(short: tuple[str, str
         (("--hedge", "BTCUSDT"), ExitCode.USAGE),
         (("--hedge", "BTCUSDT:-1"), ExitCode.USAGE),
         (("--lot", "NONE:1"), ExitCode.INPUT_REFUSED),
+        (("--lot", "BTCUSDT:0"), ExitCode.USAGE),
+        (("--lot", "BTCUSDT:0.1@3"), ExitCode.USAGE),
         (("--state", "gas"), ExitCode.USAGE),
+        (("--state", "nobody=5"), ExitCode.USAGE),
         (("--spread", "x"), ExitCode.USAGE),
         (("--volume", "0"), ExitCode.INPUT_REFUSED),
         (("-a", "nobody"), ExitCode.INPUT_REFUSED),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -14,17 +16,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmargin.account import Account, Order
+from crossmargin.account import Account, Order, Position
 from crossmargin.analysis.lint.by_procedure import short_accounts
 from crossmargin.analysis.lint.market import CALM, make_snapshot
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.liquidation import Costs, Engine, Impact, Plan, PlanOptions, beside, hedge_legs, plan
+from crossmargin.instruments import InstrumentKind
+from crossmargin.liquidation import Costs, Engine, Impact, Leg, Plan, PlanOptions, Pool, beside, hedge_legs, plan
+from crossmargin.liquidation.assessed import without
 from crossmargin.liquidation.holdings import HELD
 from crossmargin.liquidation.moves import Desk
 from crossmargin.liquidation.plan_aim import Aim
 from crossmargin.liquidation.plan_surface import Surface
 from crossmargin.liquidation.plan_ways import ways_of
 from crossmargin.liquidation.run import begun
+from crossmargin.market import AssetQuote, Listing, Snapshot
 from crossmargin.sources import load_rulebook
 from tests.liquidation.procedures import CLOSE, account, conserved, engine, rules
 
@@ -32,6 +37,7 @@ NAMES = [
     *("deribit-portfolio", "derive-standard", "binance-usdm", "hyperliquid-cross", "reference"),
     *("bybit-unified", "okx-portfolio", "derive-portfolio", "mango-v4", "family-historical"),
 ]
+AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 CHEAP = Costs({"BTC-PERP": Impact(0.05, 1.0, 100.0), "ETH-PERP": Impact(0.005, 0.1, 1000.0)})
 
 
@@ -90,7 +96,7 @@ def by_brute_force(view: Engine, costs: Costs) -> float:
     opening = view.opening()
     start = view(opening, 0.0)
     aim = Aim(view.rulebook.procedure, begun(start), Desk())
-    ways = ways_of(view, view.view(opening), start, {}, realise=True)
+    ways = ways_of(view, view.view(opening), {}, realise=True)
     surface = Surface(ways, view.rulebook, aim, aim.figures(start))
     counts = [range(int(way.most / way.least) + 1) for way in ways.listed]
     trades = np.asarray(list(product(*counts))) * ways.least
@@ -127,7 +133,7 @@ def test_the_arrays_say_what_the_engine_says(name: str) -> None:
         made = plan(view, costs)
         opening, aim = view.opening(), Aim(view.rulebook.procedure, begun(made.before), Desk())
         realise = view.rulebook.procedure.liquidation.realised == "wallet"
-        ways = ways_of(view, view.view(opening), made.before, {}, realise=realise)
+        ways = ways_of(view, view.view(opening), {}, realise=realise)
         surface = Surface(ways, view.rulebook, aim, aim.figures(made.before))
         by_name = {trade.instrument: abs(float(trade.contracts)) for trade in made.trades}
         trades = np.asarray([[by_name.get(way.name, 0.0) for way in ways.listed]])
@@ -138,6 +144,54 @@ def test_the_arrays_say_what_the_engine_says(name: str) -> None:
         assert float(surface.slacks(0 * trades, 0 * cost)[0]) == pytest.approx(aim.slack(made.before), abs=1e-9 * scale)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_an_assessment_keeps_for_the_next_changes_no_figure(name: str) -> None:
+    """The account after its plan, alone and beside how it stood: with all legs, with fewer, with one that is new."""
+    for view, costs in short_engines(name):
+        opening = view.opening()
+        before = view.view(opening)
+        emptied = [without(opening, view.account.id, leg, abs(held_of(leg))) for leg in contracts_of(before.made)]
+        for book in (opening, plan(view, costs).holdings, *emptied):
+            alone, kept = view(book, 0.0), view.view(book, before=before).made
+            assert list(alone.figures) == list(kept.figures)
+            np.testing.assert_array_equal(list(alone.figures.values()), list(kept.figures.values()))
+            assert [leg.name for leg in alone.legs] == [leg.name for leg in kept.legs]
+        fewer = view.view(emptied[0])
+        alone, kept = view(opening, 0.0), view.view(opening, before=fewer).made
+        np.testing.assert_array_equal(list(alone.figures.values()), list(kept.figures.values()))
+
+
+def contracts_of(pool: Pool) -> list[Leg]:
+    """The legs that are no balances."""
+    return [leg for leg in pool.legs if leg.terms.form != "asset"]
+
+
+def held_of(leg: Leg) -> Fraction:
+    """Contracts of a leg, signed."""
+    return Fraction(str(leg.figures["contracts_held"]))
+
+
+@pytest.mark.parametrize("quantity", ["20", "-20"])
+def test_spot_is_paid_for_at_once(quantity: str) -> None:
+    """What is sold brings its whole price, what is bought back takes it: the account loses what trading costs."""
+    coin = Listing(
+        symbol="BTC/USD", kind=InstrumentKind.SPOT, underlying="BTC", quote_asset="USD", settlement_asset="USD",
+        mark_price=50_000.0, index_price=50_000.0,
+    )  # fmt: skip
+    assets = {"USD": AssetQuote(price=1.0), "BTC": AssetQuote(price=50_000.0)}
+    market = Snapshot(as_of=AS_OF, reporting_asset="USD", assets=assets, listings={coin.symbol: coin})
+    held = Position(instrument=coin.symbol, quantity=Decimal(quantity), entry_price=Decimal(50_000))
+    cash = Decimal(50_000) * -held.quantity + 100_000
+    owner = Account(id="a", balances={"USD": cash}, positions=(held,))
+    view = Engine(owner, lambda _elapsed: market, load_rulebook("reference"), lots={coin.symbol: Fraction(1, 100)})
+    made = plan(view, Costs({coin.symbol: Impact(10.0)}, 0.001))
+    assert made.restored
+    assert 0 < abs(made.trades[0].contracts) < 20
+    lost = float(made.before.figures["equity"]) - float(made.after.figures["equity"])
+    assert lost == pytest.approx(made.cost, rel=1e-9)
+    assert made.cost == pytest.approx(float(abs(made.trades[0].contracts)) * 60, rel=1e-3)
+
+
 @pytest.mark.parametrize("name", ["deribit-portfolio", "reference", "family-historical"])
 def test_a_tangent_promises_at_least_what_there_is(name: str) -> None:
     """Where a requirement is convex the engine never finds more slack than a tangent promised."""
@@ -146,7 +200,7 @@ def test_a_tangent_promises_at_least_what_there_is(name: str) -> None:
         opening = view.opening()
         start = view(opening, 0.0)
         aim = Aim(view.rulebook.procedure, begun(start), Desk())
-        ways = ways_of(view, view.view(opening), start, {}, realise=True)
+        ways = ways_of(view, view.view(opening), {}, realise=True)
         surface = Surface(ways, view.rulebook, aim, aim.figures(start))
         trades = rng.random((8, len(ways))) * ways.most
         tangent = surface.tangent(np.zeros(len(ways)), np.zeros(len(ways)))

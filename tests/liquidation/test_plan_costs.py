@@ -71,6 +71,18 @@ def test_all_ways_at_once_cost_what_each_costs() -> None:
     assert Tariff.of(costs, ways).paid(trades) == pytest.approx(each)
 
 
+def test_all_ways_at_once_have_the_segments_of_each() -> None:
+    costs = Costs({"A": Impact(0.1, 2.0, 50.0), "B": BOOK, "C": Impact(100.0, 900.0, 10.0), "D": Impact(0.01)}, 0.001)
+    free = Terms("USD", Fraction(1), "premium", Fraction(0))
+    ways = [("A", LINEAR, -1), ("B", LINEAR, 1), ("C", INVERSE, 1), ("D", free, 1)]
+    most = np.asarray([3.0, 5.0, 70.0, 2.0])
+    found = Tariff.of(costs, ways).segments(most)
+    for (name, terms, side), limit, together in zip(ways, most.tolist(), found, strict=True):
+        alone = costs.segments(name, terms, side, limit)
+        np.testing.assert_allclose(together.width, alone.width)
+        np.testing.assert_allclose(together.each, alone.each)
+
+
 @given(contracts=st.floats(0.01, 100), cost=st.floats(0, 50), terms=st.sampled_from([LINEAR, INVERSE, PREMIUM]))
 def test_a_price_is_what_costs_so_much(contracts: float, cost: float, terms: Terms) -> None:
     cost = cost * 1e-6 if terms.form == "inverse" else cost

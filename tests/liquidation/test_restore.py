@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from crossmargin.liquidation import Engine, Holdings, Venue, begun
+from crossmargin.liquidation.assessed import View
 from crossmargin.liquidation.moves import Desk, restoring, scopes_of
 from crossmargin.liquidation.run import Assess
 from crossmargin.liquidation.trials import trying
@@ -45,9 +46,9 @@ def test_restore_takes_a_grid_and_ten_assessments(monkeypatch: pytest.MonkeyPatc
     calls: list[int] = []
     plain = Engine.assessed
 
-    def counted(self: Engine, books: Sequence[Holdings], elapsed: float) -> BookReport:
+    def counted(self: Engine, books: Sequence[Holdings], elapsed: float, before: View | None = None) -> BookReport:
         calls.append(len(books))
-        return plain(self, books, elapsed)
+        return plain(self, books, elapsed, before=before)
 
     monkeypatch.setattr(Engine, "assessed", counted)
     assert shares(engine(rules(LEAST), account("40", BTC=("10", "100"))), slow=False) == [Fraction(1, 5)]

@@ -12,7 +12,7 @@ from crossmargin.margin import Resolved, Rulebook, resolve
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.functions import TierColumn
 from crossmargin.margin.model import Tiers
-from crossmargin.margin.tape import TRACED_FUNCTIONS, Traced, gradient, plain, scatter, segment_sum, take
+from crossmargin.margin.tape import TRACED_FUNCTIONS, Traced, gradient, gradients, plain, scatter, segment_sum, take
 from tests.margin.rules import made
 from tests.strategies.books import LATEST, SPECS, market, option, position, random_accounts, rules
 
@@ -247,3 +247,15 @@ def test_kinds_have_the_derivative_that_differences_show(kind: str) -> None:
         legs, kinks = legs + found[0], kinks + found[1]
     assert legs > 30
     assert kinks <= 0.1 * legs
+
+
+def test_one_pass_gives_what_many_give() -> None:
+    """A column between others, one at the end of them, one that has no part."""
+    x, y, apart = Traced(X), Traced(Y), Traced(X)
+    between = F["max"](x * y, x)
+    out = between * x + F["exp"](y)
+    for found, source in zip(gradients(out, [between, x, y, apart]), (between, x, y, apart), strict=True):
+        np.testing.assert_array_equal(found, gradient(out, source))
+    step = 1e-6
+    moved = [F["max"]((X + step * way) * Y, X + step * way) * (X + step * way) for way in (1, -1)]
+    np.testing.assert_allclose(gradients(out, [between, x])[1], (moved[0] - moved[1]) / (2 * step), rtol=1e-6)

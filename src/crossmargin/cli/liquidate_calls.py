@@ -13,7 +13,7 @@ from crossmargin.cli.changes import parse_trade
 from crossmargin.errors import Failure, FailureReason, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from crossmargin.account import Account
@@ -67,23 +67,35 @@ def parse_amounts(texts: Sequence[str], option: str) -> dict[str, Fraction]:
     """Return contracts by instrument, each above 0, of ``SYMBOL:CONTRACTS``."""
     found: dict[str, Fraction] = {}
     for text in texts:
-        trade = parse_trade(text, option)
+        wrong = click.BadParameter(f"{text!r}: write SYMBOL:CONTRACTS, contracts above 0", param_hint=option)
+        try:
+            trade = parse_trade(text, option)
+        except click.BadParameter:  # which speaks of trades, that have a side and may have a price
+            raise wrong from None
         if trade.quantity <= 0 or trade.price is not None:
-            raise click.BadParameter(f"{text!r}: write SYMBOL:CONTRACTS, contracts above 0", param_hint=option)
+            raise wrong
         found[trade.instrument] = Fraction(trade.quantity)
     return found
 
 
-def parse_stated(texts: Sequence[str]) -> dict[str, float]:
-    """Return figures by name, of ``NAME=NUMBER``."""
+def parse_stated(texts: Sequence[str], procedure: Procedure) -> dict[str, float]:
+    """Return inputs of a procedure by name, of ``NAME=NUMBER``."""
     found: dict[str, float] = {}
+    inputs = procedure.liquidation.inputs
     for text in texts:
         name, _, number = text.partition("=")
         try:
             found[name.strip()] = float(number)
         except ValueError:
             raise click.BadParameter(f"{text!r}: write NAME=NUMBER, as in gas=5", param_hint="--state") from None
+        if name.strip() not in inputs:
+            message = f"the procedure of {procedure.name} has no input {name.strip()!r}; it has {_listed(inputs)}"
+            raise click.BadParameter(message, param_hint="--state")
     return found
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def closed(loaded: Loaded, rules: Rulebook, asked: Asked, age: float, *, every: bool) -> Closed:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property, partial
+from itertools import compress
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -16,21 +17,23 @@ from crossmargin.account import Book
 from crossmargin.errors import InputError
 from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, Holdings, Row, account_of, opening, traded
-from crossmargin.liquidation.lazily import AllTerms, OfRow
+from crossmargin.liquidation.kept import kept_for
+from crossmargin.liquidation.lazily import AllTerms, Made, OfRow
 from crossmargin.liquidation.pools import Figures, Leg, Pool, Terms
 from crossmargin.liquidation.prices import bankruptcy_price
-from crossmargin.margin.assess import assess_book
-from crossmargin.margin.expression import Name
-from crossmargin.margin.model import INITIAL, MAINTENANCE
+from crossmargin.liquidation.readings import balances, figures_of_nothing, line_names, line_on, line_total, measured
+from crossmargin.margin.assess import assess_book, assess_resolved
+from crossmargin.margin.model import INITIAL
 from crossmargin.margin.procedure_checks import HEADROOM
+from crossmargin.margin.resolve import resolve
 from crossmargin.margin.vocabulary import MEASURES, WORDS
+from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from crossmargin.account import Account
     from crossmargin.margin.assess import BookReport
-    from crossmargin.margin.evaluation import Evaluation
     from crossmargin.margin.model import Rulebook
     from crossmargin.market import Snapshot
 
@@ -64,10 +67,14 @@ class Engine:
     pool: str | None = None
     lots: Mapping[str, Fraction] = field(default_factory=dict)
     depth: Mapping[str, Fraction] = field(default_factory=dict)
+    _terms: list[AllTerms] = field(default_factory=list, init=False, repr=False)
 
     def terms(self, elapsed: float = 0.0) -> Mapping[str, Terms]:
         """Return the terms of every instrument of the market; each is made when it is asked for."""
-        return AllTerms(self.market(elapsed).listings)
+        listings = self.market(elapsed).listings
+        if not self._terms or self._terms[0].listings is not listings:
+            self._terms[:] = [AllTerms(listings)]
+        return self._terms[0]
 
     def opening(self) -> Holdings:
         """Return the account as a book."""
@@ -77,16 +84,24 @@ class Engine:
         """Return the pool with its figures; raises :class:`InputError` where the account is refused."""
         return self.view(holdings, elapsed).made
 
-    def view(self, holdings: Holdings, elapsed: float = 0.0) -> View:
-        """Return the assessment itself, whose `made` is the pool; raises as above."""
-        (found,) = self.views([holdings], elapsed)
+    def view(self, holdings: Holdings, elapsed: float = 0.0, *, before: View | None = None) -> View:
+        """Return the assessment itself, whose `made` is the pool; raises as above.
+
+        Parameters
+        ----------
+        before
+            An assessment of the same account at the same moment: what of it is the market's is not made twice.
+        """
+        (found,) = self.views([holdings], elapsed, before=before)
         if isinstance(found, InputError):
             raise found
         return found
 
-    def views(self, books: Sequence[Holdings], elapsed: float = 0.0) -> list[View | InputError]:
+    def views(
+        self, books: Sequence[Holdings], elapsed: float = 0.0, *, before: View | None = None
+    ) -> list[View | InputError]:
         """Return many states of the account in one assessment; of a state that is refused, why."""
-        report = self.assessed(books, elapsed)
+        report = self.assessed(books, elapsed, before=before)
         found: list[View | InputError] = []
         for place, holdings in enumerate(books):
             failure = report.failures.get(place)
@@ -97,15 +112,19 @@ class Engine:
                 found.append(InputError(failure.reason, failure.message, **where))
         return found
 
-    def assessed(self, books: Iterable[Holdings], elapsed: float) -> BookReport:
+    def assessed(self, books: Iterable[Holdings], elapsed: float, *, before: View | None = None) -> BookReport:
         """Return the report of many states of the account, each an account of its own."""
         terms = self.terms(elapsed)
         accounts = [
             _renamed(account_of(book, self.account.id, terms, self.account), number)
             for number, book in enumerate(books)
         ]
-        market = self.market(elapsed)
-        return assess_book(Book.from_accounts(accounts), market, self.rulebook, max_quote_age_seconds=None)
+        book, market = Book.from_accounts(accounts), self.market(elapsed)
+        if before is None or before.market is not market:
+            return assess_book(book, market, self.rulebook, max_quote_age_seconds=None)
+        with np.errstate(over="ignore", invalid="ignore"):  # as `assess_book` has it
+            resolved = resolve(book, market, self.rulebook, max_quote_age_seconds=None)
+            return assess_resolved(resolved, self.rulebook, kept_for(before.report, resolved))
 
     def headrooms(self, books: Sequence[Holdings], requirement: str) -> list[float | None]:
         """Return the pool's headroom over a requirement in many states of its book, in one call of the engine.
@@ -125,6 +144,7 @@ class View:
         self.holdings = holdings
         self.elapsed = elapsed
         self.owner = engine.account.id
+        self.market = engine.market(elapsed)
         self.terms = engine.terms(elapsed)
         self.report = report
         units = np.flatnonzero(report.resolved.units.account == place).tolist()
@@ -137,30 +157,45 @@ class View:
     def made(self) -> Pool:
         """The pool."""
         if self.unit < 0:
-            return Pool(_nothing(self.engine.rulebook))
-        legs = self.report.resolved.legs
-        rows = np.flatnonzero(legs.unit == self.unit).tolist()
-        return Pool(Figures(self._known(), self._sums()), tuple(self._leg(row) for row in rows))
+            return Pool(figures_of_nothing(self.engine.rulebook))
+        return Pool(Figures(self._known(), self._sums()), Made(self.rows, self._leg))
 
     @cached_property
-    def words(self) -> dict[str, list[bool]]:
-        """Which legs each word of `of` selects."""
+    def rows(self) -> list[int]:
+        """Where the pool's legs stand."""
+        found: list[int] = np.flatnonzero(self.report.resolved.legs.unit == self.unit).tolist()
+        return found
+
+    @property
+    def instruments(self) -> Iterator[str]:
+        """The instruments that the pool has legs of."""
+        resolved = self.report.resolved
+        contract, kind = resolved.legs.contract[self.rows], resolved.contracts.kind
+        for place in contract[kind[contract] != ASSET].tolist():
+            yield resolved.names.symbols[int(resolved.contracts.symbol[place])]
+
+    @cached_property
+    def words(self) -> list[frozenset[str]]:
+        """Of each leg the words of `of` that select it; legs alike share theirs."""
         measures = self.report.evaluation.measures
-        return {word: measures.word(word).tolist() for word in WORDS}
+        listed = tuple(WORDS)
+        flags, which = np.unique(np.stack([measures.word(word) for word in listed]), axis=1, return_inverse=True)
+        sets = [frozenset(compress(listed, chosen)) for chosen in flags.T.tolist()]
+        return [sets[i] for i in which.reshape(-1).tolist()]
 
     @cached_property
     def by_row(self) -> dict[str, Callable[[int], Amount]]:
         """What is read of the row that a leg stands in: measures, and lines by requirement."""
         evaluation = self.report.evaluation
         made: dict[str, Callable[[int], Amount]] = {
-            measure: partial(_measured, evaluation, measure) for measure in MEASURES if measure != "equity"
+            measure: partial(measured, evaluation, measure) for measure in MEASURES if measure != "equity"
         }
-        return made | {key: partial(_line_on, evaluation, line, of) for key, line, of in self.lines}
+        return made | {key: partial(line_on, evaluation, line, of) for key, line, of in self.lines}
 
     @cached_property
     def lines(self) -> list[tuple[str, str, str]]:
         """How lines are called, with their requirement."""
-        return _line_names(self.engine.rulebook)
+        return line_names(self.engine.rulebook)
 
     def _known(self) -> dict[str, Amount]:
         """Return the pool's own figures."""
@@ -181,9 +216,9 @@ class View:
         """Return what is added up over the pool when it is asked for: lines, and the notional of all legs."""
         evaluation, unit = self.report.evaluation, self.unit
         made: dict[str, Callable[[], Amount]] = {
-            key: partial(_line_total, evaluation, name, requirement, unit) for key, name, requirement in self.lines
+            key: partial(line_total, evaluation, name, requirement, unit) for key, name, requirement in self.lines
         }
-        rows = (self.report.resolved.legs.unit == unit) & ~_balances(self.report)
+        rows = (self.report.resolved.legs.unit == unit) & ~balances(self.report)
         made["gross"] = lambda: float(np.sum(evaluation.measures["notional"][rows]))
         return made
 
@@ -191,10 +226,10 @@ class View:
         resolved = self.report.resolved
         contract = int(resolved.legs.contract[row])
         name = resolved.names.symbols[int(resolved.contracts.symbol[contract])]
-        is_balance = self.words["asset"][row]
+        words = self.words[row]
+        is_balance = "asset" in words
         asset = resolved.names.assets[int(resolved.contracts.settle_asset[contract])]
         terms = Terms(asset, form="asset") if is_balance else self.terms[name]
-        words = frozenset(word for word, chosen in self.words.items() if chosen[row])
         known: dict[str, Amount] = {"contracts_held": abs(float(resolved.legs.quantity[row]))}
         if name in self.engine.lots:
             known["lot"] = self.engine.lots[name]
@@ -245,7 +280,7 @@ class View:
         resolved = self.report.resolved
         bucket = resolved.contracts.bucket[resolved.legs.contract]
         same = (bucket == bucket[row]) & (resolved.legs.unit == self.unit)
-        return [int(i) for i in np.flatnonzero(same & ~_balances(self.report))]
+        return [int(i) for i in np.flatnonzero(same & ~balances(self.report))]
 
     def _pair(self, row: int) -> float:
         """Return the contracts of a leg that the largest opposite leg of its underlying matches."""
@@ -297,12 +332,6 @@ def without(holdings: Holdings, owner: str, leg: Leg, part: Fraction) -> Holding
     return holdings.posted(rows)
 
 
-def _line_names(rulebook: Rulebook) -> list[tuple[str, str, str]]:
-    """Return how lines are called, with their requirement: by their name (maintenance), and by ``name.requirement``."""
-    plain = [(name, name, MAINTENANCE) for name in rulebook.lines]
-    return [*plain, *((f"{name}.{one}", name, one) for name in rulebook.lines for one in rulebook.requirements)]
-
-
 def _part(leg: Leg) -> Fraction:
     held = abs(as_fraction(leg.figures["contracts_held"]))
     least = as_fraction(leg.figures["lot"]) if "lot" in leg.figures else Fraction(0)
@@ -311,35 +340,3 @@ def _part(leg: Leg) -> Fraction:
 
 def _renamed(account: Account, number: int) -> Account:
     return msgspec.structs.replace(account, id=f"{account.id}#{number}" if number else account.id)
-
-
-def _nothing(rulebook: Rulebook) -> Figures:
-    """Return the figures of a pool that nothing is left in."""
-    found: dict[str, Amount] = dict.fromkeys(("equity", "adjusted_equity", "gross", "available_margin"), 0.0)
-    found["coverage_ratio"] = inf
-    for name in rulebook.requirements:
-        found |= {name: 0.0, f"{name}{HEADROOM}": 0.0}
-    return Figures({**dict.fromkeys(rulebook.lines, 0.0), **found})
-
-
-def _balances(report: BookReport) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    return np.asarray(report.evaluation.measures.word("asset"))
-
-
-def _measured(evaluation: Evaluation, name: str, row: int) -> Amount:
-    if name != "value":
-        return float(evaluation.measures[name][row])
-    column = evaluation.name(Name(name), evaluation.frame("leg", ()), MAINTENANCE, {})
-    return float(column[row])
-
-
-def _line_on(evaluation: Evaluation, name: str, requirement: str, row: int) -> Amount:
-    """Return a line on the row that a leg stands in."""
-    level = evaluation.lines[name].level
-    if level != "leg":
-        row = int(evaluation.resolved.levels[level].row_of_leg[row])
-    return float(evaluation.line(name, requirement)[row])
-
-
-def _line_total(evaluation: Evaluation, name: str, requirement: str, unit: int) -> Amount:
-    return float(evaluation.line_total(name, requirement)[unit])

@@ -22,7 +22,7 @@ from crossmargin.liquidation.run import begun
 from crossmargin.margin.procedure import MARKET
 
 if TYPE_CHECKING:
-    from crossmargin.liquidation.assessed import Engine
+    from crossmargin.liquidation.assessed import Engine, View
     from crossmargin.liquidation.holdings import Holdings, Row
     from crossmargin.liquidation.plan_costs import Costs
     from crossmargin.margin.procedure import Procedure
@@ -77,11 +77,11 @@ def plan(
     )  # fmt: skip
     if done.restored:
         return replace(done, cancels=done.cancels and not aim.reached(before))
-    ways = ways_of(engine, view, start, options.hedges, realise=procedure.liquidation.realised == "wallet")
+    ways = ways_of(engine, view, options.hedges, realise=procedure.liquidation.realised == "wallet")
     if not ways.listed:
         return replace(done, missing=max(-aim.slack(start), 0.0))
     known = view.report.evaluation.shared if ways.account is view.report.resolved else {}
-    job = _Job(engine, costs, aim, Surface(ways, engine.rulebook, aim, aim.figures(start), known), done)
+    job = _Job(engine, costs, aim, Surface(ways, engine.rulebook, aim, aim.figures(start), known), done, view)
     return job.made(options, realise=procedure.liquidation.realised == "wallet")
 
 
@@ -95,13 +95,14 @@ def _without_orders(engine: Engine, holdings: Holdings) -> Holdings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    """One plan in the making: `blank` is the plan that trades nothing."""
+    """One plan in the making: `blank` is the plan that trades nothing, `view` how the account then stands."""
 
     engine: Engine
     costs: Costs
     aim: Aim
     surface: Surface
     blank: Plan
+    view: View
 
     def made(self, options: PlanOptions, *, realise: bool) -> Plan:
         """Return the plan: lots are chosen, posted, assessed; where the engine finds them short, chosen again."""
@@ -144,7 +145,7 @@ class _Job:
             for owner, q, paid_in in ((self.engine.account.id, contracts, money), (MARKET, -contracts, -money)):
                 rows += traded(holdings, owner, way.name, way.terms, q, paid_in, realise=realise)
             holdings = holdings.posted(rows)
-        after = self.engine(holdings, 0.0)
+        after = self.engine.view(holdings, before=self.view).made
         restored = self.aim.reached(after)
         return replace(
             self.blank, restored=restored, missing=0.0 if restored else max(-self.aim.slack(after), 0.0),

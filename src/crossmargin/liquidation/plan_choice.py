@@ -138,7 +138,7 @@ class _Search:
         ways = surface.ways
         self.surface, self.costs, self.time_limit, self.target = surface, costs, time_limit, target
         self.tariff = Tariff.of(costs, ((way.name, way.terms, way.side) for way in ways.listed))
-        self.segments = [costs.segments(way.name, way.terms, way.side, float(way.most)) for way in ways.listed]
+        self.segments = self.tariff.segments(ways.most)
         self.tangents: list[Tangent] = []
         self.see(np.zeros((1, len(ways))))
         self.need = max(target - self.tangents[0].slack, 0.0)
@@ -204,9 +204,9 @@ class _Search:
         lots = in_lots(ways, solved.trades)
         if float(self.promise(*self.paid(lots))[0]) < 0:
             return lots
-        for change in (dropped, swapped, dropped):
-            lots = change(self.promise, ways, self.tariff, lots)
-        return lots
+        lots = dropped(self.promise, ways, self.tariff, lots)
+        other = swapped(self.promise, ways, self.tariff, lots)
+        return lots if other is lots else dropped(self.promise, ways, self.tariff, other)
 
 
 def chosen_greedily(surface: Surface, costs: Costs) -> Choice:

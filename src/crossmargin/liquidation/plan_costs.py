@@ -96,7 +96,7 @@ class Costs:
             price = _impacted(contracts, mark, book.half_spread, book.impact, book.volume)
             paid = _money(terms, contracts, price)
         else:
-            paid = np.asarray([_swept(book, terms, q) for q in contracts.tolist()])
+            paid = np.where(contracts > 0, _swept(book, terms, contracts, 1), _swept(book, terms, contracts, -1))
         return np.asarray(_money(terms, contracts, mark) - paid + self.fee * np.abs(paid))
 
     def segments(
@@ -199,6 +199,19 @@ class Tariff:
         flags = np.asarray([row is not None for row in rows], dtype=bool)
         return cls(costs, listed, np.asarray([row or _NO_MODEL for row in rows]).reshape(-1, 7).T, flags)
 
+    def segments(self, most: Floats) -> list[Segments]:
+        """Return the cost of trading up to so many contracts [ways], as :meth:`Costs.segments` has it."""
+        knots = _KNOTS[:, None] * np.where(self.modelled, most, 0.0)
+        width = np.diff(knots, axis=0)
+        each = np.diff(self.paid(knots), axis=0) / np.where(self.modelled, width, 1.0)
+        each = np.maximum.accumulate(each, axis=0)
+        return [
+            Segments(width[:, place], each[:, place])
+            if self.modelled[place]
+            else self.costs.segments(name, terms, side, float(most[place]))
+            for place, (name, terms, side) in enumerate(self.ways)
+        ]
+
     def paid(self, trades: Floats) -> Floats:
         """Return what trades >= 0 cost by way [points, ways], each way's settlement asset."""
         side, mark, half, impact, volume, multiplier, inverse = self.model
@@ -228,15 +241,15 @@ def _side(book: Ladder, side: int) -> list[tuple[float, float]]:
     return [level for level in (book.asks if side > 0 else book.bids) if level[1] > 0]
 
 
-def _swept(book: Ladder, terms: Terms, contracts: float) -> float:
-    """Return what sweeping the book pays in, signed; behind the last level 2 % is assumed."""
-    side = 1 if contracts > 0 else -1
-    left, paid, last = abs(contracts), 0.0, float(terms.mark)
-    for price, offered in _side(book, side):
-        part = min(left, offered)
-        paid += float(_money(terms, np.asarray(side * part), price))
-        left, last = left - part, price
-    return paid + (float(_money(terms, np.asarray(side * left), last * (1 + side * _BEYOND))) if left > 0 else 0.0)
+def _swept(book: Ladder, terms: Terms, contracts: Floats, side: int) -> Floats:
+    """Return what sweeping one side of the book pays in, signed; behind the last level 2 % is assumed."""
+    levels = np.asarray(_side(book, side)).reshape(-1, 2)
+    last = float(levels[-1, 0]) if levels.size else float(terms.mark)
+    ends = np.concatenate([[0.0], np.cumsum(levels[:, 1])])
+    paid = np.concatenate([[0.0], np.cumsum(_money(terms, side * levels[:, 1], levels[:, 0]))])
+    taken = np.minimum(np.abs(contracts), ends[-1])
+    behind = _money(terms, side * (np.abs(contracts) - taken), last * (1 + side * _BEYOND))
+    return np.asarray(np.interp(taken, ends, paid) + behind)
 
 
 def _levels(book: Ladder, side: int, most: float) -> Floats:

@@ -25,6 +25,7 @@ __all__ = ["amounts", "dropped", "in_lots", "swapped", "trades_of"]
 _ROUNDING: Final = 1e-6  # of a lot: what a program leaves beside a whole number
 _TURNS: Final = 8
 _CHEAPER: Final = 1e-5  # of the cost: less is not worth another turn
+_AT_ONCE: Final = 32  # swaps that are looked at together, the cheapest first
 
 
 def in_lots(ways: Ways, trades: Floats) -> Ints:
@@ -45,7 +46,7 @@ def _amount(way: Way, count: int) -> Fraction:
     return min(count * way.least, way.most)
 
 
-def trades_of(ways: Ways, lots: Sequence[Ints]) -> Floats:
+def trades_of(ways: Ways, lots: Sequence[Ints] | Ints) -> Floats:
     """Return contracts [points, ways]."""
     return np.minimum(np.asarray(lots) * ways.least, ways.most)
 
@@ -88,45 +89,45 @@ def swapped(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> Ints:
     A program wants a part of a lot and is rounded up; what is whole may be cheaper elsewhere. Arguments as
     :func:`dropped` has them.
     """
-    room = np.ceil(ways.most / ways.least).astype(np.int64)
     for _ in range(_TURNS):
         held = np.flatnonzero(lots > 0).tolist()
         starts = [_less(lots, {i: count}) for i in held for count in {1, int(lots[i])}]
-        better = _better(promise, ways, tariff, lots, _refilled(promise, ways, tariff, lots, starts, room))
+        better = _better(promise, ways, tariff, lots, np.asarray(starts)) if starts else None
         if better is None:
             break
         lots = better
     return lots
 
 
-def _refilled(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, starts: list[Ints], room: Ints) -> list[Ints]:
-    """Return the starts with as many more lots of one way as its next one lets hope make good, or one more."""
-    ones = np.eye(len(ways), dtype=np.int64)
-    points = trades_of(ways, [lots, *(lots + ones)])
-    slack = promise(points, tariff.paid(points))
+def _better(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, starts: Ints) -> Ints | None:
+    """Return the cheapest lots that are cheaper than these and still reach the target; None: none are.
+
+    Each start [starts, ways] is tried with as many more lots of one way as its next one lets hope make good, or one
+    more. A way costs what it does whatever else is traded, so that a start is priced once and a way only where it
+    changes.
+    """
+    before = tariff.paid(trades_of(ways, starts))
+    missing = -promise(trades_of(ways, starts), before)
+    ones = trades_of(ways, np.vstack([lots, lots + np.eye(len(ways), dtype=np.int64)]))
+    slack, total = promise(ones, tariff.paid(ones)), float(tariff.paid(ones[:1])[0] @ ways.rate)
     gain = slack[1:] - slack[0]
-    able = np.flatnonzero((gain > 0) & (room > lots))
-    found: list[Ints] = []
-    short = -promise(trades_of(ways, starts), tariff.paid(trades_of(ways, starts))) if starts else np.zeros(0)
-    for start, missing in zip(starts, short.tolist(), strict=True):
-        for way in able.tolist():
-            least = max(ceil(missing / gain[way]), 0) if missing > 0 else 0
-            found += [start + count * ones[way] for count in (least, least + 1) if start[way] + count <= room[way]]
-    return found
-
-
-def _better(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, tried: list[Ints]) -> Ints | None:
-    """Return the cheapest of some lots that are cheaper than these and still reach the target; None: none are."""
-    if not tried:
-        return None
-    cost = tariff.paid(trades_of(ways, [lots, *tried])) @ ways.rate
-    cheaper = np.flatnonzero(cost[1:] < cost[0] * (1 - _CHEAPER))
-    cheaper = cheaper[np.argsort(cost[1:][cheaper], kind="stable")]
-    if not cheaper.size:
-        return None
-    points = trades_of(ways, [tried[i] for i in cheaper])
-    good = np.flatnonzero(promise(points, tariff.paid(points)) >= 0)
-    return tried[int(cheaper[good[0]])] if good.size else None
+    able = gain > 0
+    room = np.ceil(ways.most / ways.least)
+    fewest = np.ceil(np.maximum(missing, 0.0)[:, None] / np.where(able, gain, np.inf))
+    more = np.minimum(fewest, room + 1).astype(np.int64)[:, None, :] + np.asarray([[0], [1]])
+    filled = starts[:, None, :] + more  # [starts, 2, ways]
+    after = tariff.paid(trades_of(ways, filled.reshape(-1, len(ways)))).reshape(filled.shape)
+    cost = (before @ ways.rate)[:, None, None] + (after - before[:, None, :]) * ways.rate
+    fits = able & (room > lots) & (filled <= room) & (cost < total * (1 - _CHEAPER))
+    start, count, way = np.nonzero(fits)
+    for rank in np.array_split(np.argsort(cost[fits], kind="stable"), max(start.size // _AT_ONCE, 1)):
+        tried = starts[start[rank]]
+        tried[np.arange(rank.size), way[rank]] = filled[start[rank], count[rank], way[rank]]
+        points = trades_of(ways, tried)
+        good = np.flatnonzero(promise(points, tariff.paid(points)) >= 0) if rank.size else rank
+        if good.size:
+            return np.asarray(tried[int(good[0])])
+    return None
 
 
 def _ratio(saved: Floats, given: Floats) -> Floats:

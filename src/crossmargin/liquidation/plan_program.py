@@ -82,7 +82,7 @@ def _solved(program: Program, target: float, time_limit: float | None, *, elasti
 
     Segments are counted in their whole width, money in what is missing now: a solver's tolerances are absolute.
     """
-    linprog = _solver()
+    milp, linear_constraint, box = _solver()
     way, each = program.way, np.concatenate([one.each for one in program.segments])
     width = np.concatenate([one.width for one in program.segments])
     unit = max(target - min(tangent.slack for tangent in program.tangents), _LEAST)
@@ -92,10 +92,10 @@ def _solved(program: Program, target: float, time_limit: float | None, *, elasti
     price = price / (np.abs(price).max(initial=0.0) or 1.0)
     objective = np.concatenate([price * (_TINY_COST if elastic else 1.0), np.zeros(losses), [1.0]])
     upper = np.concatenate([width > 0, np.full(losses, np.inf), [np.inf if elastic else 0.0]])
-    limits = np.stack([np.zeros(upper.size), upper], axis=1)
     # a few pivots solve it: to simplify it first takes longer than all else
     options = {"presolve": False, **({} if time_limit is None else {"time_limit": time_limit})}
-    found = linprog(objective, A_ub=matrix, b_ub=bound / unit, bounds=limits, method="highs-ds", options=options)
+    rows = linear_constraint(matrix, -np.inf, bound / unit)
+    found = milp(objective, bounds=box(0.0, upper), constraints=rows, options=options)
     if found.status == _LIMIT:
         raise TimeoutError
     if not found.success:
@@ -146,10 +146,11 @@ def _on_segments(rows: Rows, way: Ints, each: Floats) -> Floats:
     return (rows.by_way[..., way] + rows.by_cost[..., way] * each).reshape(-1, way.size)
 
 
-def _solver() -> Any:  # noqa: ANN401 - SciPy ships no types
+def _solver() -> tuple[Any, Any, Any]:
+    """Return SciPy's shortest way to HiGHS: nothing here is whole, so that it solves a linear program."""
     try:
-        from scipy.optimize import linprog  # noqa: PLC0415 - an extra
+        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 - an extra
     except ImportError:
         message = "plans are linear programs, which need the extra `plans`: pip install 'crossmargin[plans]'"
         raise InputError(FailureReason.MALFORMED_INPUT, message) from None
-    return linprog
+    return milp, LinearConstraint, Bounds

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from crossmargin.errors import InputError
+from crossmargin.liquidation.kept import lasting
 from crossmargin.liquidation.pools import Pool
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.kinds.scan import ScanDetail, leg_rates
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.procedure_checks import HEADROOM
-from crossmargin.margin.tape import TRACED_FUNCTIONS, Traced, gradient, plain, segment_sum, take
+from crossmargin.margin.tape import TRACED_FUNCTIONS, Traced, gradients, plain, segment_sum, take
 from crossmargin.margin.trigger import coverage
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Surface:
     names
         The figures that the aim reads.
     known
-        What an evaluation of the same contracts has kept: scenarios are not priced twice.
+        What an evaluation of the same legs has kept: what no quantity enters is not made twice.
     """
 
     def __init__(
@@ -109,8 +110,9 @@ class Surface:
         self.rulebook = rulebook
         self.aim = aim
         self.names = names
-        self._shared: dict[int, dict[Any, Any]] = {}
-        self._cells = _cells(known or {})
+        self._known = lasting(known or {})
+        # what no quantity enters is the same for as many copies
+        self._shared: dict[int, dict[Any, Any]] = {1: dict(known or {})}
 
     def slacks(self, trades: Floats, cost: Floats) -> Floats:
         """Return the slack at many points [points], given trades and costs [points, ways]."""
@@ -129,7 +131,7 @@ class Surface:
         wide = self.ways.after(points, np.tile(cost, (len(points), 1)), nudge)
         legs = wide.legs
         tape = Traced(np.concatenate([legs.quantity, legs.accrued]))
-        evaluation = self._traced(wide, tape)
+        evaluation = self._traced(wide, tape, len(points))
         found = self._figures(evaluation, len(points))
         for failure in evaluation.failures.values():
             raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
@@ -138,9 +140,8 @@ class Surface:
         if not isinstance(total, Traced):
             none = np.zeros(len(self.ways))
             return Tangent(slack, slack, none, none, (), none, none)
-        rows, of_rows = self._rows(evaluation, total, tape, len(points))
-        self._cells = _cells(evaluation.shared)
-        whole = gradient(total, tape)
+        whole, of_rows, rows = self._rows(evaluation, total, tape, len(points))
+        self._known = lasting(evaluation.shared)
         every, by_leg = (column.reshape(2, len(points), -1) for column in (whole, whole - of_rows))
         by_way, by_cost = self.ways.slopes(by_leg[0], by_leg[1], wide)
         here = tuple(_from_here(one, low, cost) for one in rows)
@@ -150,11 +151,10 @@ class Surface:
 
     def _plain(self, trades: Floats, cost: Floats) -> Evaluation:
         """Return the engine over one copy of the account for each point."""
-        # what no quantity enters is the same for as many copies
-        shared = self._shared.setdefault(trades.shape[0], dict(self._cells))
+        shared = self._shared.setdefault(trades.shape[0], dict(self._known))
         return Evaluation(self.ways.after(trades, cost), self.rulebook, shared=shared)
 
-    def _traced(self, wide: Resolved, tape: Traced) -> Evaluation:
+    def _traced(self, wide: Resolved, tape: Traced, points: int) -> Evaluation:
         """Return the engine with quantities and accrued P&L on a tape."""
         count = wide.legs.quantity.shape[0]
         quantity, accrued = take(tape, np.arange(count)), take(tape, np.arange(count, 2 * count))
@@ -164,7 +164,7 @@ class Surface:
             self.rulebook,
             quantity,
             TRACED_FUNCTIONS,
-            dict(self._cells),
+            dict(self._shared.get(points, self._known)),
         )
 
     def _figures(self, evaluation: Evaluation, points: int) -> dict[str, Any]:
@@ -181,19 +181,17 @@ class Surface:
     def _slack(self, values: dict[str, float]) -> float:
         return self.aim.slack(Pool(dict(values)))
 
-    def _rows(self, evaluation: Evaluation, total: Traced, tape: Traced, points: int) -> tuple[list[Rows], Floats]:
-        """Return the scenario rows of the scans behind the slack, and what these do to its slopes on the tape."""
-        found: list[Rows] = []
-        of_rows = np.zeros_like(tape.value)
-        for (name, requirement), detail in list(evaluation.details.items()):
-            if not isinstance(detail, ScanDetail) or detail.measure != "worst" or detail.slopes is None:
-                continue
-            column = evaluation.line(name, requirement)
-            weight = gradient(total, column)
-            if isinstance(column, Traced) and weight.any() and not (weight > 0).any():
-                of_rows += gradient(column * weight, tape)
-                found.append(self._scan_rows(evaluation, (name, requirement), detail, weight, points))
-        return [rows for rows in found if rows.row.size], of_rows
+    def _rows(
+        self, evaluation: Evaluation, total: Traced, tape: Traced, points: int
+    ) -> tuple[Floats, Floats, list[Rows]]:
+        """Return the slack's slopes on the tape, what of them the scans' rows do, and these rows."""
+        scans = _scans(evaluation)
+        whole, *weights = gradients(total, [tape, *(column for _, _, column in scans)])
+        counted = [(scan, weight) for scan, weight in zip(scans, weights, strict=True) if _takes(weight)]
+        parts = [(column, lambda _adjoint, w=weight: w) for (_, _, column), weight in counted]
+        of_rows = gradients(Traced(np.zeros(1), parts), [tape])[0]
+        rows = [self._scan_rows(evaluation, key, detail, weight, points) for (key, detail, _), weight in counted]
+        return whole, of_rows, [one for one in rows if one.row.size]
 
     def _scan_rows(
         self, evaluation: Evaluation, key: tuple[str, str], detail: ScanDetail, weight: Floats, points: int
@@ -215,9 +213,20 @@ class Surface:
         return Rows(key, rows - first, -detail.pnl[kept], by_way, by_cost, weight[rows] * detail.weight[kept])
 
 
-def _cells(shared: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return what an evaluation keeps of its contracts alone: their scenarios."""
-    return {key: kept for key, kept in shared.items() if key[0] == "cells"}
+def _scans(evaluation: Evaluation) -> list[tuple[tuple[str, str], ScanDetail, Traced]]:
+    """Return the scans whose worst row counts, with what they kept and what they came to."""
+    found = []
+    for (name, requirement), detail in list(evaluation.details.items()):
+        if isinstance(detail, ScanDetail) and detail.measure == "worst" and detail.slopes is not None:
+            column = evaluation.line(name, requirement)
+            if isinstance(column, Traced):
+                found.append(((name, requirement), detail, column))
+    return found
+
+
+def _takes(weight: Floats) -> bool:
+    """Return whether more of a scan takes off the slack, and never adds to it."""
+    return bool(weight.any()) and not bool((weight > 0).any())
 
 
 def _from_here(rows: Rows, trades: Floats, cost: Floats) -> Rows:

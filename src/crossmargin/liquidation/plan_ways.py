@@ -15,7 +15,7 @@ import numpy as np
 from crossmargin.account import Book, Position
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.liquidation.formulas import as_fraction
-from crossmargin.liquidation.holdings import HELD, WALLET, account_of, traded
+from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, account_of, traded
 from crossmargin.margin.resolve import resolve
 from crossmargin.scenarios import ASSET
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from crossmargin.liquidation.assessed import Engine, View
     from crossmargin.liquidation.holdings import Holdings
-    from crossmargin.liquidation.pools import Pool, Terms
+    from crossmargin.liquidation.pools import Terms
     from crossmargin.margin.resolved import Resolved
 
     Floats = npt.NDArray[np.float64]
@@ -171,7 +171,7 @@ class Ways:
         return np.stack([point, point]), np.stack([-flat, flat])
 
 
-def ways_of(engine: Engine, view: View, pool: Pool, hedges: Mapping[str, Fraction], *, realise: bool) -> Ways:
+def ways_of(engine: Engine, view: View, hedges: Mapping[str, Fraction], *, realise: bool) -> Ways:
     """Return every way to close what a pool holds, and to open its hedges.
 
     Parameters
@@ -189,7 +189,7 @@ def ways_of(engine: Engine, view: View, pool: Pool, hedges: Mapping[str, Fractio
         if name not in terms or not terms[name].mark:
             message = "it is named as a hedge and the market does not list it with a mark"
             raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=name)
-    listed = tuple(_listed(engine, view, pool, hedges))
+    listed = tuple(_listed(engine, view, hedges))
     resolved = view.report.resolved
     places = _places(resolved)
     if any(name not in places for way in listed for name in (way.name, _wallet(way))):
@@ -211,12 +211,12 @@ def ways_of(engine: Engine, view: View, pool: Pool, hedges: Mapping[str, Fractio
     return Ways(listed, resolved, unit, legs, wallets, paid, booked, accrued, side, most, least)
 
 
-def _listed(engine: Engine, view: View, pool: Pool, hedges: Mapping[str, Fraction]) -> Iterator[Way]:
-    for leg in pool.legs:
-        held = view.holdings.get(view.owner, HELD, leg.name, leg.name)
-        if leg.terms.form != "asset" and held:
-            least = _lot(engine, leg.name, held)
-            yield Way(leg.name, -1 if held > 0 else 1, abs(held), least, opens=False, terms=leg.terms)
+def _listed(engine: Engine, view: View, hedges: Mapping[str, Fraction]) -> Iterator[Way]:
+    for name in view.instruments:
+        held = view.holdings.get(view.owner, HELD, name, name)
+        if held:
+            least = _lot(engine, name, held)
+            yield Way(name, -1 if held > 0 else 1, abs(held), least, opens=False, terms=view.terms[name])
     for name, most in hedges.items():
         held = view.holdings.get(view.owner, HELD, name, name)
         for side in (-1, 1):
@@ -282,7 +282,7 @@ def _each(holdings: Holdings, owner: str, way: Way, *, realise: bool) -> tuple[f
     contracts = way.side * way.most
     money = way.terms.money(contracts, way.terms.mark)
     rows = traded(holdings, owner, way.name, way.terms, contracts, money, realise=realise)
-    paid = sum((row.amount for row in rows if row.entry.purse == WALLET), Fraction(0))
-    basis = sum((row.amount for row in rows if row.entry.purse == "basis"), Fraction(0))
-    sign = 1 if way.terms.form == "inverse" else -1
-    return float(paid / way.most), float(sign * basis / way.most / way.terms.multiplier)
+    most, sign = float(way.most), 1 if way.terms.form == "inverse" else -1
+    paid = sum(float(row.amount) for row in rows if row.entry.purse == WALLET)
+    basis = sum(float(row.amount) for row in rows if row.entry.purse == BASIS)
+    return paid / most, sign * basis / most / float(way.terms.multiplier)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
@@ -58,8 +58,8 @@ class Terms:
     multiplier
         As the interchange has it: base units per contract, of an inverse contract quote units.
     form
-        `linear` and `inverse` contracts keep the money of a trade with the position; a `premium` is paid at once; an
-        `asset` is itself what is held.
+        `linear` and `inverse` contracts keep the money of a trade with the position; a `premium`, or the price of
+        spot, is paid at once; an `asset` is itself what is held.
     mark
         Mark price, as the instrument quotes it.
     """
@@ -106,7 +106,7 @@ class Pool:
     """A pool at one moment: its own figures and those of its legs, in listed order."""
 
     figures: Mapping[str, Amount]
-    legs: tuple[Leg, ...] = ()
+    legs: Sequence[Leg] = ()
 
     def leg(self, name: str) -> Leg | None:
         """Return a leg by name; None where the pool has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from crossmargin.margin.trigger import coverage, states_of
 from crossmargin.margin.withdrawable import withdrawable_amounts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from crossmargin.account import Account
@@ -84,9 +86,15 @@ def assess_book(
         return assess_resolved(resolve(book, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds), rulebook)
 
 
-def assess_resolved(resolved: Resolved, rulebook: Rulebook) -> BookReport:
-    """Return the report of a book whose names are already arrays: pure functions from here on."""
-    evaluation = Evaluation(resolved, rulebook)
+def assess_resolved(resolved: Resolved, rulebook: Rulebook, shared: Mapping[Any, Any] | None = None) -> BookReport:
+    """Return the report of a book whose names are already arrays: pure functions from here on.
+
+    Parameters
+    ----------
+    shared
+        What another evaluation has kept (its `shared`) that holds for these contracts and legs, too.
+    """
+    evaluation = Evaluation(resolved, rulebook, shared=dict(shared or {}))
     equity = evaluation.equity()
     adjusted = {name: np.asarray(evaluation.adjusted(name)) for name in (INITIAL, MAINTENANCE)}
     required = {name: np.asarray(evaluation.requirement(name)) for name in rulebook.requirements}

@@ -59,6 +59,14 @@ class Cells:
         """Return the number of scenarios."""
         return len(self.axes)
 
+    def of(self, contracts: Ints) -> Cells:
+        """Return the same scenarios on some of the contracts."""
+        whole, lacking = self.valuation, self.lacking
+        part = Valuation(whole.gain[contracts], whole.shocked[contracts], whole.today[contracts])
+        lacks = None if lacking is None else lacking[contracts]
+        columns = self.spot[contracts], self.weight[contracts], part, self.today[contracts]
+        return Cells(self.axes, *columns, self.blocks, lacks)
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The scenarios' readable names."""

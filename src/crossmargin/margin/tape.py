@@ -141,16 +141,21 @@ def scatter(x: Any, rows: Ints, count: int) -> Any:  # noqa: ANN401 - as above
 
 def gradient(output: Traced, source: Traced) -> Floats:
     """Return the derivative of sum(output) with respect to each row of `source`."""
+    return gradients(output, [source])[0]
+
+
+def gradients(output: Traced, sources: Sequence[Traced]) -> list[Floats]:
+    """Return the derivatives of sum(output) with respect to each row of many columns, in one pass."""
     adjoints: dict[int, Floats] = {id(output): np.ones_like(output.value)}
     for node in _from_output(output):
         adjoint = adjoints.get(id(node))
-        if adjoint is None or node is source:
+        if adjoint is None:
             continue
         for parent, pull in node.parents:
             passed = pull(adjoint)
             held = adjoints.get(id(parent))
             adjoints[id(parent)] = passed if held is None else held + passed
-    return adjoints.get(id(source), np.zeros_like(source.value))
+    return [adjoints.get(id(source), np.zeros_like(source.value)) for source in sources]
 
 
 def _from_output(output: Traced) -> list[Traced]:

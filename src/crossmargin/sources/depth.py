@@ -56,8 +56,8 @@ def decode_depth(content: bytes, name: str = "depth.json", snapshot: Snapshot | 
     Raises
     ------
     InputError
-        What is no such document; a book whose levels are not in order, or that is crossed; an instrument that the
-        snapshot does not list.
+        What is no such document; a book without levels, or whose levels are not in order, or that is crossed; an
+        instrument that the snapshot does not list.
     """
     try:
         document = msgspec.json.decode(as_text(content, name), type=DepthDocument)
@@ -74,7 +74,10 @@ def decode_depth(content: bytes, name: str = "depth.json", snapshot: Snapshot | 
 
 
 def _check(symbol: str, book: BookDocument, name: str) -> None:
-    """Refuse levels that no order book has."""
+    """Refuse levels that no order book has, and a book of none at all."""
+    if not book.bids and not book.asks:
+        message = f"{name}: the book has no levels; leave it out, and a stated model takes its place"
+        raise InputError(FailureReason.INVALID_PRICE, message, instrument=symbol)
     for side, levels, sign in (("bids", book.bids, -1), ("asks", book.asks, 1)):
         for place, (price, offered) in enumerate(levels):
             if not (isfinite(price) and price > 0 and isfinite(offered) and offered > 0):

@@ -74,12 +74,13 @@ def command(  # noqa: PLR0917  # click passes them by keyword
         volume=volume,
         fee=parse_rate(fee, "--fee"),
     )
+    followed = (rules if procedure is None else calls.rulebook(procedure, loaded.snapshot)).procedure
     asked = liquidate_calls.Asked(
-        procedure=(rules if procedure is None else calls.rulebook(procedure, loaded.snapshot)).procedure,
+        procedure=followed,
         model=model,
         options=PlanOptions(hedges=liquidate_calls.parse_amounts(hedges, "--hedge")),
         lots=liquidate_calls.parse_amounts(lots, "--lot"),
-        stated=liquidate_calls.parse_stated(stated),
+        stated=liquidate_calls.parse_stated(stated, followed),
         depth=depth,
     )
     chosen = calls.choose(loaded, names)

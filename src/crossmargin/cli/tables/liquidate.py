@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from crossmargin.cli.liquidate_calls import Closed, Row
-    from crossmargin.liquidation import Beside
+    from crossmargin.liquidation import Beside, Plan
 
 _SHOWN = 40  # moves of a procedure on a terminal; JSON holds all
 
@@ -49,7 +49,16 @@ def outcome(found: Beside) -> str:
     """Say how the venue's procedure came out, in a word or two."""
     if found.unable:
         return "not run"
+    if found.restored and not found.moves:
+        return "nothing to do"
     return {"ended": "restored", "stuck": "not restored", "limit": "still going"}.get(found.ending, found.ending)
+
+
+def planned(made: Plan) -> str:
+    """Say how the plan comes out, in a word or two."""
+    if not made.restored:
+        return "not restored"
+    return "restored" if made.trades or made.cancels else "nothing to do"
 
 
 def _pools(title: str, rows: list[Row], found: Closed) -> parts.Sheet:
@@ -68,7 +77,7 @@ def _pools(title: str, rows: list[Row], found: Closed) -> parts.Sheet:
             parts.money(max(-here.slack, 0.0), row.asset),
             outcome(here),
             venue,
-            "restored" if here.plan.restored else "not restored",
+            planned(here.plan),
             parts.money(here.plan.cost, row.asset),
         )
     return made
@@ -78,6 +87,8 @@ def _venue(row: Row, found: Beside) -> RenderableType:
     title = f"{row.account}, {row.pool}: the procedure of {found.procedure} until {found.plan.until}"
     if found.unable:
         return Text.assemble((title, "bold"), f"\nnot run: {found.unable}\n")
+    if not found.moves:
+        return Text.assemble((title, "bold"), f"\n{outcome(found)}: it makes no move\n")
     note = "cost: equity that it takes, with fees and what is handed over; left: what is then over or missing"
     if len(found.moves) > _SHOWN:
         note = f"the first {_SHOWN} of {len(found.moves)} moves, --format json holds all; {note}"
