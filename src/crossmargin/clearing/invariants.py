@@ -27,7 +27,11 @@ class BrokenError(AssertionError):
 
 def sums(balances: Balances) -> dict[str, int]:
     """Return what each asset's balances sum to over all owners and purses, where that is not 0."""
-    return total((owner, *key, amount) for owner, held in balances.items() for key, amount in held.items())
+    found: dict[str, int] = {}
+    for held in balances.values():
+        for (_, asset), amount in held.items():
+            found[asset] = found.get(asset, 0) + amount
+    return {asset: amount for asset, amount in found.items() if amount}
 
 
 def house_money(state: State, owner: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from crossmargin.errors import Failure, FailureReason
 from crossmargin.kernels import codes_in_use
-from crossmargin.margin.expression import Name, evaluate, names
+from crossmargin.margin.expression import Name, evaluate
 from crossmargin.margin.frames import Frame, Frames
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
 from crossmargin.margin.kinds import compute_of
@@ -196,7 +196,7 @@ class Evaluation:
                 fixed = all(self._fixed(part, own) for part in parameter.by_requirement.values())
             else:
                 formula = isinstance(parameter, Formula)
-                fixed = not formula or all(self._fixed_name(name.name, own) for name in names(parameter.tree))
+                fixed = not formula or all(self._fixed_name(name.name, own) for name in parameter.reads)
             known[id(parameter)] = fixed
         return known[id(parameter)]
 

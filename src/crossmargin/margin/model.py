@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from crossmargin.margin.expression import Name, names
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date
@@ -58,10 +60,15 @@ class Tiers:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """An expression of the document with its parsed tree."""
+    """An expression of the document with its parsed tree, and every name that it reads."""
 
     text: str
     tree: Expression
+    reads: frozenset[Name] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Look the names up once: they are asked for at every evaluation."""
+        object.__setattr__(self, "reads", names(self.tree))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crossmargin.margin.expression import Name, names
+from crossmargin.margin.expression import Name
 from crossmargin.margin.kinds import KINDS
 from crossmargin.margin.model import Custom, Formula, Keyed, Variants
 
@@ -39,7 +39,7 @@ class Variation:
             return True
         if isinstance(part, Keyed):
             return any(self._of_part(entry, own) for entry in (*part.entries.values(), part.default))
-        return isinstance(part, Formula) and any(self._of_name(name, own) for name in names(part.tree))
+        return isinstance(part, Formula) and any(self._of_name(name, own) for name in part.reads)
 
     def _of_name(self, name: Name, own: Mapping[str, Parameter]) -> bool:
         if name.variant is not None or name.name in own:  # own parameters are parts of the line themselves
