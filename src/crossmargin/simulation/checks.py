@@ -13,6 +13,7 @@ from crossmargin.clearing.checking import reduces
 from crossmargin.clearing.events import Asked, Posted, Refused, Stage, Staged
 from crossmargin.clearing.invariants import BrokenError, Watch
 from crossmargin.clearing.ledger import HELD, WALLET
+from crossmargin.clearing.procedure.remembered import recall
 from crossmargin.clearing.snapshots import to_bytes
 from crossmargin.clearing.state import fold
 
@@ -99,10 +100,16 @@ class Checks:
         for who, purse, asset, amount in event.rows:
             if who == owner and purse == HELD:
                 changes[asset] += amount
+        hedges = self._hedged(event.case) if event.cause == "trade" else set()
         for asset, change in changes.items():
             before = held.get((HELD, asset), 0)
-            if change and not reduces(before, change):
+            if change and asset not in hedges and not reduces(before, change):
                 raise BrokenError(f"record {record.number}: {event.cause} moves {before} of {asset} by {change:+}")
+
+    def _hedged(self, case: str | None) -> set[str]:
+        """Return the instruments in which a case has asked for a hedge: an answer may open it."""
+        orders = recall(self.replica.cases[case or ""].memory, 0.0).orders
+        return {order.instrument for order in orders if f"liquidation: {order.step}" in self.hedges}
 
     def _staged(self, event: Staged) -> None:
         self.counts[f"stage: {event.stage}"] += 1
