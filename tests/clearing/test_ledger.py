@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.contracts import Contract, payoff, trade_money, worth
+from crossmargin.clearing.indexes import PER_UNIT
 from crossmargin.clearing.ledger import HELD, ROUND, WALLET, Balances, Row, UnbalancedError, add, gathered, total
 from crossmargin.clearing.scales import to_decimal, to_text, to_units
 from crossmargin.clearing.settlement import expiry_rows, settle_rows
@@ -219,3 +220,24 @@ def test_the_house_cannot_take_what_a_sign_error_leaves_over(owner: str) -> None
     for turned in (rows, tuple((o, p, a, -n) for o, p, a, n in rows)):
         with pytest.raises(UnbalancedError):
             check_rows(turned, {}, {})
+
+
+def settled_funding(contracts: int, units: int) -> tuple[Row, ...]:
+    """Two owners who settle the same funding of some contracts in one posting, a tenth of a unit each was due less."""
+    rows: list[Row] = []
+    for symbol in ("BTC-PERP", "ETH-PERP")[:contracts]:
+        for owner in ("alice", "bob"):
+            due = PER_UNIT // 10
+            rows += [(owner, "due", symbol, due), ("funding", "due", symbol, -due)]
+            rows += [(owner, "wallet", "USDC", -units), ("funding", "wallet", "USDC", units)]
+    return tuple(rows)
+
+
+def test_each_payment_of_a_posting_may_be_rounded_once() -> None:
+    """An account that is taken over settles the funding of all its contracts in one posting."""
+    known = {one.instrument.symbol: terms(one) for one in (venue.LINEAR, venue.ETHER)}
+    check_rows(settled_funding(1, 1), known, None)
+    check_rows(settled_funding(2, 1), known, None)
+    for contracts in (1, 2):
+        with pytest.raises(UnbalancedError, match="funding would receive"):
+            check_rows(settled_funding(contracts, 2), known, None)

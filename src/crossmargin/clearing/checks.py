@@ -10,6 +10,7 @@ from crossmargin.clearing.ledger import (
     DUE,
     FEES,
     FUNDING,
+    HELD,
     INTEREST,
     MOST_ROWS,
     ROUND,
@@ -23,8 +24,7 @@ def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int] |
     """Raise `UnbalancedError` unless the rows sum to 0 per asset and each balancing owner stays within its bound.
 
     `fees` receives exactly what the command states (None: what a procedure gives it). `funding` and `interest`
-    receive, with their due, at least 0 and less than one unit for each owner touched, and so does `round` for each
-    one paid.
+    receive, with their due, at least 0 and less than one unit for each payment that is rounded, and so does `round`.
     """
     if len(rows) > MOST_ROWS:
         raise UnbalancedError(f"a posting of {len(rows)} rows; at most {MOST_ROWS}")
@@ -44,20 +44,26 @@ def check_rows(rows: Rows, terms: Mapping[str, Terms], fees: Mapping[str, int] |
         raise UnbalancedError(f"fees received {received}, the command states {stated} (10^-12 units)")
     if not house:
         return
-    most = len(others(rows)) * PER_UNIT
+    most = rounded(rows) * PER_UNIT
     for owner, kept in house.items():
         outside = {asset: amount for asset, amount in kept.items() if amount and not 0 <= amount < most}
         if outside:
             raise UnbalancedError(f"{owner} would receive {outside} (10^-12 units), outside [0, {most})")
 
 
-def others(rows: Rows) -> set[str]:
-    """Return the owners in rows whose payments are rounded: all but those that receive what rounding leaves."""
-    return {row[0] for row in rows} - _BALANCING
+def rounded(rows: Rows) -> int:
+    """Return how many payments of rows may be rounded: one for each owner, or one for each of his contracts and dues.
+
+    All owners but those that receive what rounding leaves.
+    """
+    owners = {row[0] for row in rows} - _BALANCING
+    settled = {(owner, asset) for owner, purse, asset, _ in rows if purse in _SETTLED and owner not in _BALANCING}
+    return max(len(owners), len(settled))
 
 
 _RECEIVING = frozenset({FEES, FUNDING, INTEREST, ROUND})
 _BALANCING = _RECEIVING | {WORLD}
+_SETTLED = frozenset({DUE, HELD})
 
 
 def settled_in(index: str, terms: Mapping[str, Terms]) -> str:

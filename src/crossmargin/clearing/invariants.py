@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from crossmargin.clearing.checks import others, settled_in
+from crossmargin.clearing.checks import rounded, settled_in
 from crossmargin.clearing.events import Indexed, Posted
 from crossmargin.clearing.indexes import PER_UNIT
 from crossmargin.clearing.ledger import DUE, FUNDING, INTEREST, ROUND, total
@@ -83,9 +83,9 @@ class Watch:
         wrong = total(event.rows)
         if wrong:
             raise BrokenError(f"a posting ({event.cause}) does not sum to 0: {wrong}")
-        rounded = len(others(event.rows))
+        payments = rounded(event.rows)
         for owner in {row[0] for row in event.rows} & self.touches.keys():
-            self.touches[owner] += rounded
+            self.touches[owner] += payments
 
     def _house(self, record: Record, state: State) -> None:
         for owner, touches in self.touches.items():
