@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from crossmargin.liquidation import Leg, Share
     from crossmargin.liquidation.scope import Scope
 
-__all__ = ["CLAIMED", "claim_rows", "claimed_events", "open_claims", "unpaid_claims"]
+__all__ = ["CLAIMED", "claim_rows", "claimed_events", "holds", "open_claims", "unpaid_claims"]
 
 CLAIMED: Final = "claimed"
 _OWN: Final = frozenset({FUND, TREASURY, VAULT})
@@ -100,11 +100,12 @@ def _claims(view: View) -> list[Leg]:
     if view.realise or rule.loss is None:
         return []
     contracts = (leg for leg in view.pool.legs if leg.terms.form != "asset")
-    return [leg for leg in contracts if not _held(view, leg) and _owed(view, _terms(view, leg)) > 0]
+    return [leg for leg in contracts if not holds(view, leg) and _owed(view, _terms(view, leg)) > 0]
 
 
-def _held(view: View, leg: Leg) -> int:
-    return view.setting.state.balances.get(view.owner, {}).get((HELD, leg.keys["instrument"]), 0)
+def holds(view: View, leg: Leg) -> bool:
+    """Return whether a pool has contracts of a leg, and not only what is left of closed ones."""
+    return (HELD, leg.keys["instrument"]) in view.setting.state.balances.get(view.owner, {})
 
 
 def _terms(view: View, leg: Leg) -> Terms:
