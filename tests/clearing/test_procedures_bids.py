@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from crossmargin.clearing.procedure.remembered import Order, recall
 from crossmargin.errors import FailureReason as R
 from tests.clearing.scene import Scene, asked, causes, refused
 from tests.clearing.test_procedures_scenarios import opened
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def auctioned(rulebook: str = "derive-portfolio", price: str = "56000") -> Scene:
@@ -237,3 +240,32 @@ def test_an_order_that_its_position_has_outrun_is_filled_as_far_as_the_position_
         assert scene.held("network") == 0
     scene.tick(100)
     assert abs(scene.held("network")) in {0, 4_000}
+
+
+HEDGED = """
+rulebook = { name = "amended", effective_from = 2026-02-02, extends = "deribit-portfolio-cross@2026-02-01" }
+sources.T = { title = "a test", status = "inferred" }
+[liquidation]
+source = "T"
+[[liquidation.steps]]
+name = "hedge"
+do = "hedge"
+when = "abs(bucket_delta) * index > delta_floor * gross"
+amount = "min(round_share * abs(bucket_delta_start), abs(bucket_delta))"
+fees = { fund = "moved" }
+"""
+
+
+def test_a_fee_of_a_hedge_is_charged_for_an_instrument_that_was_not_held(tmp_path: Path) -> None:
+    """Coin contracts are hedged by the linear perpetual: 0.109 BTC of delta, which the fee is counted by."""
+    (tmp_path / "amended.toml").write_text(HEDGED)
+    scene = Scene(str(tmp_path / "amended.toml"), Outside())
+    for owner, amount, asset in (("alice", "0.15", "BTC"), ("alice", "3000", "USDC"), ("bob", "20", "BTC")):
+        scene.deposit(owner, amount, asset)
+    scene.deposit("carol", "600000")
+    scene.trade("alice", "bob", "BTC-COIN", 6000, "60000")
+    (order,) = [event.limits for event in scene.btc("55000") if isinstance(event, Asked) and event.what == "order"]
+    assert order == {"step": "hedge", "instrument": "BTC-PERP", "quantity": "-109"}
+    events = scene.trade("carol", "alice", "BTC-PERP", 109, "55000", scene.case)
+    assert causes(events)[:2] == ["trade", "liquidation: hedge, fees"]
+    assert scene.wallet("fund", "BTC") == 10_900_000

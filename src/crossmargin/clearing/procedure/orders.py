@@ -16,9 +16,10 @@ from crossmargin.clearing.procedure.rows import contracts_of, fee_rows, hedge_fo
 from crossmargin.clearing.procedure.view import parted, view_of
 from crossmargin.clearing.procedure.windows import added, remembered
 from crossmargin.clearing.rules import Refusal
-from crossmargin.errors import FailureReason
+from crossmargin.errors import FailureReason, InputError
 from crossmargin.liquidation import Done, Move
-from crossmargin.liquidation.moves import fees_of
+from crossmargin.liquidation.formulas import as_fraction
+from crossmargin.liquidation.moves import buckets, fees_of
 from crossmargin.liquidation.postings import quoted, reported
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.procedure.view import Setting, View
     from crossmargin.clearing.state import State
     from crossmargin.liquidation import Leg
-    from crossmargin.margin.procedure import Procedure
+    from crossmargin.margin.procedure import Procedure, Step
 
 __all__ = ["answered_events", "check_answer", "followed_events", "sent_events"]
 
@@ -120,11 +121,11 @@ def _charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Ev
     if not step.fees:
         return []
     view = view_of(setting, *parted(kept.pool))
-    leg = next(leg for leg in view.pool.legs if leg.name == command.instrument)
     terms = setting.state.configuration.terms[command.instrument]
-    price = reported(leg, _got(terms, command) / 10**terms.contract.price_digits)
+    traded, leg, each = _charged_leg(view, step, terms)
+    price = reported(traded, _got(terms, command) / 10**terms.contract.price_digits)
     scope = replace(view.scope(held.case), leg=leg, step=step.name, exactly=True)
-    amount = Fraction(command.quantity, 10**terms.contract.quantity_digits)
+    amount = Fraction(command.quantity, 10**terms.contract.quantity_digits) * each
     move = Move(step, leg, amount, price, fees_of(scope, step, amount, price))
     chain = Chain(setting.state)
     chain.add([posted])
@@ -132,6 +133,22 @@ def _charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Ev
         f"liquidation: {step.name}, fees", command.case, fee_rows(view, move, view.owner, setting.outside.keeper)
     )
     return chain.events[1:]
+
+
+def _charged_leg(view: View, step: Step, terms: Terms) -> tuple[Leg, Leg, Fraction]:
+    """Return the leg that was traded, the one that the step is about, and what it counts of that for each contract.
+
+    A hedge is about an underlying and counts delta; what hedges it need not be held.
+    """
+    if step.do != "hedge":
+        leg = view.pool.leg(terms.symbol)
+        assert leg is not None, "no answer goes past what is held"
+        return leg, leg, Fraction(1)
+    bucket = terms.contract.instrument.underlying
+    about, hedge = next((one for one in buckets(view.pool) if one.name == bucket), None), view.hedges().get(bucket)
+    if about is None or hedge is None:
+        raise InputError(FailureReason.UNDEFINED_RESULT, f"nothing of {bucket} is left to hedge: no fee is known")
+    return hedge, about, abs(as_fraction(hedge.figures["delta"]))
 
 
 def _got(terms: Terms, command: Trade) -> Fraction:
