@@ -269,3 +269,38 @@ def test_a_fee_of_a_hedge_is_charged_for_an_instrument_that_was_not_held(tmp_pat
     events = scene.trade("carol", "alice", "BTC-PERP", 109, "55000", scene.case)
     assert causes(events)[:2] == ["trade", "liquidation: hedge, fees"]
     assert scene.wallet("fund", "BTC") == 10_900_000
+
+
+SHARED = """
+rulebook = { name = "amended", effective_from = 2026-02-02, extends = "okx-portfolio@2025-01-15" }
+sources.T = { title = "a test", status = "inferred" }
+[liquidation]
+source = "T"
+[liquidation.parameters]
+source = "T"
+seconds = { by = "bucket", BTC = 60 }
+[[liquidation.steps]]
+name = "close"
+do = "close"
+of = "perpetual"
+amount = "contracts_held - used_in_window"
+window = "seconds"
+window_of = "market"
+"""
+
+
+def test_an_order_that_ends_its_case_still_uses_the_market_s_window(tmp_path: Path) -> None:
+    """The last fill closes all, and the case is over with it; of the next account there is so much less to close."""
+    (tmp_path / "amended.toml").write_text(SHARED)
+    scene = Scene(str(tmp_path / "amended.toml"), Outside())
+    for owner, amount in (("alice", "10000"), ("dave", "30000"), ("bob", "200000"), ("carol", "200000")):
+        scene.deposit(owner, amount)
+    scene.trade("alice", "bob", "BTC-PERP", 1000, "60000")
+    scene.trade("dave", "bob", "BTC-PERP", 1500, "60000")
+    orders = [event.limits["quantity"] for event in scene.btc("53000") if getattr(event, "what", "") == "order"]
+    assert orders == ["-1000"]
+    scene.trade("carol", "alice", "BTC-PERP", 1000, "53000", scene.case)
+    assert not scene.state.cases
+    events = scene.btc("44000")
+    assert [event.limits["quantity"] for event in events if getattr(event, "what", "") == "order"] == ["-500"]
+    scene.replays()

@@ -95,43 +95,45 @@ def check_answer(state: State, command: Trade, hedges: frozenset[str]) -> None:
 
 
 def answered_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
-    """Return what a trade has filled of a case's order, and the posting of the step's fees for it."""
+    """Return what a trade has filled of a case's order, and the posting of the step's fees for it.
+
+    What it moves of a market's window counts from now on: the case may be over with it.
+    """
     assert command.case is not None
     kept = setting.state.cases[command.case]
     quantity = command.quantity if command.buyer == parted(kept.pool)[0] else -command.quantity
+    held = remembered(setting, kept)
     orders = [
         one._replace(filled=one.filled + quantity) if one.instrument == command.instrument else one
-        for one in recall(kept.memory, 0.0).orders
+        for one in held.orders
     ]
+    order = next(one for one in held.orders if one.instrument == command.instrument)
+    step = next(one for one in setting.procedure.liquidation.steps if one.name == order.step)
+    memory = {"orders": json.dumps(orders)}
+    charged: list[Event] = []
+    if step.fees or step.window_of == "market":
+        view, terms = view_of(setting, *parted(kept.pool)), setting.state.configuration.terms[command.instrument]
+        traded, leg, each = _charged_leg(view, step, terms)
+        amount = Fraction(command.quantity, 10**terms.contract.quantity_digits) * each
+        price = reported(traded, _got(terms, command) / 10**terms.contract.price_digits)
+        move = Move(step, leg, amount, price, {})
+        memory |= added(view, command.case, move)
+        charged = _charged_events(view, held, command.case, move, posted)
     told_by = {"instrument": command.instrument, "quantity": str(quantity)}
-    filled = Asked(command.case, kept.step, "fill", told_by, {"orders": json.dumps(orders)})
-    return [filled, *_charged_events(setting, command, posted)]
+    return [Asked(command.case, kept.step, "fill", told_by, memory), *charged]
 
 
-def _charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
+def _charged_events(view: View, held: Remembered, name: str, move: Move, posted: Posted) -> list[Event]:
     """Return the posting of a step's fees for what a trade fills of its order, as the account stood before the trade.
 
     They are computed on fractions: what is counted in whole units is not moved by what a double cannot tell.
     """
-    assert command.case is not None
-    kept = setting.state.cases[command.case]
-    held = remembered(setting, kept)
-    order = next(one for one in held.orders if one.instrument == command.instrument)
-    step = next(one for one in setting.procedure.liquidation.steps if one.name == order.step)
-    if not step.fees:
-        return []
-    view = view_of(setting, *parted(kept.pool))
-    terms = setting.state.configuration.terms[command.instrument]
-    traded, leg, each = _charged_leg(view, step, terms)
-    price = reported(traded, _got(terms, command) / 10**terms.contract.price_digits)
-    scope = replace(view.scope(held.case), leg=leg, step=step.name, exactly=True)
-    amount = Fraction(command.quantity, 10**terms.contract.quantity_digits) * each
-    move = Move(step, leg, amount, price, fees_of(scope, step, amount, price))
-    chain = Chain(setting.state)
+    scope = replace(view.scope(held.case), leg=move.leg, step=move.step.name, exactly=True)
+    charged = replace(move, fees=fees_of(scope, move.step, move.amount, move.price))
+    chain = Chain(view.setting.state)
     chain.add([posted])
-    chain.post(
-        f"liquidation: {step.name}, fees", command.case, fee_rows(view, move, view.owner, setting.outside.keeper)
-    )
+    rows = fee_rows(view, charged, view.owner, view.setting.outside.keeper)
+    chain.post(f"liquidation: {move.step.name}, fees", name, rows)
     return chain.events[1:]
 
 
@@ -169,9 +171,6 @@ def followed_events(view: View, name: str, held: Remembered, procedure: Procedur
         return []
     made = [_done(view, held.case.time, order) for order in held.orders if order.filled]
     memory = {**told(held.case, held.moves + len(made), *made), "orders": "[]"}
-    for one in made:
-        step = next(step for step in procedure.liquidation.steps if step.name == one.step)
-        memory |= added(view, name, step, one.leg, one.amount)
     limits = {order.instrument: str(order.filled) for order in held.orders}
     return [Asked(name, view.setting.state.cases[name].step + 1, "filled" if whole else "ended", limits, memory)]
 
