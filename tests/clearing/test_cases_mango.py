@@ -14,6 +14,8 @@ from crossmargin.analysis.conformance import mango, mango_procedure
 from crossmargin.analysis.conformance.fields import Fields
 from crossmargin.analysis.conformance.quote_positions import amount, asset_name
 from crossmargin.clearing import Outside
+from crossmargin.clearing.configuration import Section
+from crossmargin.clearing.contracts import Asset
 from crossmargin.clearing.events import Asked, Posted, Stage
 from crossmargin.clearing.ledger import FUND, HELD, TREASURY, WALLET, Row
 from crossmargin.clearing.views import paid
@@ -195,3 +197,29 @@ def test_no_position_stays_behind_a_loss_that_nobody_pays(word: str, balance: fl
     assert posed.state.pools["liqee"][""].stage == Stage.CLOSED
     assert not any(purse == HELD for purse, _ in held)
     assert held.get((f"basis:{PERPETUAL}", "S"), 0) == (-units(5) if word == "halt" else 0)
+
+
+def test_a_fund_pays_to_the_unit_with_many_assets_of_which_one_has_no_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a unit that one sale brings count in the next; what has no price is not sold, and stops nothing."""
+    at = next(one.values[0] for one in cases_of(FILE, {"liq_negative_pnl_or_bankruptcy"}) if "settle_3" in str(one.id))
+    if at is None:
+        pytest.skip("no published case is at hand")
+    others, opening = _others, Posed.open
+
+    def odd(case: Fields, lots: dict[str, int]) -> list[Row]:
+        held: list[Row] = [(FUND, WALLET, asset, 1001) for asset in ("EXTRA", INSURANCE, "O")]
+        return [*held, *(row for row in others(case, lots) if row[0] != FUND)]
+
+    def listed(posed: Posed, rows: list[Row], *, in_case: str | None = None) -> None:
+        known = posed.state.configuration.assets
+        posed.desk.configure(Section.ASSETS, {**known, "EXTRA": Asset(digits=2, price_digits=2)})
+        opening(posed, rows, in_case=in_case)
+
+    monkeypatch.setattr(f"{__name__}._others", odd)
+    monkeypatch.setattr(Posed, "open", listed)
+    posed = mango_house(case_at(at), frozenset({"settle loss"}))
+    posed.quote()
+    (told,) = paid(posed.everything(), {"S": DIGITS}).values()
+    assert told.layers["fund"] == {FUND: {"S": 2002}}  # 1501.5 and 500.5
+    assert told.unpaid == {"S": 0}
+    assert posed.state.balances[FUND] == {(WALLET, "EXTRA"): 1001}

@@ -16,7 +16,7 @@ from crossmargin.clearing.procedure.claims import CLAIMED, claim_rows, claimed_e
 from crossmargin.clearing.procedure.deleveraging import deleveraged
 from crossmargin.clearing.procedure.payers import payers_of
 from crossmargin.clearing.procedure.remembered import recall
-from crossmargin.clearing.procedure.sales import sale_rows
+from crossmargin.clearing.procedure.sales import sale_rows, sellable
 from crossmargin.clearing.procedure.trades import traded, wallet_of
 from crossmargin.clearing.procedure.view import View, parted, price_in_money, view_of
 from crossmargin.clearing.scales import to_text
@@ -127,10 +127,10 @@ def _first(legs: list[Leg]) -> Amount:
 def _transferred(setting: Setting, chain: Chain, share: Share, asset: str, to: str, cause: str, name: str) -> None:
     """Move what a payer pays; a house owner that lacks the asset sells others for it before."""
     if share.name in {FUND, TREASURY, VAULT}:
-        for (purse, other), amount in list(chain.state.balances.get(share.name, {}).items()):
+        for other in sellable(setting, chain.state, share.name):
             lacking = share.paid - chain.state.balances[share.name].get((WALLET, asset), 0)
             taker = setting.outside.taker
-            if purse == WALLET and other != asset and amount > 0 and lacking > 0 and taker is not None:
+            if other != asset and lacking > 0 and taker is not None:
                 rows = sale_rows(setting, chain.state, share.name, taker, (other, asset), lacking)
                 chain.post(f"{cause}, sale", name, rows)
     chain.post(cause, name, [*moved(share.name, to, WALLET, asset, share.paid)] if share.paid else [])
