@@ -304,3 +304,19 @@ def test_an_order_that_ends_its_case_still_uses_the_market_s_window(tmp_path: Pa
     events = scene.btc("44000")
     assert [event.limits["quantity"] for event in events if getattr(event, "what", "") == "order"] == ["-500"]
     scene.replays()
+
+
+def test_a_hedge_that_was_answered_is_remembered_by_its_underlying(tmp_path: Path) -> None:
+    """A step that waits a while after its last hedge waits, whoever filled it."""
+    text = HEDGED.replace("abs(bucket_delta) * index > delta_floor * gross", "last > 1000").replace("fees", "# fees")
+    (tmp_path / "amended.toml").write_text(text)
+    scene = Scene(str(tmp_path / "amended.toml"), Outside())
+    for owner, amount, asset in (("alice", "0.15", "BTC"), ("alice", "3000", "USDC"), ("bob", "20", "BTC")):
+        scene.deposit(owner, amount, asset)
+    scene.deposit("carol", "600000")
+    scene.trade("alice", "bob", "BTC-COIN", 6000, "60000")
+    scene.btc("55000")
+    scene.trade("carol", "alice", "BTC-PERP", 109, "55000", scene.case)
+    assert [one.leg for one in recall(scene.state.cases[scene.case].memory, 0.0).case.done] == ["BTC"]
+    assert asked(scene.tick(60)) == []
+    assert scene.held("alice") == -109

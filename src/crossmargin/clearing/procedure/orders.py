@@ -13,7 +13,7 @@ from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.remembered import Order, Remembered, recall, told
 from crossmargin.clearing.procedure.rows import contracts_of, fee_rows, hedge_for, parts_of
-from crossmargin.clearing.procedure.view import parted, view_of
+from crossmargin.clearing.procedure.view import one_of, parted, view_of
 from crossmargin.clearing.procedure.windows import added, remembered
 from crossmargin.clearing.rules import Refusal
 from crossmargin.errors import FailureReason, InputError
@@ -146,9 +146,9 @@ def _charged_leg(view: View, step: Step, terms: Terms) -> tuple[Leg, Leg, Fracti
         leg = view.pool.leg(terms.symbol)
         assert leg is not None, "no answer goes past what is held"
         return leg, leg, Fraction(1)
-    bucket = terms.contract.instrument.underlying
-    about, hedge = next((one for one in buckets(view.pool) if one.name == bucket), None), view.hedges().get(bucket)
-    if about is None or hedge is None:
+    bucket, hedge = terms.contract.instrument.underlying, one_of(view.setting, terms.symbol)
+    about = next((one for one in buckets(view.pool) if one.name == bucket), None)
+    if about is None:
         raise InputError(FailureReason.UNDEFINED_RESULT, f"nothing of {bucket} is left to hedge: no fee is known")
     return hedge, about, abs(as_fraction(hedge.figures["delta"]))
 
@@ -176,6 +176,11 @@ def followed_events(view: View, name: str, held: Remembered, procedure: Procedur
 
 
 def _done(view: View, time: float, order: Order) -> Done:
-    unit = 10 ** view.setting.state.configuration.terms[order.instrument].contract.quantity_digits
+    """Return what the memory keeps of an order, as of a move that is taken at once: of a hedge underlying and delta."""
+    terms = view.setting.state.configuration.terms[order.instrument]
     step = next(step for step in view.setting.procedure.liquidation.steps if step.name == order.step)
-    return Done(time, step.name, order.instrument, step.do, Fraction(abs(order.filled), unit))
+    amount = Fraction(abs(order.filled), 10**terms.contract.quantity_digits)
+    if step.do != "hedge":
+        return Done(time, step.name, order.instrument, step.do, amount)
+    each = abs(as_fraction(one_of(view.setting, order.instrument).figures["delta"]))
+    return Done(time, step.name, terms.contract.instrument.underlying, step.do, amount * each)
