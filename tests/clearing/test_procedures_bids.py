@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crossmargin import load_rulebook
+from crossmargin.clearing import House
 from crossmargin.clearing import commands as c
+from crossmargin.clearing.configuration import RulebookTerms, Section
 from crossmargin.clearing.events import Asked, Posted, Stage, Staged
 from crossmargin.clearing.ledger import WALLET
-from crossmargin.clearing.procedure import Outside
+from crossmargin.clearing.procedure import Outside, rules_with_procedure
 from crossmargin.clearing.procedure.remembered import Order, recall
+from crossmargin.clearing.rules import middle_quotes
 from crossmargin.errors import FailureReason as R
 from tests.clearing.scene import Scene, asked, causes, refused
 from tests.clearing.test_procedures_scenarios import opened
+from tests.clearing.venue import Desk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -320,3 +325,22 @@ def test_a_hedge_that_was_answered_is_remembered_by_its_underlying(tmp_path: Pat
     assert [one.leg for one in recall(scene.state.cases[scene.case].memory, 0.0).case.done] == ["BTC"]
     assert asked(scene.tick(60)) == []
     assert scene.held("alice") == -109
+
+
+@pytest.mark.parametrize("filled", [0, 10])
+def test_an_order_of_a_step_that_another_document_lacks_is_given_up(filled: int) -> None:
+    """The rulebook is replaced while an order is out: answers are refused, and the case goes on with the new steps."""
+    scene = opened("reference", Outside())
+    scene.btc("56000")
+    if filled:
+        scene.trade("carol", "alice", "BTC-PERP", filled, "56000", scene.case)
+    scene.book = load_rulebook("okx-portfolio")
+    scene.rules = rules_with_procedure(scene.book, Outside(), guard=middle_quotes)
+    scene.desk = Desk(House(scene.desk.house.journal, scene.rules))
+    terms = RulebookTerms(name="other", digest=scene.rules.digest, reporting_asset="USD")
+    before = len(scene.records)
+    scene.configure(Section.RULEBOOK, terms)
+    assert refused(scene.trade("carol", "alice", "BTC-PERP", 10, "56000", scene.case)).reason == R.UNDEFINED_RESULT
+    scene.tick(70)
+    assert "ended" in asked([record.event for record in scene.records[before:]])
+    scene.replays()

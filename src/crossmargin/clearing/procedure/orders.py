@@ -108,7 +108,11 @@ def answered_events(setting: Setting, command: Trade, posted: Posted) -> list[Ev
         for one in held.orders
     ]
     order = next(one for one in held.orders if one.instrument == command.instrument)
-    step = next(one for one in setting.procedure.liquidation.steps if one.name == order.step)
+    step = _step_of(setting, order)
+    if step is None:
+        raise InputError(
+            FailureReason.UNDEFINED_RESULT, f"the document that is now in force has no step {order.step!r}"
+        )
     memory = {"orders": json.dumps(orders)}
     charged: list[Event] = []
     if step.fees or step.window_of == "market":
@@ -169,16 +173,21 @@ def followed_events(view: View, name: str, held: Remembered, procedure: Procedur
     patience = 0.0 if cadence is None else float(view.scope(held.case).parameter(cadence))
     if not whole and held.case.time < held.sent + max(patience, _PATIENCE):
         return []
-    made = [_done(view, held.case.time, order) for order in held.orders if order.filled]
+    steps = [(order, _step_of(view.setting, order)) for order in held.orders if order.filled]
+    made = [_done(view, held.case.time, order, step) for order, step in steps if step is not None]
     memory = {**told(held.case, held.moves + len(made), *made), "orders": "[]"}
     limits = {order.instrument: str(order.filled) for order in held.orders}
     return [Asked(name, view.setting.state.cases[name].step + 1, "filled" if whole else "ended", limits, memory)]
 
 
-def _done(view: View, time: float, order: Order) -> Done:
+def _step_of(setting: Setting, order: Order) -> Step | None:
+    """Return the step that asked for an order; None where another document is in force since, which has it no more."""
+    return next((one for one in setting.procedure.liquidation.steps if one.name == order.step), None)
+
+
+def _done(view: View, time: float, order: Order, step: Step) -> Done:
     """Return what the memory keeps of an order, as of a move that is taken at once: of a hedge underlying and delta."""
     terms = view.setting.state.configuration.terms[order.instrument]
-    step = next(step for step in view.setting.procedure.liquidation.steps if step.name == order.step)
     amount = Fraction(abs(order.filled), 10**terms.contract.quantity_digits)
     if step.do != "hedge":
         return Done(time, step.name, order.instrument, step.do, amount)
