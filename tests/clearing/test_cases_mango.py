@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from crossmargin import AssetQuote, Snapshot, load_rulebook
 from crossmargin.analysis.conformance import mango, mango_procedure
+from crossmargin.analysis.conformance.fields import Fields
 from crossmargin.analysis.conformance.quote_positions import amount, asset_name
 from crossmargin.clearing import Outside
-from crossmargin.clearing.events import Asked, Posted
+from crossmargin.clearing.configuration import Section
+from crossmargin.clearing.contracts import Asset
+from crossmargin.clearing.events import Asked, Posted, Stage
 from crossmargin.clearing.ledger import FUND, HELD, TREASURY, WALLET, Row
 from crossmargin.clearing.views import paid
 from tests.clearing.posed import DIGITS, Posed, units
 from tests.clearing.published import case_at, cases_of
-
-if TYPE_CHECKING:
-    from crossmargin.analysis.conformance.fields import Fields
 
 FILE = "mango_v4_health_liquidation"
 PERPETUAL = "perpetual 0"
@@ -178,3 +179,47 @@ def test_what_nobody_pays_of_a_loss(word: str, tmp_path: Path) -> None:
     taken = -posed.state.balances.get(TREASURY, {}).get(basis, 0)
     assert taken == (told.unpaid["S"] if word == "deficit" else 0)
     assert posed.state.configuration.halts.openings == ((PERPETUAL,) if word == "halt" else ())
+
+
+@pytest.mark.parametrize(("word", "balance"), [("halt", 4), ("deficit", 0.5)])
+def test_no_position_stays_behind_a_loss_that_nobody_pays(word: str, balance: float, tmp_path: Path) -> None:
+    """Whoever is locked away with contracts would gain and lose on them for ever; the debt itself stays or is taken."""
+    at = next(one.values[0] for one in cases_of(FILE, {"liq_negative_pnl_or_bankruptcy"}) if "no_ins_2" in str(one.id))
+    if at is None:
+        pytest.skip("no published case is at hand")
+    stated = deepcopy(dict(case_at(at).value))
+    stated["perps"].append({**stated["perps"][0], "base_lots": 2, "quote": -4})
+    stated["tokens"]["S"]["balance"] = balance
+    (tmp_path / "amended.toml").write_text(AMENDED.format(word=word))
+    posed = mango_house(Fields(stated, FILE), frozenset({"settle loss"}), str(tmp_path / "amended.toml"))
+    posed.quote()
+    held = posed.state.balances["liqee"]
+    assert posed.state.pools["liqee"][""].stage == Stage.CLOSED
+    assert not any(purse == HELD for purse, _ in held)
+    assert held.get((f"basis:{PERPETUAL}", "S"), 0) == (-units(5) if word == "halt" else 0)
+
+
+def test_a_fund_pays_to_the_unit_with_many_assets_of_which_one_has_no_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a unit that one sale brings count in the next; what has no price is not sold, and stops nothing."""
+    at = next(one.values[0] for one in cases_of(FILE, {"liq_negative_pnl_or_bankruptcy"}) if "settle_3" in str(one.id))
+    if at is None:
+        pytest.skip("no published case is at hand")
+    others, opening = _others, Posed.open
+
+    def odd(case: Fields, lots: dict[str, int]) -> list[Row]:
+        held: list[Row] = [(FUND, WALLET, asset, 1001) for asset in ("EXTRA", INSURANCE, "O")]
+        return [*held, *(row for row in others(case, lots) if row[0] != FUND)]
+
+    def listed(posed: Posed, rows: list[Row], *, in_case: str | None = None) -> None:
+        known = posed.state.configuration.assets
+        posed.desk.configure(Section.ASSETS, {**known, "EXTRA": Asset(digits=2, price_digits=2)})
+        opening(posed, rows, in_case=in_case)
+
+    monkeypatch.setattr(f"{__name__}._others", odd)
+    monkeypatch.setattr(Posed, "open", listed)
+    posed = mango_house(case_at(at), frozenset({"settle loss"}))
+    posed.quote()
+    (told,) = paid(posed.everything(), {"S": DIGITS}).values()
+    assert told.layers["fund"] == {FUND: {"S": 2002}}  # 1501.5 and 500.5
+    assert told.unpaid == {"S": 0}
+    assert posed.state.balances[FUND] == {(WALLET, "EXTRA"): 1001}

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crossmargin import load_rulebook
+from crossmargin.clearing import House
 from crossmargin.clearing import commands as c
+from crossmargin.clearing.configuration import RulebookTerms, Section
 from crossmargin.clearing.events import Asked, Posted, Stage, Staged
 from crossmargin.clearing.ledger import WALLET
-from crossmargin.clearing.procedure import Outside
+from crossmargin.clearing.procedure import Outside, rules_with_procedure
 from crossmargin.clearing.procedure.remembered import Order, recall
+from crossmargin.clearing.rules import middle_quotes
 from crossmargin.errors import FailureReason as R
 from tests.clearing.scene import Scene, asked, causes, refused
 from tests.clearing.test_procedures_scenarios import opened
+from tests.clearing.venue import Desk
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def auctioned(rulebook: str = "derive-portfolio", price: str = "56000") -> Scene:
@@ -237,3 +245,102 @@ def test_an_order_that_its_position_has_outrun_is_filled_as_far_as_the_position_
         assert scene.held("network") == 0
     scene.tick(100)
     assert abs(scene.held("network")) in {0, 4_000}
+
+
+HEDGED = """
+rulebook = { name = "amended", effective_from = 2026-02-02, extends = "deribit-portfolio-cross@2026-02-01" }
+sources.T = { title = "a test", status = "inferred" }
+[liquidation]
+source = "T"
+[[liquidation.steps]]
+name = "hedge"
+do = "hedge"
+when = "abs(bucket_delta) * index > delta_floor * gross"
+amount = "min(round_share * abs(bucket_delta_start), abs(bucket_delta))"
+fees = { fund = "moved" }
+"""
+
+
+def test_a_fee_of_a_hedge_is_charged_for_an_instrument_that_was_not_held(tmp_path: Path) -> None:
+    """Coin contracts are hedged by the linear perpetual: 0.109 BTC of delta, which the fee is counted by."""
+    (tmp_path / "amended.toml").write_text(HEDGED)
+    scene = Scene(str(tmp_path / "amended.toml"), Outside())
+    for owner, amount, asset in (("alice", "0.15", "BTC"), ("alice", "3000", "USDC"), ("bob", "20", "BTC")):
+        scene.deposit(owner, amount, asset)
+    scene.deposit("carol", "600000")
+    scene.trade("alice", "bob", "BTC-COIN", 6000, "60000")
+    (order,) = [event.limits for event in scene.btc("55000") if isinstance(event, Asked) and event.what == "order"]
+    assert order == {"step": "hedge", "instrument": "BTC-PERP", "quantity": "-109"}
+    events = scene.trade("carol", "alice", "BTC-PERP", 109, "55000", scene.case)
+    assert causes(events)[:2] == ["trade", "liquidation: hedge, fees"]
+    assert scene.wallet("fund", "BTC") == 10_900_000
+
+
+SHARED = """
+rulebook = { name = "amended", effective_from = 2026-02-02, extends = "okx-portfolio@2025-01-15" }
+sources.T = { title = "a test", status = "inferred" }
+[liquidation]
+source = "T"
+[liquidation.parameters]
+source = "T"
+seconds = { by = "bucket", BTC = 60 }
+[[liquidation.steps]]
+name = "close"
+do = "close"
+of = "perpetual"
+amount = "contracts_held - used_in_window"
+window = "seconds"
+window_of = "market"
+"""
+
+
+def test_an_order_that_ends_its_case_still_uses_the_market_s_window(tmp_path: Path) -> None:
+    """The last fill closes all, and the case is over with it; of the next account there is so much less to close."""
+    (tmp_path / "amended.toml").write_text(SHARED)
+    scene = Scene(str(tmp_path / "amended.toml"), Outside())
+    for owner, amount in (("alice", "10000"), ("dave", "30000"), ("bob", "200000"), ("carol", "200000")):
+        scene.deposit(owner, amount)
+    scene.trade("alice", "bob", "BTC-PERP", 1000, "60000")
+    scene.trade("dave", "bob", "BTC-PERP", 1500, "60000")
+    orders = [event.limits["quantity"] for event in scene.btc("53000") if getattr(event, "what", "") == "order"]
+    assert orders == ["-1000"]
+    scene.trade("carol", "alice", "BTC-PERP", 1000, "53000", scene.case)
+    assert not scene.state.cases
+    events = scene.btc("44000")
+    assert [event.limits["quantity"] for event in events if getattr(event, "what", "") == "order"] == ["-500"]
+    scene.replays()
+
+
+def test_a_hedge_that_was_answered_is_remembered_by_its_underlying(tmp_path: Path) -> None:
+    """A step that waits a while after its last hedge waits, whoever filled it."""
+    text = HEDGED.replace("abs(bucket_delta) * index > delta_floor * gross", "last > 1000").replace("fees", "# fees")
+    (tmp_path / "amended.toml").write_text(text)
+    scene = Scene(str(tmp_path / "amended.toml"), Outside())
+    for owner, amount, asset in (("alice", "0.15", "BTC"), ("alice", "3000", "USDC"), ("bob", "20", "BTC")):
+        scene.deposit(owner, amount, asset)
+    scene.deposit("carol", "600000")
+    scene.trade("alice", "bob", "BTC-COIN", 6000, "60000")
+    scene.btc("55000")
+    scene.trade("carol", "alice", "BTC-PERP", 109, "55000", scene.case)
+    assert [one.leg for one in recall(scene.state.cases[scene.case].memory, 0.0).case.done] == ["BTC"]
+    assert asked(scene.tick(60)) == []
+    assert scene.held("alice") == -109
+
+
+@pytest.mark.parametrize("filled", [0, 10])
+def test_an_order_of_a_step_that_another_document_lacks_is_given_up(filled: int) -> None:
+    """The rulebook is replaced while an order is out: answers are refused, and the case goes on with the new steps."""
+    scene = opened("reference", Outside())
+    scene.btc("56000")
+    if filled:
+        scene.trade("carol", "alice", "BTC-PERP", filled, "56000", scene.case)
+    scene.book = load_rulebook("okx-portfolio")
+    scene.rules = rules_with_procedure(scene.book, Outside(), guard=middle_quotes)
+    scene.desk = Desk(House(scene.desk.house.journal, scene.rules))
+    terms = RulebookTerms(name="other", digest=scene.rules.digest, reporting_asset="USD")
+    before = len(scene.records)
+    scene.configure(Section.RULEBOOK, terms)
+    assert refused(scene.trade("carol", "alice", "BTC-PERP", 10, "56000", scene.case)).reason == R.UNDEFINED_RESULT
+    scene.tick(70)
+    assert "ended" in asked([record.event for record in scene.records[before:]])
+    scene.replays()

@@ -12,11 +12,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.events import Asked, Event
-from crossmargin.clearing.ledger import FUND, HELD, HOUSE, TREASURY, VAULT, WALLET, moved
+from crossmargin.clearing.ledger import FUND, HELD, HOUSE, TREASURY, VAULT, WALLET, Row, moved
 from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.payers import payers_of
 from crossmargin.clearing.procedure.remembered import recall
-from crossmargin.clearing.procedure.sales import exchanged
+from crossmargin.clearing.procedure.sales import exchanged, sellable
 from crossmargin.clearing.procedure.view import price_in_money
 from crossmargin.clearing.scales import to_text
 from crossmargin.liquidation import missing, pay
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crossmargin.clearing.contracts import Terms
-    from crossmargin.clearing.ledger import Row
     from crossmargin.clearing.procedure.view import View
     from crossmargin.clearing.rules import Assess
     from crossmargin.liquidation import Leg, Share
     from crossmargin.liquidation.scope import Scope
 
-__all__ = ["CLAIMED", "claim_rows", "claimed_events", "open_claims", "unpaid_claims"]
+__all__ = ["CLAIMED", "claim_rows", "claimed_events", "holds", "open_claims", "unpaid_claims"]
 
 CLAIMED: Final = "claimed"
 _OWN: Final = frozenset({FUND, TREASURY, VAULT})
@@ -85,13 +84,12 @@ def claimed_events(view: View, leg: Leg, name: str, assess: Assess) -> list[Even
     loss = min(missing(scope, scale), _owed(view, terms))
     paid, unpaid = pay(loss, layers, payers, scope, scale)
     chain = Chain(setting.state)
-    asked = {**_asked(kept.memory), leg.name: str(unpaid)}
-    limits = {"leg": leg.name, "asset": asset, "loss": str(loss), "unpaid": str(unpaid)}
-    chain.add([Asked(name, kept.step + 1, "loss", limits, {CLAIMED: json.dumps(asked)})])
     for one in paid:
         for share in one.allocation.shares:
-            _taken_over(view, terms, share, f"waterfall: {one.pay}", name, chain)
-    return chain.events
+            unpaid += share.paid - _taken_over(view, terms, share, f"waterfall: {one.pay}", name, chain)
+    asked = {**_asked(kept.memory), leg.name: str(unpaid)}
+    limits = {"leg": leg.name, "asset": asset, "loss": str(loss), "unpaid": str(unpaid)}
+    return [Asked(name, kept.step + 1, "loss", limits, {CLAIMED: json.dumps(asked)}), *chain.events]
 
 
 def _claims(view: View) -> list[Leg]:
@@ -100,11 +98,12 @@ def _claims(view: View) -> list[Leg]:
     if view.realise or rule.loss is None:
         return []
     contracts = (leg for leg in view.pool.legs if leg.terms.form != "asset")
-    return [leg for leg in contracts if not _held(view, leg) and _owed(view, _terms(view, leg)) > 0]
+    return [leg for leg in contracts if not holds(view, leg) and _owed(view, _terms(view, leg)) > 0]
 
 
-def _held(view: View, leg: Leg) -> int:
-    return view.setting.state.balances.get(view.owner, {}).get((HELD, leg.keys["instrument"]), 0)
+def holds(view: View, leg: Leg) -> bool:
+    """Return whether a pool has contracts of a leg, and not only what is left of closed ones."""
+    return (HELD, leg.keys["instrument"]) in view.setting.state.balances.get(view.owner, {})
 
 
 def _terms(view: View, leg: Leg) -> Terms:
@@ -115,24 +114,24 @@ def _owed(view: View, terms: Terms) -> int:
     return max(-view.setting.state.balances.get(view.owner, {}).get((terms.basis, terms.settlement), 0), 0)
 
 
-def _taken_over(view: View, terms: Terms, share: Share, cause: str, name: str, chain: Chain) -> None:
-    """Post what a payer pays of a debt that stands with contracts."""
-    asset, left = terms.settlement, share.paid
+def _taken_over(view: View, terms: Terms, share: Share, cause: str, name: str, chain: Chain) -> int:
+    """Post what a payer pays of a debt that stands with contracts, and return it.
+
+    A figure that is a float may promise a little more than a house owner's assets bring.
+    """
+    asset, wanted = terms.settlement, share.paid
     if share.name not in HOUSE:
-        chain.post(cause, name, list(moved(share.name, view.owner, terms.basis, asset, left)) if left else [])
-        return
+        chain.post(cause, name, list(moved(share.name, view.owner, terms.basis, asset, wanted)) if wanted else [])
+        return wanted
     assert share.name in _OWN
-    taker = view.setting.outside.taker
-    own = [one for purse, one in chain.state.balances.get(share.name, {}) if purse == WALLET]
-    for other in sorted(own, key=lambda one: one != asset):
-        if not left or (taker is None and other != asset):
+    taker, rows, got, over = view.setting.outside.taker, list[Row](), 0, Fraction(0)
+    for other in sorted(sellable(view.setting, chain.state, share.name), key=lambda one: one != asset):
+        if got == wanted or (taker is None and other != asset):
             continue
-        sold, paid = exchanged(view.setting, chain.state, share.name, (other, asset), left)
-        if sold <= 0 or paid <= 0:
-            continue
-        if taker is None:
-            rows = [(share.name, WALLET, asset, -paid), (view.owner, terms.basis, asset, paid)]
-        else:
-            rows = [*moved(share.name, taker, WALLET, other, sold), *moved(taker, view.owner, terms.basis, asset, paid)]
-        chain.post(cause, name, rows)
-        left -= paid
+        sold, paid, rest = exchanged(view.setting, chain.state, share.name, (other, asset), wanted - got, over)
+        if paid or rest > over:  # else it brings nothing
+            rows += moved(share.name, taker, WALLET, other, sold) if taker else [(share.name, WALLET, asset, -paid)]
+            got, over = got + paid, rest
+    payer = moved(taker, view.owner, terms.basis, asset, got) if taker else [(view.owner, terms.basis, asset, got)]
+    chain.post(cause, name, [*rows, *payer] if got else [])
+    return got

@@ -12,11 +12,11 @@ from crossmargin.clearing.configuration import Section, digest_of, document_of
 from crossmargin.clearing.events import Asked, Configured, Event, Stage, Staged
 from crossmargin.clearing.ledger import FUND, HELD, TREASURY, VAULT, WALLET, moved
 from crossmargin.clearing.procedure.chain import Chain
-from crossmargin.clearing.procedure.claims import CLAIMED, claim_rows, claimed_events, open_claims, unpaid_claims
+from crossmargin.clearing.procedure.claims import CLAIMED, claim_rows, claimed_events, holds, open_claims, unpaid_claims
 from crossmargin.clearing.procedure.deleveraging import deleveraged
 from crossmargin.clearing.procedure.payers import payers_of
 from crossmargin.clearing.procedure.remembered import recall
-from crossmargin.clearing.procedure.sales import sale_rows
+from crossmargin.clearing.procedure.sales import sale_rows, sellable
 from crossmargin.clearing.procedure.trades import traded, wallet_of
 from crossmargin.clearing.procedure.view import View, parted, price_in_money, view_of
 from crossmargin.clearing.scales import to_text
@@ -41,8 +41,10 @@ def loss_events(setting: Setting, name: str, assess: Assess) -> list[Event]:
     if claims:
         return claimed_events(view, claims[0], name, assess)
     unpaid = unpaid_claims(view, kept.memory)
-    if unpaid or (CLAIMED in kept.memory and float(view.pool.figures["equity"]) >= 0):
-        return [*_left_over(setting, view, name), _closed(view, name, unpaid)] if unpaid else [_closed(view, name, {})]
+    if unpaid:
+        return _ended_unpaid(view, name, unpaid, assess)
+    if CLAIMED in kept.memory and float(view.pool.figures["equity"]) >= 0:
+        return [_closed(view, name, {})]
     for leg in view.pool.legs:
         if leg.terms.form != "asset":
             return _position_gone(view, leg, name, assess)
@@ -125,10 +127,10 @@ def _first(legs: list[Leg]) -> Amount:
 def _transferred(setting: Setting, chain: Chain, share: Share, asset: str, to: str, cause: str, name: str) -> None:
     """Move what a payer pays; a house owner that lacks the asset sells others for it before."""
     if share.name in {FUND, TREASURY, VAULT}:
-        for (purse, other), amount in list(chain.state.balances.get(share.name, {}).items()):
+        for other in sellable(setting, chain.state, share.name):
             lacking = share.paid - chain.state.balances[share.name].get((WALLET, asset), 0)
             taker = setting.outside.taker
-            if purse == WALLET and other != asset and amount > 0 and lacking > 0 and taker is not None:
+            if other != asset and lacking > 0 and taker is not None:
                 rows = sale_rows(setting, chain.state, share.name, taker, (other, asset), lacking)
                 chain.post(f"{cause}, sale", name, rows)
     chain.post(cause, name, [*moved(share.name, to, WALLET, asset, share.paid)] if share.paid else [])
@@ -148,6 +150,22 @@ def _unpaid(setting: Setting, view: View, name: str, unpaid: dict[str, str], cha
             after.post("waterfall: deficit", name, list(moved(TREASURY, view.owner, WALLET, asset, owed)))
         return [told, *after.events]
     return [told, *_stopped(setting)] if "halt" in words else [told]
+
+
+def _ended_unpaid(view: View, name: str, unpaid: dict[str, str], assess: Assess) -> list[Event]:
+    """Return the end of a pool whose debts of closed contracts nobody pays; before it, that a position goes.
+
+    A closed pool is looked at again when it is worth something: no position stays behind in one that is not.
+    """
+    setting = view.setting
+    left = _left_over(setting, view, name)
+    chain = Chain(setting.state)
+    chain.add(left)
+    after = view_of(setting.at(chain.state), view.owner, view.unit)
+    held = [leg for leg in view.pool.legs if leg.terms.form != "asset" and holds(view, leg)]
+    if held and float(after.pool.figures["equity"]) < 0:
+        return _position_gone(view, held[0], name, assess)
+    return [*left, _closed(view, name, unpaid)]
 
 
 def _left_over(setting: Setting, view: View, name: str) -> list[Event]:

@@ -36,7 +36,7 @@ def taken_events(view: View, name: str, held: Remembered, move: Move, taker: str
         limits["price"] = str(move.price)
     state = view.setting.state
     memory = told(held.case, held.moves + bool(rows), done)
-    memory |= added(view, name, move.step, move.about, move.amount)
+    memory |= added(view, name, move)
     asked = Asked(name, state.cases[name].step + 1, move.step.name, limits, memory)
     return [asked, *_posted(view, f"liquidation: {move.step.name}", name, rows)]
 

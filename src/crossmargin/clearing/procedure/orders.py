@@ -13,12 +13,13 @@ from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.procedure.chain import Chain
 from crossmargin.clearing.procedure.remembered import Order, Remembered, recall, told
 from crossmargin.clearing.procedure.rows import contracts_of, fee_rows, hedge_for, parts_of
-from crossmargin.clearing.procedure.view import parted, view_of
+from crossmargin.clearing.procedure.view import one_of, parted, view_of
 from crossmargin.clearing.procedure.windows import added, remembered
 from crossmargin.clearing.rules import Refusal
-from crossmargin.errors import FailureReason
+from crossmargin.errors import FailureReason, InputError
 from crossmargin.liquidation import Done, Move
-from crossmargin.liquidation.moves import fees_of
+from crossmargin.liquidation.formulas import as_fraction
+from crossmargin.liquidation.moves import buckets, fees_of
 from crossmargin.liquidation.postings import quoted, reported
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from crossmargin.clearing.procedure.view import Setting, View
     from crossmargin.clearing.state import State
     from crossmargin.liquidation import Leg
-    from crossmargin.margin.procedure import Procedure
+    from crossmargin.margin.procedure import Procedure, Step
 
 __all__ = ["answered_events", "check_answer", "followed_events", "sent_events"]
 
@@ -94,44 +95,66 @@ def check_answer(state: State, command: Trade, hedges: frozenset[str]) -> None:
 
 
 def answered_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
-    """Return what a trade has filled of a case's order, and the posting of the step's fees for it."""
+    """Return what a trade has filled of a case's order, and the posting of the step's fees for it.
+
+    What it moves of a market's window counts from now on: the case may be over with it.
+    """
     assert command.case is not None
     kept = setting.state.cases[command.case]
     quantity = command.quantity if command.buyer == parted(kept.pool)[0] else -command.quantity
+    held = remembered(setting, kept)
     orders = [
         one._replace(filled=one.filled + quantity) if one.instrument == command.instrument else one
-        for one in recall(kept.memory, 0.0).orders
+        for one in held.orders
     ]
+    order = next(one for one in held.orders if one.instrument == command.instrument)
+    step = _step_of(setting, order)
+    if step is None:
+        raise InputError(
+            FailureReason.UNDEFINED_RESULT, f"the document that is now in force has no step {order.step!r}"
+        )
+    memory = {"orders": json.dumps(orders)}
+    charged: list[Event] = []
+    if step.fees or step.window_of == "market":
+        view, terms = view_of(setting, *parted(kept.pool)), setting.state.configuration.terms[command.instrument]
+        traded, leg, each = _charged_leg(view, step, terms)
+        amount = Fraction(command.quantity, 10**terms.contract.quantity_digits) * each
+        price = reported(traded, _got(terms, command) / 10**terms.contract.price_digits)
+        move = Move(step, leg, amount, price, {})
+        memory |= added(view, command.case, move)
+        charged = _charged_events(view, held, command.case, move, posted)
     told_by = {"instrument": command.instrument, "quantity": str(quantity)}
-    filled = Asked(command.case, kept.step, "fill", told_by, {"orders": json.dumps(orders)})
-    return [filled, *_charged_events(setting, command, posted)]
+    return [Asked(command.case, kept.step, "fill", told_by, memory), *charged]
 
 
-def _charged_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
+def _charged_events(view: View, held: Remembered, name: str, move: Move, posted: Posted) -> list[Event]:
     """Return the posting of a step's fees for what a trade fills of its order, as the account stood before the trade.
 
     They are computed on fractions: what is counted in whole units is not moved by what a double cannot tell.
     """
-    assert command.case is not None
-    kept = setting.state.cases[command.case]
-    held = remembered(setting, kept)
-    order = next(one for one in held.orders if one.instrument == command.instrument)
-    step = next(one for one in setting.procedure.liquidation.steps if one.name == order.step)
-    if not step.fees:
-        return []
-    view = view_of(setting, *parted(kept.pool))
-    leg = next(leg for leg in view.pool.legs if leg.name == command.instrument)
-    terms = setting.state.configuration.terms[command.instrument]
-    price = reported(leg, _got(terms, command) / 10**terms.contract.price_digits)
-    scope = replace(view.scope(held.case), leg=leg, step=step.name, exactly=True)
-    amount = Fraction(command.quantity, 10**terms.contract.quantity_digits)
-    move = Move(step, leg, amount, price, fees_of(scope, step, amount, price))
-    chain = Chain(setting.state)
+    scope = replace(view.scope(held.case), leg=move.leg, step=move.step.name, exactly=True)
+    charged = replace(move, fees=fees_of(scope, move.step, move.amount, move.price))
+    chain = Chain(view.setting.state)
     chain.add([posted])
-    chain.post(
-        f"liquidation: {step.name}, fees", command.case, fee_rows(view, move, view.owner, setting.outside.keeper)
-    )
+    rows = fee_rows(view, charged, view.owner, view.setting.outside.keeper)
+    chain.post(f"liquidation: {move.step.name}, fees", name, rows)
     return chain.events[1:]
+
+
+def _charged_leg(view: View, step: Step, terms: Terms) -> tuple[Leg, Leg, Fraction]:
+    """Return the leg that was traded, the one that the step is about, and what it counts of that for each contract.
+
+    A hedge is about an underlying and counts delta; what hedges it need not be held.
+    """
+    if step.do != "hedge":
+        leg = view.pool.leg(terms.symbol)
+        assert leg is not None, "no answer goes past what is held"
+        return leg, leg, Fraction(1)
+    bucket, hedge = terms.contract.instrument.underlying, one_of(view.setting, terms.symbol)
+    about = next((one for one in buckets(view.pool) if one.name == bucket), None)
+    if about is None:
+        raise InputError(FailureReason.UNDEFINED_RESULT, f"nothing of {bucket} is left to hedge: no fee is known")
+    return hedge, about, abs(as_fraction(hedge.figures["delta"]))
 
 
 def _got(terms: Terms, command: Trade) -> Fraction:
@@ -150,16 +173,23 @@ def followed_events(view: View, name: str, held: Remembered, procedure: Procedur
     patience = 0.0 if cadence is None else float(view.scope(held.case).parameter(cadence))
     if not whole and held.case.time < held.sent + max(patience, _PATIENCE):
         return []
-    made = [_done(view, held.case.time, order) for order in held.orders if order.filled]
+    steps = [(order, _step_of(view.setting, order)) for order in held.orders if order.filled]
+    made = [_done(view, held.case.time, order, step) for order, step in steps if step is not None]
     memory = {**told(held.case, held.moves + len(made), *made), "orders": "[]"}
-    for one in made:
-        step = next(step for step in procedure.liquidation.steps if step.name == one.step)
-        memory |= added(view, name, step, one.leg, one.amount)
     limits = {order.instrument: str(order.filled) for order in held.orders}
     return [Asked(name, view.setting.state.cases[name].step + 1, "filled" if whole else "ended", limits, memory)]
 
 
-def _done(view: View, time: float, order: Order) -> Done:
-    unit = 10 ** view.setting.state.configuration.terms[order.instrument].contract.quantity_digits
-    step = next(step for step in view.setting.procedure.liquidation.steps if step.name == order.step)
-    return Done(time, step.name, order.instrument, step.do, Fraction(abs(order.filled), unit))
+def _step_of(setting: Setting, order: Order) -> Step | None:
+    """Return the step that asked for an order; None where another document is in force since, which has it no more."""
+    return next((one for one in setting.procedure.liquidation.steps if one.name == order.step), None)
+
+
+def _done(view: View, time: float, order: Order, step: Step) -> Done:
+    """Return what the memory keeps of an order, as of a move that is taken at once: of a hedge underlying and delta."""
+    terms = view.setting.state.configuration.terms[order.instrument]
+    amount = Fraction(abs(order.filled), 10**terms.contract.quantity_digits)
+    if step.do != "hedge":
+        return Done(time, step.name, order.instrument, step.do, amount)
+    each = abs(as_fraction(one_of(view.setting, order.instrument).figures["delta"]))
+    return Done(time, step.name, terms.contract.instrument.underlying, step.do, amount * each)

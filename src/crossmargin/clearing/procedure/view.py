@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.procedure import Procedure
     from crossmargin.market import Snapshot
 
-__all__ = ["Setting", "View", "hedge_of", "named", "parted", "price_in_money", "view_of"]
+__all__ = ["Setting", "View", "hedge_of", "named", "one_of", "parted", "price_in_money", "view_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class View:
         if not any(step.do == "hedge" for step in self.setting.procedure.liquidation.steps):
             return {}
         found = {leg.keys["bucket"]: hedge_of(self, leg) for leg in self.pool.legs if leg.terms.form != "asset"}
-        return {bucket: _one_of(self.setting, symbol) for bucket, symbol in found.items() if symbol is not None}
+        return {bucket: one_of(self.setting, symbol) for bucket, symbol in found.items() if symbol is not None}
 
 
 def view_of(setting: Setting, owner: str, unit: str) -> View:
@@ -160,7 +160,7 @@ def hedge_of(view: View, leg: Leg) -> str | None:
     return min(same)[1] if same else None
 
 
-def _one_of(setting: Setting, symbol: str) -> Leg:
+def one_of(setting: Setting, symbol: str) -> Leg:
     """Return one contract of an instrument as a leg, with its delta."""
     price = Decimal(str(setting.market.listings[symbol].mark_price))
     held = Account(id="hedge", positions=(Position(instrument=symbol, quantity=Decimal(1), entry_price=price),))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from crossmargin.clearing.procedure.view import Setting, View
     from crossmargin.clearing.state import Case
+    from crossmargin.liquidation import Move
     from crossmargin.margin.procedure import Procedure, Step
 
 __all__ = ["added", "remembered", "waits_for_window"]
@@ -51,17 +52,18 @@ def _of_others(setting: Setting, kept: Case, step: Step) -> Iterator[Done]:
                 yield Done(_seconds(kept.started, one.at), step.name, leg, step.do, amount)
 
 
-def added(view: View, name: str, step: Step, leg: str, amount: Fraction) -> dict[str, str]:
+def added(view: View, name: str, move: Move) -> dict[str, str]:
     """Return the memory of a move for everybody, without what is older than the window; nothing for other steps."""
+    step, key = move.step, _name(move.step, move.about)
     if step.window_of != "market":
         return {}
     state = view.setting.state
     assert state.as_of is not None
-    there = replace(view.scope(), leg=view.pool.leg(leg))
+    there = replace(view.scope(), leg=move.leg)
     window = inf if step.window is None else float(there.parameter(step.window))
-    before = [_Kept(*one) for one in json.loads(state.shared.get(_name(step, leg), "[]"))]
+    before = [_Kept(*one) for one in json.loads(state.shared.get(key, "[]"))]
     recent = [one for one in before if -_seconds(state.as_of, one.at) < window]
-    return {_name(step, leg): json.dumps([*recent, _Kept(name, state.as_of.isoformat(), str(amount))])}
+    return {key: json.dumps([*recent, _Kept(name, state.as_of.isoformat(), str(move.amount))])}
 
 
 def waits_for_window(view: View, held: Remembered, procedure: Procedure) -> bool:
