@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from crossmargin.clearing import House, recover
+from crossmargin.clearing import House, recover, replay
 from crossmargin.clearing import commands as c
 from crossmargin.errors import FailureReason as R
 from crossmargin.errors import InputError
@@ -50,3 +50,20 @@ def waiting(server: Server) -> bool:
     """Whether a session waits for a lock."""
     with psycopg.connect(server.conninfo) as db:
         return db.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'").fetchone() is not None
+
+
+def test_a_role_that_may_make_no_function_keeps_its_batches_all_the_same(server: Server) -> None:
+    with psycopg.connect(server.conninfo, autocommit=True) as root:
+        root.execute("create role narrow login")
+        root.execute("create database narrow")
+        root.execute("revoke temporary on database narrow from public")
+        root.execute("grant create on database narrow to narrow")
+    conninfo = server.conninfo.replace("user=postgres dbname=postgres", "user=narrow dbname=narrow")
+    journal = PostgresJournal(conninfo)
+    desk = open_house(journal=journal)
+    desk.send(c.Tick)
+    head = desk.house.head
+    journal.close()
+    again = PostgresJournal(conninfo)
+    assert replay(again).head == head
+    again.close()

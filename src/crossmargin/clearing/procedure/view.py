@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from crossmargin.account import Account, Position
@@ -19,8 +21,6 @@ from crossmargin.liquidation import Desk, Engine, Pool, Venue, scope_of
 from crossmargin.liquidation.trials import trying
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from crossmargin.clearing.contracts import Terms
     from crossmargin.clearing.state import State
     from crossmargin.liquidation import Case, Holdings, Leg
@@ -114,12 +114,38 @@ class View:
         desk = Desk(stated={**self.setting.outside.inputs, **(stated or {})})
         return scope_of(self.setting.procedure, self.pool, case, desk)
 
-    def hedges(self) -> dict[str, Leg]:
+    def hedges(self) -> Mapping[str, Leg]:
         """Return of each underlying one contract of what hedges it, where the document hedges at all."""
-        if not any(step.do == "hedge" for step in self.setting.procedure.liquidation.steps):
-            return {}
-        found = {leg.keys["bucket"]: hedge_of(self, leg) for leg in self.pool.legs if leg.terms.form != "asset"}
-        return {bucket: one_of(self.setting, symbol) for bucket, symbol in found.items() if symbol is not None}
+        hedging = any(step.do == "hedge" for step in self.setting.procedure.liquidation.steps)
+        return Hedges(self) if hedging else {}
+
+
+class Hedges(Mapping[str, "Leg"]):
+    """By underlying one contract of what hedges it, assessed when it is asked for: most steps hedge nothing."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._made: dict[str, Leg] = {}
+
+    @cached_property
+    def _symbols(self) -> dict[str, str]:
+        legs = (leg for leg in self._view.pool.legs if leg.terms.form != "asset")
+        found = {leg.keys["bucket"]: hedge_of(self._view, leg) for leg in legs}
+        return {bucket: symbol for bucket, symbol in found.items() if symbol is not None}
+
+    def __getitem__(self, bucket: str) -> Leg:
+        """Return the contract; raises KeyError for an underlying that nothing hedges."""
+        if bucket not in self._made:
+            self._made[bucket] = one_of(self._view.setting, self._symbols[bucket])
+        return self._made[bucket]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield every underlying."""
+        return iter(self._symbols)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._symbols)
 
 
 def view_of(setting: Setting, owner: str, unit: str) -> View:
