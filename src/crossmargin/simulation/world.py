@@ -40,6 +40,7 @@ _MOST_INTENTS: Final = 18  # of everybody together, a step
 _BURSTS: Final = 0.1  # how often order flow comes in a burst
 _BURST: Final = 120  # of everybody together, a step of a burst
 _WHOLE_EVERY: Final = 400  # steps between the costly checks
+_SAVED_EVERY: Final = 50  # steps between states that are kept beside the journal
 
 
 class BrokenWorldError(AssertionError):
@@ -176,6 +177,7 @@ class World:
         self._arrived()
         if self.steps % _WHOLE_EVERY == 0:
             self.checks.whole(self.house)
+        if self.steps % _SAVED_EVERY == 0:
             self.house.save()
 
     def _living(self) -> list[str]:
