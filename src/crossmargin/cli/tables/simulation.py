@@ -25,7 +25,10 @@ _STAGES: Final = ("warned", "called", "reduce_only", "liquidating", "auction", "
 def simulation_tables(found: Sequence[Outcome]) -> Iterator[RenderableType]:
     """Yield one table of the runs, then what happened in all of them together."""
     yield _runs(found)
-    yield _stages(found)
+    if any(cause.startswith("stage: ") for one in found for cause in one.counts):
+        yield _stages(found)
+    else:
+        yield Text("every pool stayed healthy: raise --stress or --events to see some called", style="dim")
     if any(cause.startswith(_CASES) for one in found for cause in one.counts):
         yield _causes(found)
     if any(one.unpaid for one in found):
