@@ -331,9 +331,9 @@ def test_memory_counts_what_other_cases_moved_of_a_shared_window() -> None:
     mine = Done(11.0, "close", "BTC", "close", Fraction(1))
     others = (Done(-5.0, "close", "BTC", "close", Fraction(2)), Done(2.0, "close", "BTC", "close", Fraction(4)))
     case = Case(start=Pool({}), time=12.0, done=(mine,), beside=others, offered=frozenset({"auction"}))
-    assert case.memory("close", "BTC", 10.5)["used_in_window"] == 5
-    assert case.memory("close", "BTC", 10.0)["used_in_window"] == 1
-    assert case.memory("close", "BTC", 10.0)["last"] == 1.0
-    assert case.memory("close", "ETH", 10.0)["used_in_window"] == 0
-    told = [case.memory(step, "", 1.0)["was_offered"] for step in ("auction", "close", "other")]
+    assert case.memory("used_in_window", "close", "BTC", 10.5) == 5
+    assert case.memory("used_in_window", "close", "BTC", 10.0) == 1
+    assert case.memory("last", "close", "BTC", 10.0) == 1.0
+    assert case.memory("used_in_window", "close", "ETH", 10.0) == 0
+    told = [case.memory("was_offered", step, "", 1.0) for step in ("auction", "close", "other")]
     assert told == [1.0, 1.0, 0.0]

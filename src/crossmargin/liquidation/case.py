@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from crossmargin.liquidation.formulas import Amount
@@ -63,23 +65,46 @@ class Case:
         """Return the same case at a later moment, before its first step."""
         return replace(self, time=time, round=self.round + 1, position=0, passed=frozenset())
 
-    def memory(self, step: str, leg: str, window: float) -> dict[str, Amount]:
-        """Return what a step may read of the past."""
-        mine = [move for move in self.done if move.step == step and move.leg == leg]
-        counted = mine + [move for move in self.beside if move.step == step and move.leg == leg]
-        recent = [move.amount for move in counted if self.time - move.time < window]
-        return {
-            "elapsed": self.time - self.started,
-            "t": self.time - self.opened,
-            "round": float(self.round),
-            "reserved": sum((move.paid_in for move in self.done), Fraction(0)),
-            "used_in_window": sum(recent, Fraction(0)),
-            "was_offered": float(step in self.offered or any(move.step == step for move in self.done)),
-            "last": self.time - max(move.time for move in counted) if counted else inf,
-            "closed": _moved(self.done, leg, "close"),
-            "settled": _moved(self.done, leg, "settle"),
-        }
+    def memory(self, name: str, step: str, leg: str, window: float) -> Amount | None:
+        """Return what a step may read of the past under a name of `MEMORY`; None for any other."""
+        made = MEMORY.get(name)
+        return None if made is None else made(self, step, leg, window)
 
 
-def _moved(done: tuple[Done, ...], leg: str, do: str) -> Fraction:
-    return sum((move.amount for move in done if move.leg == leg and move.do == do), Fraction(0))
+def _counted(case: Case, step: str, leg: str) -> list[Done]:
+    return [move for move in (*case.done, *case.beside) if move.step == step and move.leg == leg]
+
+
+def _used(case: Case, step: str, leg: str, window: float) -> Fraction:
+    recent = (move.amount for move in _counted(case, step, leg) if case.time - move.time < window)
+    return sum(recent, Fraction(0))
+
+
+def _last(case: Case, step: str, leg: str, window: float) -> float:
+    del window
+    return case.time - max((move.time for move in _counted(case, step, leg)), default=-inf)
+
+
+def _offered(case: Case, step: str, leg: str, window: float) -> float:
+    del leg, window
+    return float(step in case.offered or any(move.step == step for move in case.done))
+
+
+def _moved(case: Case, leg: str, do: str) -> Fraction:
+    return sum((move.amount for move in case.done if move.leg == leg and move.do == do), Fraction(0))
+
+
+MEMORY: Final[Mapping[str, Callable[[Case, str, str, float], Amount]]] = MappingProxyType(
+    {
+        "elapsed": lambda case, *_: case.time - case.started,
+        "t": lambda case, *_: case.time - case.opened,
+        "round": lambda case, *_: float(case.round),
+        "reserved": lambda case, *_: sum((move.paid_in for move in case.done), Fraction(0)),
+        "used_in_window": _used,
+        "was_offered": _offered,
+        "last": _last,
+        "closed": lambda case, _step, leg, _window: _moved(case, leg, "close"),
+        "settled": lambda case, _step, leg, _window: _moved(case, leg, "settle"),
+    }
+)
+"""What is read of a case, each made when it is read: a long case has many moves."""

@@ -101,9 +101,12 @@ class Scope:
         """Return a figure of the leg, of the pool, of the case."""
         key = name.name if name.variant is None else f"{name.name}.{name.variant}"
         parts = [part.figures for part in (self.payer, self.leg) if part is not None]
-        for place in (*parts, self.pool.figures, self._memory()):
+        for place in (*parts, self.pool.figures):
             if key in place:
                 return self._number(place[key])
+        past = self.case.memory(key, self.step, self.leg.name if self.leg else "", self.window) if self.case else None
+        if past is not None:
+            return self._number(past)
         if name.name == "restore" and self.restore is not None:
             return self._number(self.restore())
         if name.name.endswith(START) and self.case is not None:
@@ -115,10 +118,6 @@ class Scope:
                 whole = name.name in leg.figures  # `debt_value` is a figure of its own
                 return there.lookup(name if whole else Name(name.name.removeprefix(side), name.variant))
         return _refuse(f"nothing says what `{name.name}` is here; state it, or read it where it is known")
-
-    def _memory(self) -> Mapping[str, Amount]:
-        leg = self.leg.name if self.leg else ""
-        return self.case.memory(self.step, leg, self.window) if self.case else {}
 
     def _at_start(self, name: Name) -> Amount | Tiers:
         """Return what a name was when the case began; of a leg that there was not, 0."""
