@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import pickle
 import time
 from fractions import Fraction
 from typing import Any
@@ -19,6 +21,7 @@ from crossmargin.margin.expression import (
     Comparison,
     Expression,
     ExpressionError,
+    Means,
     Name,
     Number,
     TierColumn,
@@ -30,7 +33,7 @@ from crossmargin.margin.expression import (
     summands,
     to_text,
 )
-from crossmargin.margin.model import Tiers
+from crossmargin.margin.model import Formula, Tiers
 
 HOSTILE = [
     "",
@@ -230,6 +233,15 @@ def test_aggregations_are_the_callers() -> None:
     assert calls == [("largest", Name("delta")), ("root", Name("loss"), 0.5)]
     with pytest.raises(ExpressionError, match="largest"):
         evaluate(tree, lambda _: 1.0)
+
+
+def test_a_formula_computes_wherever_it_travels() -> None:
+    tree = parse_expression("when(a > 1, -a / 2, max(a, 3, 4)) ** 2")
+    formula = Formula("text", tree)
+    for one in (formula, pickle.loads(pickle.dumps(formula)), copy.deepcopy(formula)):  # noqa: S301 - made here
+        assert one == formula
+        assert one.reads == {Name("a")}
+        assert [one.value(Means(value)) for value in (lambda _: 0.5, lambda _: 3.0)] == [16.0, 2.25]
 
 
 def test_names_and_summands() -> None:

@@ -76,18 +76,20 @@ def _index(index: Index, legs: int, rows: int) -> npt.NDArray[np.int32]:
     if index.shape != (legs,):
         message = f"index: expected {legs} along axis 0, found {index.shape[0]}"
         raise ValueError(message)
-    outside = (index < 0).any() or (index >= rows).any() if index.dtype.kind != "u" else (index >= rows).any()
-    if outside:
+    # what is below 0 is beyond any table where it is read without its sign
+    codes = index if index.dtype.kind == "u" else index.view(f"u{index.itemsize}")
+    if (codes >= rows).any():
         leg = int(((index.astype(np.int64) < 0) | (index.astype(np.int64) >= rows)).argmax())
         message = f"index: leg {leg} points outside the table"
         raise IndexError(message)
-    return np.require(index, np.int32, _LAYOUT)
+    return index.astype(np.int32) if index.dtype.char == "l" else np.require(index, np.int32, _LAYOUT)
 
 
 def _bounds(starts: Ints, legs: int) -> Ints:
     """Return where groups begin, and the end of the last; they ascend."""
-    bounds = np.append(as_ints(starts), legs)
-    wrong = (np.diff(bounds) < 0) | (bounds[:-1] < 0)
+    bounds = np.empty(starts.shape[0] + 1, dtype=np.int64)
+    bounds[:-1], bounds[-1] = as_ints(starts), legs
+    wrong = (bounds[1:] < bounds[:-1]) | (bounds[:-1] < 0)
     if wrong.any():
         message = f"starts: {int(wrong.argmax())} is out of order or out of range"
         raise ValueError(message)

@@ -123,7 +123,8 @@ class Engine:
         if before is None or before.market is not market:
             return assess_book(book, market, self.rulebook, max_quote_age_seconds=None)
         with np.errstate(over="ignore", invalid="ignore"):  # as `assess_book` has it
-            resolved = resolve(book, market, self.rulebook, max_quote_age_seconds=None)
+            known = before.report.resolved
+            resolved = resolve(book, market, self.rulebook, max_quote_age_seconds=None, before=known)
             return assess_resolved(resolved, self.rulebook, kept_for(before.report, resolved))
 
     def headrooms(self, books: Sequence[Holdings], requirement: str) -> list[float | None]:

@@ -94,11 +94,10 @@ def traded(
     it stays with the position. A flip closes all and opens the rest at the same price.
     """
     held, asset = Entry(owner, HELD, instrument, instrument), terms.settles_in
-    basis, wallet = Entry(owner, BASIS, asset, instrument), Entry(owner, WALLET, asset)
-    before = holdings.get(*held)
-    rows = [Row(held, contracts)]
+    rows, wallet = [Row(held, contracts)], Entry(owner, WALLET, asset)
     if terms.form == "premium":
         return [*rows, Row(wallet, money)]
+    basis, before = Entry(owner, BASIS, asset, instrument), holdings.get(*held)
     closed = min(abs(contracts), abs(before)) if before * contracts < 0 else Fraction(0)
     if not realise or not closed:
         return [*rows, Row(basis, money)]
@@ -141,8 +140,9 @@ def account_of(holdings: Holdings, owner: str, terms: Mapping[str, Terms], like:
     A position is entered at the price that its basis implies; where that is no price, at its mark, and the rest of its
     P&L as funding that it is owed.
     """
-    balances = {e.asset: _decimal(a) for e, a in holdings.of(owner).items() if e.purse == WALLET}
-    names = {e.instrument for e in holdings.of(owner) if e.purse in {HELD, BASIS}}
+    mine = holdings.of(owner)
+    balances = {e.asset: _decimal(a) for e, a in mine.items() if e.purse == WALLET}
+    names = {e.instrument for e in mine if e.purse in {HELD, BASIS}}
     known = {position.instrument: position for position in like.positions}
     positions: list[Position] = []
     for name in sorted(names):
@@ -161,11 +161,11 @@ def account_of(holdings: Holdings, owner: str, terms: Mapping[str, Terms], like:
 
 def _positions(holdings: Holdings, owner: str, name: str, terms: Terms, like: Position | None) -> list[Position]:
     held = holdings.get(owner, HELD, name, name)
-    basis = holdings.get(owner, BASIS, terms.settles_in, name)
     leverage = like.leverage if like else None
     if terms.form == "premium":
         paid = like.entry_price if like else None
         return [Position(instrument=name, quantity=_decimal(held), entry_price=paid, leverage=leverage)] if held else []
+    basis = holdings.get(owner, BASIS, terms.settles_in, name)
     if not held:
         return _closed(name, terms, basis)
     entry = _entry(held, basis, terms)

@@ -41,6 +41,8 @@ def kept_for(before: BookReport, resolved: Resolved) -> dict[Any, Any]:
     if listed == wanted and np.array_equal(legs.contract, there.contract) and np.array_equal(legs.unit, there.unit):
         return dict(before.evaluation.shared)
     found = lasting(before.evaluation.shared)
+    if listed == wanted:
+        return found
     places = {name: place for place, name in enumerate(listed)}
     if not all(name in places for name in wanted):
         return {key: kept for key, kept in found.items() if key in _OF_RULEBOOK}

@@ -217,10 +217,12 @@ class Tariff:
         side, mark, half, impact, volume, multiplier, inverse = self.model
         signed = trades * side
         price = _impacted(signed, mark, half, impact, volume)
-        worth = np.where(inverse > 0, signed / price, -signed * price) * multiplier
-        at_mark = np.where(inverse > 0, signed / mark, -signed * mark) * multiplier
+        worth, at_mark = (-signed * one * multiplier for one in (price, mark))
+        if inverse.any():
+            worth = np.where(inverse > 0, signed / price * multiplier, worth)
+            at_mark = np.where(inverse > 0, signed / mark * multiplier, at_mark)
         out = at_mark - worth + self.costs.fee * np.abs(worth)
-        for place in np.flatnonzero(~self.modelled & trades.any(axis=0)):
+        for place in () if self.modelled.all() else np.flatnonzero(~self.modelled & trades.any(axis=0)):
             name, terms, way = self.ways[place]
             out[:, place] = self.costs.totals(name, terms, way * trades[:, place])
         return np.asarray(np.where(trades > 0, out, 0.0))

@@ -106,10 +106,12 @@ def _better(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, starts: In
     more. A way costs what it does whatever else is traded, so that a start is priced once and a way only where it
     changes.
     """
-    before = tariff.paid(trades_of(ways, starts))
-    missing = -promise(trades_of(ways, starts), before)
+    begun, rate = trades_of(ways, starts), ways.rate
+    before = tariff.paid(begun)
+    missing = -promise(begun, before)
     ones = trades_of(ways, np.vstack([lots, lots + np.eye(len(ways), dtype=np.int64)]))
-    slack, total = promise(ones, tariff.paid(ones)), float(tariff.paid(ones[:1])[0] @ ways.rate)
+    each = tariff.paid(ones)
+    slack, total = promise(ones, each), float(each[0] @ rate)
     gain = slack[1:] - slack[0]
     able = gain > 0
     room = np.ceil(ways.most / ways.least)
@@ -117,7 +119,7 @@ def _better(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, starts: In
     more = np.minimum(fewest, room + 1).astype(np.int64)[:, None, :] + np.asarray([[0], [1]])
     filled = starts[:, None, :] + more  # [starts, 2, ways]
     after = tariff.paid(trades_of(ways, filled.reshape(-1, len(ways)))).reshape(filled.shape)
-    cost = (before @ ways.rate)[:, None, None] + (after - before[:, None, :]) * ways.rate
+    cost = (before @ rate)[:, None, None] + (after - before[:, None, :]) * rate
     fits = able & (room > lots) & (filled <= room) & (cost < total * (1 - _CHEAPER))
     start, count, way = np.nonzero(fits)
     for rank in np.array_split(np.argsort(cost[fits], kind="stable"), max(start.size // _AT_ONCE, 1)):

@@ -24,6 +24,7 @@ __all__ = ["Program", "Solved", "least_cost", "least_shortfall"]
 
 _TINY_COST: Final = 1e-6  # of a shortfall's weight: of plans that are equally short the cheaper
 _SAME: Final = 1e-9
+_MORE: Final = 1.5  # times the dearest relief that is needed: what is offered to the solver at first
 _LEAST: Final = 1e-12  # of money: what a shortfall is at least counted in
 _LIMIT: Final = 1  # HiGHS: out of time, or of iterations
 
@@ -61,6 +62,44 @@ class Solved:
     total: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Problem:
+    """The least of ``objective x`` with ``matrix x <= bound`` and ``0 <= x <= upper``."""
+
+    objective: Floats
+    matrix: Floats
+    bound: Floats
+    upper: Floats
+
+    def solved(self, columns: npt.NDArray[np.bool_], time_limit: float | None) -> Floats | None:
+        """Return x, of the other columns nothing; None: there is none. Raises :class:`TimeoutError`."""
+        milp, linear_constraint, box = _solver()
+        # a few pivots solve it: to simplify it first takes longer than all else
+        options = {"presolve": False, **({} if time_limit is None else {"time_limit": time_limit})}
+        rows = linear_constraint(self.matrix[:, columns], -np.inf, self.bound)
+        found = milp(self.objective[columns], bounds=box(0.0, self.upper[columns]), constraints=rows, options=options)
+        if found.status == _LIMIT:
+            raise TimeoutError
+        if not found.success:
+            return None
+        out = np.zeros(columns.size)
+        out[columns] = found.x
+        return out
+
+    def is_best(self, x: Floats) -> bool:
+        """Return whether multipliers of the binding rows prove that no x is better, whichever columns it uses.
+
+        False where they do not: of as many as there may be, one set is tried.
+        """
+        binding = self.matrix[self.bound - self.matrix @ x <= _SAME]
+        least, most = x <= _SAME, x >= self.upper - _SAME
+        between = ~least & ~most
+        price = np.linalg.lstsq(binding[:, between].T, self.objective[between], rcond=None)[0]
+        gain = price @ binding - self.objective  # what a unit of each column would save
+        wrong = np.where(most, 0.0, gain) > _SAME, np.where(least, 0.0, gain) < -_SAME, price > _SAME
+        return not any(bool(one.any()) for one in wrong)
+
+
 def least_cost(program: Program, target: float, time_limit: float | None = None) -> Solved | None:
     """Return the cheapest trades with which every tangent reaches the target; None: there are none.
 
@@ -82,7 +121,6 @@ def _solved(program: Program, target: float, time_limit: float | None, *, elasti
 
     Segments are counted in their whole width, money in what is missing now: a solver's tolerances are absolute.
     """
-    milp, linear_constraint, box = _solver()
     way, each = program.way, np.concatenate([one.each for one in program.segments])
     width = np.concatenate([one.width for one in program.segments])
     unit = max(target - min(tangent.slack for tangent in program.tangents), _LEAST)
@@ -92,18 +130,28 @@ def _solved(program: Program, target: float, time_limit: float | None, *, elasti
     price = price / (np.abs(price).max(initial=0.0) or 1.0)
     objective = np.concatenate([price * (_TINY_COST if elastic else 1.0), np.zeros(losses), [1.0]])
     upper = np.concatenate([width > 0, np.full(losses, np.inf), [np.inf if elastic else 0.0]])
-    # a few pivots solve it: to simplify it first takes longer than all else
-    options = {"presolve": False, **({} if time_limit is None else {"time_limit": time_limit})}
-    rows = linear_constraint(matrix, -np.inf, bound / unit)
-    found = milp(objective, bounds=box(0.0, upper), constraints=rows, options=options)
-    if found.status == _LIMIT:
-        raise TimeoutError
-    if not found.success:
+    rows, at_once = bound / unit, _likely(program, way, each, width, target)
+    problem = _Problem(objective, matrix, rows, upper)
+    found = None if elastic else problem.solved(np.append(at_once, np.ones(losses + 1, dtype=bool)), time_limit)
+    if found is None or not problem.is_best(found):
+        found = problem.solved(np.ones(objective.size, dtype=bool), time_limit)
+    if found is None:
         return None
-    used = np.clip(found.x[: way.size], 0.0, 1.0) * width
+    used = np.clip(found[: way.size], 0.0, 1.0) * width
     ways = len(program.segments)
     trades, cost = (np.bincount(way, column, ways).astype(np.float64) for column in (used, used * each))
     return Solved(trades, cost, float(cost @ program.rate))
+
+
+def _likely(program: Program, way: Ints, each: Floats, width: Floats, target: float) -> npt.NDArray[np.bool_]:
+    """Return the segments that free most per cost, more than is needed: the solver's time goes with their number."""
+    tangent = program.tangents[-1]
+    freed = (tangent.all_by_way[way] + tangent.all_by_cost[way] * each) * width
+    paid = each * width * program.rate[way]
+    ratio = np.where(freed > 0, paid / np.where(freed > 0, freed, 1.0), np.inf)
+    order = np.argsort(ratio, kind="stable")
+    last = int(np.searchsorted(np.cumsum(np.maximum(freed[order], 0.0)), target - tangent.slack))
+    return np.asarray(ratio <= _MORE * ratio[order[min(last, order.size - 1)]])
 
 
 def _constraints(program: Program, way: Ints, each: Floats, target: float) -> tuple[Floats, Floats, int]:

@@ -65,7 +65,9 @@ class Rows:
 
     def losses(self, trades: Floats, cost: Floats) -> Floats:
         """Return the loss of each row at many points [points, rows], given trades and costs [points, ways]."""
-        moved = self.base + np.tensordot(trades, self.by_way, (1, 2)) + np.tensordot(cost, self.by_cost, (1, 2))
+        moved = self.base + np.tensordot(trades, self.by_way, (1, 2))
+        if self.by_cost.any():  # what costs are paid in is mostly no part of a scenario
+            moved += np.tensordot(cost, self.by_cost, (1, 2))
         return np.asarray(np.maximum(moved.max(axis=2, initial=0.0), 0.0))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from crossmargin.errors import Failure, FailureReason
 from crossmargin.kernels import codes_in_use
-from crossmargin.margin.expression import Name, evaluate
+from crossmargin.margin.expression import Means, Name
 from crossmargin.margin.frames import Frame, Frames
 from crossmargin.margin.functions import NUMPY_FUNCTIONS, TierColumn
 from crossmargin.margin.kinds import compute_of
@@ -210,14 +210,18 @@ class Evaluation:
 
     def formula(self, formula: Formula, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - as above
         """Return a formula on a frame's rows."""
-        lookup = partial(self.name, frame=frame, requirement=requirement, own=own)
+
+        def lookup(name: Name) -> Any:  # noqa: ANN401 - as above
+            return self.name(name, frame, requirement, own)
+
         aggregate = partial(self._aggregate, frame=frame, requirement=requirement)
+        means = Means(lookup, self.functions, aggregate, self._number)
         if self._inside:  # entering np.errstate costs as much as a small formula
-            return evaluate(formula.tree, lookup, self.functions, aggregate, self._number)
+            return formula.value(means)
         self._inside = True
         try:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                return evaluate(formula.tree, lookup, self.functions, aggregate, self._number)
+                return formula.value(means)
         finally:
             self._inside = False
 

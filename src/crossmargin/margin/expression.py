@@ -9,8 +9,9 @@ operators ``+ - * / **`` and a table of functions.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from crossmargin.margin.nodes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
 __all__ = [
     "AGGREGATIONS",
@@ -39,12 +40,15 @@ __all__ = [
     "Binary",
     "Call",
     "Comparison",
+    "Computed",
     "Expression",
     "ExpressionError",
+    "Means",
     "Name",
     "Number",
     "TierColumn",
     "Unary",
+    "computed",
     "evaluate",
     "inactive",
     "names",
@@ -53,6 +57,9 @@ __all__ = [
     "to_text",
     "walk",
 ]
+
+Computed: TypeAlias = "Callable[[Means], Any]"
+"""What computes a tree, given what its names mean."""
 
 _ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = MappingProxyType(
     {
@@ -102,42 +109,64 @@ def evaluate(
         What makes a value of a literal: float64, or Fraction in exact mode. Traced objects must set
         ``__array_ufunc__ = None`` so that ``float64 * traced`` is theirs.
     """
+    return computed(node)(Means(lookup, functions, aggregate, number))
 
-    def value(tree: Expression) -> Any:  # noqa: ANN401 - as above
-        if isinstance(tree, Name):
-            found = lookup(tree)
-            return np.float64(found) if type(found) in _PLAIN else found
-        if isinstance(tree, Number):
-            return number(tree.value)
-        if isinstance(tree, Call) and tree.function in AGGREGATIONS:
-            return _aggregated(tree, aggregate, value)
-        function, parts = _applied(tree, functions)
-        return function(*[value(part) for part in parts])
 
-    return value(node)
+class Means(NamedTuple):
+    """What a tree's names, functions and literals mean, as :func:`evaluate` has them."""
+
+    lookup: Callable[[Name], Any]
+    functions: Mapping[str, Callable[..., Any]] = NUMPY_FUNCTIONS
+    aggregate: Callable[..., Any] | None = None
+    number: Callable[[float], Any] = np.float64
+
+
+def computed(node: Expression) -> Computed:
+    """What computes a tree again and again: which node is of which kind is asked here, once."""
+    if isinstance(node, Name):
+        return _read(node)
+    if isinstance(node, Number):
+        return lambda means: means.number(node.value)
+    if isinstance(node, Call):
+        return _aggregated(node) if node.function in AGGREGATIONS else _applied(node.function, node.args)
+    if isinstance(node, Comparison):
+        return _applied(_COMPARISONS[node.op], (node.left, node.right))
+    if isinstance(node, Binary):
+        apply, left, right = _ARITHMETIC[node.op], computed(node.left), computed(node.right)
+        return lambda means: apply(left(means), right(means))
+    operand = computed(node.operand)
+    return lambda means: -operand(means)
 
 
 _PLAIN: Final = (float, int)
 
 
-def _applied(
-    tree: Expression, functions: Mapping[str, Callable[..., Any]]
-) -> tuple[Callable[..., Any], tuple[Expression, ...]]:
-    """What a node applies, and to which parts."""
-    if isinstance(tree, Binary):
-        return _ARITHMETIC[tree.op], (tree.left, tree.right)
-    if isinstance(tree, Call):
-        return functions[tree.function], tree.args
-    if isinstance(tree, Comparison):
-        return functions[_COMPARISONS[tree.op]], (tree.left, tree.right)
-    return operator.neg, _parts(tree)
+def _read(name: Name) -> Computed:
+    def value(means: Means) -> Any:  # noqa: ANN401 - whatever `lookup` deals in
+        found = means.lookup(name)
+        return np.float64(found) if type(found) in _PLAIN else found
+
+    return value
 
 
-def _aggregated(call: Call, aggregate: Callable[..., Any] | None, value: Callable[[Expression], Any]) -> Any:  # noqa: ANN401 - what `aggregate` deals in
+def _applied(function: str, args: tuple[Expression, ...]) -> Computed:
+    parts = tuple(computed(part) for part in args)
+    if len(parts) == 2:  # noqa: PLR2004 - most are of two, and a list costs as much as one of them
+        left, right = parts
+        return lambda means: means.functions[function](left(means), right(means))
+    return lambda means: means.functions[function](*[part(means) for part in parts])
+
+
+def _aggregated(call: Call) -> Computed:
     """The value of `largest` or `root`, by the caller's own aggregation."""
-    if aggregate is None:
-        raise ExpressionError(f"`{call.function}` reads a column of a finer level; none is at hand here", 1)
-    return aggregate(call.function, call.args[0], *[value(part) for part in call.args[1:]])
+    parts = [computed(part) for part in call.args[1:]]
+
+    def value(means: Means) -> Any:  # noqa: ANN401 - what `aggregate` deals in
+        if means.aggregate is None:
+            raise ExpressionError(f"`{call.function}` reads a column of a finer level; none is at hand here", 1)
+        return means.aggregate(call.function, call.args[0], *[part(means) for part in parts])
+
+    return value
 
 
 def walk(node: Expression) -> Iterator[Expression]:

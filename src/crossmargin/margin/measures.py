@@ -65,6 +65,7 @@ class Measures:
         self._functions = functions
         self._exact = resolved.contracts.mark.dtype.hasobject
         self._kept: dict[str, Any] = {}
+        self._words: dict[str, Flags] = {}
         self._intensive: dict[str, Any] = {} if shared is None else shared.setdefault("measures", {})
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - plain or traced
@@ -280,10 +281,11 @@ class Measures:
 
     def word(self, word: str) -> npt.NDArray[np.bool_]:
         """Return which legs a word of `of` selects; declared tags are the frames' business."""
-        kind = self.of_contract("kind")
-        if word in _KIND_WORDS:
-            return np.asarray(kind == _KIND_WORDS[word])
-        return np.asarray(getattr(self, f"_is_{word}")(kind))
+        if word not in self._words:
+            kind = self.of_contract("kind")
+            chosen = kind == _KIND_WORDS[word] if word in _KIND_WORDS else getattr(self, f"_is_{word}")(kind)
+            self._words[word] = np.asarray(chosen)
+        return self._words[word]
 
     def _is_call(self, kind: Ints) -> Flags:
         return np.asarray((kind == OPTION) & self.of_contract("call"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from crossmargin.margin.expression import Name, names
+from crossmargin.margin.expression import Computed, Name, computed, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,15 +60,21 @@ class Tiers:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """An expression of the document with its parsed tree, and every name that it reads."""
+    """An expression of the document with its parsed tree, every name that it reads, and what computes it."""
 
     text: str
     tree: Expression
     reads: frozenset[Name] = field(init=False, repr=False, compare=False)
+    value: Computed = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Look the names up once: they are asked for at every evaluation."""
+        """Walk the tree once: both are asked for at every evaluation."""
         object.__setattr__(self, "reads", names(self.tree))
+        object.__setattr__(self, "value", computed(self.tree))
+
+    def __reduce__(self) -> tuple[type[Formula], tuple[str, Expression]]:
+        """Travel as text and tree, from which the rest is made."""
+        return Formula, (self.text, self.tree)
 
 
 @dataclass(frozen=True, slots=True)

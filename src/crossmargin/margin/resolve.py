@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from crossmargin.margin.quotes import QuoteGuard, QuoteReader, unlisted
 from crossmargin.margin.resolved import Names, Resolved, Units, make_levels
 from crossmargin.margin.terms import ContractTerms
 from crossmargin.margin.touched import with_touched_assets
+from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
 
 SETTLEMENT = "settlement"
 ISOLATED = 1 << 32  # pool keys above this are isolated positions
@@ -39,6 +42,7 @@ def resolve(
     rulebook: Rulebook,
     *,
     max_quote_age_seconds: float | None = 3600.0,
+    before: Resolved | None = None,
 ) -> Resolved:
     """Return the arrays that the engine reads; accounts that cannot be assessed become failures and hold no legs.
 
@@ -46,13 +50,20 @@ def resolve(
     ----------
     max_quote_age_seconds
         Quotes with an `observed_at` older than this at `snapshot.as_of` are refused; None accepts any age.
+    before
+        What another book became on this snapshot, under this rulebook and this age: where it has all that this book
+        holds and nothing of it was refused or warned of, quotes are not read again.
     """
     book = with_touched_assets(book, snapshot, rulebook)
     reader = QuoteReader(snapshot, QuoteGuard(max_quote_age_seconds), rulebook)
     failures = dict(book.failures)
-    reading, columns = _read_quotes(book, reader, failures)
+    known = None if before is None else _read_before(book, before)
+    if known is None:
+        reading, columns = _read_quotes(book, reader, failures)
+        names, contracts = contract_columns(reading, snapshot, book.numbers, book.classes)
+    else:
+        names, contracts, columns = known
     check_inputs(book, rulebook, failures)
-    names, contracts = contract_columns(reading, snapshot, book.numbers, book.classes)
     held = gather(book, contracts, columns, failures, rulebook.opposite_positions)
     keys = pool_keys(contracts, held, rulebook)
     units, unit_of = _units(book, held, keys, names, snapshot, rulebook, failures)
@@ -74,12 +85,31 @@ def resolve(
     )
 
 
+def _read_before(book: Book, before: Resolved) -> tuple[Names, Contracts, dict[str, int]] | None:
+    """Return another book's contracts, and where each stands; None where this one needs quotes of its own."""
+    contracts = before.contracts
+    if before.failures or before.warnings or contracts.mark.dtype != book.numbers:
+        return None
+    kinds = zip(before.names.symbols, contracts.kind.tolist(), strict=True)
+    columns = {asset_key(name) if kind == ASSET else name: row for row, (name, kind) in enumerate(kinds)}
+    used, assets, _ = _held(book)
+    if not columns.keys() >= {*used, *map(asset_key, assets)}:
+        return None
+    return replace(before.names, classes=book.classes), contracts, columns
+
+
+def _held(book: Book) -> tuple[list[str], list[str], Flags]:
+    """Return the instruments and the assets that need a quote, and which balances are not nothing."""
+    p, o, b = book.positions, book.orders, book.balances
+    holds = (b.amount != 0) | (b.accrued != 0)  # a balance of nothing needs no price
+    used = [book.symbols[i] for i in codes_in_use(np.concatenate([p.symbol, o.symbol])).tolist()]
+    return used, [book.assets[i] for i in codes_in_use(b.asset[holds]).tolist()], holds
+
+
 def _read_quotes(book: Book, reader: QuoteReader, failures: dict[int, Failure]) -> tuple[Reading, dict[str, int]]:
     """Return what was read and where each usable name stands; refuse the accounts that hold unusable ones."""
     p, o, b = book.positions, book.orders, book.balances
-    used = [book.symbols[i] for i in codes_in_use(np.concatenate([p.symbol, o.symbol])).tolist()]
-    holds = (b.amount != 0) | (b.accrued != 0)  # a balance of nothing needs no price
-    assets = [book.assets[i] for i in codes_in_use(b.asset[holds]).tolist()]
+    used, assets, holds = _held(book)
     listings = reader.snapshot.listings
     terms = ContractTerms.of({symbol: listings[symbol] for symbol in used if symbol in listings})
     reading = read_contracts(terms, assets, reader, one_by_one=book.numbers != np.float64)

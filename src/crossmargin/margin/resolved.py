@@ -154,20 +154,21 @@ class Resolved:
         def offset(column: Ints, by: int) -> Ints:
             return np.asarray((np.arange(copies)[:, None] * by + column[None, :]).ravel(), dtype=np.int64)
 
-        columns = {f.name: np.tile(getattr(legs, f.name), copies) for f in fields(Legs) if f.name != "unit"}
+        # np.tile would cost more than all else here
+        again, pools = (np.concatenate([np.arange(n)] * copies) for n in (count, len(units)))
+        columns = {f.name: getattr(legs, f.name)[again] for f in fields(Legs) if f.name != "unit"}
         return replace(
             self,
             legs=Legs(unit=offset(legs.unit, len(units)), **columns),
             units=Units(
-                np.tile(units.account, copies), units.label * copies, np.tile(units.reporting, copies),
-                np.tile(units.numeraire, copies), np.tile(units.account_class, copies),
-                np.tile(units.isolated, copies),
+                units.account[pools], units.label * copies, units.reporting[pools], units.numeraire[pools],
+                units.account_class[pools], units.isolated[pools],
             ),
             levels={
                 name: Rows(offset(r.row_of_leg, len(r)), offset(r.first_leg, count), offset(r.unit, len(units)))
                 for name, r in self.levels.items()
             },
-            inputs={name: np.tile(values, copies) for name, values in self.inputs.items()},
+            inputs={name: values[pools] for name, values in self.inputs.items()},
         )  # fmt: skip
 
     def only(self, account: int) -> Resolved:

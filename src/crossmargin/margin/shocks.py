@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.margin.expression import Name, evaluate
+from crossmargin.margin.expression import Means, Name
 from crossmargin.margin.functions import TierColumn
 from crossmargin.margin.model import Block, Constant, Keyed, Tiers, Variants
 from crossmargin.margin.tables import contract_keys, entry_codes, keyed_value
@@ -269,7 +269,7 @@ class _ContractNames:
             message = "scenarios are shared by all requirements: a number here cannot vary by requirement"
             raise InputError(FailureReason.INVALID_RULEBOOK, message)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return evaluate(parameter.tree, lambda name: self.name(name, rows, axes))
+            return parameter.value(Means(lambda name: self.name(name, rows, axes)))
 
     def name(self, name: Name, rows: Ints, axes: Mapping[str, Floats]) -> Any:  # noqa: ANN401 - as above
         shared = self.rulebook.shocks.parameters

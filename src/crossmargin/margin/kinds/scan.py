@@ -17,7 +17,7 @@ from crossmargin.kernels import group_rows
 from crossmargin.margin.kinds.kind import Kind
 from crossmargin.margin.kinds.measures_of_row import loss_of_rows, scenario_shares
 from crossmargin.margin.shocks import Cells, scenario_cells
-from crossmargin.margin.tape import Traced, as_column, plain, scatter, take
+from crossmargin.margin.tape import Traced, plain, scatter, take
 from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
@@ -231,8 +231,9 @@ class _Climb:
         return np.asarray(up + down)
 
     def _column(self, parameter: Parameter, frame: Frame) -> Floats:
-        value = plain(self.evaluation.parameter(parameter, frame, self.requirement, self.line.parameters))
-        return np.asarray(as_column(value, frame.rows.shape[0]), dtype=np.float64)[:, None]
+        """Return a parameter beside the rows' scenarios: one number, or a number for each row [rows, 1]."""
+        value = np.asarray(plain(self.evaluation.parameter(parameter, frame, self.requirement, self.line.parameters)))
+        return value if value.ndim == 0 else value[:, None]
 
     def leg_slopes(self, by_pnl: Floats, top: Frame) -> Floats:
         """Return the derivative of each row's result by each leg's scale [legs], given it by the row's P&L."""
