@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil, isfinite
+from math import ceil, isfinite, nan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from crossmargin.errors import InputError
+from crossmargin.liquidation.ends import ended, slack_of
 from crossmargin.liquidation.formulas import Amount, as_fraction
+from crossmargin.liquidation.least import least
 from crossmargin.liquidation.pools import Leg, Pool
 from crossmargin.liquidation.scope import Scope
-from crossmargin.margin.model import MAINTENANCE
-from crossmargin.margin.procedure_checks import HEADROOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -111,15 +111,6 @@ class Desk:
 def scope_of(procedure: Procedure, pool: Pool, case: Case | None, desk: Desk, leg: Leg | None = None) -> Scope:
     """Return where the formulas of a procedure are evaluated."""
     return Scope(procedure, pool, case, leg, stated=desk.stated, exactly=desk.exactly)
-
-
-def ended(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> bool:
-    """Return whether the liquidation is over: `until` holds, or the target's headroom is at least 0."""
-    rule = procedure.liquidation
-    scope = scope_of(procedure, pool, case, desk)
-    if rule.until is not None:
-        return scope.holds(rule.until)
-    return scope.named(f"{rule.target or MAINTENANCE}{HEADROOM}") >= 0
 
 
 def next_move(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> tuple[Move | None, Case]:
@@ -268,8 +259,7 @@ def most_of(scope: Scope, step: Step) -> Fraction:
 
 _MOST: Final = MappingProxyType({"settle": "unsettled_pnl", "hedge": "bucket_delta"})
 _GRID: Final = 20
-_HALVINGS: Final = 30
-_AHEAD: Final = 3  # halvings that are tried at once: all places where they could lead
+_FINEST: Final = 2**30  # parts of a place of the grid
 
 
 def _restore(scope: Scope, step: Step, desk: Desk) -> Fraction:
@@ -279,56 +269,68 @@ def _restore(scope: Scope, step: Step, desk: Desk) -> Fraction:
 
 
 def restoring(scope: Scope, step: Step, desk: Desk) -> Fraction | None:
-    """Return the least share after which `until` holds, by a grid and then by halves; None where no share does.
+    """Return the least share after which `until` holds, by a grid and then finer; None where no share does.
 
-    Closing costs make headroom rise and then fall: halves alone would miss what a grid sees.
+    Closing costs make headroom rise and then fall: what looks between two ends alone would miss what a grid sees.
     """
     trials = _Trials(scope, step, desk)
     grid = [Fraction(i, _GRID) for i in range(1, _GRID + 1)]
-    high = next((share for share in grid if trials.enough(share, grid)), None)
+    trials.look(grid)
+    high = next((share for share in grid if trials.enough(share)), None)
     if high is None:
         return None
     low = high - Fraction(1, _GRID)
-    parts = 2**_AHEAD
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        ahead = [low + (high - low) * Fraction(i, parts) for i in range(1, parts)]
-        low, high = (low, middle) if trials.enough(middle, ahead) else (middle, high)
-    return high
+
+    def share(place: int) -> Fraction:
+        return low + Fraction(place, _GRID * _FINEST)
+
+    return share(
+        least(
+            0,
+            _FINEST,
+            lambda place: trials.enough(share(place)),
+            lambda place: trials.slack(share(place)),
+            lambda places: trials.look([share(place) for place in places]),
+        )
+    )
 
 
 class _Trials:
-    """Shares of one step on one leg that were tried."""
+    """Shares of one step on one leg that were tried; nothing of it is the pool as it stands."""
 
     def __init__(self, scope: Scope, step: Step, desk: Desk) -> None:
         self.scope, self.step, self.desk = scope, step, desk
         self.most = most_of(scope, step)
-        self.known: dict[Fraction, Pool | InputError] = {}
+        self.known: dict[Fraction, Pool | InputError] = {Fraction(0): scope.pool}
 
-    def enough(self, share: Fraction, ahead: Sequence[Fraction]) -> bool:
-        """Return whether `until` holds after a share; raises why it cannot be assessed.
+    def look(self, shares: Sequence[Fraction]) -> None:
+        """Try shares together, where that can be done: they may be asked for next."""
+        wanted = [share for share in shares if share not in self.known]
+        if self.desk.trials is not None and wanted:
+            self.known |= zip(wanted, self.desk.trials([self.move(share) for share in wanted]), strict=True)
 
-        Parameters
-        ----------
-        ahead
-            Shares that may be asked for next: where many can be tried at once, they are.
-        """
+    def pool(self, share: Fraction) -> Pool:
+        """Return the pool after a share; raises why it cannot be assessed."""
         if share not in self.known:
-            wanted = [one for one in ahead if one not in self.known] if self.desk.trials else [share]
-            self.known |= zip(wanted, self.tried(wanted), strict=True)
+            assert self.desk.trial is not None
+            self.known[share] = self.desk.trial(self.move(share))
         found = self.known[share]
         if isinstance(found, InputError):
             raise found
-        assert self.scope.case is not None
-        return ended(self.scope.procedure, found, self.scope.case, self.desk)
+        return found
 
-    def tried(self, shares: list[Fraction]) -> Sequence[Pool | InputError]:
-        """Return the pool after each share."""
-        moves = [self.move(share) for share in shares]
-        if self.desk.trials is not None:
-            return self.desk.trials(moves)
-        assert self.desk.trial is not None
-        return [self.desk.trial(move) for move in moves]
+    def enough(self, share: Fraction) -> bool:
+        """Return whether `until` holds after a share."""
+        assert self.scope.case is not None
+        return ended(self.scope.procedure, self.pool(share), self.scope.case, self.desk)
+
+    def slack(self, share: Fraction) -> float:
+        """Return by how much `until` holds after a share; NaN where it cannot be said."""
+        assert self.scope.case is not None
+        try:
+            return slack_of(self.scope.procedure, self.pool(share), self.scope.case, self.desk)
+        except InputError:
+            return nan
 
     def move(self, share: Fraction) -> Move:
         """Return the step with this share of what it could move."""
