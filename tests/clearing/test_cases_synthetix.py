@@ -13,6 +13,7 @@ from crossmargin.analysis.conformance import synthetix
 from crossmargin.analysis.conformance.linear_market import perpetual
 from crossmargin.analysis.conformance.linear_market import snapshot_of as market_with
 from crossmargin.analysis.conformance.procedure_lines import evaluated
+from crossmargin.analysis.conformance.synthetix_procedure import WINDOW_KEYS, by_market
 from crossmargin.clearing import Outside, replay
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import Posted
@@ -35,10 +36,6 @@ BTC = "BTC-USD"
 KEEPER = "keeper"
 
 
-def by_market(stated: Fields, keys: Mapping[str, str]) -> dict[str, Any]:
-    return {ours: {"by": "bucket", "BTC": stated.number(key)} for ours, key in keys.items()}
-
-
 # --- windows: what all accounts of a market together may be liquidated of
 
 
@@ -46,15 +43,7 @@ class Market:
     """Two accounts that are long of one market, and the calls at stated times."""
 
     def __init__(self, stated: Fields, sizes: Mapping[str, float]) -> None:
-        keys = {
-            "parameters.maker_fee": "maker_fee",
-            "parameters.taker_fee": "taker_fee",
-            "parameters.skew_scale": "skew_scale",
-            "parameters.window_multiplier": "multiplier",
-            "parameters.window_seconds": "window_seconds",
-            "liquidation.parameters.max_premium_discount": "max_pd",
-        }
-        rulebook = with_values(load_rulebook("synthetix-perps"), by_market(stated, keys), source="a case")
+        rulebook = with_values(load_rulebook("synthetix-perps"), by_market(stated, WINDOW_KEYS), source="a case")
         self.posed = Posed(rulebook, self.market(100.0, 0.0), Outside(keeper=KEEPER), (*sizes, KEEPER))
         self.posed.quote()
         rows: list[Row] = [(VAULT, WALLET, "USD", units(10**9))]

@@ -12,6 +12,7 @@ import pytest
 from crossmargin import load_rulebook
 from crossmargin.analysis.conformance.linear_market import perpetual
 from crossmargin.analysis.conformance.linear_market import snapshot_of as market_with
+from crossmargin.analysis.conformance.vega_procedure import DISPOSAL_KEYS
 from crossmargin.clearing import Outside
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import Posted
@@ -36,12 +37,7 @@ def vega_house(changes: dict[str, Any], mark: float, outside: Outside, owners: t
 def test_disposal(at: tuple[str, int]) -> None:
     case = case_at(at)
     stated, expected = case.needed("input"), case.needed("expected")
-    keys = {
-        "fraction": "disposal_fraction",
-        "full_quantity": "full_disposal_size",
-        "most_consumed": "max_fraction_consumed",
-    }
-    changes = {f"liquidation.parameters.{ours}": stated.number(key) for ours, key in keys.items()}
+    changes = {ours: stated.number(key) for ours, key in DISPOSAL_KEYS.items()}
     depth = {"BTC-USDC": Fraction(int(stated.number("available_volume_each_step")))}
     posed = vega_house(changes, stated.number("fill_price"), Outside(taker="book", depth=depth), ())
     held = int(stated.number("network_position"))

@@ -261,14 +261,20 @@ fees = { fund = "moved" }
 """
 
 
-def test_a_fee_of_a_hedge_is_charged_for_an_instrument_that_was_not_held(tmp_path: Path) -> None:
-    """Coin contracts are hedged by the linear perpetual: 0.109 BTC of delta, which the fee is counted by."""
-    (tmp_path / "amended.toml").write_text(HEDGED)
+def long_of_coins(tmp_path: Path, document: str) -> Scene:
+    """Alice is long of coin contracts, under an amended document."""
+    (tmp_path / "amended.toml").write_text(document)
     scene = Scene(str(tmp_path / "amended.toml"), Outside())
     for owner, amount, asset in (("alice", "0.15", "BTC"), ("alice", "3000", "USDC"), ("bob", "20", "BTC")):
         scene.deposit(owner, amount, asset)
     scene.deposit("carol", "600000")
     scene.trade("alice", "bob", "BTC-COIN", 6000, "60000")
+    return scene
+
+
+def test_a_fee_of_a_hedge_is_charged_for_an_instrument_that_was_not_held(tmp_path: Path) -> None:
+    """Coin contracts are hedged by the linear perpetual: 0.109 BTC of delta, which the fee is counted by."""
+    scene = long_of_coins(tmp_path, HEDGED)
     (order,) = [event.limits for event in scene.btc("55000") if isinstance(event, Asked) and event.what == "order"]
     assert order == {"step": "hedge", "instrument": "BTC-PERP", "quantity": "-109"}
     events = scene.trade("carol", "alice", "BTC-PERP", 109, "55000", scene.case)
@@ -314,12 +320,7 @@ def test_an_order_that_ends_its_case_still_uses_the_market_s_window(tmp_path: Pa
 def test_a_hedge_that_was_answered_is_remembered_by_its_underlying(tmp_path: Path) -> None:
     """A step that waits a while after its last hedge waits, whoever filled it."""
     text = HEDGED.replace("abs(bucket_delta) * index > delta_floor * gross", "last > 1000").replace("fees", "# fees")
-    (tmp_path / "amended.toml").write_text(text)
-    scene = Scene(str(tmp_path / "amended.toml"), Outside())
-    for owner, amount, asset in (("alice", "0.15", "BTC"), ("alice", "3000", "USDC"), ("bob", "20", "BTC")):
-        scene.deposit(owner, amount, asset)
-    scene.deposit("carol", "600000")
-    scene.trade("alice", "bob", "BTC-COIN", 6000, "60000")
+    scene = long_of_coins(tmp_path, text)
     scene.btc("55000")
     scene.trade("carol", "alice", "BTC-PERP", 109, "55000", scene.case)
     assert [one.leg for one in recall(scene.state.cases[scene.case].memory, 0.0).case.done] == ["BTC"]

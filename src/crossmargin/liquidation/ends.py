@@ -15,16 +15,21 @@ from crossmargin.margin.procedure_checks import HEADROOM
 if TYPE_CHECKING:
     from crossmargin.liquidation.case import Case
     from crossmargin.liquidation.moves import Desk
-    from crossmargin.liquidation.pools import Pool
+    from crossmargin.liquidation.pools import Leg, Pool
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["ended", "slack_of"]
+__all__ = ["ended", "scope_of", "slack_of"]
+
+
+def scope_of(procedure: Procedure, pool: Pool, case: Case | None, desk: Desk, leg: Leg | None = None) -> Scope:
+    """Return where the formulas of a procedure are evaluated."""
+    return Scope(procedure, pool, case, leg, stated=desk.stated, exactly=desk.exactly)
 
 
 def ended(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> bool:
     """Return whether the liquidation is over: `until` holds, or the target's headroom is at least 0."""
     rule = procedure.liquidation
-    scope = _scope(procedure, pool, case, desk)
+    scope = scope_of(procedure, pool, case, desk)
     if rule.until is not None:
         return scope.holds(rule.until)
     return scope.named(f"{rule.target or MAINTENANCE}{HEADROOM}") >= 0
@@ -33,7 +38,7 @@ def ended(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> bool:
 def slack_of(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> float:
     """Return by how much a liquidation is over, below 0 while it is not; NaN where `until` asks for equality."""
     rule = procedure.liquidation
-    scope = _scope(procedure, pool, case, desk)
+    scope = scope_of(procedure, pool, case, desk)
     if rule.until is None:
         return float(scope.named(f"{rule.target or MAINTENANCE}{HEADROOM}"))
     tree = rule.until.tree
@@ -43,7 +48,3 @@ def slack_of(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> float:
 
 
 _SIGNS: Final = MappingProxyType({">": 1.0, ">=": 1.0, "<": -1.0, "<=": -1.0})
-
-
-def _scope(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> Scope:
-    return Scope(procedure, pool, case, stated=desk.stated, exactly=desk.exactly)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from crossmargin.errors import InputError
-from crossmargin.liquidation.ends import ended, slack_of
+from crossmargin.liquidation.ends import ended, scope_of, slack_of
 from crossmargin.liquidation.formulas import Amount, as_fraction
 from crossmargin.liquidation.least import least
 from crossmargin.liquidation.pools import Leg, Pool
@@ -106,11 +106,6 @@ class Desk:
     trial: Trial | None = None
     trials: Trials | None = None
     exactly: bool = False
-
-
-def scope_of(procedure: Procedure, pool: Pool, case: Case | None, desk: Desk, leg: Leg | None = None) -> Scope:
-    """Return where the formulas of a procedure are evaluated."""
-    return Scope(procedure, pool, case, leg, stated=desk.stated, exactly=desk.exactly)
 
 
 def next_move(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> tuple[Move | None, Case]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from crossmargin.analysis.conformance.case import Figure, ProcedureFamily, Run, case_names, of_kind
@@ -27,15 +28,8 @@ FUNDING: Final = "funding"
 _MARKET: Final = "BTC"
 
 
-def _by_market(stated: Fields, keys: Mapping[str, str]) -> dict[str, Any]:
-    return {ours: {"by": "bucket", _MARKET: stated.number(key)} for ours, key in keys.items()}
-
-
-def pose_window(document: Fields, index: int, rulebooks: Rulebooks) -> Run:
-    """Return one position that is liquidated by several calls."""
-    case, name = document.objects("cases")[index], case_names(document)[index]
-    stated, expected = case.needed("input"), case.needed("expected")
-    keys = {
+WINDOW_KEYS: Final = MappingProxyType(
+    {
         "parameters.maker_fee": "maker_fee",
         "parameters.taker_fee": "taker_fee",
         "parameters.skew_scale": "skew_scale",
@@ -43,7 +37,20 @@ def pose_window(document: Fields, index: int, rulebooks: Rulebooks) -> Run:
         "parameters.window_seconds": "window_seconds",
         "liquidation.parameters.max_premium_discount": "max_pd",
     }
-    rulebook = with_values(rulebooks(RULEBOOK), _by_market(stated, keys), source=case.at("input"))
+)
+"""Where the document keeps what a case of a window states."""
+
+
+def by_market(stated: Fields, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the document's tables, each with what a case states for its one market."""
+    return {ours: {"by": "bucket", _MARKET: stated.number(key)} for ours, key in keys.items()}
+
+
+def pose_window(document: Fields, index: int, rulebooks: Rulebooks) -> Run:
+    """Return one position that is liquidated by several calls."""
+    case, name = document.objects("cases")[index], case_names(document)[index]
+    stated, expected = case.needed("input"), case.needed("expected")
+    rulebook = with_values(rulebooks(RULEBOOK), by_market(stated, WINDOW_KEYS), source=case.at("input"))
     tolerance = case.number("tolerance", 0.0)
     figures = [
         Figure(f"liquidated[{number}]", amount, partial(_nth, number), tolerance)
@@ -89,7 +96,7 @@ def pose_funding(document: Fields, index: int, rulebooks: Rulebooks) -> Run:
         "parameters.skew_scale": "skew_scale",
         "liquidation.parameters.max_velocity": "max_funding_velocity_per_day",
     }
-    rulebook = with_values(rulebooks(RULEBOOK), _by_market(stated, keys), source=case.at("input"))
+    rulebook = with_values(rulebooks(RULEBOOK), by_market(stated, keys), source=case.at("input"))
     tolerance = case.number("tolerance", 0.0)
     figures = [
         Figure(f"{key}[{number}]", amount, partial(_at, key, number), tolerance)

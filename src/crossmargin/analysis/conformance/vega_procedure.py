@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.analysis.conformance.case import Figure, ProcedureFamily, Run, case_names, of_kind
@@ -96,16 +97,21 @@ class _Network:
         return Pool({"gross": abs(held) * self.fill}, legs)
 
 
+DISPOSAL_KEYS: Final = MappingProxyType(
+    {
+        "liquidation.parameters.fraction": "disposal_fraction",
+        "liquidation.parameters.full_quantity": "full_disposal_size",
+        "liquidation.parameters.most_consumed": "max_fraction_consumed",
+    }
+)
+"""Where the document keeps what a case of a disposal states."""
+
+
 def pose_disposal(document: Fields, index: int, rulebooks: Rulebooks) -> Run:
     """Return one position that the network closes piece by piece."""
     case, name = document.objects("cases")[index], case_names(document)[index]
     stated, expected = case.needed("input"), case.needed("expected")
-    keys = {
-        "fraction": "disposal_fraction",
-        "full_quantity": "full_disposal_size",
-        "most_consumed": "max_fraction_consumed",
-    }
-    changes = {f"liquidation.parameters.{ours}": stated.number(key) for ours, key in keys.items()}
+    changes = {ours: stated.number(key) for ours, key in DISPOSAL_KEYS.items()}
     rulebook = with_values(rulebooks(RULEBOOK), changes, source=case.at("input"))
     figures = []
     for number, closed in enumerate(expected.numbers("sizes")):
