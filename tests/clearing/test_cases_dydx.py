@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +18,9 @@ from crossmargin.analysis.conformance.linear_market import decimal_at, perpetual
 from crossmargin.analysis.conformance.linear_market import snapshot_of as market_with
 from crossmargin.clearing import Outside
 from crossmargin.clearing import commands as c
-from crossmargin.clearing.events import Asked, Posted
+from crossmargin.clearing.events import Asked, Posted, Refused
 from crossmargin.clearing.ledger import FUND, HELD, WALLET, Row
+from crossmargin.errors import FailureReason as R
 from crossmargin.margin import with_values
 from tests.clearing.posed import PRICE_DIGITS, Posed
 from tests.clearing.published import case_at, cases_of
@@ -107,20 +109,16 @@ class Subaccount:
         self.posed.desk.as_of -= timedelta(seconds=1)
         self.posed.quote(self.market())
 
+    def answered(self, contracts: int, ticks: int) -> list[Any]:
+        """Return what follows as somebody answers the order."""
+        buyer, seller = ("account", "other") if contracts > 0 else ("other", "account")
+        fields = {"instrument": symbol(self.about.text("market")), "quantity": abs(contracts), "price": ticks}
+        return self.posed.send(c.Trade, buyer=buyer, seller=seller, case=self.order().case, **fields)
+
     def filled(self, contracts: int, ticks: int) -> int:
         """Return what the fund receives as the order is filled in part, or in whole; below 0 it pays."""
-        instrument = symbol(self.about.text("market"))
         before = self.posed.state.balances[FUND][WALLET, "USDC"]
-        buyer, seller = ("account", "other") if contracts > 0 else ("other", "account")
-        events = self.posed.send(
-            c.Trade,
-            buyer=buyer,
-            seller=seller,
-            instrument=instrument,
-            quantity=abs(contracts),
-            price=ticks,
-            case=self.order().case,
-        )
+        events = self.answered(contracts, ticks)
         trade = events[0]
         assert isinstance(trade, Posted)
         assert trade.cause == "trade"
@@ -148,6 +146,13 @@ def test_fillable(at: tuple[str, int]) -> None:
     over, under = case.needed("expected").items("price_quote_per_base_quantum")
     expected = Fraction(over, under) / 10**QUANTUM / Fraction(10) ** int(account.about.number("atomic_resolution"))
     assert float(account.order().limits["limit"]) == pytest.approx(float(expected), rel=1e-14)
+    sells = account.order().limits["quantity"].startswith("-")
+    ticks = expected * 10**PRICE_DIGITS
+    worse = ticks * (1 - Fraction(1, 10**12)) if sells else ticks * (1 + Fraction(1, 10**12))
+    refusal = account.answered(-1 if sells else 1, round(worse))[0]
+    assert isinstance(refusal, Refused)
+    assert refusal.reason == R.INVALID_PRICE
+    assert isinstance(account.answered(-1 if sells else 1, ceil(ticks) if sells else floor(ticks))[0], Posted)
 
 
 @pytest.mark.parametrize("at", cases_of(FILE, {"insurance_fund_delta"}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -11,7 +10,7 @@ from crossmargin.clearing.contracts import Terms, trade_money, worth
 from crossmargin.clearing.events import Asked, Event, Posted
 from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.procedure.chain import Chain
-from crossmargin.clearing.procedure.remembered import Order, Remembered, recall, told
+from crossmargin.clearing.procedure.remembered import Order, Remembered, recall, told, written
 from crossmargin.clearing.procedure.rows import contracts_of, fee_rows, hedge_for, parts_of
 from crossmargin.clearing.procedure.view import one_of, parted, view_of
 from crossmargin.clearing.procedure.windows import added, remembered
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["answered_events", "check_answer", "followed_events", "sent_events"]
 
 _PATIENCE: Final = 1.0  # seconds at least that an order is waited for
+_HAIR: Final = Fraction(1, 10**14)  # of a limit: what a double cannot tell
 
 
 def sent_events(view: View, name: str, held: Remembered, move: Move) -> list[Event]:
@@ -42,8 +42,8 @@ def sent_events(view: View, name: str, held: Remembered, move: Move) -> list[Eve
     """
     wanted = _wanted(view, move)
     step = view.setting.state.cases[name].step
-    orders = [Order(move.step.name, symbol, quantity) for symbol, quantity, _ in wanted]
-    memory = {**told(held.case, held.moves), "orders": json.dumps(orders), "sent": repr(held.case.time)}
+    orders = [Order(move.step.name, symbol, quantity, 0, limit.get("limit")) for symbol, quantity, limit in wanted]
+    memory = {**told(held.case, held.moves), "orders": written(orders), "sent": repr(held.case.time)}
     return [
         Asked(
             name,
@@ -92,6 +92,16 @@ def check_answer(state: State, command: Trade, hedges: frozenset[str]) -> None:
     if quantity * left <= 0 or abs(quantity) > abs(left):
         expected = f"an order of {command.case} for {command.instrument}, {left:+} contracts"
         raise Refusal(FailureReason.INVALID_QUANTITY, expected, f"{quantity:+}")
+    if order is not None and order.limit is not None:
+        _check_limit(state.configuration.terms[order.instrument], quantity, command.price, Fraction(order.limit))
+
+
+def _check_limit(terms: Terms, quantity: int, price: int, limit: Fraction) -> None:
+    """Refuse a price that is worse for the account than the limit of its order, which was told as a double."""
+    found, hair = Fraction(price, 10**terms.contract.price_digits), abs(limit) * _HAIR
+    if found + hair < limit if quantity < 0 else found - hair > limit:
+        expected = f"at {'least' if quantity < 0 else 'most'} {float(limit):g} for {terms.symbol}"
+        raise Refusal(FailureReason.INVALID_PRICE, expected, f"{float(found):g}")
 
 
 def answered_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
@@ -113,7 +123,7 @@ def answered_events(setting: Setting, command: Trade, posted: Posted) -> list[Ev
         raise InputError(
             FailureReason.UNDEFINED_RESULT, f"the document that is now in force has no step {order.step!r}"
         )
-    memory = {"orders": json.dumps(orders)}
+    memory = {"orders": written(orders)}
     charged: list[Event] = []
     if step.fees or step.window_of == "market":
         view, terms = view_of(setting, *parted(kept.pool)), setting.state.configuration.terms[command.instrument]

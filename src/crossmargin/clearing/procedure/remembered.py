@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isfinite
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
     from crossmargin.margin.model import Parameter
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["Order", "Remembered", "begin", "now_of", "read_at_start", "recall", "told"]
+__all__ = ["Order", "Remembered", "begin", "now_of", "read_at_start", "recall", "told", "written"]
 
 _DONE: Final = "done "
 _POOL: Final = ""
 
 
 class Order(NamedTuple):
-    """A market order of a case: its step, signed contracts wanted, and those that answers have filled."""
+    """An order of a case: its step, signed contracts wanted, those that answers have filled, and its limit as told."""
 
     step: str
     instrument: str
     wanted: int
     filled: int = 0
+    limit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,11 @@ def recall(memory: Mapping[str, str], elapsed: float) -> Remembered:
     )
 
 
+def written(orders: Iterable[Order]) -> str:
+    """Return orders as a memory keeps them: of those at the market no limit."""
+    return json.dumps([order[:4] if order.limit is None else order for order in orders])
+
+
 def told(case: Case, moves: int, *made: Done) -> dict[str, str]:
     """Return what to add to the memory after moves: where the round stands, and the moves themselves."""
     where = {
@@ -191,8 +197,8 @@ def told(case: Case, moves: int, *made: Done) -> dict[str, str]:
         "moves": str(moves),
     }
     for number, move in enumerate(made, start=len(case.done)):
-        written = [repr(move.time), move.step, move.leg, move.do, str(move.amount), str(move.paid_in)]
-        where[f"{_DONE}{number}"] = json.dumps(written)
+        texts = [repr(move.time), move.step, move.leg, move.do, str(move.amount), str(move.paid_in)]
+        where[f"{_DONE}{number}"] = json.dumps(texts)
     return where
 
 
