@@ -55,6 +55,7 @@ FIELDS: dict[type, dict[str, st.SearchStrategy[Any]]] = {
     c.Expire: {"instrument": symbols, "price": numbers},
     c.Bid: {"case": texts, "bidder": owners, "share": texts, "limit": texts, "step": numbers},
     c.Tick: {},
+    c.StressAll: {},
 }  # fmt: skip
 drawn = st.sampled_from(list(FIELDS)).flatmap(
     lambda kind: st.tuples(st.just(kind), st.fixed_dictionaries(FIELDS[kind]))

@@ -31,6 +31,7 @@ from crossmargin.clearing.rules import (
     no_reaction,
 )
 from crossmargin.clearing.scales import to_decimal
+from crossmargin.clearing.stress import stress_of
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.assess import assess_book
 from crossmargin.margin.report import AccountState
@@ -280,4 +281,5 @@ def rules_of(
     assess = LiveAssess(rulebook, max_quote_age_seconds, slow, markets.at, valued_every_seconds) if live else slow
     watchman = watchman_of(rulebook.procedure) if guard is None else None
     guard = guard or (middle_quotes if watchman is None else watchman.guard)
-    return Rules(assess, rulebook.digest, react, guard, take_bid, watchman or no_breakers)
+    stress = stress_of(rulebook, markets.at, account_with, max_quote_age_seconds)
+    return Rules(assess, rulebook.digest, react, guard, take_bid, watchman or no_breakers, stress=stress)

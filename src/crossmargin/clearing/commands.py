@@ -159,7 +159,11 @@ class Tick(Named, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ti
     """Let time pass."""
 
 
+class StressAll(Named, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="stress"):
+    """Look at every account in every scenario of the rulebook: what defaults would leave uncovered."""
+
+
 Command: TypeAlias = (
     Configure | Deposit | Withdraw | Transfer | Trade | PlaceOrder | Cancel | Prices | Accrue | Settle | Expire
-    | Bid | Tick
+    | Bid | Tick | StressAll
 )  # fmt: skip

@@ -26,7 +26,8 @@ UNIT_MARK: Final = "#"  # owner#unit, where a rulebook parts an owner's holdings
 class Section(StrEnum):
     """What a configuration document is about. Documents add to what stands; those of `REPLACED` replace it.
 
-    `breakers` is the machine's own: what the rulebook's guards and breakers have stopped.
+    `breakers` and `stress` are the machine's own: what the rulebook's guards and breakers have stopped, and what the
+    last stress has found.
     """
 
     ASSETS = "assets"
@@ -35,9 +36,12 @@ class Section(StrEnum):
     RULEBOOK = "rulebook"
     HALTS = "halts"
     BREAKERS = "breakers"
+    STRESS = "stress"
 
 
-REPLACED: Final = frozenset({Section.RULEBOOK, Section.HALTS, Section.BREAKERS})
+REPLACED: Final = frozenset({Section.RULEBOOK, Section.HALTS, Section.BREAKERS, Section.STRESS})
+MADE: Final = frozenset({Section.BREAKERS, Section.STRESS})
+"""What the machine writes, and nobody sets up by hand."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -85,6 +89,24 @@ class Trip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     waits_until: datetime | None = None
 
 
+class Stress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the last stress found.
+
+    Parameters
+    ----------
+    accounts, scenarios
+        How many it looked at.
+    losses
+        By scenario and account what a default would leave uncovered, in reporting money, as decimal strings: of the
+        scenario with the largest shortfall and of the one with the two largest together.
+    """
+
+    as_of: datetime
+    accounts: int
+    scenarios: int
+    losses: Mapping[str, Mapping[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that stands, as of one moment of the journal."""
@@ -96,6 +118,7 @@ class Configuration:
     rulebook: RulebookTerms | None = None
     halts: Halts = field(default_factory=Halts)
     breakers: Mapping[str, tuple[Trip, ...]] = field(default_factory=dict)
+    stress: Stress | None = None
 
 
 def document_of(section: Section, content: Any) -> str:  # noqa: ANN401 - what msgspec writes
@@ -187,6 +210,10 @@ def _with_breakers(standing: Configuration, content: dict[str, tuple[Trip, ...]]
     return replace(standing, breakers=content)
 
 
+def _with_stress(standing: Configuration, content: Stress) -> Configuration:
+    return replace(standing, stress=content)
+
+
 def _inconsistent(message: str) -> None:
     raise InputError(FailureReason.INCONSISTENT_ROW, message)
 
@@ -198,6 +225,7 @@ _TYPES: Final[Mapping[Section, Any]] = {
     Section.RULEBOOK: RulebookTerms,
     Section.HALTS: Halts,
     Section.BREAKERS: dict[str, tuple[Trip, ...]],
+    Section.STRESS: Stress,
 }
 _FOLDS: Final[Mapping[Section, Callable[[Configuration, Any], Configuration]]] = {
     Section.ASSETS: _with_assets,
@@ -206,4 +234,5 @@ _FOLDS: Final[Mapping[Section, Callable[[Configuration, Any], Configuration]]] =
     Section.RULEBOOK: _with_rulebook,
     Section.HALTS: _with_halts,
     Section.BREAKERS: _with_breakers,
+    Section.STRESS: _with_stress,
 }

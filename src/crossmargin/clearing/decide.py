@@ -40,6 +40,7 @@ HANDLERS: Final[Mapping[type, Callable[[State, Any, Rules], Outcome]]] = {
     c.Expire: market.expire,
     c.Bid: market.bid,
     c.Tick: market.tick,
+    c.StressAll: market.stress,
 }
 
 

@@ -18,7 +18,7 @@ from crossmargin.clearing.checking import (
     posting,
     terms_for,
 )
-from crossmargin.clearing.configuration import UNIT_MARK, Section, account_of, configured, digest_of
+from crossmargin.clearing.configuration import MADE, UNIT_MARK, Section, account_of, configured, digest_of
 from crossmargin.clearing.contracts import Payment, trade_money
 from crossmargin.clearing.events import Configured
 from crossmargin.clearing.indexes import due_of_trade, funding_rows
@@ -41,7 +41,7 @@ def configure(state: State, command: Configure, rules: Rules) -> Outcome:
     found = digest_of(command.document)
     if found != command.digest:
         raise Refusal(FailureReason.CONFIGURATION_DIFFERS, f"a document of hash {command.digest}", found)
-    if command.section == Section.BREAKERS:
+    if command.section in MADE:
         raise Refusal(FailureReason.MALFORMED_INPUT, "a section that is set up by hand, as halts", command.section)
     after = configured(state.configuration, command.section, command.document)
     if command.section == Section.RULEBOOK and after.rulebook is not None and after.rulebook.digest != rules.digest:

@@ -1,4 +1,4 @@
-"""Handlers of what the market and time do: prices, accruals, settlement, expiry, bids, ticks."""
+"""Handlers of what the market and time do: prices, accruals, settlement, expiry, bids, ticks, stress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from crossmargin.instruments import InstrumentKind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from crossmargin.clearing.commands import Accrue, Bid, Expire, Prices, Quote, Settle, Tick
+    from crossmargin.clearing.commands import Accrue, Bid, Expire, Prices, Quote, Settle, StressAll, Tick
     from crossmargin.clearing.rules import Rules
     from crossmargin.clearing.state import State
 
@@ -156,6 +156,11 @@ def bid(state: State, command: Bid, rules: Rules) -> Outcome:
 def tick(state: State, _command: Tick, rules: Rules) -> Outcome:
     """Let time pass: quotes grow old, and what stood still may go on; what follows is the reactions'."""
     return Outcome((Posted("tick", None, ()), *rules.breakers(state, None)))
+
+
+def stress(state: State, _command: StressAll, rules: Rules) -> Outcome:
+    """Look at every account in every scenario: nobody's figures change, the fund's target may."""
+    return Outcome((rules.stress(state),))
 
 
 def touched(state: State, events: Iterable[Event]) -> set[str]:

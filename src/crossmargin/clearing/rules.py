@@ -88,6 +88,13 @@ class Breakers(Protocol):
         """Return the events that follow from a state, after prices of these names (None: after time has passed)."""
 
 
+class RunStress(Protocol):
+    """What defaults would leave uncovered."""
+
+    def __call__(self, state: State, /) -> Configured:
+        """Return the event that says so, or raise `Refusal`."""
+
+
 class TakeBid(Protocol):
     """What a bid on an open case does."""
 
@@ -149,6 +156,11 @@ def no_bids(_state: State, _command: Bid) -> Sequence[Event]:
     raise Refusal(FailureReason.UNKNOWN_CASE, "a case that takes bids", "none: no procedure is set up")
 
 
+def no_stress(_state: State) -> Configured:
+    """Refuse: nothing is known of scenarios."""
+    raise Refusal(FailureReason.OUT_OF_SCOPE, "rules that know how to stress", "none")
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The functions that `decide` is given, and the digest of the rulebook that they follow.
@@ -167,4 +179,5 @@ class Rules:
     breakers: Breakers = no_breakers
     check_answer: CheckAnswer = any_answer
     answered: Answered = nothing_more
+    stress: RunStress = no_stress
     lockout: bool = True

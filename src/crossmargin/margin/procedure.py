@@ -171,6 +171,11 @@ class Fund:
     assessment: Formula | None = None
     haircuts: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def reads_stress(self) -> bool:
+        """Whether the target stands on what a stress finds."""
+        return self.target is not None and any(name.name in {"cover_1", "cover_2"} for name in self.target.reads)
+
 
 @dataclass(frozen=True, slots=True)
 class Halt:

@@ -40,6 +40,7 @@ _MOST_INTENTS: Final = 18  # of everybody together, a step
 _BURSTS: Final = 0.1  # how often order flow comes in a burst
 _BURST: Final = 120  # of everybody together, a step of a burst
 _WHOLE_EVERY: Final = 400  # steps between the costly checks
+_STRESSED_EVERY: Final = 20  # steps, where the fund's target reads what a stress finds
 _SAVED_EVERY: Final = 50  # steps between states that are kept beside the journal
 
 
@@ -172,6 +173,8 @@ class World:
             self._send(intent(self.rng, self.everyone, self.house.state, self.market, names))
         if self.steps % _FUNDED_EVERY == 0:
             self._accrue()
+        if self.steps % _STRESSED_EVERY == 0 and self.rulebook.procedure.fund.reads_stress:
+            self._send((c.StressAll, {}))
         self._answers()
         self._send((c.Tick, {}))
         self._arrived()

@@ -23,8 +23,8 @@ __all__ = ["inflow_events"]
 def inflow_events(view: View, case: str, memory: Case) -> list[Event]:
     """Return the posting by which the fund receives its inflow, as far as it lacks its target; nothing without any.
 
-    The house runs no stress: of the target counts what does not stand on `cover_1` and `cover_2`. Without a target
-    the fund keeps all.
+    A target that stands on `cover_1` or `cover_2` reads the last stress; before the first one these count for nothing.
+    Without a target the fund keeps all.
     """
     setting, fund = view.setting, view.setting.procedure.fund
     if fund.inflow is None:
@@ -32,7 +32,7 @@ def inflow_events(view: View, case: str, memory: Case) -> list[Event]:
     money = inflow(fund, view.scope(memory))
     if fund.target is not None:
         scope = view.scope(memory, {"open_interest_value": _open_interest(view)})
-        money, _ = replenishment(means(setting, FUND, setting.currency), funds(fund, scope, {}), money)
+        money, _ = replenishment(means(setting, FUND, setting.currency), funds(fund, scope, _losses(view)), money)
     unit = 10 ** setting.state.configuration.assets[setting.currency].digits
     amount = int(money / price_in_money(setting, setting.currency) * unit)
     amount = min(amount, max(wallet_of(setting.state, view.owner, setting.currency), 0))
@@ -40,6 +40,12 @@ def inflow_events(view: View, case: str, memory: Case) -> list[Event]:
         return []
     rows = moved(view.owner, FUND, WALLET, setting.currency, amount)
     return [posting(setting.state, "liquidation: inflow", list(rows), case=case, fees=None)]
+
+
+def _losses(view: View) -> dict[str, dict[str, Fraction]]:
+    last = view.setting.state.configuration.stress
+    found = {} if last is None else last.losses
+    return {scenario: {member: Fraction(text) for member, text in by.items()} for scenario, by in found.items()}
 
 
 def _open_interest(view: View) -> Fraction:
