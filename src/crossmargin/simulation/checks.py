@@ -12,7 +12,7 @@ from crossmargin.clearing import State, replay
 from crossmargin.clearing.checking import reduces
 from crossmargin.clearing.events import Asked, Posted, Refused, Stage, Staged
 from crossmargin.clearing.invariants import BrokenError, Watch
-from crossmargin.clearing.ledger import HELD, WALLET
+from crossmargin.clearing.ledger import HELD, HOUSE, WALLET
 from crossmargin.clearing.procedure.remembered import recall
 from crossmargin.clearing.snapshots import to_bytes
 from crossmargin.clearing.state import fold
@@ -115,7 +115,9 @@ class Checks:
         self.counts[f"stage: {event.stage}"] += 1
         headroom = event.cause.get("maintenance_headroom")
         late = " s passed in " in event.cause.get("when", "")
-        if event.stage == Stage.LIQUIDATING and headroom is not None and float(headroom) >= _NEAR and not late:
+        disposes = event.pool in HOUSE  # of what cases left to it, however it stands itself
+        due = headroom is None or float(headroom) < _NEAR or late or disposes
+        if event.stage == Stage.LIQUIDATING and not due:
             raise BrokenError(f"{event.pool} is liquidated with headroom {headroom}")
         if event.stage == Stage.CLOSED:
             owner = event.pool.partition("#")[0]
