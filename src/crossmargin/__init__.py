@@ -4,8 +4,8 @@ One call answers what a portfolio is worth, how much must back it, and why::
 
     report = crossmargin.assess(account, snapshot, rulebook)
 
-Every public name stands here and is loaded on its first use, so that ``import crossmargin`` costs nothing.
-Whatever lies deeper is private and may move.
+Every stable name stands here and is loaded on its first use, so that ``import crossmargin`` costs nothing.
+Whatever lies deeper may move; `clearing`, `liquidation`, `simulation` and `sources.journals` are used by their names.
 """
 
 from typing import TYPE_CHECKING

@@ -50,7 +50,7 @@ def outcome(found: Beside) -> str:
     if found.unable:
         return "not run"
     if found.restored and not found.moves:
-        return "nothing to do"
+        return "no need"
     return {"ended": "restored", "stuck": "not restored", "limit": "still going"}.get(found.ending, found.ending)
 
 
@@ -58,13 +58,14 @@ def planned(made: Plan) -> str:
     """Say how the plan comes out, in a word or two."""
     if not made.restored:
         return "not restored"
-    return "restored" if made.trades or made.cancels else "nothing to do"
+    return "restored" if made.trades or made.cancels else "no need"
 
 
 def _pools(title: str, rows: list[Row], found: Closed) -> parts.Sheet:
     made = parts.table(
         title, ("account", "pool", "stage"), ("missing", "venue", "cost", "plan", "cost"), note=costs_said(found)
     )
+    made.columns[-6].no_wrap = True  # a stage is one word
     for row in rows:
         if row.found is None:
             continue
@@ -72,7 +73,7 @@ def _pools(title: str, rows: list[Row], found: Closed) -> parts.Sheet:
         venue = parts.money(here.cost, row.asset) if not here.unable else Text("-")
         made.add_row(
             Text(row.account, style="bold"),
-            f"{row.pool} ({row.asset})",
+            row.pool if row.pool == row.asset else f"{row.pool} ({row.asset})",
             Text(here.stage.replace("_", " "), style="" if here.stage == "healthy" else "bold red"),
             parts.money(max(-here.slack, 0.0), row.asset),
             outcome(here),
