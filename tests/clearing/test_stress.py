@@ -86,7 +86,12 @@ def test_a_market_in_which_nobody_defaults_covers_nothing(tmp_path: Path) -> Non
     scene = halves(tmp_path)
     for owner in ("alice", "bob", "carol"):
         scene.deposit(owner, "100000")
-    assert not any(stress(scene).losses.values())
+    assert stress(scene).losses == {}
+
+
+def test_a_house_without_accounts_lacks_nothing() -> None:
+    found = stress(Scene("reference"))
+    assert (found.accounts, found.losses) == (0, {})
 
 
 @pytest.mark.parametrize("stressed", [False, True])

@@ -75,7 +75,8 @@ def _event(state: State, names: tuple[str, ...], short: Floats, pools: list[str]
     np.add.at(by_member, [place[pool] for pool in pools], short)
     ascending = np.argsort(by_member, axis=0, kind="stable")[-_MEMBERS:]
     largest = np.take_along_axis(by_member, ascending, axis=0)
-    worst = {int(largest[-count:].sum(axis=0).argmax()) for count in range(1, _MEMBERS + 1)} if members else set()
+    sums = [largest[-count:].sum(axis=0) for count in range(1, _MEMBERS + 1)] if members else []
+    worst = {int(total.argmax()) for total in sums if total.any()}
     losses = {
         names[n]: {members[m]: repr(float(by_member[m, n])) for m in ascending[:, n].tolist() if by_member[m, n] > 0}
         for n in sorted(worst)
