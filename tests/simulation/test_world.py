@@ -9,10 +9,12 @@ import pytest
 
 from crossmargin import load_rulebook
 from crossmargin.clearing import House, decide, house
-from crossmargin.clearing.events import Posted
+from crossmargin.clearing.events import Posted, Stage, Staged
+from crossmargin.clearing.invariants import BrokenError
 from crossmargin.clearing.procedure import losses, rows, trades
 from crossmargin.errors import InputError
 from crossmargin.simulation import BrokenWorldError, Faults, World, simulate
+from crossmargin.simulation.checks import Checks
 from crossmargin.simulation.market import COINS
 
 # a slide of a third within an hour, then a crawl back: every kind of account is called, closed or taken over
@@ -112,3 +114,12 @@ def test_a_command_that_is_never_answered_is_told() -> None:
     world.sequence += 1
     with pytest.raises(BrokenWorldError, match="commands arrived"):
         world.run(200)
+
+
+def test_only_users_are_held_to_their_headroom() -> None:
+    """A house owner disposes of what it took over however well it stands; a user who stands well is left alone."""
+    cause = {"when": "it holds what a case left to it", "maintenance_headroom": "36369.98"}
+    checks = Checks()
+    checks._staged(Staged("network", Stage.CLOSED, Stage.LIQUIDATING, cause, "network at 10565"))
+    with pytest.raises(BrokenError, match="alice is liquidated with headroom"):
+        checks._staged(Staged("alice", Stage.HEALTHY, Stage.LIQUIDATING, cause, "alice at 7"))
