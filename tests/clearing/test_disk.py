@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from crossmargin.clearing import House, State, recover
+from crossmargin.clearing import House, State, recover, replay
+from crossmargin.clearing import commands as c
 from crossmargin.clearing.records import records_of
 from crossmargin.clearing.snapshots import to_bytes
 from crossmargin.clearing.state import fold
@@ -172,6 +173,29 @@ def test_a_file_that_is_cut_anywhere_gives_a_whole_beginning_or_a_refusal(
         is_whole_beginning(cut_at(path, "", place, tmp_path), states)
         for one in tmp_path.glob("journal.db*"):
             one.unlink()
+
+
+def test_a_file_without_its_log_still_names_what_its_end_held(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db")
+    desk = open_house(journal=journal)
+    alone = tmp_path / "alone.db"
+    while not alone.exists():
+        desk.send(c.Tick)
+        if journal._log == 0:  # moved into the file just now
+            shutil.copy(tmp_path / "journal.db", alone)
+    sent = desk.sequence
+    journal.close()
+    db = sqlite3.connect(alone)
+    assert db.execute("select max(first), max(sequence) from batches").fetchone() == (desk.house.state.number, sent)
+    assert db.execute("select * from sources").fetchall() == [("desk", sent)]
+    db.execute("delete from batches where first > 500")
+    db.commit()
+    db.close()
+    copy = SqliteJournal(alone)
+    kept = replay(copy).state.sources["desk"]
+    assert recover(copy).dropped == f"acknowledged after record 500 and lost: desk {kept + 1} to {sent}"
+    assert copy.sources() == {"desk": kept}
+    copy.close()
 
 
 @pytest.mark.nightly

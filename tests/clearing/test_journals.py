@@ -108,6 +108,23 @@ def test_a_kept_state_that_was_changed_is_refused(opened: Opened) -> None:
     assert refused.value.reason == R.CORRUPT_JOURNAL
 
 
+def test_each_source_is_known_however_its_batches_were_kept(opened: Opened) -> None:
+    journal = opened()
+    desk = busy(open_house(journal=journal))
+    for number in range(1, 8):
+        desk.house.handle(c.Tick(source=f"feed{number % 3}", sequence=(number + 2) // 3, as_of=desk.as_of))
+    known = {"desk": desk.sequence, "feed0": 2, "feed1": 3, "feed2": 2}
+    assert journal.sources() == known
+    taken = opened(take_over=True)
+    assert taken.sources() == known
+    busy(Desk(House(taken, venue.RICH)), 9, seed=3)
+    later = taken.sources()
+    assert later["desk"] > known["desk"]
+    taken.close()
+    journal.close()
+    assert opened().sources() == later
+
+
 def test_a_closed_journal_goes_on_where_it_stood(opened: Opened) -> None:
     first = busy(open_house(journal=opened()))
     first.house.journal.close()

@@ -20,6 +20,7 @@ from tests.clearing.conftest import open_journal
 if TYPE_CHECKING:
     from pathlib import Path
 
+ROW = "first, count, epoch, previous, head, records"
 HEAD = '"2026-01-01T00:00:01Z","0.1.0","digest"'
 VERSION_1 = [
     [
@@ -73,9 +74,13 @@ class Place:
         return [tuple(bytes(x) if isinstance(x, memoryview) else x for x in row) for row in found]
 
     def fill(self, version: int, batches: list[list[str]], sources: dict[str, int]) -> None:
-        self.run("insert into batches values (?, ?, ?, ?, ?, ?)", *chained(batches))
+        self.run(f"insert into batches ({ROW}) values (?, ?, ?, ?, ?, ?)", *chained(batches))  # noqa: S608 - a constant
         self.run("insert into sources values (?, ?)", *sources.items())
         self.run(f"update journal set schema_version = {version}")  # noqa: S608 - an integer
+
+
+def rows(place: Place, table: str) -> list[Any]:
+    return place.run(f"select {ROW} from {table} order by first")  # noqa: S608 - constants
 
 
 @pytest.fixture
@@ -119,7 +124,7 @@ def test_an_older_journal_is_migrated_and_kept_beside(place: Place, monkeypatch:
     assert house.handle(c.Tick(source="desk", sequence=6, as_of=venue.START.replace(day=3))).records
     journal.close()
     assert place.run("select schema_version from journal") == [(1,)]
-    assert place.run("select * from batches_v0 order by first") == chained(old)
+    assert rows(place, "batches_v0") == chained(old)
     assert [row[1:] for row in place.run("select first, records from batches order by first")[:2]] == [
         (row[5],) for row in chained(VERSION_1)
     ]
@@ -156,7 +161,7 @@ def test_a_version_without_a_way_is_refused_and_nothing_is_changed(place: Place,
         place.open()
     assert refused.value.reason == R.WRONG_SCHEMA_VERSION
     assert place.run("select schema_version from journal") == [(version,)]
-    assert place.run("select * from batches order by first") == chained(VERSION_1)
+    assert rows(place, "batches") == chained(VERSION_1)
 
 
 @pytest.mark.parametrize("damage", ["chain", "line"])
@@ -183,3 +188,19 @@ def test_a_file_that_is_opened_by_two_versions_stays_with_the_newer(
         SqliteJournal(path).close()
     with pytest.raises(InputError, match="expected schema version 1, found 2"):
         SqliteJournal(path)
+
+
+def test_what_was_kept_before_rows_named_their_source_is_read_and_goes_on(place: Place) -> None:
+    place.run("alter table batches drop column source")
+    place.run("alter table batches drop column sequence")
+    place.run("alter table journal drop column sources_at")
+    place.fill(1, VERSION_1, {"desk": 5, "feed": 1})
+    journal = place.open()
+    house = House(journal, venue.RICH)
+    assert (house.state.number, journal.sources()) == (7, {"desk": 5, "feed": 1})
+    house.handle(c.Tick(source="desk", sequence=6, as_of=venue.START.replace(day=3)))
+    assert journal.sources() == {"desk": 6, "feed": 1}
+    journal.close()
+    again = place.open()
+    assert (replay(again).state.number, again.sources()) == (8, {"desk": 6, "feed": 1})
+    again.close()

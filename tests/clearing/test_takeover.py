@@ -1,4 +1,4 @@
-"""A record that waits while another writer takes over is refused once he has."""
+"""Who takes over waits for a record that is under way; one that waits while he does is refused once he has."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from crossmargin.clearing import House, recover, replay
+from crossmargin.clearing import House, recover
 from crossmargin.clearing import commands as c
+from crossmargin.clearing.records import make_batch
 from crossmargin.errors import FailureReason as R
 from crossmargin.errors import InputError
 from crossmargin.sources.journals.postgres import PostgresJournal
@@ -31,7 +32,9 @@ def test_a_record_that_waits_for_a_take_over_is_refused(server: Server, batches:
     pending = [twin.fill([c.Tick(**desk.named())])[1] for _ in range(batches)]
     with psycopg.connect(server.conninfo) as other, ThreadPoolExecutor(1) as pool:
         # as a writer that takes over, who has not committed yet
-        other.execute(sql.SQL("update {}.journal set epoch = epoch + 1").format(sql.Identifier(schema)))
+        other.execute(sql.SQL("set search_path = {}").format(sql.Identifier(schema)))
+        other.execute("lock table batches in share mode")
+        other.execute("update journal set epoch = epoch + 1")
         waits = pool.submit(twin.keep, [one for one in pending if one is not None])
         while not waiting(server):
             assert not waits.done()
@@ -52,18 +55,25 @@ def waiting(server: Server) -> bool:
         return db.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'").fetchone() is not None
 
 
-def test_a_role_that_may_make_no_function_keeps_its_batches_all_the_same(server: Server) -> None:
-    with psycopg.connect(server.conninfo, autocommit=True) as root:
-        root.execute("create role narrow login")
-        root.execute("create database narrow")
-        root.execute("revoke temporary on database narrow from public")
-        root.execute("grant create on database narrow to narrow")
-    conninfo = server.conninfo.replace("user=postgres dbname=postgres", "user=narrow dbname=narrow")
-    journal = PostgresJournal(conninfo)
-    desk = open_house(journal=journal)
-    desk.send(c.Tick)
-    head = desk.house.head
-    journal.close()
-    again = PostgresJournal(conninfo)
-    assert replay(again).head == head
-    again.close()
+def test_who_takes_over_waits_for_the_insert_that_is_under_way(server: Server) -> None:
+    first = PostgresJournal(server.conninfo, schema="under_way")
+    desk = busy(open_house(journal=first))
+    head, number, sequence = desk.house.head, desk.house.state.number + 1, desk.sequence + 1
+    late = make_batch(head, number, [b"{}\n"], {"desk": sequence})
+
+    def take_over() -> tuple[int, dict[str, int]]:
+        second = PostgresJournal(server.conninfo, schema="under_way", take_over=True)
+        found = max(batch.first for batch in second.batches()), dict(second.sources())
+        second.close()
+        return found
+
+    with psycopg.connect(server.conninfo) as slow, ThreadPoolExecutor(1) as pool:
+        row = (number, late.previous, late.head, late.records, sequence)
+        slow.execute("insert into under_way.batches values (%s, 1, 1, %s, %s, %s, 'desk', %s)", row)
+        waits = pool.submit(take_over)
+        while not waiting(server):
+            assert not waits.done()
+            time.sleep(0.01)
+        slow.commit()
+        assert waits.result(timeout=30) == (number, {"desk": sequence})
+    first.close()

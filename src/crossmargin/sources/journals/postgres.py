@@ -1,8 +1,8 @@
 """The journal on a PostgreSQL server, by psycopg 3 (the extra `postgres`).
 
-One row for each batch by COPY, `sources` upserted in the same transaction, `synchronous_commit` on. An advisory lock,
-held by the writer's session, keeps a second writer out; an epoch refuses one that has been taken over from while it
-still believed in its session.
+One row for each batch, several by COPY; `synchronous_commit` on. An advisory lock, held by the writer's session, keeps
+a second writer out; an epoch refuses one that has been taken over from while it still believed in its session. Who
+takes over waits for the insert that is under way; one that comes meanwhile waits for him, and finds his epoch.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from typing import Final
 from crossmargin.clearing import migrations
 from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
-from crossmargin.sources.journals.sqlite import corrupt, fenced, require_alone
+from crossmargin.errors import InputError
+from crossmargin.sources.journals.common import HEAR, HEARD, corrupt, fenced, require_alone
 
 _TABLES: Final = """
-create table if not exists journal (schema_version integer not null, epoch integer not null);
+create table if not exists journal (
+    schema_version integer not null, epoch integer not null, sources_at bigint not null default 0
+);
 create table if not exists batches (
     first bigint primary key, count integer not null, epoch integer not null,
-    previous bytea not null, head bytea not null, records bytea not null
+    previous bytea not null, head bytea not null, records bytea not null, source text, sequence bigint
 );
 create table if not exists sources (source text primary key, sequence bigint not null);
 create table if not exists states (
@@ -39,29 +42,26 @@ create or replace view records as
 _UPSERT: Final = """
 insert into sources values (%s, %s) on conflict (source) do update set sequence = excluded.sequence
 """
-# The lock waits for a writer that takes over, and he for it; what follows sees what was committed until then.
-_WAY: Final = """
-create or replace function pg_temp.keep(
-    mine integer, number bigint, many integer, before bytea, after bytea, lines bytea, name text, last bigint
-) returns boolean language plpgsql as $$
-begin
-    lock table journal in share mode;
-    insert into batches select number, many, mine, before, after, lines from journal where epoch = mine;
-    if not found then
-        return false;
-    end if;
-    insert into sources values (name, last) on conflict (source) do update set sequence = excluded.sequence;
-    return true;
-end
-$$
+_KEEP: Final = """
+insert into batches
+select %s::bigint, %s::integer, %s::integer, %s::bytea, %s::bytea, %s::bytea, %s::text, %s::bigint
+from journal where epoch = %s
 """
-_KEEP: Final = "select pg_temp.keep(%s, %s, %s, %s, %s, %s, %s, %s)"
+_LACKS: Final = """
+select count(*) from pg_attribute where attrelid = 'journal'::regclass and attname = 'sources_at' and not attisdropped
+"""
+_OLDER: Final = """
+alter table batches add column source text, add column sequence bigint;
+alter table journal add column sources_at bigint not null default 0;
+"""
+_COPY: Final = "copy batches (first, count, epoch, previous, head, records) from stdin (format binary)"
 _SELECT: Final = "select first, count, previous, head, records from batches where first > %s order by first limit %s"
 _MOVE: Final = """
 with gone as (delete from batches where first + count - 1 > %s returning *) insert into damaged select * from gone
 """
 _LOCK: Final = 0x6A726E6C  # "jrnl"; with a hash of the schema: one writer for each
 _READ_AT_ONCE: Final = 64  # batches
+_HEAR_AFTER: Final = 1_000  # batches of one source
 
 
 class PostgresJournal:
@@ -98,35 +98,52 @@ class PostgresJournal:
                 self._db.execute(sql.SQL("create schema if not exists {}").format(name))
                 self._db.execute(sql.SQL("set search_path = {}").format(name))
                 self._epoch = self._next_epoch()
-            self._quick = self._way()
+            self._cursor, self._unheard = self._db.cursor(binary=True), 0
         except BaseException:
             self._db.close()
             raise
 
     def append(self, batches: Sequence[Batch]) -> None:
         """Keep batches and their sources in one transaction; durable on return."""
-        if self._quick and len(batches) == 1 and len(batches[0].sources) == 1:
+        if len(batches) == 1 and len(batches[0].sources) == 1:
             self._append_one(batches[0])
-            return
+        else:
+            self._append_all(batches)
+
+    def _append_one(self, batch: Batch) -> None:
+        """Keep a batch by one statement, which asks for the epoch too: one way to the server and back."""
+        self._locked = self._locked or self._lock()
+        ((source, sequence),) = batch.sources.items()
+        mine = self._epoch
+        row = (batch.first, batch.count, mine, batch.previous, batch.head, batch.records, source, sequence, mine)
+        with self._reading():
+            if not self._cursor.execute(_KEEP, row, prepare=True).rowcount:
+                with self._db.transaction():
+                    self._check_epoch()
+        self._unheard += 1
+        if self._unheard > _HEAR_AFTER:
+            self._hear()
+
+    def _append_all(self, batches: Sequence[Batch]) -> None:
         sources = {name: last for batch in batches for name, last in batch.sources.items()}
         with self._reading(), self._db.transaction():
             self._check_epoch()
             with self._db.cursor() as cursor:
-                with cursor.copy("copy batches from stdin (format binary)") as copy:
+                with cursor.copy(_COPY) as copy:
                     copy.set_types(["int8", "int4", "int4", "bytea", "bytea", "bytea"])
                     for b in batches:
                         copy.write_row((b.first, b.count, self._epoch, b.previous, b.head, b.records))
                 cursor.executemany(_UPSERT, list(sources.items()))
 
-    def _append_one(self, batch: Batch) -> None:
-        """Keep a batch by one statement, which asks for the epoch too: one way to the server and back."""
-        self._locked = self._locked or self._lock()
-        row = (self._epoch, batch.first, batch.count, batch.previous, batch.head, batch.records)
-        given = (*row, *next(iter(batch.sources.items())))
-        with self._reading():
-            if self._db.execute(_KEEP, given, prepare=True, binary=True).fetchone() != (True,):
-                with self._db.transaction():
-                    self._check_epoch()
+    def _hear(self) -> None:
+        import psycopg
+
+        self._unheard = 0
+        # the records are durable: what fails is tried again
+        with suppress(psycopg.Error, InputError), self._db.transaction():
+            self._check_epoch()
+            for statement in HEAR:
+                self._db.execute(statement)
 
     def batches(self, after: int = 0) -> Iterator[Batch]:
         """Return the batches whose first record's number is above `after`."""
@@ -142,7 +159,7 @@ class PostgresJournal:
     def sources(self) -> Mapping[str, int]:
         """Return the last command of each source."""
         with self._reading():
-            return dict(self._db.execute("select source, sequence from sources order by source").fetchall())
+            return dict(self._db.execute(HEARD).fetchall())
 
     def save(self, saved: SavedState) -> None:
         """Keep a state beside the records; the one before the last is dropped."""
@@ -171,6 +188,7 @@ class PostgresJournal:
             self._db.execute("delete from sources")
             with self._db.cursor() as cursor:
                 cursor.executemany(_UPSERT, sorted(sources.items()))
+            self._db.execute("update journal set sources_at = %s", (after,))
         return f"{self.place}, table damaged"
 
     def close(self) -> None:
@@ -185,27 +203,20 @@ class PostgresJournal:
         found = self._db.execute("select to_regclass('journal')").fetchone()
         if found == (None,):
             self._db.execute(_TABLES)
-            self._db.execute("insert into journal values (%s, 0)", (migrations.JOURNAL_VERSION,))
+            self._db.execute("insert into journal values (%s, 0, 0)", (migrations.JOURNAL_VERSION,))
         version, epoch = self._db.execute("select schema_version, epoch from journal for update").fetchone() or (
             None,
             0,
         )
         if version is None:
             raise corrupt("its table `journal` is empty", self.place)
+        self._db.execute("lock table batches in share mode")  # waits for the insert that is under way
+        if self._db.execute(_LACKS).fetchone() == (0,):
+            self._db.execute(_OLDER)
         if version != migrations.JOURNAL_VERSION:
             self._migrate(int(version))
         self._db.execute("update journal set epoch = epoch + 1")
         return int(epoch) + 1
-
-    def _way(self) -> bool:
-        """Make the session's function; a role that may make none keeps a batch by several statements."""
-        from psycopg import errors
-
-        try:
-            self._db.execute(_WAY)
-        except errors.InsufficientPrivilege:
-            return False
-        return True
 
     def _migrate(self, version: int) -> None:
         """Rewrite the batches as the present schema writes them; those that were there stay in a table of their own."""

@@ -1,8 +1,8 @@
 """The journal as one SQLite file: the embedded default.
 
-One row for each batch, `sources` upserted in the same transaction; WAL with full synchronisation, so that a batch is on
-disk when `append` returns. A second file, ``PATH-writer``, is locked for as long as the writer lives; an epoch in
-the journal refuses a writer that another one has taken over from.
+One row for each batch; WAL with full synchronisation, so that a batch is on disk when `append` returns. A second file,
+``PATH-writer``, is locked for as long as the writer lives; an epoch in the journal refuses a writer that another one
+has taken over from.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeVar
-
-import msgspec
+from typing import Final
 
 from crossmargin.clearing import migrations
 from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
-from crossmargin.errors import FailureReason, InputError
-
-T = TypeVar("T")
+from crossmargin.errors import InputError
+from crossmargin.sources.journals.common import HEAR, HEARD, corrupt, fenced, require_alone, typed
 
 _TABLES: Final = """
-create table journal (schema_version integer not null, epoch integer not null);
+create table journal (
+    schema_version integer not null, epoch integer not null, sources_at integer not null default 0
+);
 create table batches (
-    first integer primary key, count integer not null, epoch integer not null,
+    first integer primary key, count integer not null, epoch integer not null, source text, sequence integer,
     previous blob not null, head blob not null, records blob not null
 );
 create table sources (source text primary key, sequence integer not null) without rowid;
@@ -38,22 +37,20 @@ create view records as
         json_extract(value, '$[6][0]') as event, json_extract(value, '$[6]') as content
     from batches, json_each('[' || replace(rtrim(cast(records as text), char(10)), char(10), ',') || ']');
 """
-_INSERT: Final = "insert into batches values (?, ?, ?, ?, ?, ?)"
-_WAY: Final = """
-create temp view kept as
-    select first, count, epoch, previous, head, records, '' as source, 0 as sequence from main.batches;
-create temp trigger keep instead of insert on kept begin
-    select raise(abort, 'fenced') from journal where epoch <> new.epoch;
-    insert into batches values (new.first, new.count, new.epoch, new.previous, new.head, new.records);
-    insert into sources values (new.source, new.sequence)
-        on conflict (source) do update set sequence = excluded.sequence;
-end;
-"""
-_KEEP: Final = "insert into kept values (?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS: Final = "insert into batches (first, count, epoch, previous, head, records, source, sequence)"
+_INSERT: Final = f"{_COLUMNS} values (?, ?, ?, ?, ?, ?, null, null)"
+_KEEP: Final = f"{_COLUMNS} select ?, ?, ?, ?, ?, ?, ?, ? from journal where epoch = ?"  # noqa: S608 - of constants
+_OLDER: Final = (  # what the first tables lacked
+    "alter table batches add column source text",
+    "alter table batches add column sequence integer",
+    "alter table journal add column sources_at integer not null default 0",
+)
 _SELECT: Final = "select first, count, previous, head, records from batches where first > ? order by first limit ?"
 _UPSERT: Final = "insert into sources values (?, ?) on conflict (source) do update set sequence = excluded.sequence"
 _READ_AT_ONCE: Final = 64  # batches
 _LONGEST: Final = 1 << 45  # bytes that a damaged header is believed
+_PAGE: Final = 2_048  # bytes, of a new file: a record alone fills few pages, a batch stays quick
+_LONG: Final = 1_000 * _PAGE  # bytes of the log: then it is moved into the file
 
 
 class SqliteJournal:
@@ -92,22 +89,47 @@ class SqliteJournal:
         """Keep batches and their sources in one transaction; durable on return."""
         if len(batches) == 1 and len(batches[0].sources) == 1:
             self._append_one(batches[0])
-            return
+        else:
+            self._append_all(batches)
+        if self._log > _LONG:
+            self._move_log()
+
+    def _append_one(self, batch: Batch) -> None:
+        """Keep a batch by one statement, which asks for the epoch too: a transaction of several costs as much again."""
+        _locked(self._lock)
+        ((source, sequence),) = batch.sources.items()
+        mine = self._epoch
+        row = (batch.first, batch.count, mine, batch.previous, batch.head, batch.records, source, sequence, mine)
+        try:
+            kept = self._db.execute(_KEEP, row).rowcount
+        except sqlite3.DatabaseError:
+            with self._read():
+                raise
+        if not kept:
+            self._check_epoch()
+        self._log += _PAGE + len(batch.records)
+
+    def _append_all(self, batches: Sequence[Batch]) -> None:
         sources = {name: last for batch in batches for name, last in batch.sources.items()}
         with self._read(), _transaction(self._db):
             self._check_epoch()
             self._db.executemany(_INSERT, [_row(batch, self._epoch) for batch in batches])
             self._db.executemany(_UPSERT, list(sources.items()))
+        self._log += sum(_PAGE + len(batch.records) for batch in batches)
 
-    def _append_one(self, batch: Batch) -> None:
-        """Keep a batch by one statement, which asks for the epoch too: a transaction of several costs as much again."""
-        _locked(self._lock)
-        try:
-            self._db.execute(_KEEP, (*_row(batch, self._epoch), *next(iter(batch.sources.items()))))
-        except sqlite3.DatabaseError:
-            with self._read():
-                self._check_epoch()
-                raise
+    def _move_log(self) -> None:
+        """Move the log into the file, whose table of sources hears before of those that the rows name."""
+        self._log = 0
+        self._hear()
+        with suppress(sqlite3.DatabaseError):
+            self._db.execute("pragma wal_checkpoint(passive)")
+
+    def _hear(self) -> None:
+        # the records are durable: what fails is tried again
+        with suppress(sqlite3.DatabaseError, InputError), _transaction(self._db):
+            self._check_epoch()
+            for statement in HEAR:
+                self._db.execute(statement)
 
     def batches(self, after: int = 0) -> Iterator[Batch]:
         """Return the batches whose first record's number is above `after`."""
@@ -116,7 +138,7 @@ class SqliteJournal:
     def sources(self) -> Mapping[str, int]:
         """Return the last command of each source."""
         with self._read():
-            rows = self._db.execute("select source, sequence from sources order by source").fetchall()
+            rows = self._db.execute(HEARD).fetchall()
         return dict(typed(rows, list[tuple[str, int]], str(self.path)))
 
     def save(self, saved: SavedState) -> None:
@@ -145,7 +167,7 @@ class SqliteJournal:
         target = _connect(fresh)
         target.executescript(_TABLES)
         with _transaction(target):
-            target.execute("insert into journal values (?, ?)", (migrations.JOURNAL_VERSION, self._epoch))
+            target.execute("insert into journal values (?, ?, ?)", (migrations.JOURNAL_VERSION, self._epoch, after))
             with suppress(InputError):
                 for batch in self.batches():
                     if batch.last > after:
@@ -167,7 +189,8 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Let another one write."""
-        self._db.close()
+        self._hear()
+        self._db.close()  # moves the log into the file
         self._lock.close()
 
     def _open(self) -> sqlite3.Connection:
@@ -175,8 +198,7 @@ class SqliteJournal:
             db = _connect(self.path)
             try:
                 with _transaction(db):
-                    self._epoch = _next_epoch(db, self.path)
-                db.executescript(_WAY)
+                    self._epoch, self._log = _next_epoch(db, self.path), 0
             except BaseException:
                 db.close()
                 raise
@@ -192,22 +214,11 @@ class SqliteJournal:
         return _reading(self.path)
 
 
-def fenced(path: str, mine: int, other: int) -> InputError:
-    """Return the refusal of a writer that another one has taken over from."""
-    message = f"this is writer {mine}, and writer {other} has taken over; stop this one"
-    return InputError(FailureReason.FENCED, message, path=path)
-
-
-def require_alone(path: str, *, locked: bool) -> None:
-    """Refuse a second writer."""
-    if not locked:
-        raise InputError(FailureReason.FENCED, "another writer lives; stop it, or take over from it", path=path)
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    db.execute("pragma page_size = 2048")  # of a new file: a record alone fills few pages, a batch stays quick
+    db.execute(f"pragma page_size = {_PAGE}")
     db.execute("pragma journal_mode = wal")
+    db.execute("pragma wal_autocheckpoint = 0")
     db.execute("pragma synchronous = full")
     db.execute("pragma temp_store = memory")
     return db
@@ -218,7 +229,10 @@ def _next_epoch(db: sqlite3.Connection, path: Path) -> int:
     if not db.execute("select count(*) from sqlite_master where name = 'journal'").fetchone()[0]:
         for statement in _TABLES.split(";\n"):
             db.execute(statement)
-        db.execute("insert into journal values (?, 0)", (migrations.JOURNAL_VERSION,))
+        db.execute("insert into journal values (?, 0, 0)", (migrations.JOURNAL_VERSION,))
+    if not db.execute("select count(*) from pragma_table_info('journal') where name = 'sources_at'").fetchone()[0]:
+        for statement in _OLDER:
+            db.execute(statement)
     row = db.execute("select schema_version, epoch from journal").fetchone()
     version, epoch = typed(row, tuple[int, int], str(path))
     if version != migrations.JOURNAL_VERSION:
@@ -264,19 +278,6 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("rollback")
         raise
     db.execute("commit")
-
-
-def corrupt(message: str, path: str) -> InputError:
-    """Return the refusal of a journal that cannot be read."""
-    return InputError(FailureReason.CORRUPT_JOURNAL, f"{message}; recover the journal", path=path)
-
-
-def typed(row: object, kind: type[T], path: str) -> T:
-    """Return what was read, if it has the types that were written."""
-    try:
-        return msgspec.convert(row, kind)
-    except msgspec.ValidationError as error:
-        raise corrupt(f"a row is damaged ({error})", path) from error
 
 
 @contextmanager
