@@ -84,3 +84,26 @@ def test_losses(at: tuple[str, int]) -> None:
     }
     assert {party: lost.get(party, 0) for party in cuts} == {party: cuts.number(party) for party in cuts}
     assert posed.state.balances.get(FUND, {}).get((WALLET, "USDC"), 0) == expected.number("insurance_pool_after", 0.0)
+
+
+@pytest.mark.parametrize(("wallet", "left"), [(-500, 500), (-100, 900), (-1_000, 0), (-1_300, -300)])
+def test_what_the_last_mark_left_unsettled_is_the_accounts_own(wallet: int, left: int) -> None:
+    posed = vega_house({}, 10_000, Outside(taker="book"), ("alice", "bob"))
+    rows: list[Row] = [("alice", WALLET, "USDC", wallet), ("bob", WALLET, "USDC", 10**6)]
+    rows += [("alice", HELD, "BTC-USDC", 10), ("alice", "basis:BTC-USDC", "USDC", -100_000)]
+    rows += [("bob", HELD, "BTC-USDC", -10), ("bob", "basis:BTC-USDC", "USDC", 100_000)]
+    posed.open([*rows, (FUND, WALLET, "USDC", 300)])
+    posed.quote(market_with([perpetual("BTC", 10_100, "USDC")], "USDC", {"USDC": 1.0}))
+    posed.desk.as_of += timedelta(seconds=9)
+    posed.send(c.Tick)
+    taken = [r for r in posed.records if isinstance(r.event, Posted) and r.event.cause == "liquidation: take over"]
+    after = posed.until(taken[0].number).balances
+    assert {key: amount for key, amount in after["network"].items() if amount} == {
+        (HELD, "BTC-USDC"): 10,
+        ("basis:BTC-USDC", "USDC"): -101_000,
+    }
+    assert after["alice"].get((WALLET, "USDC"), 0) == left
+    assert not any(posed.state.balances["alice"].values())
+    assert posed.state.balances.get(FUND, {}).get((WALLET, "USDC"), 0) == 300 + left
+    bankrupt = [r for r in posed.records if getattr(r.event, "stage", None) == "bankrupt"]
+    assert bool(bankrupt) is (left < 0)

@@ -78,7 +78,7 @@ def taken(bid: Bid, offered: Fraction, price: Fraction, fills: int) -> Fill:
     if bid.seen is not None and bid.seen != fills:
         return Fill(bid.bidder, Fraction(0), price, f"the auction moved on: {fills} fills, {bid.seen} seen")
     if price > bid.limit:
-        return Fill(bid.bidder, Fraction(0), price, f"the price {float(price):g} is above its limit")
+        return Fill(bid.bidder, Fraction(0), price, f"the price {float(price):.15g} is above its limit")
     share = min(bid.share, offered, bid.able)
     return Fill(bid.bidder, max(share, Fraction(0)), price, None if share > 0 else "nothing that it can bear is left")
 

@@ -84,7 +84,7 @@ def bankruptcy_price(terms: Terms, contracts: Fraction, equity: Fraction) -> Fra
     if terms.form != "inverse":
         return terms.mark - share
     if terms.mark <= 0:
-        raise InputError(FailureReason.INVALID_PRICE, f"expected a mark above 0, found {float(terms.mark):g}")
+        raise InputError(FailureReason.INVALID_PRICE, f"expected a mark above 0, found {float(terms.mark):.15g}")
     level = 1 / terms.mark + share
     if not level:
         message = "no price leaves nothing: the equity is the whole coin value of the short; close at the market"

@@ -100,8 +100,8 @@ def _check_limit(terms: Terms, quantity: int, price: int, limit: Fraction) -> No
     """Refuse a price that is worse for the account than the limit of its order, which was told as a double."""
     found, hair = Fraction(price, 10**terms.contract.price_digits), abs(limit) * _HAIR
     if found + hair < limit if quantity < 0 else found - hair > limit:
-        expected = f"at {'least' if quantity < 0 else 'most'} {float(limit):g} for {terms.symbol}"
-        raise Refusal(FailureReason.INVALID_PRICE, expected, f"{float(found):g}")
+        expected = f"at {'least' if quantity < 0 else 'most'} {float(limit):.15g} for {terms.symbol}"
+        raise Refusal(FailureReason.INVALID_PRICE, expected, f"{float(found):.15g}")
 
 
 def answered_events(setting: Setting, command: Trade, posted: Posted) -> list[Event]:
