@@ -60,7 +60,7 @@ def plan(
     Raises
     ------
     InputError
-        The account is refused, `until` has no value, an instrument has no cost, or SciPy is absent.
+        The account is refused, `until` has no value, an instrument has no cost, or HiGHS is absent.
     """
     options = options or PlanOptions()
     holdings = holdings or engine.opening()

@@ -1,13 +1,13 @@
-"""The linear program of a plan: least cost so that every tangent of the slack reaches its target (HiGHS)."""
+"""The linear program of a plan: least cost so that every tangent of the slack reaches its target."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crossmargin.errors import FailureReason, InputError
+from crossmargin.liquidation.plan_solver import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,6 @@ _TINY_COST: Final = 1e-6  # of a shortfall's weight: of plans that are equally s
 _SAME: Final = 1e-9
 _MORE: Final = 1.5  # times the dearest relief that is needed: what is offered to the solver at first
 _LEAST: Final = 1e-12  # of money: what a shortfall is at least counted in
-_LIMIT: Final = 1  # HiGHS: out of time, or of iterations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,44 +61,6 @@ class Solved:
     total: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Problem:
-    """The least of ``objective x`` with ``matrix x <= bound`` and ``0 <= x <= upper``."""
-
-    objective: Floats
-    matrix: Floats
-    bound: Floats
-    upper: Floats
-
-    def solved(self, columns: npt.NDArray[np.bool_], time_limit: float | None) -> Floats | None:
-        """Return x, of the other columns nothing; None: there is none. Raises :class:`TimeoutError`."""
-        milp, linear_constraint, box = _solver()
-        # a few pivots solve it: to simplify it first takes longer than all else
-        options = {"presolve": False, **({} if time_limit is None else {"time_limit": time_limit})}
-        rows = linear_constraint(self.matrix[:, columns], -np.inf, self.bound)
-        found = milp(self.objective[columns], bounds=box(0.0, self.upper[columns]), constraints=rows, options=options)
-        if found.status == _LIMIT:
-            raise TimeoutError
-        if not found.success:
-            return None
-        out = np.zeros(columns.size)
-        out[columns] = found.x
-        return out
-
-    def is_best(self, x: Floats) -> bool:
-        """Return whether multipliers of the binding rows prove that no x is better, whichever columns it uses.
-
-        False where they do not: of as many as there may be, one set is tried.
-        """
-        binding = self.matrix[self.bound - self.matrix @ x <= _SAME]
-        least, most = x <= _SAME, x >= self.upper - _SAME
-        between = ~least & ~most
-        price = np.linalg.lstsq(binding[:, between].T, self.objective[between], rcond=None)[0]
-        gain = price @ binding - self.objective  # what a unit of each column would save
-        wrong = np.where(most, 0.0, gain) > _SAME, np.where(least, 0.0, gain) < -_SAME, price > _SAME
-        return not any(bool(one.any()) for one in wrong)
-
-
 def least_cost(program: Program, target: float, time_limit: float | None = None) -> Solved | None:
     """Return the cheapest trades with which every tangent reaches the target; None: there are none.
 
@@ -131,13 +92,13 @@ def _solved(program: Program, target: float, time_limit: float | None, *, elasti
     objective = np.concatenate([price * (_TINY_COST if elastic else 1.0), np.zeros(losses), [1.0]])
     upper = np.concatenate([width > 0, np.full(losses, np.inf), [np.inf if elastic else 0.0]])
     rows, at_once = bound / unit, _likely(program, way, each, width, target)
-    problem = _Problem(objective, matrix, rows, upper)
-    found = None if elastic else problem.solved(np.append(at_once, np.ones(losses + 1, dtype=bool)), time_limit)
-    if found is None or not problem.is_best(found):
+    problem, some = Problem(objective, matrix, rows, upper), np.append(at_once, np.ones(losses + 1, dtype=bool))
+    found = None if elastic else problem.solved(some, time_limit)
+    if found is None or not problem.is_best(found, some):
         found = problem.solved(np.ones(objective.size, dtype=bool), time_limit)
     if found is None:
         return None
-    used = np.clip(found[: way.size], 0.0, 1.0) * width
+    used = np.clip(found.x[: way.size], 0.0, 1.0) * width
     ways = len(program.segments)
     trades, cost = (np.bincount(way, column, ways).astype(np.float64) for column in (used, used * each))
     return Solved(trades, cost, float(cost @ program.rate))
@@ -192,13 +153,3 @@ def _same(one: Rows, other: Rows) -> bool:
 def _on_segments(rows: Rows, way: Ints, each: Floats) -> Floats:
     """Return what each segment adds to each loss [rows * scenarios, segments]."""
     return (rows.by_way[..., way] + rows.by_cost[..., way] * each).reshape(-1, way.size)
-
-
-def _solver() -> tuple[Any, Any, Any]:
-    """Return SciPy's shortest way to HiGHS: nothing here is whole, so that it solves a linear program."""
-    try:
-        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 - an extra
-    except ImportError:
-        message = "plans are linear programs, which need the extra `plans`: pip install 'crossmargin[plans]'"
-        raise InputError(FailureReason.MALFORMED_INPUT, message) from None
-    return milp, LinearConstraint, Bounds

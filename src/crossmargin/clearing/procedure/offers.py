@@ -56,7 +56,9 @@ def _bought(view: View, name: str, held: Remembered, move: Move, bid: Offered, a
     part = replace(move, amount=share if move.step.do == "share" else move.amount * bid.share)
     if (price < bid.limit) if sells else (price > bid.limit):
         expected = f"a bid at or {'below' if sells else 'above'} the price of the moment"
-        raise Refusal(FailureReason.INVALID_PRICE, expected, f"{float(bid.limit):.15g}, and the price is {float(price):.15g}")
+        raise Refusal(
+            FailureReason.INVALID_PRICE, expected, f"{float(bid.limit):.15g}, and the price is {float(price):.15g}"
+        )
     events = taken_events(view, name, held, part, bid.bidder, bid.bidder)
     if not events:
         raise Refusal(FailureReason.INVALID_QUANTITY, "a share of at least one unit", str(float(bid.share)))

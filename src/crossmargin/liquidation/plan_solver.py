@@ -1,0 +1,94 @@
+"""One linear program, and HiGHS, which solves it (the extra `plans`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from crossmargin.errors import FailureReason, InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Bools = npt.NDArray[np.bool_]
+
+__all__ = ["Problem", "Solution"]
+
+_SAME: Final = 1e-9
+# a few pivots solve it: to simplify it first takes longer than all else, and so do threads
+_OPTIONS: Final = {"output_flag": False, "presolve": "off", "solver": "simplex", "threads": 1}
+
+
+class Solution(NamedTuple):
+    """The variables, and by how much the objective would grow with a unit more of each bound, which is <= 0."""
+
+    x: Floats
+    price: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """The least of ``objective x`` with ``matrix x <= bound`` and ``0 <= x <= upper``."""
+
+    objective: Floats
+    matrix: Floats
+    bound: Floats
+    upper: Floats
+
+    def solved(self, columns: Bools, time_limit: float | None = None) -> Solution | None:
+        """Return the solution over some of the columns, of the others nothing; None: there is none.
+
+        Raises
+        ------
+        TimeoutError
+            The time, in seconds, was not enough.
+        InputError
+            HiGHS is absent.
+        """
+        highspy = _highs()
+        solver = highspy.Highs()
+        for name, value in _OPTIONS.items():
+            solver.setOptionValue(name, value)
+        if time_limit is not None:
+            solver.setOptionValue("time_limit", float(time_limit))
+        solver.passModel(self._model(highspy, columns))
+        solver.run()
+        status = solver.getModelStatus()
+        if status in (highspy.HighsModelStatus.kTimeLimit, highspy.HighsModelStatus.kIterationLimit):
+            raise TimeoutError
+        if status != highspy.HighsModelStatus.kOptimal:
+            return None
+        found = solver.getSolution()
+        x = np.zeros(columns.size)
+        x[columns] = found.col_value
+        return Solution(x, np.asarray(found.row_dual, dtype=np.float64))
+
+    def is_best(self, solution: Solution, columns: Bools) -> bool:
+        """Return whether a solution over some of the columns is the best over all: no other one would save anything."""
+        others = ~columns
+        return bool((self.objective[others] - solution.price @ self.matrix[:, others] >= -_SAME).all())
+
+    def _model(self, highspy: Any, columns: Bools) -> Any:  # noqa: ANN401 - the module, and its model
+        matrix = self.matrix[:, columns]
+        rows, places = np.nonzero(matrix)
+        model = highspy.HighsLp()
+        model.num_row_, model.num_col_ = matrix.shape
+        model.col_cost_ = self.objective[columns]
+        model.col_lower_, model.col_upper_ = np.zeros(matrix.shape[1]), self.upper[columns]
+        model.row_lower_, model.row_upper_ = np.full(matrix.shape[0], -np.inf), self.bound
+        model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        model.a_matrix_.start_ = np.searchsorted(rows, np.arange(matrix.shape[0] + 1)).astype(np.int32)
+        model.a_matrix_.index_, model.a_matrix_.value_ = places.astype(np.int32), matrix[rows, places]
+        return model
+
+
+def _highs() -> Any:  # noqa: ANN401 - a module
+    try:
+        import highspy  # noqa: PLC0415 - an extra
+    except ImportError:
+        message = "plans are linear programs, which need the extra `plans`: pip install 'crossmargin[plans]'"
+        raise InputError(FailureReason.MALFORMED_INPUT, message) from None
+    return highspy

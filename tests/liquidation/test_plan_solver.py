@@ -1,0 +1,75 @@
+"""A linear program and its prices, beside SciPy's, and beside the same program with more columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from crossmargin.liquidation.plan_solver import Problem
+
+
+def problem_of(seed: int, rows: int, count: int) -> Problem:
+    rng = np.random.default_rng(seed)
+    upper = rng.uniform(0.1, 2.0, count)
+    upper[rng.random(count) < 0.2] = np.inf
+    matrix = rng.normal(-0.5, 1.0, (rows, count)) * (rng.random((rows, count)) < 0.8)
+    return Problem(rng.uniform(0.0, 1.0, count), matrix, rng.uniform(-2.0, 0.5, rows), upper)
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 6), count=st.integers(1, 20))
+@settings(max_examples=80, deadline=None)
+def test_solution_and_prices_are_those_of_another_solver(seed: int, rows: int, count: int) -> None:
+    problem = problem_of(seed, rows, count)
+    box = np.column_stack([np.zeros(count), problem.upper])
+    other = linprog(problem.objective, problem.matrix, problem.bound, bounds=box, method="highs-ipm")
+    found = problem.solved(np.ones(count, dtype=bool))
+    assert (found is None) is (other.status == 2)
+    if found is None:
+        return
+    assert problem.objective @ found.x == pytest.approx(other.fun, rel=1e-7, abs=1e-9)
+    assert (problem.matrix @ found.x <= problem.bound + 1e-7).all()
+    assert ((found.x >= -1e-9) & (found.x <= problem.upper + 1e-9)).all()
+    # weak duality, with what the upper bounds are worth: no price is wrong in sign, and all is accounted for
+    reduced = problem.objective - found.price @ problem.matrix
+    worth = np.where(
+        np.isinf(problem.upper), 0.0, np.minimum(reduced, 0.0) * np.where(problem.upper < np.inf, problem.upper, 0.0)
+    )
+    assert (found.price <= 1e-9).all()
+    assert found.price @ problem.bound + worth.sum() == pytest.approx(other.fun, rel=1e-7, abs=1e-9)
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 6), count=st.integers(2, 20))
+@settings(max_examples=80, deadline=None)
+def test_what_is_proven_best_among_some_columns_is_best_among_all(seed: int, rows: int, count: int) -> None:
+    problem, offered = problem_of(seed, rows, count), np.random.default_rng(seed + 1).random(count) < 0.6
+    some, every = problem.solved(offered), problem.solved(np.ones(count, dtype=bool))
+    if some is None:
+        return
+    assert every is not None
+    assert not some.x[~offered].any()
+    best, found = problem.objective @ every.x, problem.objective @ some.x
+    assert best <= found + 1e-9
+    if problem.is_best(some, offered):
+        assert found == pytest.approx(best, rel=1e-7, abs=1e-9)
+    assert problem.is_best(every, np.ones(count, dtype=bool))
+
+
+def test_what_would_save_something_is_seen() -> None:
+    problem = Problem(np.asarray([2.0, 1.0]), np.asarray([[-1.0, -1.0]]), np.asarray([-1.0]), np.asarray([2.0, 2.0]))
+    dear, cheap = np.asarray([True, False]), np.asarray([False, True])
+    found = {"dear": problem.solved(dear), "cheap": problem.solved(cheap)}
+    assert found["dear"] is not None
+    assert found["cheap"] is not None
+    assert found["dear"].x.tolist() == [1.0, 0.0]
+    assert found["dear"].price.tolist() == [-2.0]
+    assert not problem.is_best(found["dear"], dear)
+    assert problem.is_best(found["cheap"], cheap)
+
+
+def test_no_time_is_told() -> None:
+    problem = problem_of(3, 6, 20)
+    with pytest.raises(TimeoutError):
+        problem.solved(np.ones(20, dtype=bool), time_limit=0.0)
