@@ -109,27 +109,36 @@ def _better(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints, starts: In
     begun, rate = trades_of(ways, starts), ways.rate
     before = tariff.paid(begun)
     missing = -promise(begun, before)
-    ones = trades_of(ways, np.vstack([lots, lots + np.eye(len(ways), dtype=np.int64)]))
-    each = tariff.paid(ones)
-    slack, total = promise(ones, each), float(each[0] @ rate)
-    gain = slack[1:] - slack[0]
+    gain, total = _one_more(promise, ways, tariff, lots)
     able = gain > 0
     room = np.ceil(ways.most / ways.least)
     fewest = np.ceil(np.maximum(missing, 0.0)[:, None] / np.where(able, gain, np.inf))
     more = np.minimum(fewest, room + 1).astype(np.int64)[:, None, :] + np.asarray([[0], [1]])
     filled = starts[:, None, :] + more  # [starts, 2, ways]
-    after = tariff.paid(trades_of(ways, filled.reshape(-1, len(ways)))).reshape(filled.shape)
+    amount = trades_of(ways, filled)
+    after = tariff.paid(amount.reshape(-1, len(ways))).reshape(filled.shape)
     cost = (before @ rate)[:, None, None] + (after - before[:, None, :]) * rate
     fits = able & (room > lots) & (filled <= room) & (cost < total * (1 - _CHEAPER))
     start, count, way = np.nonzero(fits)
     for rank in np.array_split(np.argsort(cost[fits], kind="stable"), max(start.size // _AT_ONCE, 1)):
-        tried = starts[start[rank]]
-        tried[np.arange(rank.size), way[rank]] = filled[start[rank], count[rank], way[rank]]
-        points = trades_of(ways, tried)
-        good = np.flatnonzero(promise(points, tariff.paid(points)) >= 0) if rank.size else rank
+        changed, at = np.arange(rank.size), (start[rank], count[rank], way[rank])
+        points, costs = begun[start[rank]], before[start[rank]]
+        points[changed, way[rank]], costs[changed, way[rank]] = amount[at], after[at]
+        good = np.flatnonzero(promise(points, costs) >= 0) if rank.size else rank
         if good.size:
-            return np.asarray(tried[int(good[0])])
+            best = rank[int(good[0])]
+            found = starts[start[best]].copy()
+            found[way[best]] = filled[start[best], count[best], way[best]]
+            return np.asarray(found)
     return None
+
+
+def _one_more(promise: Promise, ways: Ways, tariff: Tariff, lots: Ints) -> tuple[Floats, float]:
+    """Return by how much one lot more of each way raises the slack [ways], and what the lots cost as they are."""
+    trades = trades_of(ways, [lots, lots + 1])
+    cost, more = tariff.paid(trades), np.eye(len(ways) + 1, len(ways), -1)  # nothing, and then one way after another
+    slack = promise(*(np.where(more, column[1], column[0]) for column in (trades, cost)))
+    return slack[1:] - slack[0], float(cost[0] @ ways.rate)
 
 
 def _ratio(saved: Floats, given: Floats) -> Floats:

@@ -65,10 +65,10 @@ class Rows:
 
     def losses(self, trades: Floats, cost: Floats) -> Floats:
         """Return the loss of each row at many points [points, rows], given trades and costs [points, ways]."""
-        moved = self.base + np.tensordot(trades, self.by_way, (1, 2))
+        moved = trades @ self.by_way.reshape(-1, trades.shape[1]).T  # which np.tensordot would copy
         if self.by_cost.any():  # what costs are paid in is mostly no part of a scenario
-            moved += np.tensordot(cost, self.by_cost, (1, 2))
-        return np.asarray(np.maximum(moved.max(axis=2, initial=0.0), 0.0))
+            moved += cost @ self.by_cost.reshape(-1, cost.shape[1]).T
+        return np.asarray((moved.reshape(-1, *self.base.shape) + self.base).max(axis=2, initial=0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
