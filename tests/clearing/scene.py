@@ -15,7 +15,7 @@ from crossmargin.clearing.configuration import Holder, RulebookTerms, Section
 from crossmargin.clearing.contracts import Asset, Contract
 from crossmargin.clearing.events import LOCKED, Asked, Posted, Record, Refused, Stage, Staged
 from crossmargin.clearing.invariants import Watch
-from crossmargin.clearing.ledger import HELD, WALLET
+from crossmargin.clearing.ledger import HELD, HOUSE, WALLET
 from crossmargin.clearing.procedure import Outside, rules_with_procedure
 from crossmargin.clearing.procedure.remembered import recall
 from crossmargin.clearing.procedure.view import Setting, parted, view_of
@@ -118,10 +118,13 @@ class Scene:
                 assert late or self.figures_of(self.replica, event.pool).triggered, event
 
     def _leaves(self, record: Record) -> None:
-        """No case that is no loss ends before `until` holds."""
+        """No case that is no loss ends before `until` holds; the house's own when all is disposed of."""
         event = record.event
         if isinstance(event, Staged) and event.before in LOCKED and event.stage not in LOCKED and event.case:
             owner, unit = parted(event.pool)
+            if owner in HOUSE:
+                assert not any(purse == HELD for purse, _ in self.replica.balances[owner]), event
+                return
             setting = Setting(self.replica, snapshot_of(self.replica), self.book, self.outside)
             view = view_of(setting, owner, unit)
             held = recall(self.replica.cases[event.case].memory, 0.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.contracts import Contract, payoff, trade_money, worth
 from crossmargin.clearing.indexes import PER_UNIT
-from crossmargin.clearing.ledger import HELD, ROUND, WALLET, Balances, Row, UnbalancedError, add, gathered, total
+from crossmargin.clearing.ledger import HELD, ROUND, WALLET, Balances, Layer, Row, UnbalancedError, add, gathered, total
 from crossmargin.clearing.scales import to_decimal, to_text, to_units
 from crossmargin.clearing.settlement import expiry_rows, settle_rows
 from crossmargin.clearing.trading import handover_rows, realised, trade_rows
@@ -241,3 +241,34 @@ def test_each_payment_of_a_posting_may_be_rounded_once() -> None:
     for contracts in (1, 2):
         with pytest.raises(UnbalancedError, match="funding would receive"):
             check_rows(settled_funding(contracts, 2), known, None)
+
+
+OWNERS = st.sampled_from(("alice", "bob", "carol", "fund"))
+MOVES = st.lists(st.tuples(OWNERS, st.sampled_from((WALLET, HELD)), st.just("USDC"), st.integers(-3, 3)), max_size=12)
+
+
+@given(MOVES, MOVES, MOVES)
+def test_a_layer_over_balances_is_a_copy_of_them(below: list[Row], first: list[Row], second: list[Row]) -> None:
+    balances: Balances = {}
+    add(balances, below)
+    before = {owner: dict(held) for owner, held in balances.items()}
+    copy = {owner: dict(held) for owner, held in balances.items()}
+    layer = Layer(balances)
+    over = layer
+    for rows in (first, second):
+        for owner in {row[0] for row in rows}:
+            over.written(owner)
+        add(over, rows)
+        add(copy, rows)
+        assert list(over.items()) == list(copy.items())
+        assert list(over) == list(copy)
+        assert len(over) == len(copy)
+        assert {one: over.get(one) for one in ("alice", "bob", "carol", "fund", "nobody")} == {
+            one: copy.get(one) for one in ("alice", "bob", "carol", "fund", "nobody")
+        }
+        assert [owner in over for owner in before] == [True] * len(before)
+        assert "nobody" not in over
+        over = Layer(over)  # a draft of a draft
+    assert balances == before
+    with pytest.raises(NotImplementedError):
+        del layer["alice"]

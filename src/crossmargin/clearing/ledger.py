@@ -8,13 +8,13 @@ Balances keep the order in which they were created, which some rules of loss sha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping
 from typing import Final, TypeAlias
 
 Row: TypeAlias = tuple[str, str, str, int]
 Rows: TypeAlias = tuple[Row, ...]
 Holdings: TypeAlias = dict[tuple[str, str], int]
-Balances: TypeAlias = dict[str, Holdings]
+Balances: TypeAlias = MutableMapping[str, Holdings]
 
 WALLET: Final = "wallet"
 HELD: Final = "held"
@@ -35,6 +35,52 @@ HOUSE: Final = frozenset({BOOK, FUND, FEES, TREASURY, FUNDING, INTEREST, ROUND, 
 CLOSED_TO_COMMANDS: Final = frozenset({FEES, FUNDING, INTEREST, ROUND, WORLD})  # postings alone reach them
 
 MOST_ROWS: Final = 1_000_000  # rows of one posting
+
+
+class Layer(MutableMapping[str, Holdings]):
+    """Balances over others that stay as they are: a draft of a house costs what it moves, not what the house holds.
+
+    An owner's holdings are copied once they are written to; nobody leaves a table of balances.
+    """
+
+    __slots__ = ("_below", "_own")
+
+    def __init__(self, below: Mapping[str, Holdings]) -> None:
+        self._below = below
+        self._own: dict[str, Holdings] = {}
+
+    def written(self, owner: str) -> None:
+        """Copy an owner's holdings, which are to be written to; nothing where they are our own, or none."""
+        if owner not in self._own and owner in self._below:
+            self._own[owner] = dict(self._below[owner])
+
+    def whole(self) -> dict[str, Holdings]:
+        """Return all of them in one table, in the order in which they were created."""
+        below = self._below.whole() if isinstance(self._below, Layer) else self._below
+        return {**below, **self._own}
+
+    def __getitem__(self, owner: str) -> Holdings:
+        own = self._own.get(owner)
+        return self._below[owner] if own is None else own
+
+    def __setitem__(self, owner: str, holdings: Holdings) -> None:
+        self._own[owner] = holdings
+
+    def __delitem__(self, owner: str) -> None:
+        raise NotImplementedError(f"{owner} does not leave the table")
+
+    def __contains__(self, owner: object) -> bool:
+        return owner in self._own or owner in self._below
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.whole())
+
+    def __len__(self) -> int:
+        return len(self.whole())
+
+    def items(self) -> ItemsView[str, Holdings]:
+        """Return owners and what they hold, in the order in which they were created."""
+        return self.whole().items()
 
 
 class UnbalancedError(AssertionError):

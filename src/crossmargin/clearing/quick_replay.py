@@ -40,6 +40,7 @@ def fold_batch(state: State, batch: Batch, previous: bytes) -> None:
 
 def _fold_plain(state: State, batch: Batch, begin: int, end: int, count: int) -> bool:
     """Fold `count` lines of plain postings; return whether they are that: the state is as it was otherwise."""
+    assert isinstance(state.balances, dict)  # a draft is not replayed into
     found = kernels.fold_lines(batch.records, begin, end, state.number + 1, state.balances, state.sources, count)
     if found is None:
         return False

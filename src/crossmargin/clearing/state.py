@@ -25,7 +25,7 @@ from crossmargin.clearing.events import (
     Staged,
 )
 from crossmargin.clearing.heard import Heard
-from crossmargin.clearing.ledger import Balances, add
+from crossmargin.clearing.ledger import Balances, Layer, add
 
 
 class PoolStage(msgspec.Struct, frozen=True):
@@ -104,15 +104,17 @@ def evolve(state: State, record: Record) -> State:
     """Return the state after a record; the one given stays as it is."""
     after = Draft(state)
     after.fold(record)
-    return after.state
+    return replace(after.state, balances=dict(after.state.balances.items()))
 
 
 class Draft:
     """A state that is folded further while the one it began as stays as it is."""
 
     def __init__(self, state: State) -> None:
+        self._balances = Layer(state.balances)
         self.state = replace(
             state,
+            balances=self._balances,
             indices=dict(state.indices),
             indexed_at=dict(state.indexed_at),
             pools=dict(state.pools),
@@ -120,19 +122,12 @@ class Draft:
             sources=dict(state.sources),
             shared=dict(state.shared),
         )
-        self._shared = True  # balances are those of the state given; most drafts move none
-        self._owned: set[str] = set()  # whose holdings are our own copy
 
     def fold(self, record: Record) -> None:
         """Bring the draft one record further."""
-        if isinstance(record.event, Posted) and record.event.rows:
-            if self._shared:
-                self.state.balances, self._shared = dict(self.state.balances), False
-            balances = self.state.balances
-            for owner in {row[0] for row in record.event.rows} - self._owned:
-                if owner in balances:
-                    balances[owner] = dict(balances[owner])
-                self._owned.add(owner)
+        if isinstance(record.event, Posted):
+            for owner in {row[0] for row in record.event.rows}:
+                self._balances.written(owner)
         fold(self.state, record)
 
 
