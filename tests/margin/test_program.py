@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,6 +103,24 @@ def test_a_compact_book_is_its_rulebooks_own() -> None:
     laid_out = compact(Book.from_accounts(random_accounts(spec, 1, 3)), market(), rules(spec))
     with pytest.raises(InputError, match="laid out for another rulebook"):
         assess_book(laid_out, market(), rules("deribit-portfolio@2026-02-01"))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("listed", [0, 1])
+def test_accounts_of_cash_alone_are_assessed_whatever_is_listed(spec: str, listed: int) -> None:
+    whole, rulebook = market(), rules(spec)
+    snapshot = replace(whole, listings=dict(list(whole.listings.items())[:listed]))
+    assets = [*snapshot.assets]
+    accounts = [Account(id=name, balances={name: Decimal(7)}) for name in assets]
+    book = Book.from_accounts([*accounts, Account(id="nothing", balances={})])
+    wanted, found = (
+        assess_book(book, snapshot, rulebook),
+        assess_book(compact(book, snapshot, rulebook), snapshot, rulebook),
+    )
+    assert found.failures == wanted.failures
+    for name in FIGURES:
+        column = f"unit_{name}"
+        np.testing.assert_allclose(getattr(found, column), getattr(wanted, column), rtol=1e-12, atol=1e-9)
 
 
 def test_an_empty_book_and_an_account_of_nothing() -> None:

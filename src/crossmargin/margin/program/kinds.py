@@ -10,7 +10,7 @@ import numpy as np
 from crossmargin.margin.kinds.measures_of_row import quantile_rank, tail_shares
 from crossmargin.margin.kinds.scan import climb_levels, leg_rates, refuse_lacking, scan_cells, scan_number
 from crossmargin.margin.program.columns import Column
-from crossmargin.margin.program.nodes import PER_UNIT, Node, NotRecordableError, Op, Table, Terms, walk
+from crossmargin.margin.program.nodes import ONE, PER_UNIT, Node, NotRecordableError, Op, Table, Terms, walk
 from crossmargin.margin.program.pairing import record_pairing
 
 if TYPE_CHECKING:
@@ -167,6 +167,8 @@ def _max_loss(recording: Recording, line: Line, _requirement: str, _key: tuple[s
 
 def _worst_side(recording: Recording, line: Line, requirement: str, _key: tuple[str, str]) -> Column:
     held = recording.line(line.spec.line, requirement)
+    if isinstance(held.node, Table) or (isinstance(held.node, Terms) and held.node.by.keys() <= {ONE}):
+        return held  # nothing that is held enters it, so that no order changes it
     reads = {name for node in walk([held.node]) if isinstance(node, Terms) for name in node.by}
     if reads & {"cost", PER_UNIT}:
         raise NotRecordableError("what orders filled would cost")
