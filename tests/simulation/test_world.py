@@ -33,6 +33,7 @@ EVENTS = int(os.environ.get("CROSSMARGIN_EVENTS", "50000"))
         ("okx-portfolio", False),
         ("deribit-portfolio", False),
         ("reference", False),
+        ("mango-v4", True),
     ],
 )
 def test_a_slide_closes_accounts_and_every_invariant_holds(name: str, asked: bool) -> None:
@@ -57,7 +58,17 @@ def test_faults_happen_and_are_harmless() -> None:
 
 def test_a_rulebook_that_margins_nothing_here_is_refused() -> None:
     with pytest.raises(InputError, match="margins none"):
-        simulate(1, load_rulebook("aave-v3"), events=100)
+        simulate(1, load_rulebook("gmx-v2"), events=100)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_where_nothing_is_traded_people_borrow_and_debts_are_repaid_for_collateral(asked: bool) -> None:
+    """Most owe coins against dollars: a squeeze makes those dear."""
+    squeeze = [{coin: spot * (1 + 0.8 * min(step, 150) / 150) for coin, spot in COINS.items()} for step in range(200)]
+    found = simulate(5, load_rulebook("aave-v3"), events=2500, path=squeeze, asked=asked)
+    assert found.counts["stage: liquidating"] >= 3
+    assert found.counts["liquidation: repay"] >= 3
+    assert found.counts["stage: healthy"] >= 1
 
 
 def unbooked_fee(patch: pytest.MonkeyPatch) -> None:

@@ -38,9 +38,12 @@ class Checks:
         By case and asset what nobody paid.
     hedges
         Causes of the postings that may open positions.
+    repayments
+        Causes of the postings that repay a debt for collateral.
     """
 
     hedges: frozenset[str] = frozenset()
+    repayments: frozenset[str] = frozenset()
 
     replica: State = field(default_factory=State)
     watch: Watch = field(default_factory=Watch)
@@ -90,19 +93,20 @@ class Checks:
                     raise BrokenError(f"record {record.number}: {amount} of {asset} paid for a debt of {debt}")
 
     def _shrinks(self, record: Record) -> None:
-        """Check that what a case posts brings its own pool's positions nearer to 0, not past it."""
+        """Check that what a case posts brings its own positions, debts and collateral nearer to 0, not past it."""
         event = record.event
         if not isinstance(event, Posted) or event.case not in self.replica.cases or event.cause in self.hedges:
             return
         owner = self.replica.cases[event.case].pool.partition("#")[0]
         held = self.replica.balances.get(owner, {})
         changes: Counter[str] = Counter()
+        purse_of = WALLET if event.cause in self.repayments else HELD
         for who, purse, asset, amount in event.rows:
-            if who == owner and purse == HELD:
+            if who == owner and purse == purse_of:
                 changes[asset] += amount
         hedges = self._hedged(event.case) if event.cause == "trade" else set()
         for asset, change in changes.items():
-            before = held.get((HELD, asset), 0)
+            before = held.get((purse_of, asset), 0)
             if change and asset not in hedges and not reduces(before, change):
                 raise BrokenError(f"record {record.number}: {event.cause} moves {before} of {asset} by {change:+}")
 

@@ -1,4 +1,4 @@
-"""Who trades: makers, gamblers, hedgers, savers - each draws its commands from the seed."""
+"""Who trades, or lends and borrows: makers, gamblers, hedgers, savers - each draws its commands from the seed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from crossmargin.clearing.state import PoolStage, State
     from crossmargin.simulation.market import Market
 
-__all__ = ["TRADERS", "Intent", "cure", "deposits", "intent"]
+__all__ = ["TRADERS", "Intent", "cure", "deposits", "intent", "lent", "loan"]
 
 TRADERS: Final = {"maker": 1_000_000.0, "gambler": 5_000.0, "hedger": 60_000.0, "saver": 20_000.0}
 """Kinds of account, with the dollars that they begin with."""
 _APPETITE: Final = {"maker": 0.3, "gambler": 30.0, "hedger": 8.0, "saver": 4.0}  # of what it has, a trade
+_BORROWED: Final = {"maker": 0.2, "gambler": 0.9, "hedger": 0.8}  # how often it takes rather than pays in
+_LEAST_LOAN: Final = 0.001  # of what it has: many are small, so that some stand near what they may owe
 _MONEY, _ORDERS, _DEPOSITS, _TO_BOOK, _CURED, _WHOLE = 0.06, 0.12, 0.4, 0.3, 0.6, 0.7  # how often each is drawn
 
 Intent = tuple[type, dict[str, Any]]
@@ -55,6 +57,30 @@ def deposits(everyone: Sequence[Trader], dollar: str, digits: int) -> list[Inten
             out.append((c.Deposit, {"owner": trader.owner, "asset": "BTC", "amount": 10**8 // 4}))
     out.append((c.Deposit, {"owner": "fund", "asset": dollar, "amount": 20_000 * 10**digits}))
     return out
+
+
+def lent(everyone: Sequence[Trader], market: Market) -> list[Intent]:
+    """Return what everybody brings besides where nothing is traded: of each coin a third of its dollars' worth."""
+    return [
+        (c.Deposit, {"owner": trader.owner, "asset": coin, "amount": _units(market, coin, TRADERS[trader.kind] / 3)})
+        for trader in everyone
+        for coin in market.spots
+    ]
+
+
+def loan(rng: Generator, everyone: Sequence[Trader], market: Market) -> Intent:
+    """Return what somebody does where there is nothing to trade: it borrows, which is a withdrawal, or pays in."""
+    trader = everyone[int(rng.integers(len(everyone)))]
+    assets = [market.venue.dollar, *market.spots]
+    asset = assets[int(rng.integers(len(assets)))]
+    borrows = rng.random() < _BORROWED.get(trader.kind, 0.5)
+    amount = _units(market, asset, TRADERS[trader.kind] * _LEAST_LOAN ** float(rng.random()))
+    return c.Withdraw if borrows else c.Deposit, {"owner": trader.owner, "asset": asset, "amount": amount}
+
+
+def _units(market: Market, asset: str, dollars: float) -> int:
+    """Return so many dollars' worth of an asset, in its units."""
+    return max(int(dollars / market.spots.get(asset, 1.0) * 10 ** market.venue.assets[asset].digits), 1)
 
 
 def intent(rng: Generator, everyone: Sequence[Trader], state: State, market: Market, names: Sequence[str]) -> Intent:
@@ -128,9 +154,15 @@ def answer(rng: Generator, state: State, case: str) -> Intent | None:
     return c.Trade, {**fields, "price": _price(rng, state, symbol), "case": case}
 
 
-def offer(rng: Generator, bidders: Sequence[str], state: State, case: str) -> Intent:
-    """Return a bid on what a case offers, by somebody rich, at any price."""
+def offer(rng: Generator, bidders: Sequence[str], state: State, case: str, *, sells: bool) -> Intent:
+    """Return a bid on what a case offers, by somebody rich, at any price; who `sells` repays a debt."""
     bidder = bidders[int(rng.integers(len(bidders)))]
     share = ("1", "0.5", "0.1")[int(rng.integers(3))]
     step = state.cases[case].step
-    return c.Bid, {"case": case, "bidder": bidder, "share": share, "limit": "1000000000", "step": step}
+    return c.Bid, {
+        "case": case,
+        "bidder": bidder,
+        "share": share,
+        "limit": "0" if sells else "1000000000",
+        "step": step,
+    }

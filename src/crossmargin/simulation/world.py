@@ -23,7 +23,7 @@ from crossmargin.simulation.checks import Checks
 from crossmargin.simulation.faults import Delivery, DiskFullError, Faults, FaultyJournal, spoiled
 from crossmargin.simulation.market import Market, Venue, generated
 from crossmargin.simulation.probing import BEGIN, feeds_of, margined
-from crossmargin.simulation.traders import Intent, Trader, answer, cure, deposits, intent, offer, traders
+from crossmargin.simulation.traders import Intent, Trader, answer, cure, deposits, intent, lent, loan, offer, traders
 
 if TYPE_CHECKING:
     from crossmargin.clearing import Rules
@@ -97,6 +97,7 @@ class World:
     reopened: int = 0
     feeds: dict[str, dict[str, c.Quote]] = field(default_factory=dict)
     _listing: list[str] = field(default_factory=list)
+    _exchanges: frozenset[str] = frozenset()
     _called: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -109,6 +110,8 @@ class World:
         self.everyone = traders(self.accounts)
         steps = self.rulebook.procedure.liquidation.steps
         self.checks.hedges = frozenset(f"liquidation: {step.name}" for step in steps if step.do == "hedge")
+        self._exchanges = frozenset(step.name for step in steps if step.do == "exchange")
+        self.checks.repayments = frozenset(f"liquidation: {name}" for name in self._exchanges)
         self._open(*margined(self.rulebook))
 
     def _open(self, venue: Venue, names: list[str]) -> None:
@@ -124,7 +127,8 @@ class World:
             document = document_of(section, content)
             self._sent((c.Configure, {"section": section, "document": document, "digest": digest_of(document)}))
         self._prices(sound=True)
-        for one in deposits(self.everyone, venue.dollar, venue.assets[venue.dollar].digits):
+        brought = [] if names else lent(self.everyone, self.market)
+        for one in (*deposits(self.everyone, venue.dollar, venue.assets[venue.dollar].digits), *brought):
             self._sent(one)
 
     def run(self, events: int) -> Outcome:
@@ -169,8 +173,7 @@ class World:
         self._expire()
         self._prices()
         for _ in range(int(self.rng.integers(_BURST if self.rng.random() < _BURSTS else _MOST_INTENTS))):
-            names = self._living()
-            self._send(intent(self.rng, self.everyone, self.house.state, self.market, names))
+            self._send(self._wanted())
         if self.steps % _FUNDED_EVERY == 0:
             self._accrue()
         if self.steps % _STRESSED_EVERY == 0 and self.rulebook.procedure.fund.reads_stress:
@@ -182,6 +185,12 @@ class World:
             self.checks.whole(self.house)
         if self.steps % _SAVED_EVERY == 0:
             self.house.save()
+
+    def _wanted(self) -> Intent:
+        """Return what somebody wants next: a trade mostly; where nothing is listed a loan."""
+        if not self._listing:
+            return loan(self.rng, self.everyone, self.market)
+        return intent(self.rng, self.everyone, self.house.state, self.market, self._living())
 
     def _living(self) -> list[str]:
         contracts = self.market.venue.contracts
@@ -224,7 +233,8 @@ class World:
                 if told is not None:
                     self._send(told)
             elif case.memory.get("offer") and self.rng.random() < _BID:
-                self._send(offer(self.rng, bidders, state, name))
+                sells = case.memory["offer"] in self._exchanges
+                self._send(offer(self.rng, bidders, state, name, sells=sells))
 
     def _send(self, one: Intent) -> None:
         """Send a command the way that faults take; what the house lost with its process is sent again."""
