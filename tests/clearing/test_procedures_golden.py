@@ -262,6 +262,17 @@ def test_collateral_is_sold_before_anybody_pays(tmp_path: Path) -> None:
     assert rows["alice", WALLET, "USDC"] == 16_000 * 10**6  # 10 x 2,000 less a fifth
 
 
+def test_what_a_haircut_leaves_nothing_of_is_not_given_away(tmp_path: Path) -> None:
+    scene = layer(tmp_path, layered("fund"), '[fund]\nsource = "EXAMPLE"\nassets = { ETH = 1.0 }\n')
+    scene.deposit("alice", "10", "ETH")
+    scene.deposit("fund", "5", "ETH")
+    events = scene.btc("20000")
+    assert moved(events, "waterfall: collateral") == {}
+    assert moved(events, "waterfall: fund")["fund", WALLET, "USDC"] == -3_000 * 10**6
+    assert scene.state.balances["alice"] == {(WALLET, "ETH"): 10 * 10**12, (WALLET, "USDC"): -27_000 * 10**6}
+    assert scene.wallet("fund", "ETH") == 5 * 10**12
+
+
 def test_a_liquidation_leaves_its_surplus_to_the_fund() -> None:
     """The reference: what is left above the end of a case, at most a twentieth of maintenance as it began."""
     scene = opened("reference")

@@ -16,7 +16,7 @@ from crossmargin.clearing.procedure.claims import CLAIMED, claim_rows, claimed_e
 from crossmargin.clearing.procedure.deleveraging import deleveraged
 from crossmargin.clearing.procedure.payers import payers_of
 from crossmargin.clearing.procedure.remembered import recall
-from crossmargin.clearing.procedure.sales import sale_rows, sellable
+from crossmargin.clearing.procedure.sales import brings, sale_rows, sellable
 from crossmargin.clearing.procedure.trades import traded, wallet_of
 from crossmargin.clearing.procedure.view import View, parted, price_in_money, view_of
 from crossmargin.clearing.scales import to_text
@@ -87,8 +87,7 @@ def _collateral_sold(view: View, debt: str, name: str) -> list[Event]:
 
     It is sold to who takes market orders at once, else to the fund.
     """
-    priced = {*view.setting.state.marks, view.setting.market.reporting_asset}
-    have = [asset for asset in _balances(view, below=False) if asset in priced]
+    have = [asset for asset in _balances(view, below=False) if brings(view.setting, asset)]
     if not have:
         return []
     buyer = view.setting.outside.taker or FUND

@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from crossmargin.clearing.procedure.view import Setting
     from crossmargin.clearing.state import State
 
-__all__ = ["exchanged", "sale_rows", "sellable"]
+__all__ = ["brings", "exchanged", "sale_rows", "sellable"]
 
 
 def sellable(setting: Setting, state: State, owner: str) -> list[str]:
-    """Return the assets that an owner has and that have a price, in order of creation: `means` counts no others."""
-    priced = {*setting.state.marks, setting.market.reporting_asset}
+    """Return the assets that an owner has and that bring something, in order of creation: `means` counts no others."""
     held = state.balances.get(owner, {}).items()
-    return [asset for (purse, asset), amount in held if purse == WALLET and amount > 0 and asset in priced]
+    return [asset for (purse, asset), amount in held if purse == WALLET and amount > 0 and brings(setting, asset)]
+
+
+def brings(setting: Setting, asset: str) -> bool:
+    """Return whether an asset's sale brings anything: it has a price, and its haircut leaves some of it."""
+    priced = asset in setting.state.marks or asset == setting.market.reporting_asset
+    return priced and setting.procedure.fund.haircuts.get(asset, 0.0) < 1
 
 
 def sale_rows(
