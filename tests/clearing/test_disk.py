@@ -17,7 +17,7 @@ import pytest
 from crossmargin.clearing import House, State, recover, replay
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.records import records_of
-from crossmargin.clearing.snapshots import to_bytes
+from crossmargin.clearing.snapshots import SavedState, to_bytes
 from crossmargin.clearing.state import fold
 from crossmargin.errors import FailureReason as R
 from crossmargin.errors import InputError
@@ -173,6 +173,23 @@ def test_a_file_that_is_cut_anywhere_gives_a_whole_beginning_or_a_refusal(
         is_whole_beginning(cut_at(path, "", place, tmp_path), states)
         for one in tmp_path.glob("journal.db*"):
             one.unlink()
+
+
+@pytest.mark.parametrize(("commands", "states"), [(400, 0), (5, 9)])
+def test_a_log_does_not_grow_for_ever(tmp_path: Path, commands: int, states: int) -> None:
+    """Whoever ends without closing leaves a log, and a large state goes through it."""
+    path, most = tmp_path / "journal.db", 0
+    for turn in range(12):
+        journal = SqliteJournal(path, take_over=True)  # the one before is not closed
+        desk = open_house(journal=journal) if turn == 0 else Desk(House(journal, venue.RICH, replay(journal)))
+        for _ in range(commands):
+            desk.send(c.Tick)
+        for number in range(states):
+            journal.save(SavedState(desk.house.state.number + number, b"head", b"digest", bytes(10**6)))
+        most = max(most, path.with_name("journal.db-wal").stat().st_size)
+        assert replay(journal).state.sources["desk"] == desk.sequence
+        journal._lock.close()  # as if its process were gone; its log stays
+    assert most < 8 * 10**6
 
 
 def test_a_file_without_its_log_still_names_what_its_end_held(tmp_path: Path) -> None:

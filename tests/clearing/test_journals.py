@@ -19,6 +19,7 @@ from crossmargin.clearing.snapshots import from_bytes, save, to_bytes
 from crossmargin.clearing.state import fold, fold_all
 from crossmargin.errors import FailureReason as R
 from crossmargin.errors import InputError
+from crossmargin.sources.journals import postgres, sqlite
 from crossmargin.sources.journals.pipeline import Pipeline
 from crossmargin.sources.journals.sqlite import SqliteJournal
 from tests.clearing import venue
@@ -108,7 +109,12 @@ def test_a_kept_state_that_was_changed_is_refused(opened: Opened) -> None:
     assert refused.value.reason == R.CORRUPT_JOURNAL
 
 
-def test_each_source_is_known_however_its_batches_were_kept(opened: Opened) -> None:
+@pytest.mark.parametrize("heard_after", [1, 10**9])
+def test_each_source_is_known_however_its_batches_were_kept(
+    opened: Opened, heard_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_LONG", heard_after)
+    monkeypatch.setattr(postgres, "_HEAR_AFTER", heard_after)
     journal = opened()
     desk = busy(open_house(journal=journal))
     for number in range(1, 8):

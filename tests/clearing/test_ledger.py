@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.contracts import Contract, payoff, trade_money, worth
+from crossmargin.clearing.events import Posted, Record
 from crossmargin.clearing.indexes import PER_UNIT
 from crossmargin.clearing.ledger import HELD, ROUND, WALLET, Balances, Layer, Row, UnbalancedError, add, gathered, total
 from crossmargin.clearing.scales import to_decimal, to_text, to_units
 from crossmargin.clearing.settlement import expiry_rows, settle_rows
+from crossmargin.clearing.state import Draft, State
 from crossmargin.clearing.trading import handover_rows, realised, trade_rows
 from crossmargin.errors import FailureReason, InputError
 from tests.clearing import venue
@@ -272,3 +274,16 @@ def test_a_layer_over_balances_is_a_copy_of_them(below: list[Row], first: list[R
     assert balances == before
     with pytest.raises(NotImplementedError):
         del layer["alice"]
+
+
+def test_a_draft_leaves_the_state_that_it_began_as() -> None:
+    """What a draft writes to is copied before, whoever held it."""
+    state = State(balances={"alice": {(WALLET, "USDC"): 7}, "bob": {(WALLET, "USDC"): -7}})
+    draft = Draft(state)
+    rows = (("alice", WALLET, "USDC", -3), ("bob", WALLET, "USDC", 3))
+    for number in (1, 2):
+        event = Posted("test", None, rows)
+        draft.fold(Record(number, "desk", number, venue.START, "", "", event))
+    assert draft.state.balances["alice"] == {(WALLET, "USDC"): 1}
+    assert draft.state.balances["bob"] == {(WALLET, "USDC"): -1}
+    assert state.balances == {"alice": {(WALLET, "USDC"): 7}, "bob": {(WALLET, "USDC"): -7}}

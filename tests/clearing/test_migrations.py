@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crossmargin.clearing import House, Journal, migrations, replay
+from crossmargin.clearing import House, Journal, migrations, recover, replay
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.events import Stage
-from crossmargin.clearing.records import START, link
+from crossmargin.clearing.records import JOURNAL_VERSION, START, link
 from crossmargin.errors import FailureReason as R
 from crossmargin.errors import InputError
 from crossmargin.sources.journals.sqlite import SqliteJournal
@@ -123,7 +123,7 @@ def test_an_older_journal_is_migrated_and_kept_beside(place: Place, monkeypatch:
     assert house.state.indices == {"BTC-PERP": 10**24}
     assert house.handle(c.Tick(source="desk", sequence=6, as_of=venue.START.replace(day=3))).records
     journal.close()
-    assert place.run("select schema_version from journal") == [(1,)]
+    assert place.run("select schema_version from journal") == [(JOURNAL_VERSION,)]
     assert rows(place, "batches_v0") == chained(old)
     assert [row[1:] for row in place.run("select first, records from batches order by first")[:2]] == [
         (row[5],) for row in chained(VERSION_1)
@@ -153,11 +153,11 @@ def test_several_versions_are_passed_one_by_one(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [(2, "written by a newer crossmargin"), (0, "there is no way from there")]
+    ("version", "told"), [(3, "written by a newer crossmargin"), (0, "there is no way from there")]
 )
 def test_a_version_without_a_way_is_refused_and_nothing_is_changed(place: Place, version: int, told: str) -> None:
     place.fill(version, VERSION_1, {"desk": 5, "feed": 1})
-    with pytest.raises(InputError, match=f"expected schema version 1, found {version}; .*{told}") as refused:
+    with pytest.raises(InputError, match=f"expected schema version 2, found {version}; .*{told}") as refused:
         place.open()
     assert refused.value.reason == R.WRONG_SCHEMA_VERSION
     assert place.run("select schema_version from journal") == [(version,)]
@@ -184,9 +184,9 @@ def test_a_file_that_is_opened_by_two_versions_stays_with_the_newer(
 ) -> None:
     path = tmp_path / "journal.db"
     with monkeypatch.context() as newer:
-        newer.setattr(migrations, "JOURNAL_VERSION", 2)
+        newer.setattr(migrations, "JOURNAL_VERSION", 3)
         SqliteJournal(path).close()
-    with pytest.raises(InputError, match="expected schema version 1, found 2"):
+    with pytest.raises(InputError, match="expected schema version 2, found 3"):
         SqliteJournal(path)
 
 
@@ -201,6 +201,26 @@ def test_what_was_kept_before_rows_named_their_source_is_read_and_goes_on(place:
     house.handle(c.Tick(source="desk", sequence=6, as_of=venue.START.replace(day=3)))
     assert journal.sources() == {"desk": 6, "feed": 1}
     journal.close()
+    assert place.run("select schema_version from journal") == [(2,)]
+    assert rows(place, "batches")[:2] == chained(VERSION_1)  # lines and chain stand as they were
     again = place.open()
     assert (replay(again).state.number, again.sources()) == (8, {"desk": 6, "feed": 1})
     again.close()
+
+
+def test_what_was_recovered_before_rows_named_their_source_is_recovered_again(place: Place) -> None:
+    if place.kind == "postgres":
+        place.run("create table damaged (like batches)")
+        place.run("alter table damaged drop column source")
+        place.run("alter table damaged drop column sequence")
+    place.run("alter table batches drop column source")
+    place.run("alter table batches drop column sequence")
+    place.run("alter table journal drop column sources_at")
+    place.fill(1, VERSION_1, {"desk": 5, "feed": 1})
+    place.run("update batches set previous = head where first = 5")
+    journal = place.open()
+    recovery = recover(journal)
+    assert recovery.replayed.state.number == 4
+    assert "lost: desk 5 to 5, feed 1 to 1" in recovery.dropped
+    assert recover(journal).dropped == ""
+    journal.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from crossmargin.liquidation.plan_solver import Problem
+from crossmargin.liquidation.plan_solver import Problem, UnsolvedError
 
 
 def problem_of(seed: int, rows: int, count: int) -> Problem:
@@ -69,7 +72,38 @@ def test_what_would_save_something_is_seen() -> None:
     assert problem.is_best(found["cheap"], cheap)
 
 
-def test_no_time_is_told() -> None:
+@pytest.mark.parametrize("limit", [0.0, -1.0])
+def test_no_time_is_told(limit: float) -> None:
+    with pytest.raises(UnsolvedError, match="Time limit"):
+        problem_of(3, 6, 20).solved(np.ones(20, dtype=bool), time_limit=limit)
+
+
+@pytest.mark.parametrize(("where", "number"), [("objective", np.nan), ("matrix", np.inf), ("bound", np.nan)])
+def test_what_is_no_number_is_told(where: str, number: float) -> None:
     problem = problem_of(3, 6, 20)
-    with pytest.raises(TimeoutError):
-        problem.solved(np.ones(20, dtype=bool), time_limit=0.0)
+    getattr(problem, where).flat[0] = number
+    with pytest.raises(UnsolvedError):
+        problem.solved(np.ones(20, dtype=bool))
+
+
+USED_BEFORE = """
+import sys
+import highspy
+import numpy as np
+from crossmargin.liquidation.plan_solver import Problem
+
+other = highspy.Highs()
+other.setOptionValue("output_flag", False)
+if sys.argv[1] != "0":
+    other.setOptionValue("threads", int(sys.argv[1]))
+other.run()
+problem = Problem(np.asarray([2.0, 1.0]), np.asarray([[-1.0, -1.0]]), np.asarray([-1.0]), np.asarray([2.0, 2.0]))
+found = problem.solved(np.ones(2, dtype=bool))
+assert found.x.tolist() == [0.0, 1.0]
+assert other.run() != highspy.HighsStatus.kError
+"""
+
+
+@pytest.mark.parametrize("threads", ["0", "1", "2"])
+def test_who_else_uses_the_solver_in_this_process_changes_nothing(threads: str) -> None:
+    subprocess.run([sys.executable, "-c", USED_BEFORE, threads], check=True)

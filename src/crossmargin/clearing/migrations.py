@@ -20,12 +20,15 @@ __all__ = ["JOURNAL_VERSION", "MIGRATIONS", "Step", "migrated", "steps_from"]
 Step = Callable[[list[Any]], list[Any]]
 """One record as it was, a JSON array, to the same record as the next version writes it."""
 
-MIGRATIONS: Final[dict[int, Step]] = {}
-"""By the version that a step starts from. Version 1 is the first that was written, so there is none yet."""
+MIGRATIONS: Final[dict[int, Step | None]] = {1: None}
+"""By the version that a step starts from; None where lines stand as they are and tables alone have changed.
+
+Version 1 is the first that was written; since version 2 a batch of one source names it in its own row.
+"""
 
 
 def steps_from(found: int, place: str) -> list[Step]:
-    """Return the steps from a version to the present one.
+    """Return the steps from a version to the present one; none where lines stand as they are.
 
     Raises
     ------
@@ -34,7 +37,7 @@ def steps_from(found: int, place: str) -> list[Step]:
     """
     versions = range(found, JOURNAL_VERSION)
     if found <= JOURNAL_VERSION and all(version in MIGRATIONS for version in versions):
-        return [MIGRATIONS[version] for version in versions]
+        return [step for version in versions if (step := MIGRATIONS[version]) is not None]
     newer = "it was written by a newer crossmargin: upgrade this one"
     message = f"expected schema version {JOURNAL_VERSION}, found {found}; "
     message += (

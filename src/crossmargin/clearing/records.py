@@ -15,7 +15,7 @@ import msgspec
 from crossmargin.clearing.events import Record
 from crossmargin.errors import FailureReason, InputError
 
-JOURNAL_VERSION: Final = 1
+JOURNAL_VERSION: Final = 2
 START: Final = bytes(32)  # the head before the first batch
 MOST_RECORDS: Final = 100_000  # of one batch
 

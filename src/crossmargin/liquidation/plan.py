@@ -16,6 +16,7 @@ from crossmargin.liquidation.plan_choice import Choice, chosen, chosen_greedily
 from crossmargin.liquidation.plan_costs import priced
 from crossmargin.liquidation.plan_data import Plan, PlannedTrade, PlanOptions
 from crossmargin.liquidation.plan_lots import amounts
+from crossmargin.liquidation.plan_solver import UnsolvedError
 from crossmargin.liquidation.plan_surface import Surface
 from crossmargin.liquidation.plan_ways import ways_of
 from crossmargin.liquidation.run import begun
@@ -117,12 +118,12 @@ class _Job:
         return best
 
     def choice(self, options: PlanOptions, target: float) -> Choice:
-        """Return the lots: of the program, or greedy ones where it is asked for or time is up."""
+        """Return the lots: of the program, or greedy ones where it is asked for, time is up or the solver fails."""
         if options.method == "greedy":
             return chosen_greedily(self.surface, self.costs)
         try:
             return chosen(self.surface, self.costs, options.time_limit, target)
-        except TimeoutError:
+        except UnsolvedError:
             return chosen_greedily(self.surface, self.costs)
 
     def posted(self, choice: Choice, *, realise: bool) -> Plan:

@@ -79,8 +79,8 @@ def chosen(surface: Surface, costs: Costs, time_limit: float | None = None, targ
 
     Raises
     ------
-    TimeoutError
-        A program took longer than `time_limit`.
+    UnsolvedError
+        A program took longer than `time_limit`, or the solver failed.
     """
     search = _Search(surface, costs, time_limit, target)
     best: Choice | None = None

@@ -66,8 +66,8 @@ def least_cost(program: Program, target: float, time_limit: float | None = None)
 
     Raises
     ------
-    TimeoutError
-        The time, in seconds, was not enough.
+    UnsolvedError
+        The time, in seconds, was not enough, or the solver failed.
     """
     return _solved(program, target, time_limit, elastic=False)
 

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
 
-__all__ = ["Problem", "Solution"]
+__all__ = ["Problem", "Solution", "UnsolvedError"]
 
 _SAME: Final = 1e-9
-# a few pivots solve it: to simplify it first takes longer than all else, and so do threads
-_OPTIONS: Final = {"output_flag": False, "presolve": "off", "solver": "simplex", "threads": 1}
+# A few pivots solve it: to simplify it first takes longer than all else. Threads are the process's own and not ours to
+# set: HiGHS solves nothing where another number of them was asked for before.
+_OPTIONS: Final = {"output_flag": False, "presolve": "off", "solver": "simplex", "parallel": "off"}
+
+
+class UnsolvedError(Exception):
+    """HiGHS ended without an answer: out of time, or with numbers that it cannot count in."""
 
 
 class Solution(NamedTuple):
@@ -43,24 +48,29 @@ class Problem:
 
         Raises
         ------
-        TimeoutError
-            The time, in seconds, was not enough.
+        UnsolvedError
+            The time, in seconds, was not enough, or HiGHS failed.
         InputError
             HiGHS is absent.
         """
         highspy = _highs()
+        if not all(np.isfinite(column).all() for column in (self.objective, self.matrix, self.bound)):
+            raise UnsolvedError("a number of the program is none")
+        if not columns.any():  # which HiGHS calls a model without an answer
+            return None if (self.bound < 0).any() else Solution(np.zeros(columns.size), np.zeros(self.bound.size))
         solver = highspy.Highs()
         for name, value in _OPTIONS.items():
             solver.setOptionValue(name, value)
         if time_limit is not None:
-            solver.setOptionValue("time_limit", float(time_limit))
-        solver.passModel(self._model(highspy, columns))
-        solver.run()
+            solver.setOptionValue("time_limit", max(float(time_limit), 0.0))
+        failed = highspy.HighsStatus.kError
+        if solver.passModel(self._model(highspy, columns)) == failed or solver.run() == failed:
+            raise UnsolvedError(solver.modelStatusToString(solver.getModelStatus()))
         status = solver.getModelStatus()
-        if status in (highspy.HighsModelStatus.kTimeLimit, highspy.HighsModelStatus.kIterationLimit):
-            raise TimeoutError
-        if status != highspy.HighsModelStatus.kOptimal:
+        if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
             return None
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise UnsolvedError(solver.modelStatusToString(status))
         found = solver.getSolution()
         x = np.zeros(columns.size)
         x[columns] = found.col_value

@@ -65,10 +65,11 @@ class Rows:
 
     def losses(self, trades: Floats, cost: Floats) -> Floats:
         """Return the loss of each row at many points [points, rows], given trades and costs [points, ways]."""
-        moved = trades @ self.by_way.reshape(-1, trades.shape[1]).T  # which np.tensordot would copy
+        points, ways = trades.shape
+        moved = trades @ self.by_way.reshape(self.base.size, ways).T  # which np.tensordot would copy
         if self.by_cost.any():  # what costs are paid in is mostly no part of a scenario
-            moved += cost @ self.by_cost.reshape(-1, cost.shape[1]).T
-        return np.asarray((moved.reshape(-1, *self.base.shape) + self.base).max(axis=2, initial=0.0))
+            moved += cost @ self.by_cost.reshape(self.base.size, ways).T
+        return np.asarray((moved.reshape(points, *self.base.shape) + self.base).max(axis=2, initial=0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

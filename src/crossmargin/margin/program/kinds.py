@@ -166,7 +166,7 @@ def _max_loss(recording: Recording, line: Line, _requirement: str, _key: tuple[s
 
 
 def _worst_side(recording: Recording, line: Line, requirement: str, _key: tuple[str, str]) -> Column:
-    held = recording.line(line.spec.line, requirement)
+    held: Column = recording.line(line.spec.line, requirement)
     if isinstance(held.node, Table) or (isinstance(held.node, Terms) and held.node.by.keys() <= {ONE}):
         return held  # nothing that is held enters it, so that no order changes it
     reads = {name for node in walk([held.node]) if isinstance(node, Terms) for name in node.by}

@@ -1,8 +1,8 @@
 """What the journals in SQL share: how sources are kept, and what is refused, in the same words whatever keeps them.
 
 A batch of one source names it in its own row, so that its commit writes one row and no more; several write the table
-`sources` in their transaction. Now and then the table hears of the sources that the rows name: up to record
-`journal.sources_at`. What has lost its end since still knows whom it had heard.
+`sources` in their transaction. The table hears of the sources that the rows name when a journal is opened and closed,
+and now and then between: up to record `journal.sources_at`. What has lost its end since still knows whom it had heard.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ select source, max(sequence) from (
     where first > (select sources_at from journal) and source is not null
 ) as heard where true group by source order by source
 """
+TOLD: Final = "select source, sequence from sources order by source"
 HEAR: Final = (
     f"insert into sources {HEARD} on conflict (source) do update set sequence = excluded.sequence",
     "update journal set sources_at = (select coalesce(max(first), 0) from batches)",

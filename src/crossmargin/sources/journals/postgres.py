@@ -15,7 +15,7 @@ from crossmargin.clearing import migrations
 from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
 from crossmargin.errors import InputError
-from crossmargin.sources.journals.common import HEAR, HEARD, corrupt, fenced, require_alone
+from crossmargin.sources.journals.common import HEAR, HEARD, TOLD, corrupt, fenced, require_alone
 
 _TABLES: Final = """
 create table if not exists journal (
@@ -52,6 +52,7 @@ select count(*) from pg_attribute where attrelid = 'journal'::regclass and attna
 """
 _OLDER: Final = """
 alter table batches add column source text, add column sequence bigint;
+alter table if exists damaged add column if not exists source text, add column if not exists sequence bigint;
 alter table journal add column sources_at bigint not null default 0;
 """
 _COPY: Final = "copy batches (first, count, epoch, previous, head, records) from stdin (format binary)"
@@ -61,7 +62,7 @@ with gone as (delete from batches where first + count - 1 > %s returning *) inse
 """
 _LOCK: Final = 0x6A726E6C  # "jrnl"; with a hash of the schema: one writer for each
 _READ_AT_ONCE: Final = 64  # batches
-_HEAR_AFTER: Final = 1_000  # batches of one source
+_HEAR_AFTER: Final = 250  # batches
 
 
 class PostgresJournal:
@@ -98,7 +99,8 @@ class PostgresJournal:
                 self._db.execute(sql.SQL("create schema if not exists {}").format(name))
                 self._db.execute(sql.SQL("set search_path = {}").format(name))
                 self._epoch = self._next_epoch()
-            self._cursor, self._unheard = self._db.cursor(binary=True), 0
+            self._cursor = self._db.cursor(binary=True)
+            self._hear()
         except BaseException:
             self._db.close()
             raise
@@ -109,6 +111,9 @@ class PostgresJournal:
             self._append_one(batches[0])
         else:
             self._append_all(batches)
+        self._unheard += len(batches)
+        if self._unheard > _HEAR_AFTER:
+            self._hear()
 
     def _append_one(self, batch: Batch) -> None:
         """Keep a batch by one statement, which asks for the epoch too: one way to the server and back."""
@@ -120,9 +125,7 @@ class PostgresJournal:
             if not self._cursor.execute(_KEEP, row, prepare=True).rowcount:
                 with self._db.transaction():
                     self._check_epoch()
-        self._unheard += 1
-        if self._unheard > _HEAR_AFTER:
-            self._hear()
+                raise corrupt("a batch was not kept", self.place)
 
     def _append_all(self, batches: Sequence[Batch]) -> None:
         sources = {name: last for batch in batches for name, last in batch.sources.items()}
@@ -158,8 +161,12 @@ class PostgresJournal:
 
     def sources(self) -> Mapping[str, int]:
         """Return the last command of each source."""
-        with self._reading():
+        import psycopg
+
+        with suppress(psycopg.Error):
             return dict(self._db.execute(HEARD).fetchall())
+        with self._reading():  # rows that cannot be read name nobody
+            return dict(self._db.execute(TOLD).fetchall())
 
     def save(self, saved: SavedState) -> None:
         """Keep a state beside the records; the one before the last is dropped."""
@@ -195,6 +202,7 @@ class PostgresJournal:
         """Let another one write: the lock is gone on return, not when the server notices that the session ended."""
         import psycopg
 
+        self._hear()
         with suppress(psycopg.OperationalError):  # a session that is lost holds nothing
             self._db.execute("select pg_advisory_unlock_all()")
         self._db.close()
@@ -204,10 +212,8 @@ class PostgresJournal:
         if found == (None,):
             self._db.execute(_TABLES)
             self._db.execute("insert into journal values (%s, 0, 0)", (migrations.JOURNAL_VERSION,))
-        version, epoch = self._db.execute("select schema_version, epoch from journal for update").fetchone() or (
-            None,
-            0,
-        )
+        self._db.execute("lock table journal in exclusive mode")  # waits for who asks for the epoch
+        version, epoch = self._db.execute("select schema_version, epoch from journal").fetchone() or (None, 0)
         if version is None:
             raise corrupt("its table `journal` is empty", self.place)
         self._db.execute("lock table batches in share mode")  # waits for the insert that is under way
@@ -221,12 +227,14 @@ class PostgresJournal:
     def _migrate(self, version: int) -> None:
         """Rewrite the batches as the present schema writes them; those that were there stay in a table of their own."""
         steps = migrations.steps_from(version, self.place)
+        self._db.execute("update journal set schema_version = %s", (migrations.JOURNAL_VERSION,))
+        if not steps:
+            return
         self._db.execute(f"create table batches_v{version:d} as table batches")
         for batch in migrations.migrated(self.batches(), steps, self.place):
             row = (batch.records, batch.previous, batch.head, batch.first)
             self._db.execute("update batches set records = %s, previous = %s, head = %s where first = %s", row)
         self._db.execute("delete from states")
-        self._db.execute("update journal set schema_version = %s", (migrations.JOURNAL_VERSION,))
 
     def _lock(self) -> bool:
         query = "select pg_try_advisory_lock(%s, hashtext(%s))"

@@ -18,7 +18,7 @@ from crossmargin.clearing import migrations
 from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
 from crossmargin.errors import InputError
-from crossmargin.sources.journals.common import HEAR, HEARD, corrupt, fenced, require_alone, typed
+from crossmargin.sources.journals.common import HEAR, HEARD, TOLD, corrupt, fenced, require_alone, typed
 
 _TABLES: Final = """
 create table journal (
@@ -74,13 +74,14 @@ class SqliteJournal:
     """
 
     def __init__(self, path: str | Path, *, take_over: bool = False, repair: bool = False) -> None:
-        self.path = Path(path)
+        self.path, self._log = Path(path), 0
         self._lock = _lock_at(self.path)
         try:
             require_alone(str(self.path), locked=_locked(self._lock) or take_over)
             if repair:
                 _lengthened(self.path)
             self._db = self._open()
+            self._hear()
         except BaseException:
             self._lock.close()
             raise
@@ -89,10 +90,10 @@ class SqliteJournal:
         """Keep batches and their sources in one transaction; durable on return."""
         if len(batches) == 1 and len(batches[0].sources) == 1:
             self._append_one(batches[0])
+            self._written(_PAGE + len(batches[0].records))
         else:
             self._append_all(batches)
-        if self._log > _LONG:
-            self._move_log()
+            self._written(sum(_PAGE + len(batch.records) for batch in batches))
 
     def _append_one(self, batch: Batch) -> None:
         """Keep a batch by one statement, which asks for the epoch too: a transaction of several costs as much again."""
@@ -107,7 +108,7 @@ class SqliteJournal:
                 raise
         if not kept:
             self._check_epoch()
-        self._log += _PAGE + len(batch.records)
+            raise corrupt("a batch was not kept", str(self.path))
 
     def _append_all(self, batches: Sequence[Batch]) -> None:
         sources = {name: last for batch in batches for name, last in batch.sources.items()}
@@ -115,10 +116,12 @@ class SqliteJournal:
             self._check_epoch()
             self._db.executemany(_INSERT, [_row(batch, self._epoch) for batch in batches])
             self._db.executemany(_UPSERT, list(sources.items()))
-        self._log += sum(_PAGE + len(batch.records) for batch in batches)
 
-    def _move_log(self) -> None:
-        """Move the log into the file, whose table of sources hears before of those that the rows name."""
+    def _written(self, size: int) -> None:
+        """Move a long log into the file, whose table of sources hears before of those that the rows name."""
+        self._log += size
+        if self._log <= _LONG:
+            return
         self._log = 0
         self._hear()
         with suppress(sqlite3.DatabaseError):
@@ -137,8 +140,12 @@ class SqliteJournal:
 
     def sources(self) -> Mapping[str, int]:
         """Return the last command of each source."""
-        with self._read():
-            rows = self._db.execute(HEARD).fetchall()
+        with suppress(sqlite3.DatabaseError):
+            return self._sources(HEARD)
+        return self._sources(TOLD)  # rows that cannot be read name nobody
+
+    def _sources(self, query: str) -> Mapping[str, int]:
+        rows = self._db.execute(query).fetchall()
         return dict(typed(rows, list[tuple[str, int]], str(self.path)))
 
     def save(self, saved: SavedState) -> None:
@@ -150,6 +157,7 @@ class SqliteJournal:
             self._db.execute(
                 "delete from states where number not in (select number from states order by 1 desc limit 2)"
             )
+        self._written(len(saved.state))
 
     def saved(self) -> SavedState | None:
         """Return the last state kept."""
@@ -198,7 +206,9 @@ class SqliteJournal:
             db = _connect(self.path)
             try:
                 with _transaction(db):
-                    self._epoch, self._log = _next_epoch(db, self.path), 0
+                    self._epoch = _next_epoch(db, self.path)
+                log = Path(f"{self.path}-wal")
+                self._log = log.stat().st_size if log.exists() else 0  # of who ended without closing it
             except BaseException:
                 db.close()
                 raise
@@ -206,9 +216,9 @@ class SqliteJournal:
 
     def _check_epoch(self) -> None:
         _locked(self._lock)  # whom it was taken over from may be gone by now
-        (epoch,) = self._db.execute("select epoch from journal").fetchone()
-        if epoch != self._epoch:
-            raise fenced(str(self.path), self._epoch, epoch)
+        row = self._db.execute("select epoch from journal").fetchone()
+        if row != (self._epoch,):
+            raise fenced(str(self.path), self._epoch, row[0] if row else 0)
 
     def _read(self) -> AbstractContextManager[None]:
         return _reading(self.path)
@@ -244,12 +254,14 @@ def _next_epoch(db: sqlite3.Connection, path: Path) -> int:
 def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
     """Rewrite the batches as the present schema writes them; those that were there stay in a table of their own."""
     steps = migrations.steps_from(version, str(path))
+    db.execute("update journal set schema_version = ?", (migrations.JOURNAL_VERSION,))
+    if not steps:
+        return
     db.execute(f"create table batches_v{version} as select * from batches")  # noqa: S608 - an integer
     for batch in migrations.migrated(_batches(db, path, 0), steps, str(path)):
         row = (batch.records, batch.previous, batch.head, batch.first)
         db.execute("update batches set records = ?, previous = ?, head = ? where first = ?", row)
     db.execute("delete from states")
-    db.execute("update journal set schema_version = ?", (migrations.JOURNAL_VERSION,))
 
 
 def _batches(db: sqlite3.Connection, path: Path, after: int) -> Iterator[Batch]:
