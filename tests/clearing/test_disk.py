@@ -148,6 +148,11 @@ def is_whole_beginning(copy: Path, states: dict[int, bytes]) -> int:
     return number if not recovery.dropped else -2 - number
 
 
+def written_of(path: Path) -> int:
+    """The bytes of a file up to its last that is not zero: a log is longer than what stands in it."""
+    return len(path.read_bytes().rstrip(b"\0"))
+
+
 def cuts(size: int, count: int) -> list[int]:
     """Some places of a file, the ends of pages and what is beside them among them."""
     rng = random.Random(5)
@@ -159,7 +164,7 @@ def test_a_log_that_is_cut_anywhere_gives_a_whole_beginning(
     written: tuple[Path, dict[int, bytes], bytes], tmp_path: Path
 ) -> None:
     path, states, _ = written
-    size = Path(f"{path}-wal").stat().st_size
+    size = written_of(Path(f"{path}-wal"))
     found = [is_whole_beginning(cut_at(path, "-wal", place, tmp_path), states) for place in [*cuts(size, 30), size]]
     assert found == sorted(found)  # the more is left, the further
     assert found[-1] == max(states)
@@ -192,6 +197,23 @@ def test_a_log_does_not_grow_for_ever(tmp_path: Path, commands: int, states: int
     assert most < 8 * 10**6
 
 
+def test_a_log_has_its_length_from_the_beginning_where_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal(path)
+    log = path.with_name("journal.db-wal")
+    begun = log.stat().st_size
+    desk = open_house(journal=journal)
+    for _ in range(1_500):
+        desk.send(c.Tick)
+    assert log.stat().st_size == begun > 2 * 10**6
+    journal.close()
+    with no_larger_file(100_000):
+        narrow = SqliteJournal(tmp_path / "narrow.db")
+        assert (tmp_path / "narrow.db-wal").stat().st_size < 100_000
+        open_house(journal=narrow)
+    narrow.close()
+
+
 def test_a_file_without_its_log_still_names_what_its_end_held(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "journal.db")
     desk = open_house(journal=journal)
@@ -219,7 +241,7 @@ def test_a_file_without_its_log_still_names_what_its_end_held(tmp_path: Path) ->
 def test_a_file_that_is_cut_at_very_many_places(written: tuple[Path, dict[int, bytes], bytes], tmp_path: Path) -> None:
     path, states, _ = written
     for ending in ("", "-wal"):
-        for place in cuts(Path(f"{path}{ending}").stat().st_size, 4_000):
+        for place in cuts(written_of(Path(f"{path}{ending}")), 4_000):
             is_whole_beginning(cut_at(path, ending, place, tmp_path), states)
             for one in tmp_path.glob("journal.db*"):
                 one.unlink()

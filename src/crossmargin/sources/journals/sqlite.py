@@ -19,6 +19,7 @@ from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
 from crossmargin.errors import InputError
 from crossmargin.sources.journals.common import HEAR, HEARD, TOLD, corrupt, fenced, require_alone, typed
+from crossmargin.sources.journals.sqlite_files import lengthened, lock_at, locked, prepare, unused
 
 _TABLES: Final = """
 create table journal (
@@ -48,9 +49,9 @@ _OLDER: Final = (  # what the first tables lacked
 _SELECT: Final = "select first, count, previous, head, records from batches where first > ? order by first limit ?"
 _UPSERT: Final = "insert into sources values (?, ?) on conflict (source) do update set sequence = excluded.sequence"
 _READ_AT_ONCE: Final = 64  # batches
-_LONGEST: Final = 1 << 45  # bytes that a damaged header is believed
 _PAGE: Final = 2_048  # bytes, of a new file: a record alone fills few pages, a batch stays quick
-_LONG: Final = 1_000 * _PAGE  # bytes of the log: then it is moved into the file
+_LONG: Final = 800 * _PAGE  # bytes of the log: then it is moved into the file
+_PREPARED: Final = 1_125 * _PAGE  # bytes that the log's file has from the beginning: as many as it comes to
 
 
 class SqliteJournal:
@@ -75,13 +76,13 @@ class SqliteJournal:
 
     def __init__(self, path: str | Path, *, take_over: bool = False, repair: bool = False) -> None:
         self.path, self._log = Path(path), 0
-        self._lock = _lock_at(self.path)
+        self._lock = lock_at(self.path)
         try:
-            require_alone(str(self.path), locked=_locked(self._lock) or take_over)
+            require_alone(str(self.path), locked=locked(self._lock) or take_over)
             if repair:
-                _lengthened(self.path)
+                lengthened(self.path)
             self._db = self._open()
-            self._hear()
+            self._into_file()  # what who ended without closing has left
         except BaseException:
             self._lock.close()
             raise
@@ -97,7 +98,7 @@ class SqliteJournal:
 
     def _append_one(self, batch: Batch) -> None:
         """Keep a batch by one statement, which asks for the epoch too: a transaction of several costs as much again."""
-        _locked(self._lock)
+        locked(self._lock)
         ((source, sequence),) = batch.sources.items()
         mine = self._epoch
         row = (batch.first, batch.count, mine, batch.previous, batch.head, batch.records, source, sequence, mine)
@@ -118,10 +119,13 @@ class SqliteJournal:
             self._db.executemany(_UPSERT, list(sources.items()))
 
     def _written(self, size: int) -> None:
-        """Move a long log into the file, whose table of sources hears before of those that the rows name."""
+        """Count what is written to the log; a long one is moved into the file."""
         self._log += size
-        if self._log <= _LONG:
-            return
+        if self._log > _LONG:
+            self._into_file()
+
+    def _into_file(self) -> None:
+        """Move the log into the file, whose table of sources hears before of those that the rows name."""
         self._log = 0
         self._hear()
         with suppress(sqlite3.DatabaseError):
@@ -167,7 +171,7 @@ class SqliteJournal:
 
     def cut(self, after: int, sources: Mapping[str, int]) -> str:
         """Drop what goes beyond record `after`: what is whole is copied into a new file, the old one is kept aside."""
-        kept_at = _unused(self.path)
+        kept_at = unused(self.path)
         with suppress(sqlite3.DatabaseError):
             self._db.execute("pragma wal_checkpoint(truncate)")
         fresh = self.path.with_name(self.path.name + "-recovered")
@@ -207,15 +211,15 @@ class SqliteJournal:
             try:
                 with _transaction(db):
                     self._epoch = _next_epoch(db, self.path)
-                log = Path(f"{self.path}-wal")
-                self._log = log.stat().st_size if log.exists() else 0  # of who ended without closing it
+                with _transaction(db):  # nobody else writes meanwhile
+                    prepare(Path(f"{self.path}-wal"), _PREPARED)
             except BaseException:
                 db.close()
                 raise
         return db
 
     def _check_epoch(self) -> None:
-        _locked(self._lock)  # whom it was taken over from may be gone by now
+        locked(self._lock)  # whom it was taken over from may be gone by now
         row = self._db.execute("select epoch from journal").fetchone()
         if row != (self._epoch,):
             raise fenced(str(self.path), self._epoch, row[0] if row else 0)
@@ -308,42 +312,3 @@ _NOT_DAMAGE: Final = {
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM,
 }  # fmt: skip
-
-
-def _lock_at(path: Path) -> sqlite3.Connection:
-    """Return a connection to the file whose lock a writer holds as long as its process lives, on whatever system."""
-    return sqlite3.connect(
-        path.with_name(path.name + "-writer"), isolation_level=None, timeout=0, check_same_thread=False
-    )
-
-
-def _locked(lock: sqlite3.Connection) -> bool:
-    """Return whether this writer holds the lock, taking it where nobody does."""
-    try:
-        if not lock.in_transaction:
-            lock.execute("begin exclusive")
-    except sqlite3.OperationalError:
-        return False
-    return True
-
-
-def _lengthened(path: Path) -> None:
-    """Fill a file with zeros up to the pages that its header counts; SQLite reads nothing of a shorter one."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        header = file.read(32)
-    page = int.from_bytes(header[16:18]) if header[16:18] != b"\0\1" else 65_536
-    wanted = page * int.from_bytes(header[28:32])
-    if len(header) == 32 and path.stat().st_size < wanted <= _LONGEST:  # noqa: PLR2004 - that far the header reaches
-        shutil.copyfile(path, _unused(path))
-        with path.open("r+b") as file:
-            file.truncate(wanted)
-
-
-def _unused(path: Path) -> Path:
-    """Return the first name beside a journal that no damaged one stands under."""
-    number = 1
-    while path.with_name(f"{path.name}-damaged-{number}").exists():
-        number += 1
-    return path.with_name(f"{path.name}-damaged-{number}")
