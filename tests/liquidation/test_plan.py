@@ -82,6 +82,14 @@ def test_the_engine_confirms_what_a_plan_says(name: str) -> None:
             assert before * after >= 0
 
 
+def test_a_plan_of_what_was_assessed_already_is_the_plan() -> None:
+    for view, costs in short_engines("deribit-portfolio"):
+        made, again = plan(view, costs), plan(view, costs, view=view.view(view.opening()))
+        assert again.trades == made.trades
+        assert again.before.figures["equity"] == made.before.figures["equity"]
+        assert again.after.figures["maintenance_headroom"] == made.after.figures["maintenance_headroom"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plan_costs_no_more_than_the_greedy_one(name: str) -> None:
     for view, costs in short_engines(name):

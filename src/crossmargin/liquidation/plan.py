@@ -42,6 +42,7 @@ def plan(
     procedure: Procedure | None = None,
     holdings: Holdings | None = None,
     desk: Desk | None = None,
+    view: View | None = None,
 ) -> Plan:
     """Return the cheapest trades that end a liquidation.
 
@@ -57,6 +58,9 @@ def plan(
         What is held; None: the account as it is.
     desk
         What `until` reads that no assessment gives.
+    view
+        What is held, as `engine` has assessed it already (:meth:`Engine.view`): whoever saw that the account is short
+        has that. `holdings` is then its own.
 
     Raises
     ------
@@ -64,10 +68,9 @@ def plan(
         The account is refused, `until` has no value, an instrument has no cost, or HiGHS is absent.
     """
     options = options or PlanOptions()
-    holdings = holdings or engine.opening()
+    view = view or engine.view(holdings or engine.opening())
+    holdings, before = view.holdings, view.made
     procedure = procedure or engine.rulebook.procedure
-    view = engine.view(holdings)
-    before = view.made
     aim = Aim(procedure, begun(before), desk or Desk())
     freed = _without_orders(engine, holdings)
     view = view if freed is holdings else engine.view(freed)
