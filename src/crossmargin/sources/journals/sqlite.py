@@ -118,9 +118,9 @@ class SqliteJournal:
             self._db.executemany(_INSERT, [_row(batch, self._epoch) for batch in batches])
             self._db.executemany(_UPSERT, list(sources.items()))
 
-    def _written(self, size: int) -> None:
+    def _written(self, length: int) -> None:
         """Count what is written to the log; a long one is moved into the file."""
-        self._log += size
+        self._log += length
         if self._log > _LONG:
             self._into_file()
 

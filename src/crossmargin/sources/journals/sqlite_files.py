@@ -12,7 +12,7 @@ from typing import Final
 _LONGEST: Final = 1 << 45  # bytes that a damaged header is believed
 
 
-def prepare(log: Path, size: int) -> None:
+def prepare(log: Path, length: int) -> None:
     """Give a write-ahead log its full length, in zeros, which SQLite takes for its end.
 
     A file that grows has to be given blocks, which costs a second synchronisation for every few records. To be called
@@ -21,7 +21,7 @@ def prepare(log: Path, size: int) -> None:
     with suppress(OSError), log.open("r+b", buffering=0) as file:  # a disk without room goes without
         end = file.seek(0, os.SEEK_END)
         try:
-            whole = end >= size or file.write(bytes(size - end)) == size - end
+            whole = end >= length or file.write(bytes(length - end)) == length - end
             os.fsync(file.fileno())
         except OSError:
             whole = False
