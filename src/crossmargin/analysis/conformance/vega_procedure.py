@@ -94,7 +94,8 @@ class _Network:
         terms = Terms("asset", mark=self.fill)
         figures = {"contracts_held": abs(held), "quantity": held, "price": self.fill, "depth": self.depth}
         legs = (Leg("market", figures, terms=terms),) if held else ()
-        return Pool({"gross": abs(held) * self.fill}, legs)
+        # whatever it stands at: the network goes on until all is disposed of
+        return Pool({"gross": abs(held) * self.fill, "adjusted_equity": Fraction(0)}, legs)
 
 
 DISPOSAL_KEYS: Final = MappingProxyType(
