@@ -146,7 +146,8 @@ class SqliteJournal:
         """Return the last command of each source."""
         with suppress(sqlite3.DatabaseError):
             return self._sources(HEARD)
-        return self._sources(TOLD)  # rows that cannot be read name nobody
+        with self._read():  # rows that cannot be read name nobody
+            return self._sources(TOLD)
 
     def _sources(self, query: str) -> Mapping[str, int]:
         rows = self._db.execute(query).fetchall()
