@@ -66,7 +66,7 @@ def test_a_worth_at_a_move_is_the_equity_at_prices_that_moved(name: str) -> None
     symbols = [report.resolved.names.symbols[int(symbol)] for symbol in report.resolved.contracts.symbol]
     found, place, compared = stressed(report, MARKS), 0, 0
     for label in dict.fromkeys(scenario.partition(":")[0] for scenario in found.names):
-        cells = scenario_cells(report.resolved, rulebook, label)
+        cells = scenario_cells(report.resolved, rulebook, [label])[label]
         for scenario in np.flatnonzero((cells.axes.peg == 0) & (cells.axes.basis == 0)).tolist():
             expected = np.array(report.unit_equity)
             for coin in MARKS:

@@ -16,7 +16,7 @@ import numpy as np
 
 from crossmargin.account import Account, Book, MarginMode, Position
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.margin.evaluation import Evaluation
+from crossmargin.margin.evaluation import Evaluation, of_contracts
 from crossmargin.margin.legs import muted_legs
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.resolve import resolve
@@ -43,7 +43,6 @@ Trade: TypeAlias = "tuple[str, float, float | None]"
 _CHANGED = ("quantity", "cost", "accrued", "leverage", "muted")
 _TRADED = ("quantity", "cost", "accrued")
 _MOST_KEPT = 20_000  # entries remembered between checks: some megabytes
-_LASTING = frozenset({"cells", "varies", "measures"})
 
 
 def prepare(
@@ -154,12 +153,12 @@ class Prepared:
         many = _repeated(self.resolved, len(trades))
         legs = [self._traded(leg) for leg in trades]
         columns = {name: np.concatenate([getattr(leg, name) for leg in legs]) for name in _CHANGED}
-        shared = {key: value for key, value in self._shared.items() if key[0] == "cells"}
+        shared = of_contracts(self._shared)
         return self._checks(replace(many, legs=replace(many.legs, **columns)), shared)
 
     def _checks(self, resolved: Resolved, shared: dict[Any, Any] | None = None) -> list[TradeCheck]:
         if len(self._shared) > _MOST_KEPT:
-            self._shared = {key: value for key, value in self._shared.items() if {key, key[0]} & _LASTING}
+            self._shared = of_contracts(self._shared)
         evaluation = Evaluation(resolved, self.rulebook, shared=self._shared if shared is None else shared)
         money = resolved.units.numeraire if resolved.in_settlement else np.ones(len(resolved.units))
         columns = [

@@ -53,7 +53,7 @@ class Ray:
     def __init__(self, resolved: Resolved, rulebook: Rulebook) -> None:
         self.resolved = _without_realised(resolved)
         self.rulebook = rulebook
-        self._cells: dict[Any, Any] = {}
+        self._known: dict[Any, Any] = {}
 
     def at(self, t: Floats, *, across_jumps: bool = False) -> Points:
         """Return the figures at each t, and each leg's part of their derivatives by t.
@@ -74,10 +74,10 @@ class Ray:
             self.rulebook,
             chain(share, legs.quantity, full.quantity),
             functions,
-            dict(self._cells),
+            dict(self._known),
         )
         found = figures(evaluation)
-        self._cells = {key: kept for key, kept in evaluation.shared.items() if key[0] == "cells"}
+        self._known = evaluation.lasting
         values = np.stack([np.broadcast_to(plain(x), t.size * units) for x in found])
         slopes = np.stack([gradient(x, share) if isinstance(x, Traced) else 0.0 * share.value for x in found])
         return Points(_by_point(values, t.size), _by_point(slopes, t.size))

@@ -1,9 +1,9 @@
-"""What one assessment keeps for the next in the same market: scenarios of its contracts, facts of its rulebook."""
+"""What one assessment keeps for the next in the same market: scenarios of its contracts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.assess import BookReport
     from crossmargin.margin.resolved import Resolved
 
-__all__ = ["contract_names", "kept_for", "lasting"]
-
-_OF_RULEBOOK: Final = ("constants", "fixed", "varies")
+__all__ = ["contract_names", "kept_for"]
 
 
 def contract_names(resolved: Resolved) -> Iterator[str]:
@@ -23,11 +21,6 @@ def contract_names(resolved: Resolved) -> Iterator[str]:
     c, names = resolved.contracts, resolved.names
     for kind, symbol, asset in zip(c.kind.tolist(), c.symbol.tolist(), c.own_asset.tolist(), strict=True):
         yield f"\0{names.assets[asset]}" if kind == ASSET else names.symbols[symbol]
-
-
-def lasting(shared: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return what an evaluation has kept that holds for other legs of the same contracts, too."""
-    return {key: kept for key, kept in shared.items() if key[0] == "cells" or key in _OF_RULEBOOK}
 
 
 def kept_for(before: BookReport, resolved: Resolved) -> dict[Any, Any]:
@@ -40,11 +33,12 @@ def kept_for(before: BookReport, resolved: Resolved) -> dict[Any, Any]:
     legs, there = resolved.legs, before.resolved.legs
     if listed == wanted and np.array_equal(legs.contract, there.contract) and np.array_equal(legs.unit, there.unit):
         return dict(before.evaluation.shared)
-    found = lasting(before.evaluation.shared)
+    found = before.evaluation.lasting
     if listed == wanted:
         return found
     places = {name: place for place, name in enumerate(listed)}
     if not all(name in places for name in wanted):
-        return {key: kept for key, kept in found.items() if key in _OF_RULEBOOK}
+        return {}
     rows = np.asarray([places[name] for name in wanted], dtype=np.int64)
-    return {key: kept if key in _OF_RULEBOOK else kept.of(rows) for key, kept in found.items()}
+    cells = {key: kept.of(rows) for key, kept in found.items() if key[0] == "cells"}
+    return cells | {key: kept[rows] for key, kept in found.items() if key[0] == "entries"}

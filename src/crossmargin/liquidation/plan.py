@@ -15,7 +15,7 @@ from crossmargin.liquidation.plan_aim import Aim
 from crossmargin.liquidation.plan_choice import Choice, chosen, chosen_greedily
 from crossmargin.liquidation.plan_costs import priced
 from crossmargin.liquidation.plan_data import Plan, PlannedTrade, PlanOptions
-from crossmargin.liquidation.plan_lots import amounts
+from crossmargin.liquidation.plan_lots import amount_of
 from crossmargin.liquidation.plan_solver import UnsolvedError
 from crossmargin.liquidation.plan_surface import Surface
 from crossmargin.liquidation.plan_ways import ways_of
@@ -84,7 +84,7 @@ def plan(
     ways = ways_of(engine, view, options.hedges, realise=procedure.liquidation.realised == "wallet")
     if not ways.listed:
         return replace(done, missing=max(-aim.slack(start), 0.0))
-    known = view.report.evaluation.shared if ways.account is view.report.resolved else {}
+    known = view.report.evaluation if ways.account is view.report.resolved else None
     job = _Job(engine, costs, aim, Surface(ways, engine.rulebook, aim, aim.figures(start), known), done, view)
     return job.made(options, realise=procedure.liquidation.realised == "wallet")
 
@@ -134,10 +134,9 @@ class _Job:
         ways = self.surface.ways
         trades, holdings = [], self.blank.holdings
         cost = choice.cost
-        exact = amounts(ways, choice.lots)
         for rank, place in enumerate(choice.order):
             way = ways.listed[place]
-            contracts = way.side * exact[place]
+            contracts = way.side * amount_of(way, int(choice.lots[place]))
             price = priced(way.terms, contracts, float(cost[place]))
             held = self.blank.holdings.get(self.engine.account.id, HELD, way.name, way.name)
             paid = float(cost[place] * ways.rate[place])

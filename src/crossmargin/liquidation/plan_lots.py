@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Promise = Callable[[Floats, Floats], Floats]
 
-__all__ = ["amounts", "dropped", "in_lots", "swapped", "trades_of"]
+__all__ = ["amount_of", "dropped", "in_lots", "swapped", "trades_of"]
 
 _ROUNDING: Final = 1e-6  # of a lot: what a program leaves beside a whole number
 _TURNS: Final = 8
@@ -37,12 +37,8 @@ def in_lots(ways: Ways, trades: Floats) -> Ints:
     return np.asarray(found, dtype=np.int64)
 
 
-def amounts(ways: Ways, lots: Ints) -> list[Fraction]:
-    """Return contracts by way, exactly, none more than there are."""
-    return [_amount(way, count) for way, count in zip(ways.listed, lots.tolist(), strict=True)]
-
-
-def _amount(way: Way, count: int) -> Fraction:
+def amount_of(way: Way, count: int) -> Fraction:
+    """Return the contracts of so many lots, exactly, none more than there are."""
     return min(count * way.least, way.most)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from crossmargin.errors import InputError
-from crossmargin.liquidation.kept import lasting
 from crossmargin.liquidation.pools import Pool
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.kinds.scan import ScanDetail, leg_rates
@@ -103,19 +102,19 @@ class Surface:
     names
         The figures that the aim reads.
     known
-        What an evaluation of the same legs has kept: what no quantity enters is not made twice.
+        An evaluation of the same legs: what no quantity enters is not made twice.
     """
 
     def __init__(
-        self, ways: Ways, rulebook: Rulebook, aim: Aim, names: tuple[str, ...], known: Mapping[Any, Any] | None = None
+        self, ways: Ways, rulebook: Rulebook, aim: Aim, names: tuple[str, ...], known: Evaluation | None = None
     ) -> None:
         self.ways = ways
         self.rulebook = rulebook
         self.aim = aim
         self.names = names
-        self._known = lasting(known or {})
+        self._known: dict[Any, Any] = {} if known is None else known.lasting
         # what no quantity enters is the same for as many copies
-        self._shared: dict[int, dict[Any, Any]] = {1: dict(known or {})}
+        self._shared: dict[int, dict[Any, Any]] = {1: {} if known is None else dict(known.shared)}
 
     def slacks(self, trades: Floats, cost: Floats) -> Floats:
         """Return the slack at many points [points], given trades and costs [points, ways]."""
@@ -144,7 +143,7 @@ class Surface:
             none = np.zeros(len(self.ways))
             return Tangent(slack, slack, none, none, (), none, none)
         whole, of_rows, rows = self._rows(evaluation, total, tape, len(points))
-        self._known = lasting(evaluation.shared)
+        self._known = evaluation.lasting
         every, by_leg = (column.reshape(2, len(points), -1) for column in (whole, whole - of_rows))
         by_way, by_cost = self.ways.slopes(by_leg[0], by_leg[1], wide)
         here = tuple(_from_here(one, low, cost) for one in rows)

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 _EMPTY: Mapping[str, Parameter] = {}
 _UNIT_MEASURES = frozenset({"numeraire", "stable_price"})
+_OF_CONTRACTS = frozenset({"cells", "entries", "greeks"})  # kept under what no leg enters
+
+
+def of_contracts(shared: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what of an evaluation's `shared` is the contracts' own, whoever holds them: scenarios, entries, Greeks."""
+    return {key: kept for key, kept in shared.items() if key[0] in _OF_CONTRACTS}
 
 
 class Evaluation:
@@ -68,15 +74,19 @@ class Evaluation:
         self._lines: dict[tuple[str, str], Any] = {}
         self.frames = self.make_frames()
         self._kept: dict[tuple[Any, ...], Any] = {}
-        self._constants: dict[int, Any] = self.shared.setdefault("constants", {})
-        self.lines = rulebook.lines
-        self.varies = Variation(rulebook, self.lines, self.shared.setdefault("varies", {}))
+        self.varies = Variation(rulebook)
+        self.lines = self.varies.lines
         self._inside = False
         self.at: str | None = None  # the line that is being computed
 
     def make_frames(self) -> Frames:
         """Return the frames that formulas are evaluated on."""
         return Frames(self.resolved, self.rulebook, self.measures, self.shared)
+
+    @property
+    def lasting(self) -> dict[Any, Any]:
+        """What is kept that holds for any other legs of the same contracts, too."""
+        return of_contracts(self.shared)
 
     # --- results
 
@@ -164,16 +174,13 @@ class Evaluation:
     def parameter(self, parameter: Parameter, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - a number, a column, a tier table
         """Return a parameter on a frame's rows."""
         if isinstance(parameter, Constant):
-            found = self._constants.get(id(parameter))
-            if found is None:
-                found = self._constants[id(parameter)] = self._number(parameter.value)
-            return found
+            return self._number(parameter.value)
         if isinstance(parameter, Variants):
             return self.parameter(parameter.of(requirement), frame, requirement, own)
         key = (id(parameter), frame.key, requirement)
         if key not in self._kept:
             make = partial(self._made, parameter, frame, requirement, own)
-            self._kept[key] = self.same("made", *key, make=make) if self._fixed(parameter, own) else make()
+            self._kept[key] = self.same("made", *key, make=make) if self.varies.is_fixed(parameter, own) else make()
         return self._kept[key]
 
     def _made(
@@ -185,28 +192,6 @@ class Evaluation:
             codes = keyed_codes(self, parameter, frame)
             return keyed_value(parameter, codes, lambda entry: self.parameter(entry, frame, requirement, own))
         return self.formula(parameter, frame, requirement, own)
-
-    def _fixed(self, parameter: Any, own: Mapping[str, Parameter]) -> bool:  # noqa: ANN401 - any parameter form
-        """Return whether no quantity enters a parameter: only numbers, tables, and what contracts are."""
-        known: dict[int, bool] = self.shared.setdefault("fixed", {})
-        if id(parameter) not in known:
-            if isinstance(parameter, Keyed):
-                fixed = all(self._fixed(part, own) for part in (*parameter.entries.values(), parameter.default))
-            elif isinstance(parameter, Variants):
-                fixed = all(self._fixed(part, own) for part in parameter.by_requirement.values())
-            else:
-                formula = isinstance(parameter, Formula)
-                fixed = not formula or all(self._fixed_name(name.name, own) for name in parameter.reads)
-            known[id(parameter)] = fixed
-        return known[id(parameter)]
-
-    def _fixed_name(self, name: str, own: Mapping[str, Parameter]) -> bool:
-        if name in own:
-            return self._fixed(own[name], own)
-        if name in self.rulebook.parameters:
-            return self._fixed(self.rulebook.parameters[name], _EMPTY)
-        measure = MEASURES.get(name)
-        return measure is not None and not measure.extensive and name != "entry_price"
 
     def formula(self, formula: Formula, frame: Frame, requirement: str, own: Mapping[str, Parameter]) -> Any:  # noqa: ANN401 - as above
         """Return a formula on a frame's rows."""
@@ -322,8 +307,9 @@ class Evaluation:
         full = self.resolved.levels[frame.level].row_of_leg[legs]
         place = np.full(self.row_count(frame.level), -1, dtype=np.int64)
         place[frame.rows] = np.arange(frame.rows.shape[0])
-        inside = np.flatnonzero(place[full] >= 0)
-        column, row_of, rows = take(column, inside), place[full][inside], frame.rows.shape[0]
+        row_of, rows = place[full], frame.rows.shape[0]
+        inside = (row_of >= 0).nonzero()[0]
+        column, row_of = take(column, inside), row_of[inside]
         if function == "root":
             return correlated_root(column, row_of, rows, args[0], self.functions)
         return largest(column, row_of, rows)

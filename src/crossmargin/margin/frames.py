@@ -85,7 +85,7 @@ class Frames:
             chosen = self.selected(of)
             if muted:
                 chosen = chosen & ~self.resolved.legs.muted
-            self._kept[key] = self._frame(key, np.flatnonzero(chosen))
+            self._kept[key] = self._frame(key, chosen.nonzero()[0])
         return self._kept[key]
 
     def _frame(self, key: tuple[str, tuple[frozenset[str], ...]], legs: Ints) -> Frame:
@@ -96,7 +96,7 @@ class Frames:
         present = np.zeros(self.row_count(level), dtype=bool)
         present[full] = True
         place = np.cumsum(present, dtype=np.int64) - 1
-        return Frame(*key, legs, np.flatnonzero(present), place[full])
+        return Frame(*key, legs, present.nonzero()[0], place[full])
 
     def selected(self, of: tuple[frozenset[str], ...]) -> Flags:
         """Return which legs count: those that hold anything and that `of` selects (none given: all)."""

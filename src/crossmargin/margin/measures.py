@@ -66,7 +66,8 @@ class Measures:
         self._exact = resolved.contracts.mark.dtype.hasobject
         self._kept: dict[str, Any] = {}
         self._words: dict[str, Flags] = {}
-        self._intensive: dict[str, Any] = {} if shared is None else shared.setdefault("measures", {})
+        self._shared: dict[Any, Any] = {} if shared is None else shared
+        self._intensive: dict[str, Any] = self._shared.setdefault("measures", {})
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - plain or traced
         """Return the column of one measure."""
@@ -245,12 +246,13 @@ class Measures:
 
     def contract_greeks(self) -> Any:  # noqa: ANN401 - the pricing room's tuple
         """Return Greeks of one unit of each option contract, by forward; `value` as a share of the forward."""
-        if "_greeks" not in self._intensive:
+        key = ("greeks",)
+        if key not in self._shared:
             c = self.resolved.contracts
             o = c.kind == OPTION
             found = greeks(c.forward[o], c.strike[o], c.iv[o], c.years[o], c.call[o])
-            self._intensive["_greeks"] = found._replace(value=found.value / c.forward[o])
-        return self._intensive["_greeks"]
+            self._shared[key] = found._replace(value=found.value / c.forward[o])
+        return self._shared[key]
 
     def _greek(self, values: Floats) -> Any:  # noqa: ANN401 - plain or traced
         """Return quantity times a per-unit Greek in reporting asset; 0 off options."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from crossmargin.margin.expression import Computed, Name, computed, names
+from crossmargin.margin.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -329,6 +330,7 @@ class Rulebook:
     digest: str
     path: str | None = None
     kinds: Mapping[str, CustomKind] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts, init=False, repr=False, compare=False)
 
     def line(self, name: str) -> Line:
         """Return a value or a charge by name."""

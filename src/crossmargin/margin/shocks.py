@@ -28,6 +28,8 @@ from crossmargin.scenarios.axes import scenario_name
 from crossmargin.units import DAYS_PER_YEAR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from crossmargin.margin.model import Parameter, Rulebook
@@ -73,41 +75,67 @@ class Cells:
         return _scenario_names(self.axes, self.spot, self.blocks)
 
 
-def scenario_cells(resolved: Resolved, rulebook: Rulebook, name: str, *, deltas: bool = False) -> Cells:
-    """Return the gains [contracts, scenarios] of a scenario set, in settlement or snapshot reporting asset.
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """A scenario set on contracts before anything is repriced: what moves, and what each row counts for."""
 
-    With `deltas`, deltas in units of the underlying stand in their place.
+    axes: Axes
+    spot: Floats
+    weight: Floats
+    slices: tuple[tuple[slice, Block], ...]
+
+
+def scenario_cells(
+    resolved: Resolved, rulebook: Rulebook, names: Sequence[str], *, deltas: bool = False
+) -> dict[str, Cells]:
+    """Return the gains [contracts, scenarios] of scenario sets by name, in settlement or snapshot reporting asset.
+
+    All are repriced in one pass: what is the contracts' own is laid out once. With `deltas`, deltas in units of the
+    underlying stand in the place of gains.
     """
-    blocks = rulebook.scenarios[name]
     reader = _ContractNames(resolved, rulebook)
-    axes, slices, spots, weights = [], [], [], []
-    start = 0
-    for block in blocks:
-        part = _supplied(block, resolved) or axes_product(
-            block.spot, block.vol, block.rate, block.basis, block.time, block.peg
-        )
-        moved = block.supplied is not None and block.rows is None
-        spot = _supplied_moves(block, resolved) if moved else part.spot[None, :] * reader.scale(block, part)
-        axes.append(part)
-        spots.append(np.broadcast_to(spot, (len(resolved.contracts), len(part))))
-        weights.append(np.broadcast_to(reader.weight(block, part, spot), (len(resolved.contracts), len(part))))
-        slices.append((slice(start, start + len(part)), block))
-        start += len(part)
-    joined = concatenate_axes(axes)
-    spot, weight = np.concatenate(spots, axis=1), np.concatenate(weights, axis=1)
+    sets = [_laid_out(rulebook.scenarios[name], resolved, reader) for name in names]
+    joined = concatenate_axes([one.axes for one in sets])
+    spot = np.concatenate([one.spot for one in sets], axis=1)
     shifts = Shifts(spot, joined.rate, joined.basis, joined.time, joined.peg, *reader.vols(joined))
     if deltas:
         found = shifted_deltas(resolved.contracts, shifts, in_settlement=resolved.in_settlement)
-        plain = Valuation(found, np.zeros_like(found), np.zeros(found.shape[0]))
+        every = Valuation(found, np.zeros_like(found), np.zeros(found.shape[0]))
     else:
-        plain = revalue(resolved.contracts, shifts, in_settlement=resolved.in_settlement, discount=rulebook.discount)
-    plain, lacking = _with_rows(resolved, plain, slices, deltas=deltas)
-    weighted = Valuation(plain.gain * weight, plain.shocked * weight, plain.today)
-    return Cells(joined, spot, weight, weighted, plain.today, tuple(slices), lacking)
+        every = revalue(resolved.contracts, shifts, in_settlement=resolved.in_settlement, discount=rulebook.discount)
+    out, start = {}, 0
+    for name, one in zip(names, sets, strict=True):
+        mine = slice(start, start + len(one.axes))
+        plain = Valuation(every.gain[:, mine], every.shocked[:, mine], every.today)
+        plain, lacking = _with_rows(resolved, plain, one.slices, deltas=deltas)
+        weighted = Valuation(plain.gain * one.weight, plain.shocked * one.weight, plain.today)
+        out[name] = Cells(one.axes, one.spot, one.weight, weighted, plain.today, one.slices, lacking)
+        start = mine.stop
+    return out
+
+
+def _laid_out(blocks: tuple[Block, ...], resolved: Resolved, reader: _ContractNames) -> _Laid:
+    """Return a set's moves and weights, block after block."""
+    parts = [_supplied(block, resolved) or _product(block) for block in blocks]
+    shape = len(resolved.contracts), sum(map(len, parts))
+    spots, weights = np.empty(shape), np.empty(shape)
+    slices, start = [], 0
+    for block, part in zip(blocks, parts, strict=True):
+        mine = slice(start, start + len(part))
+        moved = block.supplied is not None and block.rows is None
+        spots[:, mine] = _supplied_moves(block, resolved) if moved else part.spot[None, :] * reader.scale(block, part)
+        weights[:, mine] = reader.weight(block, part, spots[:, mine])
+        slices.append((mine, block))
+        start = mine.stop
+    return _Laid(concatenate_axes(parts), spots, weights, tuple(slices))
+
+
+def _product(block: Block) -> Axes:
+    return axes_product(block.spot, block.vol, block.rate, block.basis, block.time, block.peg)
 
 
 def _with_rows(
-    resolved: Resolved, plain: Valuation, slices: list[tuple[slice, Block]], *, deltas: bool
+    resolved: Resolved, plain: Valuation, slices: tuple[tuple[slice, Block], ...], *, deltas: bool
 ) -> tuple[Valuation, Flags | None]:
     """Return the valuation with supplied rows in their places, and which contracts have none (theirs are 0)."""
     lacking: Flags | None = None

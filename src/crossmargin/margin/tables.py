@@ -51,27 +51,35 @@ def keyed_codes(evaluation: Evaluation, table: Keyed, frame: Frame) -> Ints:
     """Return which entry each row of a frame reads; rows whose key has none are refused."""
     resolved = evaluation.resolved
     if table.by == "class":
-        keys, names = (
-            resolved.units.account_class[evaluation.unit_of_row(frame.level)[frame.rows]],
-            resolved.names.classes,
-        )
+        keys = resolved.units.account_class[evaluation.unit_of_row(frame.level)[frame.rows]]
+        codes, names = entry_codes(table, keys, resolved.names.classes), resolved.names.classes
     else:
         by_contract, names = contract_keys(resolved, table.by)
-        of_leg = by_contract[resolved.legs.contract[frame.legs]]
-        keys = np.zeros(frame.rows.shape[0], dtype=np.int64)
-        keys[frame.row_of[::-1]] = of_leg[::-1]
-        _one_key_each(evaluation, table, frame, of_leg, keys)
-    codes = entry_codes(table, keys, names)
-    missing = np.flatnonzero(codes < 0)
-    for row in missing:
+        contract = resolved.legs.contract[frame.legs]
+        if frame.level != "leg":  # where each leg is a row of its own
+            first = np.zeros(frame.rows.shape[0], dtype=np.int64)
+            first[frame.row_of[::-1]] = contract[::-1]
+            _one_key_each(evaluation, table, frame, by_contract[contract], by_contract[first])
+            contract = first
+        keys, codes = by_contract[contract], _entries(evaluation, table)[contract]
+    for row in (codes < 0).nonzero()[0]:
         name, key = evaluation.rulebook.name, names[int(keys[row])] or "none"
         message = f"rulebook {name} has no figure for {table.by} {key} and no default"
         evaluation.refuse(frame, row.reshape(1), FailureReason.UNKNOWN_PARAMETER, message)
     return codes
 
 
+def _entries(evaluation: Evaluation, table: Keyed) -> Ints:
+    """Return the entry of each contract, as :func:`entry_codes` has it; found once for all legs of these contracts."""
+    key = ("entries", id(table))
+    if key not in evaluation.shared:
+        evaluation.shared[key] = entry_codes(table, *contract_keys(evaluation.resolved, table.by))
+    found: Ints = evaluation.shared[key]
+    return found
+
+
 def _one_key_each(evaluation: Evaluation, table: Keyed, frame: Frame, of_leg: Ints, first: Ints) -> None:
-    if frame.level in {"leg", table.by}:
+    if frame.level == table.by:
         return
     differs = of_leg != first[frame.row_of]
     if differs.any():

@@ -53,6 +53,8 @@ def axes_product(
 
 def concatenate_axes(blocks: Sequence[Axes]) -> Axes:
     """Return the scenarios of all blocks, in order."""
+    if len(blocks) == 1:
+        return blocks[0]
     vol = tuple(name for block in blocks for name in block.vol)
     numbers = ("spot", "rate", "basis", "time", "peg")
     joined = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in numbers}

@@ -160,8 +160,7 @@ def _slope(trial: Trial, line: Line, level: str, slopes: Slopes, side: str) -> F
 
 def _scenarios(trial: Trial, name: str) -> Iterator[Finding]:
     """Weights lie in [0, 1], and no move takes a price to 0 or below."""
-    kept = trial.report.evaluation.details.get(("cells", name))
-    cells: Any = kept or scenario_cells(trial.report.resolved, trial.rulebook, name)
+    cells = scenario_cells(trial.report.resolved, trial.rulebook, [name])[name]
     for number, (where, _) in enumerate(cells.blocks):
         weight, spot = cells.weight[:, where], cells.spot[:, where]
         outside = np.maximum(-weight, weight - 1.0)

@@ -16,18 +16,19 @@ from crossmargin.errors import FailureReason
 from crossmargin.kernels import group_rows
 from crossmargin.margin.kinds.kind import Kind
 from crossmargin.margin.kinds.measures_of_row import loss_of_rows, scenario_shares
+from crossmargin.margin.model import Scan
 from crossmargin.margin.shocks import Cells, scenario_cells
 from crossmargin.margin.tape import Traced, plain, scatter, take
 from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
     from crossmargin.margin.evaluation import Evaluation
     from crossmargin.margin.frames import Frame
-    from crossmargin.margin.model import Line, Parameter, Rulebook, Scan, Slopes
+    from crossmargin.margin.model import Line, Parameter, Rulebook, Slopes
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -84,14 +85,25 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
 
 
 def scan_cells(evaluation: Evaluation, spec: Scan) -> Cells:
-    """Return the scan's scenarios on the contracts."""
-    key = ("cells", spec.scenarios, spec.exposure)
-    if key not in evaluation.shared:
-        evaluation.shared[key] = scenario_cells(
-            evaluation.resolved, evaluation.rulebook, spec.scenarios, deltas=spec.exposure == "delta"
-        )
-    cells: Cells = evaluation.shared[key]
+    """Return the scan's scenarios on the contracts; with them those of the scans beside it are repriced."""
+    shared, exposure = evaluation.shared, spec.exposure
+    key = ("cells", spec.scenarios, exposure)
+    if key not in shared:
+        names = dict.fromkeys([spec.scenarios, *_stated_sets(evaluation, exposure)])
+        wanted = [name for name in names if ("cells", name, exposure) not in shared]
+        found = scenario_cells(evaluation.resolved, evaluation.rulebook, wanted, deltas=exposure == "delta")
+        shared.update({("cells", name, exposure): cells for name, cells in found.items()})
+    cells: Cells = shared[key]
     return cells
+
+
+def _stated_sets(evaluation: Evaluation, exposure: str) -> Iterator[str]:
+    """Yield the sets that the rulebook's scans read, but for supplied ones: these may be missing until one is asked."""
+    sets = evaluation.rulebook.scenarios
+    scans = [line.spec for line in evaluation.lines.values() if isinstance(line.spec, Scan)]
+    for name in (scan.scenarios for scan in scans if scan.exposure == exposure):
+        if all(block.supplied is None for block in sets[name]):
+            yield name
 
 
 def refuse_lacking(evaluation: Evaluation, spec: Scan, cells: Cells, frame: Frame) -> None:
@@ -202,6 +214,9 @@ class _Climb:
         folds += [(where, block.fold[level]) for where, block in self.cells.blocks if level in block.fold]
         if not folds:
             return pnl, None
+        if len(folds) == 1 and folds[0][0] == slice(None):
+            slope = self._fold_slope(folds[0][1], frame, pnl) if self.traced else None
+            return self._fold(folds[0][1], frame, pnl), slope
         pnl = pnl.copy()
         slope = np.ones_like(pnl) if self.traced else None
         for where, slopes in folds:
@@ -212,8 +227,10 @@ class _Climb:
 
     def _fold(self, slopes: Slopes, frame: Frame, x: Floats) -> Floats:
         """Return min(gain max(x, 0), gain_cap) + min(loss min(x, 0) + deductible, 0)."""
-        up = self._column(slopes.gain, frame) * np.maximum(x, 0.0)
-        down = self._column(slopes.loss, frame) * np.minimum(x, 0.0)
+        gain, loss = self._column(slopes.gain, frame), self._column(slopes.loss, frame)
+        if slopes.gain_cap is slopes.deductible is None:
+            return np.asarray(np.where(x > 0, gain, loss) * x)
+        up, down = gain * np.maximum(x, 0.0), loss * np.minimum(x, 0.0)
         if slopes.gain_cap is not None:
             up = np.minimum(up, self._column(slopes.gain_cap, frame))
         if slopes.deductible is not None:
@@ -279,7 +296,9 @@ def _order(row_of: Ints, *, apart: bool) -> tuple[Ints | None, Ints]:
     """Return the order in which a row's legs lie side by side (None: they do), and where each row starts."""
     order = np.argsort(row_of, kind="stable") if apart else None
     side_by_side = row_of if order is None else row_of[order]
-    return order, np.flatnonzero(np.diff(side_by_side, prepend=-1))
+    fresh = np.ones(side_by_side.shape[0], dtype=bool)
+    fresh[1:] = side_by_side[1:] != side_by_side[:-1]
+    return order, fresh.nonzero()[0]
 
 
 def _row_order(fine: Frame, coarse: Frame) -> tuple[Ints | None, Ints]:
