@@ -23,7 +23,7 @@ from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import InstrumentKind
 from crossmargin.liquidation import Costs, Engine, Impact, Leg, Plan, PlanOptions, Pool, beside, hedge_legs, plan
 from crossmargin.liquidation.assessed import without
-from crossmargin.liquidation.holdings import HELD
+from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, traded
 from crossmargin.liquidation.moves import Desk
 from crossmargin.liquidation.plan_aim import Aim
 from crossmargin.liquidation.plan_surface import Surface
@@ -31,6 +31,7 @@ from crossmargin.liquidation.plan_ways import ways_of
 from crossmargin.liquidation.run import begun
 from crossmargin.market import AssetQuote, Listing, Snapshot
 from crossmargin.sources import load_rulebook
+from crossmargin.units import exact
 from tests.liquidation.procedures import CLOSE, account, conserved, engine, rules
 
 NAMES = [
@@ -167,6 +168,34 @@ def test_what_an_assessment_keeps_for_the_next_changes_no_figure(name: str) -> N
         fewer = view.view(emptied[0])
         alone, kept = view(opening, 0.0), view.view(opening, before=fewer).made
         np.testing.assert_array_equal(list(alone.figures.values()), list(kept.figures.values()))
+
+
+@pytest.mark.parametrize("realise", [True, False])
+@pytest.mark.parametrize(("coin", "option"), [("USDC", "BTC-USDC-150D-42900-call"), ("BTC", "BTC-BTC-8D-60100-call")])
+def test_a_contract_pays_what_the_ledger_posts_for_it(coin: str, option: str, *, realise: bool) -> None:
+    """All of each way, posted, divided by its contracts: perpetuals and options of both forms, held and as hedges."""
+    rulebook = load_rulebook("deribit-portfolio")
+    snapshot, perpetual = make_snapshot(rulebook, CALM), f"BTC-{coin}-PERPETUAL"
+    entry = exact(1.02 * (snapshot.listings[perpetual].mark_price or 0.0))
+    held = (
+        Position(instrument=perpetual, quantity=Decimal(-70), entry_price=entry),
+        Position(instrument=option, quantity=Decimal("0.1")),
+    )
+    mine = Account(id="a", balances={coin: Decimal(10_000_000)}, positions=held)
+    view = Engine(mine, lambda _elapsed: snapshot, rulebook)
+    seen = view.view(view.opening())
+    ways = ways_of(view, seen, {perpetual: Fraction(3)}, realise=realise)
+    for place, way in enumerate(ways.listed):
+        contracts = way.side * way.most
+        money = way.terms.money(contracts, way.terms.mark)
+        rows = traded(seen.holdings, seen.owner, way.name, way.terms, contracts, money, realise=realise)
+        each = {row.entry.purse: float(row.amount / way.most) for row in rows}
+        assert ways.paid[place] == pytest.approx(each.get(WALLET, 0.0), rel=1e-12, abs=1e-12)
+        if way.opens or not realise:  # of what is realised the leg's own cost tells
+            sign = 1 if way.terms.form == "inverse" else -1
+            basis = ways.booked[place] * float(way.terms.multiplier) * sign
+            assert basis == pytest.approx(each.get(BASIS, 0.0), rel=1e-12)
+    assert [(way.name, way.opens) for way in ways.listed] == [(perpetual, False), (option, False), (perpetual, True)]
 
 
 def contracts_of(pool: Pool) -> list[Leg]:

@@ -89,7 +89,8 @@ def _bounds(starts: Ints, legs: int) -> Ints:
     """Return where groups begin, and the end of the last; they ascend."""
     bounds = np.empty(starts.shape[0] + 1, dtype=np.int64)
     bounds[:-1], bounds[-1] = as_ints(starts), legs
-    wrong = (bounds[1:] < bounds[:-1]) | (bounds[:-1] < 0)
+    wrong = bounds[1:] < bounds[:-1]
+    wrong[:1] |= bounds[:1] < 0
     if wrong.any():
         message = f"starts: {int(wrong.argmax())} is out of order or out of range"
         raise ValueError(message)

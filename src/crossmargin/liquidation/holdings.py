@@ -20,6 +20,7 @@ __all__ = ["BASIS", "HELD", "WALLET", "Entry", "Holdings", "Row", "account_of", 
 
 WALLET, HELD, BASIS = "wallet", "held", "basis"
 _DUST: Final = Fraction(1, 10**15)
+_NONE: Final = Fraction(0)
 
 
 class Entry(NamedTuple):
@@ -47,7 +48,7 @@ class Holdings:
 
     def get(self, owner: str, purse: str, asset: str, instrument: str = "") -> Fraction:
         """Return one balance; 0 where there is none."""
-        return self.balances.get(Entry(owner, purse, asset, instrument), Fraction(0))
+        return self.balances.get(Entry(owner, purse, asset, instrument), _NONE)
 
     def posted(self, rows: Iterable[Row]) -> Holdings:
         """Return the book after a posting.
@@ -62,7 +63,7 @@ class Holdings:
         changed = dict(self.balances)
         for row in listed:
             sums[row.entry.asset] += row.amount
-            changed[row.entry] = changed.get(row.entry, Fraction(0)) + row.amount
+            changed[row.entry] = changed.get(row.entry, _NONE) + row.amount
         off = {asset: total for asset, total in sums.items() if total}
         if off:
             message = f"a posting must sum to 0 for each asset, this one leaves {off}"
@@ -205,6 +206,8 @@ def _closed(name: str, terms: Terms, basis: Fraction) -> list[Position]:
 def _decimal(number: Fraction) -> Decimal:
     """Return a fraction as a decimal: exact where it has an end, else as the float nearest to it."""
     twos_and_fives = number.denominator
+    if twos_and_fives == 1:
+        return Decimal(number.numerator)
     for prime in (2, 5):
         while twos_and_fives % prime == 0:
             twos_and_fives //= prime

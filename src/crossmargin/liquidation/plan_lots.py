@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["amount_of", "dropped", "in_lots", "swapped", "trades_of"]
 
 _ROUNDING: Final = 1e-6  # of a lot: what a program leaves beside a whole number
-_TURNS: Final = 8
+_TURNS: Final = 4  # more found 0.05 % of a plan's cost at most, on 180 accounts
 _CHEAPER: Final = 1e-5  # of the cost: less is not worth another turn
 _AT_ONCE: Final = 32  # swaps that are looked at together, the cheapest first
 

@@ -64,7 +64,7 @@ class Problem:
         if time_limit is not None:
             solver.setOptionValue("time_limit", max(float(time_limit), 0.0))
         failed = highspy.HighsStatus.kError
-        if solver.passModel(self._model(highspy, columns)) == failed or solver.run() == failed:
+        if solver.passModel(*self._model(highspy, columns)) == failed or solver.run() == failed:
             raise UnsolvedError(solver.modelStatusToString(solver.getModelStatus()))
         status = solver.getModelStatus()
         if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
@@ -81,18 +81,17 @@ class Problem:
         others = ~columns
         return bool((self.objective[others] - solution.price @ self.matrix[:, others] >= -_SAME).all())
 
-    def _model(self, highspy: Any, columns: Bools) -> Any:  # noqa: ANN401 - the module, and its model
+    def _model(self, highspy: Any, columns: Bools) -> tuple[Any, ...]:  # noqa: ANN401 - a module
+        """Return what HiGHS calls a model, in arrays, which it reads whole and not number by number."""
         matrix = self.matrix[:, columns]
         rows, places = np.nonzero(matrix)
-        model = highspy.HighsLp()
-        model.num_row_, model.num_col_ = matrix.shape
-        model.col_cost_ = self.objective[columns]
-        model.col_lower_, model.col_upper_ = np.zeros(matrix.shape[1]), self.upper[columns]
-        model.row_lower_, model.row_upper_ = np.full(matrix.shape[0], -np.inf), self.bound
-        model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        model.a_matrix_.start_ = np.searchsorted(rows, np.arange(matrix.shape[0] + 1)).astype(np.int32)
-        model.a_matrix_.index_, model.a_matrix_.value_ = places.astype(np.int32), matrix[rows, places]
-        return model
+        height, width = matrix.shape
+        start = np.searchsorted(rows, np.arange(height + 1)).astype(np.int32)
+        return (
+            width, height, rows.size, int(highspy.MatrixFormat.kRowwise), int(highspy.ObjSense.kMinimize), 0.0,
+            self.objective[columns], np.zeros(width), self.upper[columns], np.full(height, -np.inf), self.bound,
+            start, places.astype(np.int32), matrix[rows, places], np.zeros(width, dtype=np.int32),
+        )  # fmt: skip
 
 
 def _highs() -> Any:  # noqa: ANN401 - a module

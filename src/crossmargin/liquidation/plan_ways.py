@@ -15,7 +15,7 @@ import numpy as np
 from crossmargin.account import Book, Position
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.liquidation.formulas import as_fraction
-from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, account_of, traded
+from crossmargin.liquidation.holdings import BASIS, HELD, WALLET, account_of
 from crossmargin.margin.resolve import resolve
 from crossmargin.scenarios import ASSET
 
@@ -107,9 +107,8 @@ class Ways:
         """
         points = trades.shape[0]
         legs = self.account.legs
-        quantity, booked, accrued = (np.tile(c, (points, 1)) for c in (legs.quantity, legs.cost, legs.accrued))
-        np.add.at(quantity.T, self.leg, (trades * self.side).T)
-        np.add.at(quantity.T, self.wallet, (trades * self.paid - cost).T)
+        quantity = self._quantity(trades, cost)
+        booked, accrued = (np.tile(c, (points, 1)) for c in (legs.cost, legs.accrued))
         np.add.at(booked.T, self.leg, (trades * self.booked).T)
         np.add.at(accrued.T, self.leg, (trades * self.accrued).T)
         quantity += 0.0 if nudge is None else nudge
@@ -119,6 +118,13 @@ class Ways:
         wide = self.account.beside(points)
         legs = replace(wide.legs, quantity=quantity.ravel(), cost=booked.ravel(), accrued=accrued.ravel())
         return replace(wide, legs=legs)
+
+    def _quantity(self, trades: Floats, cost: Floats) -> Floats:
+        """Return what each leg then holds [points, legs]."""
+        quantity = np.tile(self.account.legs.quantity, (trades.shape[0], 1))
+        np.add.at(quantity.T, self.leg, (trades * self.side).T)
+        np.add.at(quantity.T, self.wallet, (trades * self.paid - cost).T)
+        return quantity
 
     def slopes(self, by_quantity: Floats, by_accrued: Floats, after: Resolved) -> tuple[Floats, Floats]:
         """Return slopes by way and by its cost [ways], given slopes by leg [points, legs] as entry prices stay.
@@ -162,7 +168,7 @@ class Ways:
         closes = np.asarray([not way.opens for way in self.listed])
         point = np.where(closes, np.minimum(trades, self.most * (1.0 - sliver)), trades)
         flat = np.zeros(self.legs)
-        quantity = self.after(point[None], cost[None]).legs.quantity
+        quantity = self._quantity(point[None], cost[None])[0]
         np.maximum.at(flat, self.leg, sliver * self.most)
         np.maximum.at(flat, self.wallet, sliver * self.most * np.abs(self.paid) + np.finfo(float).tiny)
         flat = np.where(quantity == 0, flat, 0.0)
@@ -278,11 +284,17 @@ def _as_held(resolved: Resolved, holdings: Holdings, owner: str, names: set[str]
 
 
 def _each(holdings: Holdings, owner: str, way: Way, *, realise: bool) -> tuple[float, float]:
-    """Return what one contract at its mark adds to the wallet and to the leg's cost; the ledger itself says it."""
-    contracts = way.side * way.most
-    money = way.terms.money(contracts, way.terms.mark)
-    rows = traded(holdings, owner, way.name, way.terms, contracts, money, realise=realise)
-    most, sign = float(way.most), 1 if way.terms.form == "inverse" else -1
-    paid = sum(float(row.amount) for row in rows if row.entry.purse == WALLET)
-    basis = sum(float(row.amount) for row in rows if row.entry.purse == BASIS)
-    return paid / most, sign * basis / most / float(way.terms.multiplier)
+    """Return what one contract at its mark adds to the wallet and to the leg's cost.
+
+    It is what :func:`~crossmargin.liquidation.holdings.traded` posts for all of a way, divided by its contracts; of a
+    closing that is realised the leg's cost is left out, for the leg itself tells it.
+    """
+    terms, inverse = way.terms, way.terms.form == "inverse"
+    each, mark = float(terms.multiplier), float(terms.mark)
+    money = way.side * each / mark if inverse else -way.side * each * mark
+    if terms.form == "premium":
+        return money, 0.0
+    if realise and not way.opens:
+        basis = holdings.get(owner, BASIS, terms.settles_in, way.name)
+        return money + float(basis) / float(way.most), 0.0
+    return 0.0, (money if inverse else -money) / each

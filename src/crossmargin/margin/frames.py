@@ -61,6 +61,7 @@ class Frames:
             self._active |= measures.of_contract("kind") == ASSET
         # which legs hold anything, and on which side: all that frames depend on
         self.sides = (self._active.tobytes(), np.sign(quantity).tobytes(), np.sign(legs.quantity).tobytes())
+        self._legs: dict[tuple[frozenset[str], ...], Ints] = {}  # what levels have in common
         self._kept: dict[tuple[str, tuple[frozenset[str], ...]], Frame] = (
             {} if shared is None else shared.setdefault(("frames", self.sides), {})
         )
@@ -82,10 +83,12 @@ class Frames:
         muted = charged and self._any_muted
         key = (level, (*of, _NOT_MUTED) if muted else of)
         if key not in self._kept:
-            chosen = self.selected(of)
-            if muted:
-                chosen = chosen & ~self.resolved.legs.muted
-            self._kept[key] = self._frame(key, chosen.nonzero()[0])
+            if key[1] not in self._legs:
+                chosen = self.selected(of)
+                if muted:
+                    chosen = chosen & ~self.resolved.legs.muted
+                self._legs[key[1]] = chosen.nonzero()[0]
+            self._kept[key] = self._frame(key, self._legs[key[1]])
         return self._kept[key]
 
     def _frame(self, key: tuple[str, tuple[frozenset[str], ...]], legs: Ints) -> Frame:

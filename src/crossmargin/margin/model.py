@@ -88,6 +88,15 @@ class Keyed:
     by: str
     entries: Mapping[str, Constant | Tiers | Formula]
     default: Constant | Tiers | Formula | None
+    listed: tuple[Constant | Tiers | Formula, ...] = field(init=False, repr=False, compare=False)
+    form: type[Constant | Tiers | Formula] | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """List the entries, the default last, and say of which form all are (None: of several)."""
+        listed = (*self.entries.values(), *(() if self.default is None else (self.default,)))
+        forms = {type(entry) for entry in listed}
+        object.__setattr__(self, "listed", listed)
+        object.__setattr__(self, "form", forms.pop() if len(forms) == 1 else None)
 
 
 @dataclass(frozen=True, slots=True)

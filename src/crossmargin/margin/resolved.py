@@ -149,6 +149,8 @@ class Resolved:
 
     def beside(self, copies: int) -> Resolved:
         """Return `copies` of what is held side by side, all of which read the same contracts."""
+        if copies == 1:
+            return self
         legs, units, count = self.legs, self.units, self.legs.contract.shape[0]
 
         def offset(column: Ints, by: int) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -90,14 +90,12 @@ def _one_key_each(evaluation: Evaluation, table: Keyed, frame: Frame, of_leg: In
 
 def keyed_value(table: Keyed, codes: Ints, value: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - a column or a tier table
     """Return each row's entry: a column of numbers, or a tier table for each row. Rows without one hold NaN."""
-    entries = [*table.entries.values(), *([] if table.default is None else [table.default])]
-    tiers = [entry for entry in entries if isinstance(entry, Tiers)]
-    if entries and len(tiers) == len(entries):
-        return TierColumn(tuple(tiers), np.maximum(codes, 0))
-    if all(isinstance(entry, Constant) for entry in entries):
-        return np.asarray([*map(value, entries), np.nan])[codes]
+    if table.form is Tiers:
+        return TierColumn(cast("tuple[Tiers, ...]", table.listed), np.maximum(codes, 0))
+    if table.form is Constant:
+        return np.asarray([*map(value, table.listed), np.nan])[codes]
     out: Any = np.full(codes.shape[0], np.nan)
-    for position, entry in enumerate(entries):
+    for position, entry in enumerate(table.listed):
         rows = codes == position
         if not rows.any():
             continue

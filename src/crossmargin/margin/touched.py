@@ -29,10 +29,13 @@ NOTHING: Final = 5e-324
 
 def looks_at_balances(rulebook: Rulebook) -> bool:
     """Return whether a rulebook needs a row for every asset touched."""
-    return any(
-        line.kind == "either" or (line.level == "asset" and any("asset" in words for words in line.of))
-        for line in rulebook.lines.values()
-    )
+    facts = rulebook.facts
+    if facts.balances is None:
+        facts.balances = any(
+            line.kind == "either" or (line.level == "asset" and any("asset" in words for words in line.of))
+            for line in rulebook.lines.values()
+        )
+    return facts.balances
 
 
 def touched_assets(book: Book, snapshot: Snapshot, rulebook: Rulebook) -> tuple[str, ...]:

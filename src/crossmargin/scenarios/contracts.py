@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -73,11 +73,11 @@ class Contracts:
 
     def tile(self, copies: int) -> Contracts:
         """Return the columns `copies` times over, one copy after the other."""
-        return replace(self, **{f.name: np.tile(getattr(self, f.name), copies) for f in fields(self)})
+        return Contracts(**{name: np.tile(getattr(self, name), copies) for name in _COLUMNS})
 
     def take(self, rows: Ints) -> Contracts:
         """Return the selected rows."""
-        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return Contracts(**{name: getattr(self, name)[rows] for name in _COLUMNS})
 
     @property
     def units_per_contract(self) -> Floats:
@@ -96,3 +96,6 @@ class Contracts:
         rate = np.where(self.inverse, self.quote_rate, self.settle_rate)
         rate = np.where(self.quanto | (self.kind == SPOT), self.quote_rate, rate)
         return np.where(self.kind == ASSET, 1.0, rate)
+
+
+_COLUMNS: Final = tuple(field.name for field in fields(Contracts))

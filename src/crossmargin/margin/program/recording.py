@@ -45,6 +45,7 @@ class _Frames(Frames):
         self._any_muted = False
         self._active = ~refused
         self.sides = (b"", b"", b"")
+        self._legs = {}
         self._kept = shared.setdefault(("frames", self.sides), {})
 
 
