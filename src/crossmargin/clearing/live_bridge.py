@@ -21,6 +21,7 @@ from crossmargin import kernels
 from crossmargin.account import MarginMode
 from crossmargin.clearing.configuration import UNIT_MARK, Holder, account_of
 from crossmargin.clearing.ground import ground_of, serves
+from crossmargin.clearing.ledger import RESERVED
 from crossmargin.clearing.pool_engine import PoolEngine, laid_out, lay
 from crossmargin.clearing.pool_legs import brought_up, changed_balances, pools_of
 from crossmargin.clearing.rules import Figures, further
@@ -219,6 +220,7 @@ class _Laid:
 
     def __init__(self, holdings: Holdings, pools: Pools) -> None:
         self.holdings, self.pools = holdings, pools
+        self._ordered = any(purse == RESERVED for purse, _ in holdings)
         self.columns: dict[int, PoolColumns] = {}
 
     def columns_of(self, pool: int, rows: int) -> PoolColumns:
@@ -233,7 +235,8 @@ class _Laid:
         changed = changed_balances(self.holdings, held)
         if len(changed) > _MANY:
             return False
-        touched = brought_up(self.pools, changed, held, indices, places)
+        self._ordered = self._ordered or any(purse == RESERVED for purse, _ in changed)
+        touched = brought_up(self.pools, changed, held, indices, places, ordered=self._ordered)
         if touched is None:
             return False
         for pool, key in touched:

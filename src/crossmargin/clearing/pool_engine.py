@@ -85,6 +85,10 @@ def _lay_beside(columns: PoolColumns, place: int, came: int, numbers: Numbers | 
     """Write what a leg has beside its quantity; `came` is 1 for a leg that is new, -1 for one that is gone."""
     at, end = columns.extra_at[place], columns.extra_at[place + 1]
     beside = [] if numbers is None else _beside(numbers)
+    if not came and len(beside) == end - at:  # as ever: other numbers in the same places
+        for where, (code, value) in enumerate(beside, at):
+            columns.extra_leg[where], columns.extra_value[where] = place | code, value
+        return
     if beside or at < end:
         columns.extra_leg[at:end] = array("I", [place | code for code, _ in beside])
         columns.extra_value[at:end] = array("d", [value for _, value in beside])

@@ -177,22 +177,35 @@ def pools_of(holdings: Holdings, indices: Mapping[str, int], places: Places) -> 
 def changed_balances(before: Holdings, after: Holdings) -> Collection[tuple[str, str]]:
     """Return the balances that differ."""
     known, names = list(before), list(after)
+    if names == known:  # as ever: the same ones in the same order
+        return [*compress(known, map(ne, before.values(), after.values()))]
     shared = len(known)
-    if names[:shared] == known:  # as ever: the same ones in the same order, and new ones behind
+    if names[:shared] == known:  # and new ones behind
         return [*compress(known, map(ne, before.values(), after.values())), *names[shared:]]
     return {key for key, _ in before.items() ^ after.items()}
 
 
 def brought_up(
-    pools: Pools, changed: Collection[tuple[str, str]], holdings: Holdings, indices: Mapping[str, int], places: Places
+    pools: Pools,
+    changed: Collection[tuple[str, str]],
+    holdings: Holdings,
+    indices: Mapping[str, int],
+    places: Places,
+    *,
+    ordered: bool,
 ) -> set[tuple[int, int]] | None:
     """Bring pools of former holdings to these, in place, where only the balances `changed` differ.
 
     Returns the legs that were made anew, by pool's key and leg's; None, and the pools are of no use, where an owner's
     pools are better made anew (:func:`pools_of`).
+
+    Parameters
+    ----------
+    ordered
+        Whether any of the holdings may be an order's: otherwise they are not searched for one.
     """
     touched: set[tuple[int, int]] = set()
-    orders = sorted([asset for purse, asset in holdings if purse == RESERVED])
+    orders = sorted([asset for purse, asset in holdings if purse == RESERVED]) if ordered else ()
     for purse, asset in changed:
         stands = places.parts.get((HELD, asset.rpartition("@")[0]) if purse == RESERVED else (purse, asset))
         if stands is None:
