@@ -1,0 +1,97 @@
+"""What is kept does not show: scenario sets of one pass are those repriced alone, a copied rulebook is asked anew."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from crossmargin.account import Account, Book
+from crossmargin.analysis.lint.accounts import make_cases
+from crossmargin.analysis.lint.market import CALM, make_snapshot
+from crossmargin.errors import InputError
+from crossmargin.margin import assess_book
+from crossmargin.margin.model import Scan
+from crossmargin.margin.shocks import scenario_cells
+from crossmargin.sources import load_rulebook
+from tests.margin.rules import made
+from tests.strategies.books import perpetual, position, snapshot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crossmargin.margin import BookReport
+    from crossmargin.margin.model import Rulebook
+
+
+def assessed(rulebook: Rulebook) -> BookReport:
+    """Made-up accounts of a few positions each."""
+    snapshot = make_snapshot(rulebook, CALM)
+    book = Book.from_accounts(case.account for case in make_cases(rulebook, snapshot, quick=True))
+    return assess_book(book, snapshot, rulebook)
+
+
+@pytest.mark.parametrize("name", ["deribit-portfolio", "derive-portfolio", "okx-portfolio", "kraken-portfolio"])
+def test_sets_repriced_in_one_pass_are_those_repriced_alone(name: str) -> None:
+    rulebook = load_rulebook(name)
+    report = assessed(rulebook)
+    sets = list(dict.fromkeys(line.spec.scenarios for line in rulebook.lines.values() if isinstance(line.spec, Scan)))
+    assert len(sets) > 1
+    kept = report.evaluation.shared
+    for one in sets:
+        alone, together = scenario_cells(report.resolved, rulebook, [one])[one], kept["cells", one, "pnl"]
+        assert together.axes.vol == alone.axes.vol
+        for column in ("spot", "weight", "today"):
+            np.testing.assert_array_equal(getattr(together, column), getattr(alone, column))
+        np.testing.assert_array_equal(together.valuation.gain, alone.valuation.gain)
+        np.testing.assert_array_equal(together.valuation.shocked, alone.valuation.shocked)
+
+
+def sent(rulebook: Rulebook) -> Rulebook:
+    """The rulebook as another process gets it."""
+    found: Rulebook = pickle.loads(pickle.dumps(rulebook))  # noqa: S301 - made here
+    return found
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, sent, lambda one: replace(one, title="another")])
+def test_a_copied_rulebook_is_asked_anew(copied: Callable[[Rulebook], Rulebook]) -> None:
+    """Answers stand by the identity of what was asked: none of them may travel."""
+    rulebook = load_rulebook("deribit-portfolio")
+    figures = assessed(rulebook).unit_initial
+    assert rulebook.facts.fixed
+    assert rulebook.facts.varies
+    another = copied(rulebook)
+    assert not another.facts.fixed
+    assert not another.facts.varies
+    np.testing.assert_array_equal(assessed(another).unit_initial, figures)
+    assert another.facts.varies == rulebook.facts.varies
+    assert all(kept is rulebook.facts.fixed[key][0] for key, (kept, _) in rulebook.facts.fixed.items())
+
+
+def test_a_set_that_must_be_supplied_waits_until_it_is_asked_for() -> None:
+    """A scan that nobody reads may lack its calibration; whoever reads it is told."""
+    body = """
+[scenarios]
+moves = [ { spot = [-0.2, 0.2] } ]
+history = [ { supplied = "days" } ]
+[charges.charge]
+kind = "scan"
+scenarios = "moves"
+level = "bucket"
+of = "perpetual"
+[charges.unread]
+kind = "scan"
+scenarios = "history"
+level = "bucket"
+of = "perpetual"
+"""
+    listed = perpetual("BTC", "USDC")
+    book = Book.from_accounts([Account(id="a", positions=(position(listed, 2),))])
+    report = assess_book(book, snapshot_of([listed]), made(body))
+    assert report.unit_initial[0] == pytest.approx(2 * 0.2 * 60_060 * 0.9995, rel=1e-12)
+    with pytest.raises(InputError, match="days"):
+        report.evaluation.line("unread", "initial")
