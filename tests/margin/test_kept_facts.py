@@ -84,6 +84,7 @@ scenarios = "moves"
 level = "bucket"
 of = "perpetual"
 [charges.unread]
+reported_only = true
 kind = "scan"
 scenarios = "history"
 level = "bucket"
