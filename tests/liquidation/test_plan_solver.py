@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from crossmargin.liquidation.plan_costs import Segments
+from crossmargin.liquidation.plan_program import Program, least_cost
 from crossmargin.liquidation.plan_solver import Problem, UnsolvedError
+from crossmargin.liquidation.plan_surface import Tangent
 
 
 def problem_of(seed: int, rows: int, count: int) -> Problem:
@@ -70,6 +73,18 @@ def test_what_would_save_something_is_seen() -> None:
     assert found["dear"].price.tolist() == [-2.0]
     assert not problem.is_best(found["dear"], dear)
     assert problem.is_best(found["cheap"], cheap)
+
+
+@pytest.mark.parametrize("slack", [-1e6, 0.0, 1.0])
+def test_a_program_is_solved_wherever_its_tangent_stands(slack: float) -> None:
+    """Also where almost nothing is missing there: what is missing before any trade is what is counted in."""
+    slope = np.asarray([2.0, 1.0])
+    tangent = Tangent(slack, -1e6, slope, np.zeros(2), (), slope, np.zeros(2))
+    segments = [Segments(np.asarray([4e5]), np.asarray([0.5])), Segments(np.asarray([2e6]), np.asarray([0.3]))]
+    found = least_cost(Program(segments, np.ones(2), [tangent]), 1.0)
+    assert found is not None
+    assert found.trades == pytest.approx([4e5, 200_001.0], rel=1e-9)
+    assert found.total == pytest.approx(4e5 * 0.5 + 200_001 * 0.3, rel=1e-9)
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0])

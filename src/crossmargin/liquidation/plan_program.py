@@ -80,11 +80,14 @@ def least_shortfall(program: Program, target: float, time_limit: float | None = 
 def _solved(program: Program, target: float, time_limit: float | None, *, elastic: bool) -> Solved | None:
     """Return the solution over (segments, losses of scan rows, what is missing).
 
-    Segments are counted in their whole width, money in what is missing now: a solver's tolerances are absolute.
+    Segments are counted in their whole width, money in what is missing before any trade: a solver's tolerances are
+    absolute, and no tangent need stand where nothing is traded.
     """
     way, each = program.way, np.concatenate([one.each for one in program.segments])
     width = np.concatenate([one.width for one in program.segments])
-    unit = max(target - min(tangent.slack for tangent in program.tangents), _LEAST)
+    nothing = np.zeros((1, len(program.segments)))
+    stands = min(min(one.slack, float(one.at(nothing, nothing)[0])) for one in program.tangents)
+    unit = max(target - stands, _LEAST)
     matrix, bound, losses = _constraints(program, way, each, target)
     matrix[:, : way.size] *= width / unit
     price = each * width * program.rate[way]
