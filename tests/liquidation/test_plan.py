@@ -170,6 +170,19 @@ def test_what_an_assessment_keeps_for_the_next_changes_no_figure(name: str) -> N
         np.testing.assert_array_equal(list(alone.figures.values()), list(kept.figures.values()))
 
 
+@pytest.mark.parametrize("quantity", ["0.7", "-0.7", "1.1", "-2.3"])
+def test_what_was_entered_at_its_mark_pays_exactly_nothing(quantity: str) -> None:
+    """A hair of rounding would stand on one side of an empty wallet, and slopes would be that side's."""
+    rulebook = load_rulebook("okx-portfolio")
+    snapshot, name = make_snapshot(rulebook, CALM), "BTC-USDC-PERPETUAL"
+    held = Position(
+        instrument=name, quantity=Decimal(quantity), entry_price=exact(snapshot.listings[name].mark_price or 0.0)
+    )
+    view = Engine(Account(id="a", balances={"ETH": Decimal(5)}, positions=(held,)), lambda _elapsed: snapshot, rulebook)
+    ways = ways_of(view, view.view(view.opening()), {}, realise=True)
+    assert ways.paid.tolist() == [0.0]
+
+
 @pytest.mark.parametrize("realise", [True, False])
 @pytest.mark.parametrize(("coin", "option"), [("USDC", "BTC-USDC-150D-42900-call"), ("BTC", "BTC-BTC-8D-60100-call")])
 def test_a_contract_pays_what_the_ledger_posts_for_it(coin: str, option: str, *, realise: bool) -> None:

@@ -13,9 +13,10 @@ import pytest
 from crossmargin.account import Account, Book
 from crossmargin.analysis.lint.accounts import make_cases
 from crossmargin.analysis.lint.market import CALM, make_snapshot
-from crossmargin.errors import InputError
+from crossmargin.errors import FailureReason, InputError, RulebookError
 from crossmargin.margin import assess_book
 from crossmargin.margin.model import Scan
+from crossmargin.margin.program.compact import compact
 from crossmargin.margin.shocks import scenario_cells
 from crossmargin.sources import load_rulebook
 from tests.margin.rules import made
@@ -96,3 +97,76 @@ of = "perpetual"
     assert report.unit_initial[0] == pytest.approx(2 * 0.2 * 60_060 * 0.9995, rel=1e-12)
     with pytest.raises(InputError, match="days"):
         report.evaluation.line("unread", "initial")
+
+
+@pytest.mark.parametrize("slopes", ['gain = "skew", loss = 1.0', 'gain = 1.0, loss = "1 / (days - days)"'])
+def test_a_slope_that_is_no_number_refuses_whichever_way_the_row_goes(slopes: str) -> None:
+    """In the evaluation as in the compiled program: no figure rests on a branch that happened not to count."""
+    body = f"""
+[scenarios]
+moves = [ {{ spot = [-0.2, -0.1] }} ]
+[charges.charge]
+kind = "scan"
+scenarios = "moves"
+level = "bucket"
+of = "perpetual"
+fold = {{ bucket = {{ {slopes} }} }}
+"""
+    rulebook, listed = made(body), perpetual("BTC", "USDC", skew=None)
+    snapshot = snapshot_of([listed])
+    for quantity in (2, -2):
+        book = Book.from_accounts([Account(id="a", positions=(position(listed, quantity),))])
+        for one in (book, compact(book, snapshot, rulebook)):
+            failures = assess_book(one, snapshot, rulebook).failures
+            assert failures[0].reason is FailureReason.UNDEFINED_RESULT
+
+
+@pytest.mark.parametrize("default", [", default = 7.0", ""])
+@pytest.mark.parametrize("by", ["bucket", "settlement_asset", "asset", "kind", "instrument"])
+def test_an_account_of_nothing_reads_a_table_without_a_refusal(by: str, default: str) -> None:
+    """Alone, and beside others whose contracts stand in the table or not."""
+    known, other = perpetual("BTC", "USDC"), perpetual("ETH", "USDC")
+    keys = {"settlement_asset": "USDC", "kind": "perpetual", "instrument": known.symbol}
+    body = f"""
+[parameters]
+rate = {{ by = "{by}", {keys.get(by, "BTC")} = 3.0{default} }}
+[charges.charge]
+level = "account"
+is = "notional"
+"""
+    rulebook = made(body, requirement="charge * (1 + rate)")
+    empty = Account(id="empty")
+    for beside in ([], [known], [other]):
+        held = [Account(id=one.symbol, positions=(position(one, 2),)) for one in beside]
+        for accounts in ([empty, *held], [*held, empty]):
+            report = assess_book(Book.from_accounts(accounts), snapshot_of([known, other]), rulebook)
+            place = accounts.index(empty)
+            assert place not in report.failures
+            assert report.unit_initial[report.unit_account == place].tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ('spot = [-0.5], weight = "w"', "cannot vary by requirement"),
+        ('spot = [-0.5], scale = "1 + w"', "cannot vary by requirement"),
+        ('spot = [-0.5], scale = "spot_free"', "cannot vary by requirement"),
+        ("spot = [-0.5, 0.5], weight = [1.0, 0.5, 0.2]", "3 weights of 2 scenarios"),
+        ("spot = [-0.5, 0.5], basis = [0, 1], weight = [1.0]", "1 weights of 4 scenarios"),
+    ],
+)
+def test_a_scenario_that_no_requirement_could_read_is_refused_with_its_place(block: str, told: str) -> None:
+    body = f"""
+[parameters]
+w = {{ maintenance = 0.5, initial = 1.0 }}
+spot_free = "w + w"
+[scenarios]
+moves = [ {{ {block} }} ]
+[charges.charge]
+kind = "scan"
+scenarios = "moves"
+level = "bucket"
+of = "perpetual"
+"""
+    with pytest.raises(RulebookError, match=told):
+        made(body)

@@ -41,4 +41,5 @@ def kept_for(before: BookReport, resolved: Resolved) -> dict[Any, Any]:
         return {}
     rows = np.asarray([places[name] for name in wanted], dtype=np.int64)
     cells = {key: kept.of(rows) for key, kept in found.items() if key[0] == "cells"}
-    return cells | {key: kept[rows] for key, kept in found.items() if key[0] == "entries"}
+    of_nothing = np.append(rows, -1)  # where the entry of a row without contracts stands
+    return cells | {key: kept[of_nothing] for key, kept in found.items() if key[0] == "entries"}

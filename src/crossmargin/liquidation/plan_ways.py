@@ -290,11 +290,10 @@ def _each(holdings: Holdings, owner: str, way: Way, *, realise: bool) -> tuple[f
     closing that is realised the leg's cost is left out, for the leg itself tells it.
     """
     terms, inverse = way.terms, way.terms.form == "inverse"
+    if realise and not way.opens and terms.form != "premium":
+        basis = holdings.get(owner, BASIS, terms.settles_in, way.name)
+        # in fractions: what was entered at its mark pays exactly nothing, on neither side of it
+        return float(terms.money(Fraction(way.side), terms.mark) + basis / way.most), 0.0
     each, mark = float(terms.multiplier), float(terms.mark)
     money = way.side * each / mark if inverse else -way.side * each * mark
-    if terms.form == "premium":
-        return money, 0.0
-    if realise and not way.opens:
-        basis = holdings.get(owner, BASIS, terms.settles_in, way.name)
-        return money + float(basis) / float(way.most), 0.0
-    return 0.0, (money if inverse else -money) / each
+    return (money, 0.0) if terms.form == "premium" else (0.0, (money if inverse else -money) / each)

@@ -14,6 +14,7 @@ from crossmargin.margin.model import (
     Block,
     Either,
     Formula,
+    Keyed,
     Line,
     Pairing,
     Parameter,
@@ -211,11 +212,12 @@ def _slopes(inference: Inference, table: Mapping[str, Slopes], at: Path, scope: 
 
 
 def _block(inference: Inference, block: Block, at: Path, variant: str) -> None:
-    """Scale and weight are plain numbers; shocked vols are vols."""
+    """Scale and weight are plain numbers; shocked vols are vols. None of them differs between requirements."""
     axes = Scope(variant, columns=_AXIS_COLUMNS, lines=False)
     for key, parameter in (("scale", block.scale), ("weight", block.weight)):
         if parameter is not None and not isinstance(parameter, tuple):
             inference.expect(inference.parameter(parameter, (*at, key), axes), (*at, key), RATIO)
+            _same_for_all(inference, parameter, (*at, key))
     _slopes(inference, block.fold, (*at, "fold"), Scope(variant, lines=False))
     shocks = inference.rulebook.shocks
     scope = Scope(variant, ("shocks",), shocks.parameters, "leg", _SHOCK_COLUMNS, lines=False)
@@ -223,6 +225,21 @@ def _block(inference: Inference, block: Block, at: Path, variant: str) -> None:
         if vol != "same":
             path = ("shocks", "vol", vol)
             inference.expect(inference.parameter(shocks.vol[vol], path, scope), path, RATIO)
+            _same_for_all(inference, shocks.vol[vol], path)
+
+
+def _same_for_all(inference: Inference, parameter: Parameter, at: Path) -> None:
+    """Refuse a number of a scenario that differs between requirements, for they share the scenarios."""
+    rulebook = inference.rulebook
+    if isinstance(parameter, Variants) or (isinstance(parameter, Formula) and any(n.variant for n in parameter.reads)):
+        message = "scenarios are shared by all requirements: a number here cannot vary by requirement"
+        raise inference.reader.error(f"{message}; name one for all of them", at)
+    parts: tuple[Parameter, ...] = parameter.listed if isinstance(parameter, Keyed) else ()
+    if isinstance(parameter, Formula):
+        tables = (rulebook.shocks.parameters, rulebook.parameters)
+        parts = tuple(table[name.name] for name in parameter.reads for table in tables if name.name in table)
+    for part in parts:
+        _same_for_all(inference, part, at)
 
 
 def _check_used(reader: Reader, rulebook: Rulebook, used: set[Path]) -> None:

@@ -177,7 +177,7 @@ class Evaluation:
             return self._number(parameter.value)
         if isinstance(parameter, Variants):
             return self.parameter(parameter.of(requirement), frame, requirement, own)
-        if isinstance(parameter, Formula) and isinstance(parameter.tree, Name):
+        if self._inside and isinstance(parameter, Formula) and isinstance(parameter.tree, Name):
             return self.name(parameter.tree, frame, requirement, own)  # which keeps what it finds
         key = (id(parameter), frame.key, requirement)
         if key not in self._kept:

@@ -94,9 +94,8 @@ class Keyed:
     def __post_init__(self) -> None:
         """List the entries, the default last, and say of which form all are (None: of several)."""
         listed = (*self.entries.values(), *(() if self.default is None else (self.default,)))
-        forms = {type(entry) for entry in listed}
         object.__setattr__(self, "listed", listed)
-        object.__setattr__(self, "form", forms.pop() if len(forms) == 1 else None)
+        object.__setattr__(self, "form", type(listed[0]) if len(set(map(type, listed))) == 1 else None)
 
 
 @dataclass(frozen=True, slots=True)

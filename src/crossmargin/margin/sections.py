@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from math import prod
 
 from crossmargin.margin.locate import Path
 from crossmargin.margin.model import (
@@ -156,6 +157,7 @@ def _block(reader: Reader, at: Path) -> Block:
     for vol in vols:
         if vol not in known:
             raise reader.error(f"no shocked vol {vol!r}{suggestion(vol, known)} in [shocks]", (*at, "vol"))
+    _check_weights(reader, (*at, "weight"), len(take) or rows or prod(map(len, (*axes.values(), vols))))
     return Block(
         **axes,
         vol=vols,
@@ -194,6 +196,14 @@ def _axis(reader: Reader, at: Path) -> tuple[float, ...]:
     if not isinstance(found, list) or not found:
         raise reader.error("an axis is a list of numbers", at)
     return tuple(reader.number((*at, str(number))) for number in range(len(found)))
+
+
+def _check_weights(reader: Reader, at: Path, scenarios: int) -> None:
+    """A list of weights has one for each scenario; of supplied moves nobody knows yet how many there will be."""
+    found, block = reader.get(at), reader.table(at[:-1])
+    counted = "supplied" not in block or "rows" in block
+    if counted and isinstance(found, list) and len(found) != scenarios:
+        raise reader.error(f"{len(found)} weights of {scenarios} scenarios: state one for each, or one for all", at)
 
 
 def _weight(reader: Reader, at: Path) -> Parameter | tuple[float, ...] | None:

@@ -264,6 +264,9 @@ class _ContractNames:
         if block.weight is None:
             return 1.0
         if isinstance(block.weight, tuple):
+            if len(block.weight) != len(axes):
+                message = f"{len(block.weight)} weights of {len(axes)} supplied moves {block.supplied!r}: one for each"
+                raise InputError(FailureReason.MISSING_CALIBRATION, message)
             return np.asarray(block.weight)[None, :]
         return self.value(block.weight, self.every, self._axis_columns(axes, spot))
 

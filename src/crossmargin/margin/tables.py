@@ -57,11 +57,12 @@ def keyed_codes(evaluation: Evaluation, table: Keyed, frame: Frame) -> Ints:
         by_contract, names = contract_keys(resolved, table.by)
         contract = resolved.legs.contract[frame.legs]
         if frame.level != "leg":  # where each leg is a row of its own
-            first = np.zeros(frame.rows.shape[0], dtype=np.int64)
+            first = np.full(frame.rows.shape[0], -1, dtype=np.int64)  # an account may hold nothing
             first[frame.row_of[::-1]] = contract[::-1]
-            _one_key_each(evaluation, table, frame, by_contract[contract], by_contract[first])
+            _one_key_each(evaluation, table, frame, by_contract[contract], by_contract[first[frame.row_of]])
             contract = first
-        keys, codes = by_contract[contract], _entries(evaluation, table)[contract]
+        codes = _entries(evaluation, table)[contract]
+        keys = by_contract[contract] if (codes < 0).any() else codes
     for row in (codes < 0).nonzero()[0]:
         name, key = evaluation.rulebook.name, names[int(keys[row])] or "none"
         message = f"rulebook {name} has no figure for {table.by} {key} and no default"
@@ -70,18 +71,22 @@ def keyed_codes(evaluation: Evaluation, table: Keyed, frame: Frame) -> Ints:
 
 
 def _entries(evaluation: Evaluation, table: Keyed) -> Ints:
-    """Return the entry of each contract, as :func:`entry_codes` has it; found once for all legs of these contracts."""
+    """Return the entry of each contract, as :func:`entry_codes` has it; the last is that of a row without any.
+
+    That is the default, or the first where there is none: it stands beside nothing. Found once for all legs.
+    """
     key = ("entries", id(table))
     if key not in evaluation.shared:
-        evaluation.shared[key] = entry_codes(table, *contract_keys(evaluation.resolved, table.by))
-    found: Ints = evaluation.shared[key]
-    return found
+        found = entry_codes(table, *contract_keys(evaluation.resolved, table.by))
+        evaluation.shared[key] = np.append(found, len(table.entries) if table.default is not None else 0)
+    entries: Ints = evaluation.shared[key]
+    return entries
 
 
 def _one_key_each(evaluation: Evaluation, table: Keyed, frame: Frame, of_leg: Ints, first: Ints) -> None:
     if frame.level == table.by:
         return
-    differs = of_leg != first[frame.row_of]
+    differs = of_leg != first
     if differs.any():
         units = evaluation.resolved.legs.unit[frame.legs[differs]]
         message = f"a table by {table.by} is read at {frame.level} level, where a row holds several"

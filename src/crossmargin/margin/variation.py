@@ -61,7 +61,7 @@ class Variation:
             The parameters of the line itself.
         """
         known = self._fixed.get(id(parameter))
-        if known is None:
+        if known is None or known[0] is not parameter:
             known = self._fixed[id(parameter)] = (parameter, self._stands_still(parameter, own))
         return known[1]
 

@@ -85,13 +85,13 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
 
 
 def scan_cells(evaluation: Evaluation, spec: Scan) -> Cells:
-    """Return the scan's scenarios on the contracts; with them those of the scans beside it are repriced."""
+    """Return the scan's scenarios on the contracts; all stated sets are repriced in one pass, supplied ones alone."""
     shared, exposure = evaluation.shared, spec.exposure
     key = ("cells", spec.scenarios, exposure)
     if key not in shared:
-        names = dict.fromkeys([spec.scenarios, *_stated_sets(evaluation, exposure)])
-        wanted = [name for name in names if ("cells", name, exposure) not in shared]
-        found = scenario_cells(evaluation.resolved, evaluation.rulebook, wanted, deltas=exposure == "delta")
+        stated = dict.fromkeys(_stated_sets(evaluation, exposure))
+        names = list(stated) if spec.scenarios in stated else [spec.scenarios]
+        found = scenario_cells(evaluation.resolved, evaluation.rulebook, names, deltas=exposure == "delta")
         shared.update({("cells", name, exposure): cells for name, cells in found.items()})
     cells: Cells = shared[key]
     return cells
@@ -228,8 +228,6 @@ class _Climb:
     def _fold(self, slopes: Slopes, frame: Frame, x: Floats) -> Floats:
         """Return min(gain max(x, 0), gain_cap) + min(loss min(x, 0) + deductible, 0)."""
         gain, loss = self._column(slopes.gain, frame), self._column(slopes.loss, frame)
-        if slopes.gain_cap is slopes.deductible is None:
-            return np.asarray(np.where(x > 0, gain, loss) * x)
         up, down = gain * np.maximum(x, 0.0), loss * np.minimum(x, 0.0)
         if slopes.gain_cap is not None:
             up = np.minimum(up, self._column(slopes.gain_cap, frame))
