@@ -100,6 +100,12 @@ def test_peers_are_here_or_named_as_absent() -> None:
     assert set(absent()) | set(versions()) == set(PEERS)
 
 
+def test_a_peer_that_lacks_what_it_needs_itself_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "scipy" not in absent()
+    monkeypatch.setitem(PEERS, "scipy", "scipy.no_such_part")
+    assert "scipy" in absent()
+
+
 @pytest.mark.skipif(len(kernels.kernels_here()) == 1, reason="no compiled kernel here")
 def test_the_limits_of_two_cores_are_probed() -> None:
     level = kernels.kernels_here()[-1].removeprefix("native-")

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PEERS", "Blocks", "absent", "module", "versions"]
 
-PEERS: Final = {
-    "scipy": "scipy",
+PEERS: Final = {  # what is imported of each: one that is there without what it needs itself is absent
+    "scipy": "scipy.special",
     "QuantLib": "QuantLib",
-    "py_vollib": "vollib",  # since 1.0.12 the one is a name for the other
-    "nautilus_trader": "nautilus_trader",
+    "py_vollib": "vollib.black.implied_volatility",  # since 1.0.12 the one is a name for the other
+    "nautilus_trader": "nautilus_trader.core.nautilus_pyo3",
 }
 _CELLS: Final = 1 << 20  # that SciPy makes at a time: they stay in cache or near
 

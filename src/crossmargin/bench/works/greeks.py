@@ -62,14 +62,15 @@ def _errors(c: Contracts, values: Floats, vols: Floats) -> tuple[float, npt.NDAr
 
 def _others(c: Contracts, values: Floats) -> dict[str, Peer]:
     """Return for each peer that is here what gives its deltas (with its other Greeks) and its implied vols."""
-    shown = {"scipy": "SciPy ndtr and brentq", "QuantLib": "QuantLib, Li-RS"}
+    shown = {"scipy": "SciPy ndtr and brentq", "QuantLib": "QuantLib, Li-RS", "py_vollib": "vollib"}
     kinds = (
         (_by_scipy, "scipy"),
         (_by_quantlib, "QuantLib"),
-        (_by_vollib, "vollib"),
+        (_by_vollib, "py_vollib"),
         (_by_nautilus, "nautilus_trader"),
     )
-    return {shown.get(name, name): make(c, values) for make, name in kinds if peers.module(name) is not None}
+    missing = peers.absent()
+    return {shown.get(name, name): make(c, values) for make, name in kinds if name not in missing}
 
 
 def _rows(c: Contracts, values: Floats) -> list[tuple[float, float, float, float, bool, float]]:
