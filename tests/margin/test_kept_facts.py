@@ -20,7 +20,7 @@ from crossmargin.margin.program.compact import compact
 from crossmargin.margin.shocks import scenario_cells
 from crossmargin.sources import load_rulebook
 from tests.margin.rules import made
-from tests.strategies.books import perpetual, position, snapshot_of
+from tests.strategies.books import option, perpetual, position, snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,3 +170,43 @@ of = "perpetual"
 """
     with pytest.raises(RulebookError, match=told):
         made(body)
+
+
+def test_a_bare_name_that_overflows_is_read_as_quietly_as_a_formula() -> None:
+    """A line asked for after the assessment, as explanations do: an infinite figure is refused and never warned of."""
+    body = """
+[charges.unread]
+reported_only = true
+level = "leg"
+is = "notional"
+"""
+    listed = perpetual("BTC", "USDC", mark_price=1e10)
+    book = Book.from_accounts([Account(id="a", positions=(position(listed, 1e300),))])
+    report = assess_book(book, snapshot_of([listed]), made(body, requirement="0"))
+    assert np.isinf(report.evaluation.line("unread", "initial")).tolist() == [True]
+
+
+def test_a_supplied_set_has_the_bits_of_one_repriced_alone() -> None:
+    """A stated set that takes prices to 0 is repriced another way, which must not reach what is supplied."""
+    body = """
+[scenarios]
+falls = [ { spot = [-1.0, 0.2] } ]
+history = [ { supplied = "days" } ]
+[charges.stated]
+kind = "scan"
+scenarios = "falls"
+level = "bucket"
+[charges.charge]
+kind = "scan"
+scenarios = "history"
+level = "bucket"
+"""
+    rng = np.random.default_rng(5)
+    listed = [option("BTC", "USDC", 40, strike, call=True) for strike in range(40_000, 90_000, 500)]
+    moves = [float(move) for move in rng.normal(0, 0.05, 60)]
+    snapshot = snapshot_of(listed, calibration={"days": {"BTC": moves}})
+    book = Book.from_accounts([Account(id="a", positions=tuple(position(one, 1) for one in listed))])
+    report = assess_book(book, snapshot, made(body, requirement="charge + stated"))
+    alone = scenario_cells(report.resolved, report.evaluation.rulebook, ["history"])["history"]
+    kept = report.evaluation.shared["cells", "history", "pnl"]
+    assert kept.valuation.gain.tobytes() == alone.valuation.gain.tobytes()
