@@ -42,6 +42,10 @@ _FUNCTIONS = {
     "root": ("root(x, rho)", "square root of the sum of rho x_i x_j over finer rows, with 1 in place of rho for i = j"),
 }
 
+_LOCKS = {
+    "any": "an account that is worth less than nothing is being closed",
+    "fund": "such accounts together lack more than the fund is worth",
+}
 _WORDS = (
     ("`option` `perpetual` `future` `spot` `asset`", "the kind; a balance is a leg of kind `asset`"),
     ("`call` `put`", "options of that type"),
@@ -154,6 +158,8 @@ def procedure(name: str) -> str:
     rule = rulebook.procedure.liquidation
     until = rule.until.text if rule.until else f"{rule.target or 'maintenance'}_headroom >= 0"
     rows = [("liquidated when", f"`{rule.trigger.text}`"), ("until", f"`{until}`")]
+    if rule.loss_lock:
+        rows += [("nobody withdraws while", _LOCKS[rule.loss_lock])]
     rows += [(f"`{band.then}` when", f"`{band.when.text}`") for band in rulebook.procedure.bands]
     steps = table(("step", "does", "when", "amount", "price", "to"), map(_step, rule.steps))
     layers = table(

@@ -333,11 +333,15 @@ def test_an_order_of_a_step_that_another_document_lacks_is_given_up(filled: int)
     """The rulebook is replaced while an order is out: answers are refused, and the case goes on with the new steps."""
     scene = opened("reference", Outside())
     scene.btc("56000")
+    scene.desk.as_of -= timedelta(seconds=1)  # all in the instant of the order: it is still waited for
     if filled:
         scene.trade("carol", "alice", "BTC-PERP", filled, "56000", scene.case)
     scene.book = load_rulebook("okx-portfolio")
     scene.rules = rules_with_procedure(scene.book, Outside(), guard=middle_quotes)
+    now = scene.state.as_of
+    assert now is not None
     scene.desk = Desk(House(scene.desk.house.journal, scene.rules))
+    scene.desk.as_of = now - timedelta(seconds=1)
     terms = RulebookTerms(name="other", digest=scene.rules.digest, reporting_asset="USD")
     before = len(scene.records)
     scene.configure(Section.RULEBOOK, terms)

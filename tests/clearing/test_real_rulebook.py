@@ -141,8 +141,8 @@ def test_funding_and_interest_that_ran_up_are_accrued() -> None:
     desk = opened("reference")
     trade(desk, "BTC-PERP", 400, 600_000)
     desk.send(c.Accrue, index="BTC-PERP", rate="0.0001", mark=600_000)
-    desk.send(c.Accrue, index="lend:USDC", rate="0.001")
     state = desk.house.state
+    state.indices["lend:USDC"] = 10**9  # 0.001; no debt stands here that would pay it
     account = bridge.account_with(state, "alice", state.balances["alice"])
     assert account.positions[0].accrued_funding == Decimal("-2.4")
     assert account.accrued == {"USDC": Decimal(20)}

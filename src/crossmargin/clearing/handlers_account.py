@@ -59,9 +59,10 @@ def deposit(state: State, command: Deposit, _: Rules) -> Outcome:
 
 
 def withdraw(state: State, command: Withdraw, rules: Rules) -> Outcome:
-    """Take from a wallet, if the pool is healthy and initial headroom stays at or above 0."""
+    """Take from a wallet, if the pool is healthy, initial headroom stays at or above 0, and no loss waits for sharers."""
     _check_payment(state, command.owner, command.asset, command.amount)
     check_healthy(state, command.owner)
+    rules.check_withdrawal(state)
     rows = moved(command.owner, WORLD, WALLET, command.asset, command.amount)
     posted = posting(state, "withdraw", list(rows))
     return Outcome((posted,), check_headroom(state, posted, [command.owner], rules, unless_better=False))

@@ -12,7 +12,7 @@ from crossmargin.clearing.commands import ASSET_FIGURES, INSTRUMENT_FIGURES
 from crossmargin.clearing.configuration import Section
 from crossmargin.clearing.contracts import Payment, Terms
 from crossmargin.clearing.events import Configured, Event, Indexed, Posted, Priced
-from crossmargin.clearing.indexes import BORROW, LEND, funding_step, interest_step
+from crossmargin.clearing.indexes import BORROW, LEND, PER_UNIT, funding_step, interest_kept, interest_step
 from crossmargin.clearing.ledger import HOUSE, RESERVED, WORLD, Row, moved
 from crossmargin.clearing.rules import Refusal
 from crossmargin.clearing.settlement import expiry_rows, holders_of, settle_rows
@@ -67,7 +67,13 @@ def accrue(state: State, command: Accrue, _: Rules) -> Outcome:
     if moved_at is not None and state.as_of is not None and state.as_of <= moved_at:
         raise Refusal(FailureReason.ALREADY_ACCRUED, f"a time after {moved_at.isoformat()}", state.as_of.isoformat())
     step = _step(state, command, _decimal(command.rate, "a rate as a decimal fraction"))
-    return Outcome((Indexed({command.index: state.indices.get(command.index, 0) + step}),))
+    after = {command.index: state.indices.get(command.index, 0) + step}
+    if command.index.startswith(LEND):
+        kept = interest_kept(command.index.removeprefix(LEND), state.balances, {**state.indices, **after})
+        if kept < 0:
+            expected = "interest on deposits that debts pay: accrue theirs first"
+            raise Refusal(FailureReason.INVALID_QUANTITY, expected, f"{-kept / PER_UNIT:.8g} units too much")
+    return Outcome((Indexed(after),))
 
 
 def _step(state: State, command: Accrue, rate: Fraction) -> int:
@@ -174,7 +180,7 @@ def touched(state: State, events: Iterable[Event]) -> set[str]:
                 owners.update(state.pools)
         elif isinstance(event, Priced):
             names.update(event.quotes)
-        elif isinstance(event, Configured) and event.section == Section.BREAKERS:  # a liquidation may have waited
+        elif isinstance(event, Configured) and event.section != Section.STRESS:  # a liquidation may have waited
             names.update(state.marks)
         elif isinstance(event, Indexed):
             names.update(name.removeprefix(BORROW).removeprefix(LEND) for name in event.indices)

@@ -89,6 +89,19 @@ def interest_rows(rows: Iterable[Row], balances: Mapping[str, Holdings], indices
     return out
 
 
+def interest_kept(asset: str, balances: Mapping[str, Holdings], indices: Mapping[str, int]) -> int:
+    """Return what the house keeps of an asset's interest, in 10^-12 units: paid and owed by debts, less what deposits get.
+
+    Below 0 depositors would be paid from nothing.
+    """
+    kept = balances.get(INTEREST, {}).get((WALLET, asset), 0) * PER_UNIT
+    for owner, holdings in balances.items():
+        if owner not in HOUSE:
+            for name, quantity in bearing(asset, holdings.get((WALLET, asset), 0)):
+                kept += quantity * indices.get(name, 0) - holdings.get((DUE, name), 0)
+    return kept
+
+
 def bearing(asset: str, wallet: int) -> tuple[tuple[str, int], tuple[str, int]]:
     """Return both interest indices of an asset with the quantity that bears each: debts owe, deposits receive."""
     return (BORROW + asset, max(-wallet, 0)), (LEND + asset, min(-wallet, 0))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from crossmargin.clearing.checks import rounded, settled_in
 from crossmargin.clearing.events import Indexed, Posted
-from crossmargin.clearing.indexes import PER_UNIT
+from crossmargin.clearing.indexes import LEND, PER_UNIT, interest_kept
 from crossmargin.clearing.ledger import DUE, FUNDING, INTEREST, ROUND, total
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Watch:
             self._posted(event)
         if not isinstance(event, Indexed) and state.indices != self.indices:
             raise BrokenError(f"record {record.number}: an index moved without an event of its own")
+        if isinstance(event, Indexed):
+            self._interest(event, state)
         self.indices = dict(state.indices)
         wrong = sums(state.balances)
         if wrong:
@@ -78,6 +80,12 @@ class Watch:
             raise BrokenError(f"record {record.number}: time ran back from {self.as_of} to {record.as_of}")
         self.number, self.as_of = record.number, record.as_of
         self.sources[record.source] = record.sequence
+
+    def _interest(self, event: Indexed, state: State) -> None:
+        for name in event.indices:
+            kept = interest_kept(name.removeprefix(LEND), state.balances, state.indices) if name.startswith(LEND) else 0
+            if kept < 0:
+                raise BrokenError(f"{name}: deposits are paid {-kept} (10^-12 units) that no debt owes")
 
     def _posted(self, event: Posted) -> None:
         wrong = total(event.rows)

@@ -116,9 +116,20 @@ class Answered(Protocol):
         """Return what is posted beside the trade, from the state before it; what the document charges for a fill."""
 
 
+class CheckWithdrawal(Protocol):
+    """Whether money may leave the house at all."""
+
+    def __call__(self, state: State, /) -> None:
+        """Return, or raise `Refusal`."""
+
+
 def nothing_more(_state: State, _command: Trade, _posted: Posted) -> Sequence[Event]:
     """Return nothing: without a procedure no case charges anything."""
     return ()
+
+
+def any_withdrawal(_state: State) -> None:
+    """Let money leave: without a procedure nobody shares a loss."""
 
 
 def any_answer(_state: State, _command: Trade) -> None:
@@ -179,5 +190,6 @@ class Rules:
     breakers: Breakers = no_breakers
     check_answer: CheckAnswer = any_answer
     answered: Answered = nothing_more
+    check_withdrawal: CheckWithdrawal = any_withdrawal
     stress: RunStress = no_stress
     lockout: bool = True

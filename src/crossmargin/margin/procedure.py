@@ -218,6 +218,9 @@ class Liquidation:
         Where the profit of what is closed goes: into the wallet, or it stays with the position.
     loss
         What is missing where no step can restore the account, money; None: a negative equity.
+    loss_lock
+        When nobody may withdraw: while any case that is open lacks something, or while all of them lack more than the
+        fund holds; None: never.
     inputs
         Names that whoever runs it may state, with what they are otherwise (None: they must be stated).
     """
@@ -230,6 +233,7 @@ class Liquidation:
     pin: str | None = None
     realised: Literal["wallet", "basis"] = "wallet"
     loss: Formula | None = None
+    loss_lock: Literal["any", "fund"] | None = None
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     lines: Mapping[str, Formula] = field(default_factory=dict)
     inputs: Mapping[str, float | None] = field(default_factory=dict)

@@ -36,7 +36,7 @@ __all__ = ["read_procedure"]
 
 _TRIGGER: Final = "adjusted_equity < maintenance"
 _LIQUIDATION: Final = (
-    *("trigger", "target", "until", "cadence", "lockout", "pin", "realised", "loss"),
+    *("trigger", "target", "until", "cadence", "lockout", "pin", "realised", "loss", "loss_lock"),
     *("parameters", "lines", "inputs", "steps"),
 )
 _STEP: Final = (
@@ -113,6 +113,7 @@ def _liquidation(reader: Reader) -> Liquidation:
         pin=reader.choice((*at, "pin"), ("scenario",)) if "pin" in table else None,
         realised=cast("Any", reader.choice((*at, "realised"), ("wallet", "basis"), "wallet")),
         loss=_formula(reader, (*at, "loss")),
+        loss_lock=cast("Any", reader.choice((*at, "loss_lock"), ("any", "fund"))) if "loss_lock" in table else None,
         parameters={**own, **below},
         lines={name: _line(reader, (*at, "lines", name)) for name in _names(reader, (*at, "lines"))},
         inputs={name: _input(reader, (*at, "inputs", name)) for name in _names(reader, (*at, "inputs"))},

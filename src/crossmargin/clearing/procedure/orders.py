@@ -79,6 +79,7 @@ def check_answer(state: State, command: Trade, hedges: frozenset[str]) -> None:
     """Refuse a trade in the name of a case that is no answer to what the case asked for.
 
     What has been held since may be less than what the order was for, or turned: no answer but a hedge's goes past 0.
+    A fee would be a worse price than the one stated, and nothing else judges it: the account's headroom is not asked.
     """
     assert command.case is not None
     kept = state.cases[command.case]
@@ -92,6 +93,10 @@ def check_answer(state: State, command: Trade, hedges: frozenset[str]) -> None:
     if quantity * left <= 0 or abs(quantity) > abs(left):
         expected = f"an order of {command.case} for {command.instrument}, {left:+} contracts"
         raise Refusal(FailureReason.INVALID_QUANTITY, expected, f"{quantity:+}")
+    fee = command.buyer_fee if quantity > 0 else command.seller_fee
+    if fee > 0:
+        expected = f"no fee of {owner} beside what the document charges for a fill"
+        raise Refusal(FailureReason.INVALID_PRICE, expected, str(fee))
     if order is not None and order.limit is not None:
         _check_limit(state.configuration.terms[order.instrument], quantity, command.price, Fraction(order.limit))
 

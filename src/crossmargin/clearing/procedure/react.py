@@ -14,6 +14,7 @@ from crossmargin.clearing.events import LOCKED, Asked, Posted, Stage
 from crossmargin.clearing.ledger import HELD, HOUSE
 from crossmargin.clearing.procedure.cases import case_events
 from crossmargin.clearing.procedure.chain import Chain
+from crossmargin.clearing.procedure.loss_lock import check_loss_lock
 from crossmargin.clearing.procedure.offers import bid_events
 from crossmargin.clearing.procedure.orders import answered_events, check_answer
 from crossmargin.clearing.procedure.outside import Outside
@@ -79,6 +80,10 @@ class Procedures:
     def check_answer(self, state: State, command: Trade, /) -> None:
         """Refuse a trade that does not answer what its case asked for."""
         check_answer(state, command, self._hedges)
+
+    def check_withdrawal(self, state: State, /) -> None:
+        """Refuse to let money leave while a loss may have to be shared, where the document says so."""
+        check_loss_lock(state, self.rulebook.procedure.liquidation.loss_lock, self.assess)
 
     def answered(self, state: State, command: Trade, posted: Posted, /) -> Sequence[Event]:
         """Return what a trade has filled of an order, and the posting of what the document charges for it."""
@@ -175,6 +180,7 @@ def rules_with_procedure(
         react=procedures.react,
         take_bid=procedures.take_bid,
         check_answer=procedures.check_answer,
+        check_withdrawal=procedures.check_withdrawal,
         answered=procedures.answered,
         lockout=rulebook.procedure.liquidation.lockout,
     )
