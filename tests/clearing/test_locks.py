@@ -1,4 +1,4 @@
-"""What may not leave the house: money while a loss may be shared, fees beside a document's, interest that no debt pays."""
+"""What may not leave: money while a loss may be shared, fees beside a document's, interest that no debt pays."""
 
 from __future__ import annotations
 

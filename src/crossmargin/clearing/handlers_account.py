@@ -59,7 +59,7 @@ def deposit(state: State, command: Deposit, _: Rules) -> Outcome:
 
 
 def withdraw(state: State, command: Withdraw, rules: Rules) -> Outcome:
-    """Take from a wallet, if the pool is healthy, initial headroom stays at or above 0, and no loss waits for sharers."""
+    """Take from a wallet, if the pool is healthy, initial headroom stays at or above 0 and no loss is open."""
     _check_payment(state, command.owner, command.asset, command.amount)
     check_healthy(state, command.owner)
     rules.check_withdrawal(state)

@@ -90,7 +90,7 @@ def interest_rows(rows: Iterable[Row], balances: Mapping[str, Holdings], indices
 
 
 def interest_kept(asset: str, balances: Mapping[str, Holdings], indices: Mapping[str, int]) -> int:
-    """Return what the house keeps of an asset's interest, in 10^-12 units: paid and owed by debts, less what deposits get.
+    """Return what is kept of an asset's interest, in 10^-12 units: paid and owed by debts, less what deposits get.
 
     Below 0 depositors would be paid from nothing.
     """
