@@ -8,7 +8,7 @@ from crossmargin import load_rulebook
 from crossmargin.clearing import House
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.configuration import RulebookTerms, Section
-from crossmargin.clearing.events import Indexed, Posted, Stage
+from crossmargin.clearing.events import Asked, Indexed, Posted, Stage
 from crossmargin.clearing.indexes import interest_kept
 from crossmargin.clearing.invariants import BrokenError
 from crossmargin.clearing.procedure import Outside, rules_with_procedure
@@ -82,7 +82,7 @@ def test_a_document_says_one_of_two_words() -> None:
 def test_an_answer_charges_the_account_no_fee_beside_the_documents(rulebook: str, price: int) -> None:
     scene = opened(rulebook, Outside())
     scene.btc(str(price))
-    order = next(r.event for r in reversed(scene.records) if getattr(r.event, "what", "") == "order")
+    order = next(r.event for r in scene.records if isinstance(r.event, Asked) and r.event.what == "order")
     quantity, symbol = int(order.limits["quantity"]), order.limits["instrument"]
     assert quantity < 0
     digits = scene.state.configuration.terms[symbol].contract.price_digits
