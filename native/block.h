@@ -5,93 +5,89 @@
 
 namespace {
 
-// The usual units, whose legs lie side by side in the book: no leg of nothing, and all in range and order. They are taken
-// in one go, as there are few legs in a unit. False, and nothing is taken, where one is not of this sort.
-template <class Row>
-inline bool take_plain(const Program& p, const Source* s, int64_t units, Block& b) {
-    const Row* rows = static_cast<const Row*>(s->row);
-    const double* held = s->quantity;
-    int32_t *const row = b.row.at + b.legs, *const index = b.rows[LEG].key.at + b.legs;
-    double* const quantity = b.quantity.at + b.legs;
-    int32_t* const first = b.rows[UNIT].first.at + (s - b.source.at);
-    int64_t count = 0, extras = b.extras;
-    for (int64_t unit = 0; unit < units; count += s[unit++].count) first[unit] = static_cast<int32_t>(b.legs + count);
-    const uint32_t limit = static_cast<uint32_t>(p.rows);
-    int32_t wrong = 0;
-    for (int64_t leg = 0; leg < count; leg++) {
-        const uint32_t r = static_cast<uint32_t>(rows[leg]);
-        const double q = held[leg];
-        row[leg] = static_cast<int32_t>(r);
-        quantity[leg] = q;
-        index[leg] = static_cast<int32_t>(3 * r + 1) + (q > 0.0) - (q < 0.0);
-        wrong |= (r >= limit) | (q == 0.0);
-    }
-    for (int64_t leg = 1; leg < count; leg++) wrong += row[leg] < row[leg - 1];  // where a unit begins it may
-    for (int64_t unit = 0; unit < units; unit++) {
-        const int64_t at = first[unit] - b.legs;
-        if (s[unit].count != 0 && at > 0) wrong -= row[at] < row[at - 1];
-        bool ordered = false;
-        uint32_t before = 0;
-        for (uint32_t e = 0; e < s[unit].extras; e++) {
-            const uint32_t code = s[unit].extra_leg[e], column = code >> 28, leg = code & POSITION;
-            const double value = s[unit].extra_value[e];
-            if (leg < before || leg >= s[unit].count || column < COST || column > ORDERS) return false;
-            before = leg;
-            ordered |= (column == BIDS || column == ASKS) && value != 0.0;
-            b.extra.at[extras++] = {static_cast<int32_t>(first[unit] + leg), column, value};
+// What is wrong with the legs of units [unit, last), which were taken as they are: a row out of range, or out of order.
+inline Fault blame(const Program& p, int64_t unit, int64_t last, const Block& b) {
+    for (; unit < last; unit++) {
+        const int32_t* row = b.row.at + b.rows[UNIT].first.at[unit];
+        for (int64_t leg = 0, before = 0; leg < b.source.at[unit].count; before = row[leg++]) {
+            if (row[leg] < 0 || row[leg] >= p.rows) return {Wrong::row, b.source.at[unit].unit};
+            if (row[leg] < before) return {Wrong::order, b.source.at[unit].unit};
         }
-        b.ordered.at[s - b.source.at + unit] = ordered;
     }
-    if (wrong != 0) return false;
-    b.legs += count;
-    b.extras = extras;
-    return true;
+    return NO_FAULT;
 }
 
-// Appends the active legs of one unit; `fill` is a column of orders that the quantities take as filled, or 0.
-// What a leg says is read once and checked: Python may rewrite the book while this runs.
-template <class Row>
-Fault take_legs(const Program& p, const Source& s, uint32_t fill, Block& b, bool& ordered) {
-    const Row* rows = static_cast<const Row*>(s.row);
-    int32_t *const index = b.rows[LEG].key.at, *const row = b.row.at;
-    double* const held = b.quantity.at;
-    Extra* const extra = b.extra.at;
-    const uint32_t count = s.count;
-    const int64_t limit = p.rows;
-    int64_t n = b.legs, extras = b.extras, before = 0;
-    uint32_t e = 0, next = s.extras ? s.extra_leg[0] & POSITION : count;
-    for (uint32_t leg = 0; leg < count; leg++) {
-        const int64_t r = rows[leg];
-        double quantity = s.quantity[leg];
-        if (r < 0 || r >= limit) return {Wrong::row, s.unit};
-        if (r < before) return {Wrong::order, s.unit};
-        before = r;
-        bool active = quantity != 0.0 || p.always_active[r];
-        if (leg == next) {
-            const int64_t mine = extras;
-            for (next = count; e < s.extras; e++) {
-                const uint32_t code = s.extra_leg[e], column = code >> 28;
-                if ((code & POSITION) != leg) {
-                    next = code & POSITION;
-                    break;
-                }
-                const double value = s.extra_value[e];
-                if (column < COST || column > ORDERS) return {Wrong::extra, s.unit};
-                extra[extras++] = {static_cast<int32_t>(n), column, value};
-                active |= column != LEVERAGE && value != 0.0;
-                ordered |= (column == BIDS || column == ASKS) && value != 0.0;
-                if (column == fill) quantity += value;
-            }
-            if (!active) extras = mine;
-        }
-        row[n] = static_cast<int32_t>(r);
-        held[n] = quantity;
-        index[n] = static_cast<int32_t>(3 * r + 1 + (quantity > 0.0) - (quantity < 0.0));
-        n += active;
+// Fills orders, and leaves out the legs of nothing: of those taken last, from unit, leg and extra on.
+inline void drop(const Program& p, uint32_t fill, int64_t unit, int64_t last, int64_t leg, int64_t e, Block& b) {
+    int32_t* const place = b.rows[LEG].key.at;
+    int64_t legs = leg, extras = e;
+    for (int64_t i = leg; i < b.legs; i++) place[i] = b.quantity.at[i] != 0.0 || p.always_active[b.row.at[i]];
+    for (int64_t i = e; i < b.extras; i++) {
+        const Extra& x = b.extra.at[i];
+        if (x.column != LEVERAGE && x.value != 0.0) place[x.leg] = 1;
+        if (x.column == fill) b.quantity.at[x.leg] += x.value;
     }
-    b.legs = n;
+    for (int64_t i = leg; i < b.legs; i++) {
+        b.row.at[legs] = b.row.at[i];
+        b.quantity.at[legs] = b.quantity.at[i];
+        while (unit < last && b.rows[UNIT].first.at[unit] == i) b.rows[UNIT].first.at[unit++] = static_cast<int32_t>(legs);
+        const bool stays = place[i] != 0;
+        place[i] = stays ? static_cast<int32_t>(legs) : -1;
+        legs += stays;
+    }
+    for (; unit < last; unit++) b.rows[UNIT].first.at[unit] = static_cast<int32_t>(legs);
+    for (int64_t i = e; i < b.extras; i++) {
+        Extra x = b.extra.at[i];
+        x.leg = place[x.leg];
+        b.extra.at[extras] = x;
+        extras += x.leg >= 0;
+    }
+    b.legs = legs;
     b.extras = extras;
-    return e == s.extras ? NO_FAULT : Fault{Wrong::extra, s.unit};
+}
+
+// Appends the active legs of units [unit, last), which lie side by side in the book: all in one go, as a unit has few.
+// `fill` is a column of orders that the quantities take as filled, or 0. What a leg says is read once and checked: Python
+// may rewrite the book while this runs.
+template <class Row>
+Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Block& b) {
+    const Source* const source = b.source.at;
+    const Row* rows = static_cast<const Row*>(source[unit].row);
+    const double* held = source[unit].quantity;
+    int32_t *const first = b.rows[UNIT].first.at, *const row = b.row.at + b.legs;
+    double* const quantity = b.quantity.at + b.legs;
+    const int64_t leg = b.legs, e = b.extras;
+    for (int64_t i = unit; i < last; b.legs += source[i++].count) first[i] = static_cast<int32_t>(b.legs);
+    const int64_t count = b.legs - leg;
+    const uint32_t limit = static_cast<uint32_t>(p.rows);
+    int32_t wrong = 0, none = 0;
+    for (int64_t i = 0; i < count; i++) {
+        row[i] = static_cast<int32_t>(rows[i]);
+        quantity[i] = held[i];
+        wrong |= static_cast<uint32_t>(row[i]) >= limit;
+        none |= quantity[i] == 0.0;
+    }
+    for (int64_t i = 1; i < count; i++) wrong += row[i] < row[i - 1];
+    for (int64_t i = unit; i < last; i++) {
+        const Source& s = source[i];
+        const int64_t at = first[i] - leg;
+        if (s.count != 0 && at > 0) wrong -= row[at] < row[at - 1];  // where a unit begins it may
+        bool ordered = false;
+        for (uint32_t k = 0, before = 0; k < s.extras; k++) {
+            const uint32_t code = s.extra_leg[k], column = code >> 28, mine = code & POSITION;
+            const double value = s.extra_value[k];
+            if (mine < before || mine >= s.count || column < COST || column > ORDERS) return {Wrong::extra, s.unit};
+            before = mine;
+            ordered |= (column == BIDS || column == ASKS) && value != 0.0;
+            b.extra.at[b.extras++] = {static_cast<int32_t>(first[i] + mine), column, value};
+        }
+        b.ordered.at[i] = ordered;
+    }
+    if (wrong != 0) return blame(p, unit, last, b);
+    if (none != 0 || fill != 0) drop(p, fill, unit, last, leg, e, b);
+    int32_t* const index = b.rows[LEG].key.at + leg;
+    for (int64_t i = 0; i < b.legs - leg; i++) index[i] = 3 * row[i] + 1 + (quantity[i] > 0.0) - (quantity[i] < 0.0);
+    return NO_FAULT;
 }
 
 // Rows of a level whose legs lie side by side: a new one where the row in the template or the unit changes.
@@ -201,21 +197,6 @@ inline int64_t together(const Block& b, int64_t unit) {
     return n;
 }
 
-// Takes units [unit, unit + n), whose legs lie side by side: all in one go, else one by one.
-template <class Row>
-Fault take_units(const Program& p, uint32_t fill, int64_t unit, int64_t n, Block& b) {
-    if (fill == 0 && take_plain<Row>(p, b.source.at + unit, n, b)) return NO_FAULT;
-    for (int64_t last = unit + n; unit < last; unit++) {
-        if (fill == 0 && n > 1 && take_plain<Row>(p, b.source.at + unit, 1, b)) continue;
-        b.rows[UNIT].first.at[unit] = static_cast<int32_t>(b.legs);
-        bool ordered = false;
-        const Fault fault = take_legs<Row>(p, b.source.at[unit], fill, b, ordered);
-        if (fault.what != Wrong::nothing) return fault;
-        b.ordered.at[unit] = ordered;
-    }
-    return NO_FAULT;
-}
-
 // Lays out the units of `source`; registers get room but no values.
 Fault lay_out(const Program& p, uint32_t fill, Block& b) {
     make_room(p, b);
@@ -223,8 +204,8 @@ Fault lay_out(const Program& p, uint32_t fill, Block& b) {
     Rows& units = b.rows[UNIT];
     for (int64_t unit = 0, n = 0; unit < b.units; unit += n) {
         n = together(b, unit);
-        const auto take = b.source.at[unit].wide ? take_units<int32_t> : take_units<uint16_t>;
-        const Fault fault = take(p, fill, unit, n, b);
+        const auto take = b.source.at[unit].wide ? take_legs<int32_t> : take_legs<uint16_t>;
+        const Fault fault = take(p, fill, unit, unit + n, b);
         if (fault.what != Wrong::nothing) return fault;
     }
     units.first.at[b.units] = static_cast<int32_t>(b.legs);
