@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveBook"]
 
+
 class LiveBook:
     """Many accounts under one rulebook, kept up to date event by event.
 
