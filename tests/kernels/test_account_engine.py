@@ -395,7 +395,8 @@ def test_a_check_goes_by_name_and_not_while_an_event_is_under_way() -> None:
     assert [engine.check("a", one, 1.0, 1.0) for one in (*strange[:-1], 3)] == [None] * len(strange)
     quiet[0] = 0
     assert engine.check("a", "x", 1.0, 1.0) is None
-    for name, value in {"numbers": [], "places": None, "answer": list}.items():
+    wrong: dict[str, Any] = {"numbers": [], "places": None, "answer": list}
+    for name, value in wrong.items():
         with pytest.raises(TypeError, match="expected tables by name"):
             account_engine(book, one_scan(), named | {name: value})
 
