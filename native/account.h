@@ -288,14 +288,14 @@ private:
             if (fault.what == Wrong::nothing) fault = Machine(p_, book_, inner).run(place, true);
             if (fault.what != Wrong::nothing) return fault;
             const double* filled = target(inner, c.level, c.a);
-            const int32_t *to = b_.rows[c.level].of_unit.at, *from = inner.rows[c.level].of_unit.at;
             for (int64_t unit = 0, i = 0; unit < b_.units; unit++) {
                 if (!b_.ordered.at[unit]) continue;
-                const int64_t rows = from[i + 1] - from[i];
-                if (rows != to[unit + 1] - to[unit]) return {Wrong::span, b_.source.at[unit].unit};  // rewritten
+                const int64_t to = first_row(b_, c.level, unit), from = first_row(inner, c.level, i);
+                const int64_t rows = first_row(inner, c.level, i + 1) - from;
+                if (rows != first_row(b_, c.level, unit + 1) - to) return {Wrong::span, b_.source.at[unit].unit};  // rewritten
                 for (int64_t j = 0; j < rows; j++) {
-                    double& worst = dst_[to[unit] + j];
-                    worst = greater(worst, filled[from[i] + j]);
+                    double& worst = dst_[to + j];
+                    worst = greater(worst, filled[from + j]);
                 }
                 i++;
             }

@@ -5,101 +5,125 @@
 
 namespace {
 
-// The usual unit: no extras and no leg of nothing. False where it is not one, or a row is out of range or order.
-template <class Row>
-inline bool take_plain(const Program& p, const Source& s, Block& b) {
-    if (s.extras != 0) return false;
-    const Row* rows = static_cast<const Row*>(s.row);
-    const int64_t count = s.count, limit = p.rows;
-    int32_t *const row = b.row.at + b.legs, *const index = b.rows[LEG].key.at + b.legs;
-    double* const quantity = b.quantity.at + b.legs;
-    bool wrong = false;
-    for (int64_t leg = 0, before = 0; leg < count; leg++) {
-        const int64_t r = rows[leg];
-        const double q = s.quantity[leg];
-        row[leg] = static_cast<int32_t>(r);
-        quantity[leg] = q;
-        index[leg] = static_cast<int32_t>(3 * r + 1 + (q > 0.0) - (q < 0.0));
-        wrong |= r < before || q == 0.0;
-        before = r;
-    }
-    if (wrong || (count > 0 && row[count - 1] >= limit)) return false;
-    b.legs += count;
-    return true;
-}
-
-// Appends the active legs of one unit; `fill` is a column of orders that the quantities take as filled, or 0.
-// What a leg says is read once and checked: Python may rewrite the book while this runs.
-template <class Row>
-Fault take_legs(const Program& p, const Source& s, uint32_t fill, Block& b, bool& ordered) {
-    if (take_plain<Row>(p, s, b)) return NO_FAULT;
-    const Row* rows = static_cast<const Row*>(s.row);
-    int32_t *const index = b.rows[LEG].key.at, *const row = b.row.at;
-    double* const held = b.quantity.at;
-    Extra* const extra = b.extra.at;
-    const uint32_t count = s.count;
-    const int64_t limit = p.rows;
-    int64_t n = b.legs, extras = b.extras, before = 0;
-    uint32_t e = 0, next = s.extras ? s.extra_leg[0] & POSITION : count;
-    for (uint32_t leg = 0; leg < count; leg++) {
-        const int64_t r = rows[leg];
-        double quantity = s.quantity[leg];
-        if (r < 0 || r >= limit) return {Wrong::row, s.unit};
-        if (r < before) return {Wrong::order, s.unit};
-        before = r;
-        bool active = quantity != 0.0 || p.always_active[r];
-        if (leg == next) {
-            const int64_t mine = extras;
-            for (next = count; e < s.extras; e++) {
-                const uint32_t code = s.extra_leg[e], column = code >> 28;
-                if ((code & POSITION) != leg) {
-                    next = code & POSITION;
-                    break;
-                }
-                const double value = s.extra_value[e];
-                if (column < COST || column > ORDERS) return {Wrong::extra, s.unit};
-                extra[extras++] = {static_cast<int32_t>(n), column, value};
-                active |= column != LEVERAGE && value != 0.0;
-                ordered |= (column == BIDS || column == ASKS) && value != 0.0;
-                if (column == fill) quantity += value;
-            }
-            if (!active) extras = mine;
+// What is wrong with the legs of units [unit, last), which were taken as they are: a row out of range, or out of order.
+inline Fault blame(const Program& p, int64_t unit, int64_t last, const Block& b) {
+    for (; unit < last; unit++) {
+        const int32_t* row = b.row.at + b.rows[UNIT].first.at[unit];
+        for (int64_t leg = 0, before = 0; leg < b.source.at[unit].count; before = row[leg++]) {
+            if (row[leg] < 0 || row[leg] >= p.rows) return {Wrong::row, b.source.at[unit].unit};
+            if (row[leg] < before) return {Wrong::order, b.source.at[unit].unit};
         }
-        row[n] = static_cast<int32_t>(r);
-        held[n] = quantity;
-        index[n] = static_cast<int32_t>(3 * r + 1 + (quantity > 0.0) - (quantity < 0.0));
-        n += active;
     }
-    b.legs = n;
-    b.extras = extras;
-    return e == s.extras ? NO_FAULT : Fault{Wrong::extra, s.unit};
+    return NO_FAULT;
 }
 
-// Rows of a level whose legs lie side by side: a new one where the row in the template changes.
-inline void take_rows(const Program& p, int level, int64_t first, Block& b) {
+// Fills orders, and leaves out the legs of nothing: of those taken last, from unit, leg and extra on.
+inline void drop(const Program& p, uint32_t fill, int64_t unit, int64_t last, int64_t leg, int64_t e, Block& b) {
+    int32_t* const place = b.rows[LEG].key.at;
+    int64_t legs = leg, extras = e;
+    for (int64_t i = leg; i < b.legs; i++) place[i] = b.quantity.at[i] != 0.0 || p.always_active[b.row.at[i]];
+    for (int64_t i = e; i < b.extras; i++) {
+        const Extra& x = b.extra.at[i];
+        if (x.column != LEVERAGE && x.value != 0.0) place[x.leg] = 1;
+        if (x.column == fill) b.quantity.at[x.leg] += x.value;
+    }
+    for (int64_t i = leg; i < b.legs; i++) {
+        b.row.at[legs] = b.row.at[i];
+        b.quantity.at[legs] = b.quantity.at[i];
+        while (unit < last && b.rows[UNIT].first.at[unit] == i) b.rows[UNIT].first.at[unit++] = static_cast<int32_t>(legs);
+        const bool stays = place[i] != 0;
+        place[i] = stays ? static_cast<int32_t>(legs) : -1;
+        legs += stays;
+    }
+    for (; unit < last; unit++) b.rows[UNIT].first.at[unit] = static_cast<int32_t>(legs);
+    for (int64_t i = e; i < b.extras; i++) {
+        Extra x = b.extra.at[i];
+        x.leg = place[x.leg];
+        b.extra.at[extras] = x;
+        extras += x.leg >= 0;
+    }
+    b.legs = legs;
+    b.extras = extras;
+}
+
+// Appends the active legs of units [unit, last), which lie side by side in the book: all in one go, as a unit has few.
+// `fill` is a column of orders that the quantities take as filled, or 0. What a leg says is read once and checked: Python
+// may rewrite the book while this runs.
+template <class Row>
+Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Block& b) {
+    const Source* const source = b.source.at;
+    const Row* rows = static_cast<const Row*>(source[unit].row);
+    const double* held = source[unit].quantity;
+    int32_t *const first = b.rows[UNIT].first.at, *const row = b.row.at + b.legs;
+    double* const quantity = b.quantity.at + b.legs;
+    const int64_t leg = b.legs, e = b.extras;
+    for (int64_t i = unit; i < last; b.legs += source[i++].count) first[i] = static_cast<int32_t>(b.legs);
+    const int64_t count = b.legs - leg;
+    const uint32_t limit = static_cast<uint32_t>(p.rows);
+    int32_t wrong = 0, none = 0;
+    for (int64_t i = 0; i < count; i++) {
+        row[i] = static_cast<int32_t>(rows[i]);
+        quantity[i] = held[i];
+        wrong |= static_cast<uint32_t>(row[i]) >= limit;
+        none |= quantity[i] == 0.0;
+    }
+    for (int64_t i = 1; i < count; i++) wrong += row[i] < row[i - 1];
+    for (int64_t i = unit; i < last; i++) {
+        const Source& s = source[i];
+        const int64_t at = first[i] - leg;
+        if (s.count != 0 && at > 0) wrong -= row[at] < row[at - 1];  // where a unit begins it may
+        bool ordered = false;
+        for (uint32_t k = 0, before = 0; k < s.extras; k++) {
+            const uint32_t code = s.extra_leg[k], column = code >> 28, mine = code & POSITION;
+            const double value = s.extra_value[k];
+            if (mine < before || mine >= s.count || column < COST || column > ORDERS) return {Wrong::extra, s.unit};
+            before = mine;
+            ordered |= (column == BIDS || column == ASKS) && value != 0.0;
+            b.extra.at[b.extras++] = {static_cast<int32_t>(first[i] + mine), column, value};
+        }
+        b.ordered.at[i] = ordered;
+    }
+    if (wrong != 0) return blame(p, unit, last, b);
+    if (none != 0 || fill != 0) drop(p, fill, unit, last, leg, e, b);
+    int32_t* const index = b.rows[LEG].key.at + leg;
+    for (int64_t i = 0; i < b.legs - leg; i++) index[i] = 3 * row[i] + 1 + (quantity[i] > 0.0) - (quantity[i] < 0.0);
+    return NO_FAULT;
+}
+
+// Rows of a level whose legs lie side by side: a new one where the row in the template or the unit changes.
+inline void take_rows(const Program& p, int level, Block& b) {
     Rows& rows = b.rows[level];
-    const int32_t *const above = p.level_row[level], *const row = b.row.at;
+    const int32_t *const above = p.level_row[level], *const row = b.row.at, *const units = b.rows[UNIT].of_leg.at;
     int32_t *const start = rows.first.at, *const keys = rows.key.at, *const of_leg = rows.of_leg.at;
     const int64_t legs = b.legs;
-    int64_t n = rows.count;
-    int32_t last = -1;
-    for (int64_t leg = first; leg < legs; leg++) {
-        const int32_t key = above[row[leg]];
+    int32_t n = 0, last = -1, before = -1;
+    for (int64_t leg = 0; leg < legs; leg++) {
+        const int32_t key = above[row[leg]], unit = units[leg];
         start[n] = static_cast<int32_t>(leg);
         keys[n] = key;
-        n += key != last;
-        of_leg[leg] = static_cast<int32_t>(n - 1);
+        n += (key != last) | (unit != before);
+        of_leg[leg] = n - 1;
         last = key;
+        before = unit;
     }
     rows.count = n;
 }
 
+// The unit of each leg, without a loop for each unit: few legs make its end a branch that no processor foresees.
+inline void number_units(Block& b) {
+    const int32_t* first = b.rows[UNIT].first.at;
+    int32_t *const of_leg = b.rows[UNIT].of_leg.at, unit = -1;
+    for (int64_t leg = 0; leg <= b.legs; leg++) of_leg[leg] = 0;
+    for (int64_t i = 0; i < b.units; i++) of_leg[first[i]]++;
+    for (int64_t leg = 0; leg < b.legs; leg++) of_leg[leg] = unit += of_leg[leg];
+}
+
 // Rows of assets, whose legs lie apart: numbered as they are met.
-inline void take_assets(const Program& p, int64_t first, Block& b) {
+inline void take_assets(const Program& p, int64_t first, int64_t last, Block& b) {
     Rows& rows = b.rows[ASSET];
     int32_t* const slot = b.slot.at;  // of each asset of the template, the row plus one; zeros between units
     const int64_t before = rows.count;
-    for (int64_t leg = first; leg < b.legs; leg++) {
+    for (int64_t leg = first; leg < last; leg++) {
         const int32_t key = p.level_row[ASSET][b.row.at[leg]];
         if (slot[key] == 0) {
             rows.key.at[rows.count] = key;
@@ -145,7 +169,6 @@ inline void make_room(const Program& p, Block& b) {
         Rows& rows = b.rows[level];
         rows.count = 0;
         if (!p.used[level]) continue;
-        rows.of_unit.of(b.units + 1);
         if (level == LEG) continue;
         rows.of_leg.of(legs + 1);
         rows.first.of((level == UNIT ? b.units : legs) + 1);
@@ -156,38 +179,51 @@ inline void make_room(const Program& p, Block& b) {
     b.order.of(legs + 1);
 }
 
+// The row of a level at which a unit begins; of a unit without legs, the next one's.
+inline int64_t first_row(const Block& b, int level, int64_t unit) {
+    const int64_t leg = b.rows[UNIT].first.at[unit];
+    return level == LEG ? leg : level == UNIT ? unit : leg < b.legs ? b.rows[level].of_leg.at[leg] : b.rows[level].count;
+}
+
+// Units from `unit` on whose legs lie side by side, one at least.
+inline int64_t together(const Block& b, int64_t unit) {
+    const Source* s = b.source.at + unit;
+    int64_t n = 1;
+    for (; unit + n < b.units && s[n].wide == s->wide; n++) {
+        const Source& last = s[n - 1];
+        const char* end = static_cast<const char*>(last.row) + last.count * (last.wide ? 4 : 2);
+        if (s[n].row != end || s[n].quantity != last.quantity + last.count) break;
+    }
+    return n;
+}
+
 // Lays out the units of `source`; registers get room but no values.
 Fault lay_out(const Program& p, uint32_t fill, Block& b) {
     make_room(p, b);
     b.legs = b.extras = 0;
+    Rows& units = b.rows[UNIT];
+    for (int64_t unit = 0, n = 0; unit < b.units; unit += n) {
+        n = together(b, unit);
+        const auto take = b.source.at[unit].wide ? take_legs<int32_t> : take_legs<uint16_t>;
+        const Fault fault = take(p, fill, unit, unit + n, b);
+        if (fault.what != Wrong::nothing) return fault;
+    }
+    units.first.at[b.units] = static_cast<int32_t>(b.legs);
     for (int64_t unit = 0; unit < b.units; unit++) {
         const Source& s = b.source.at[unit];
-        const int64_t first = b.legs;
-        bool ordered = false;
-        const auto take = s.wide ? take_legs<int32_t> : take_legs<uint16_t>;
-        const Fault fault = take(p, s, fill, b, ordered);
-        if (fault.what != Wrong::nothing) return fault;
-        b.ordered.at[unit] = ordered;
-        for (int level = STRIKE; level < UNIT; level++) {
-            if (!p.used[level]) continue;
-            b.rows[level].of_unit.at[unit] = static_cast<int32_t>(b.rows[level].count);
-            level == ASSET ? take_assets(p, first, b) : take_rows(p, level, first, b);
-        }
-        if (p.used[LEG]) b.rows[LEG].of_unit.at[unit] = static_cast<int32_t>(first);
-        Rows& units = b.rows[UNIT];
-        units.of_unit.at[unit] = static_cast<int32_t>(unit);
-        units.first.at[unit] = static_cast<int32_t>(first);
         units.key.at[unit] = static_cast<int32_t>(s.pool_class);
         if (s.pool_class >= p.classes) return {Wrong::pool_class, s.unit};
-        for (int64_t leg = first; leg < b.legs; leg++) units.of_leg.at[leg] = static_cast<int32_t>(unit);
+        if (p.used[ASSET]) take_assets(p, units.first.at[unit], units.first.at[unit + 1], b);
     }
+    number_units(b);
+    for (int level = STRIKE; level < ASSET; level++)
+        if (p.used[level]) take_rows(p, level, b);
     b.rows[LEG].count = b.legs;
-    b.rows[UNIT].count = b.units;
+    units.count = b.units;
     if (p.used[ASSET]) order_assets(b);
     for (int level = LEG; level < LEVELS; level++) {
         Rows& rows = b.rows[level];
         if (!p.used[level]) continue;
-        rows.of_unit.at[b.units] = static_cast<int32_t>(rows.count);
         if (level != LEG) rows.first.at[rows.count] = static_cast<int32_t>(b.legs);
         rows.stride = (rows.count + WIDE - 1) / WIDE * WIDE;
         rows.bank.of(rows.stride * p.registers[level] + WIDE);

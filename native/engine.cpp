@@ -39,13 +39,23 @@ struct Engine {
     Book book;
     Program program;
     Desk desk{};
+    PyObject *numbers = nullptr, *places = nullptr;  // of accounts and contracts by name
+    const uint8_t* quiet = nullptr;                  // [1] 0 while an event is under way
+    PyTypeObject* answer = nullptr;                  // of a single check: a kind of tuple
+    allocfunc allocate = nullptr;
     Block single;  // of check, under the interpreter's lock
     std::mutex lock;
     std::vector<std::unique_ptr<Block>> idle;
 
     Engine(PyObject* given_book, PyObject* given_program, PyObject* given_desk)
         : book(open_book(given_book, held)), program(open_program(given_program, held)) {
-        if (given_desk != Py_None) desk = open_desk(given_desk, held);
+        if (given_desk == Py_None) return;
+        desk = open_desk(given_desk, held);
+        numbers = held.object(given_desk, "numbers");
+        places = held.object(given_desk, "places");
+        quiet = held.of<uint8_t>(given_desk, "quiet");
+        answer = reinterpret_cast<PyTypeObject*>(held.object(given_desk, "answer"));
+        allocate = reinterpret_cast<allocfunc>(PyType_GetSlot(answer, Py_tp_alloc));
     }
 
     int64_t legs_of_unit() const { return book.units == 0 ? 1 : book.arena / book.units + 1; }
@@ -132,23 +142,28 @@ PyObject* run(PyObject* self, PyObject* args) {
     });
 }
 
-// account, contract, quantity, price or None for the mark -> the figures, None where Python is to judge.
+// account or its name, contract's name, quantity, price or None for the mark -> the figures, None where Python is to judge.
 PyObject* check_one(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     if (count != 4) return PyErr_Format(PyExc_TypeError, "check: expected 4 arguments, found %zd", count);
+    Engine& e = engine_of(self);
+    if (e.desk.first == nullptr) Py_RETURN_NONE;
     const double price = args[3] == Py_None ? __builtin_nan("") : PyFloat_AsDouble(args[3]);
-    const Asked asked{PyLong_AsLongLong(args[0]), PyLong_AsLongLong(args[1]), PyFloat_AsDouble(args[2]), price, 0};
-    if (PyErr_Occurred() || (price != price && args[3] != Py_None)) {
-        PyErr_Clear();
-        Py_RETURN_NONE;
-    }
+    PyObject* found = PyDict_GetItemWithError(e.numbers, args[0]);
+    const int64_t account = PyLong_AsLongLong(found == nullptr ? args[0] : found);
+    found = PyDict_GetItemWithError(e.places, args[1]);
+    const Asked asked{account, found == nullptr ? -1 : PyLong_AsLongLong(found), PyFloat_AsDouble(args[2]), price, 0};
+    const bool odd = PyErr_Occurred() != nullptr || (price != price && args[3] != Py_None);
+    if (odd) PyErr_Clear();
+    if (odd || *e.quiet == 0) Py_RETURN_NONE;  // no Python runs from here on: the book stands still
     return guarded([&]() -> PyObject* {
-        Engine& e = engine_of(self);
         double found[FIGURES], sum = 0.0;
         uint8_t aside = 1;
-        if (e.desk.first) raise_if(check(level_in_use(), e.program, e.book, e.desk, &asked, 1, e.single, found, 1, &aside));
+        raise_if(check(level_in_use(), e.program, e.book, e.desk, &asked, 1, e.single, found, 1, &aside));
         for (const double figure : found) sum += aside ? 0.0 : figure - figure;
         if (aside || sum != 0.0) Py_RETURN_NONE;
-        return Py_BuildValue("dddd", found[0], found[1], found[2], found[3]);
+        PyObject* made = e.allocate(e.answer, FIGURES);
+        for (int64_t i = 0; i < FIGURES && made != nullptr; i++) PyTuple_SetItem(made, i, PyFloat_FromDouble(found[i]));
+        return made;
     });
 }
 

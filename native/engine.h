@@ -134,10 +134,10 @@ struct OptionLeg {
 };
 
 // The rows of one level in a block: of each row its first leg (in `order` for assets) and its row in the template, of
-// each unit its first row, of each leg its row.
+// each leg its row.
 struct Rows {
     int64_t count = 0, stride = 0;
-    Store<int32_t> first, key, of_leg, of_unit;
+    Store<int32_t> first, key, of_leg;
     Store<double> bank;  // the level's registers, [register, stride]
 };
 

@@ -13,6 +13,7 @@ public:
     Held& operator=(const Held&) = delete;
     ~Held() {
         for (Py_buffer& view : views_) PyBuffer_Release(&view);
+        for (PyObject* object : objects_) Py_DecRef(object);
     }
     template <class T>
     const T* of(PyObject* from, const char* name, int64_t* count = nullptr) {
@@ -27,6 +28,7 @@ public:
         if (count != nullptr) *count = views_.back().len / static_cast<int64_t>(sizeof(T));
         return static_cast<const T*>(views_.back().buf);
     }
+    PyObject* object(PyObject* from, const char* name) { return objects_.emplace_back(item(from, name)); }
     int64_t number(PyObject* from, const char* name) {
         PyObject* object = item(from, name);
         const long long value = PyLong_AsLongLong(object);
@@ -42,6 +44,7 @@ private:
         return object;
     }
     std::list<Py_buffer> views_;
+    std::list<PyObject*> objects_;
 };
 
 Book open_book(PyObject* from, Held& held);

@@ -17,7 +17,8 @@ public:
     Staging(const Program& p, const Source& s, const Trade& t) : p_(p), s_(s), t_(t) {}
 
     Fault run(int32_t* row, double* quantity, uint32_t* extra_leg, double* extra_value, Source& out) {
-        const int64_t first = bound(t_.row), last = bound(t_.row + 1), wallet = bound(t_.wallet);
+        s_.wide ? search<int32_t>() : search<uint16_t>();
+        const int64_t first = first_, last = last_, wallet = paid_;
         find(first, last);
         wallet_.before = wallet < s_.count && row_at(wallet) == t_.wallet ? wallet : -1;
         read(long_);
@@ -56,13 +57,18 @@ private:
         return s_.wide ? static_cast<const int32_t*>(s_.row)[leg] : static_cast<const uint16_t*>(s_.row)[leg];
     }
 
-    int64_t bound(int64_t row) const {  // the first leg of that row or a later one
-        int64_t low = 0, high = s_.count;
-        while (low < high) {
-            const int64_t middle = low + (high - low) / 2;
-            row_at(middle) < row ? low = middle + 1 : high = middle;
+    // Where the contract's legs begin and end, and the wallet's: all are counted, as few legs make a search a guess.
+    template <class Row>
+    void search() {
+        const Row* rows = static_cast<const Row*>(s_.row);
+        int32_t first = 0, last = 0, paid = 0;
+        const int32_t row = static_cast<int32_t>(t_.row), wallet = static_cast<int32_t>(t_.wallet);
+        for (uint32_t leg = 0; leg < s_.count; leg++) {
+            first += rows[leg] < row;
+            last += rows[leg] <= row;
+            paid += rows[leg] < wallet;
         }
-        return low;
+        first_ = first, last_ = last, paid_ = paid;
     }
 
     static void put(const Held& leg, int64_t template_row, int32_t* row, double* quantity) {
@@ -154,7 +160,8 @@ private:
         uint32_t n = 0;
         const Held* ahead[3] = {&same, &wallet_, &opposite};
         const int64_t waiting = &same == &opposite || opposite.before < 0 ? 2 : 3;
-        std::sort(ahead, ahead + waiting, [](const Held* a, const Held* b) { return a->after < b->after; });
+        for (int64_t i = 1; i < waiting; i++)
+            for (int64_t j = i; j > 0 && ahead[j]->after < ahead[j - 1]->after; j--) std::swap(ahead[j], ahead[j - 1]);
         int64_t next = 0;
         const auto flush = [&](int64_t until) {
             for (; next < waiting && ahead[next]->after <= until; next++) {
@@ -188,6 +195,7 @@ private:
     const Source& s_;
     const Trade& t_;
     Held long_, short_, wallet_;
+    int64_t first_ = 0, last_ = 0, paid_ = 0;
 };
 
 }  // namespace

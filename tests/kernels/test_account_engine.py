@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -372,6 +372,33 @@ def test_the_doors_of_checks_are_narrow() -> None:
     assert account_engine(book, one_scan()).check(0, 3, 1.0, 1.0) is None
     with pytest.raises(ValueError, match="without a desk"):
         account_engine(book, one_scan()).checks(*right)
+
+
+def test_a_check_goes_by_name_and_not_while_an_event_is_under_way() -> None:
+    class Answer(NamedTuple):
+        initial: float
+        maintenance: float
+        available: float
+        headroom: float
+
+    book = plain_book(4, 5)
+    desk = plain_desk(book)
+    wanted = account_engine(book, one_scan(), desk).check(2, 3, 1.0, 1.0)
+    quiet = np.ones(1, dtype=np.uint8)
+    named = desk | {"numbers": {"a": 2}, "places": {"x": 3}, "answer": Answer, "quiet": quiet}
+    engine = account_engine(book, one_scan(), named)
+    assert wanted is not None
+    assert engine.check("a", "x", 1.0, 1.0) == engine.check(2, "x", 1.0, 1.0) == wanted
+    assert isinstance(engine.check("a", "x", 1.0, 1.0), Answer)
+    strange: list[Any] = ["b", None, 2.0, [], "x"]
+    assert [engine.check(one, "x", 1.0, 1.0) for one in strange] == [None] * len(strange)
+    assert [engine.check("a", one, 1.0, 1.0) for one in (*strange[:-1], 3)] == [None] * len(strange)
+    quiet[0] = 0
+    assert engine.check("a", "x", 1.0, 1.0) is None
+    wrong: dict[str, Any] = {"numbers": [], "places": None, "answer": list}
+    for name, value in wrong.items():
+        with pytest.raises(TypeError, match="expected tables by name"):
+            account_engine(book, one_scan(), named | {name: value})
 
 
 def plain_desk(book: Mapping) -> Mapping:

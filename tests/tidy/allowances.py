@@ -13,5 +13,5 @@ AVOIDED_WORDS: dict[tuple[str, str], str] = {
 
 # (path prefix below src/crossmargin, dotted name) -> why it may be used below the edge rooms
 IMPURE: dict[tuple[str, str], str] = {
-    ("margin/program/live.py", "threading.RLock"): "the lock of a live book: what is computed does not depend on it",
+    ("margin/program/live_lock.py", "threading.RLock"): "a live book's lock: what is computed does not depend on it",
 }

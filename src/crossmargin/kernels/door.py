@@ -102,7 +102,15 @@ def checked_desk(given: Mapping[str, Any], units: int, classes: int, outputs: in
         message = f"outputs: {wanted.tolist()} are not all the program's"
         raise ValueError(message)
     opens = of("opens", "i4", None, contracts)
+    names = {"numbers": given.get("numbers", {}), "places": given.get("places", {n: n for n in range(contracts)})}
+    answer = given.get("answer", tuple)
+    if not all(isinstance(table, dict) for table in names.values()) or not issubclass(answer, tuple):
+        message = "numbers, places: expected tables by name; answer: expected a kind of tuple"
+        raise TypeError(message)
     return {
+        **names,
+        "answer": answer,
+        "quiet": of("quiet", "u1", 1) if "quiet" in given else np.ones(1, dtype=np.uint8),
         "first": given["first"],
         "mark": given["mark"],
         "outputs": wanted,

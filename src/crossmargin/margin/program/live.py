@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isfinite
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from crossmargin.margin.program.book import inputs_of
 from crossmargin.margin.program.live_accounts import add_account
 from crossmargin.margin.program.live_checks import checks, evaluated, judged, placed
 from crossmargin.margin.program.live_events import credit, place_orders, traded
+from crossmargin.margin.program.live_lock import LiveLock
 from crossmargin.margin.program.live_market import marked
 from crossmargin.margin.program.live_names import LiveNames
 from crossmargin.margin.program.live_settlement import settle
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 __all__ = ["LiveBook"]
-
-_made = tuple.__new__  # of a named tuple: a third of the time that its own takes
 
 
 class LiveBook:
@@ -75,15 +73,15 @@ class LiveBook:
         max_quote_age_seconds: float | None = 3600.0,
         threads: int | None = None,
     ) -> None:
-        self._lock = RLock()
         self._state = LiveState(book, snapshot, rulebook, max_quote_age_seconds, threads)
+        self._lock = LiveLock(self._state)
         self._names = LiveNames(self._state)
         self._targets: dict[str, Target] = {}
         self._check: Callable[..., Any] = _aside
-        self._numbers: dict[Any, int] = self._state.numbers  # what is asked for may be a number
         self._contracts: Mapping[str, int] = {}
         self._bound = -1
-        self._bind()
+        with self._lock:
+            self._bind()
 
     def __len__(self) -> int:
         """Return the number of accounts, refused ones included."""
@@ -211,24 +209,24 @@ class LiveBook:
 
         Account-wide, in the book's reporting asset. Raises as :meth:`fill` does, and why the account would be refused.
         """
-        with self._lock:
-            number = self._numbers.get(account, account)
-            found = self._check(number, self._contracts.get(instrument, -1), quantity, price)
-            return self._what_if(account, instrument, quantity, price) if found is None else _made(TradeCheck, found)
+        found: TradeCheck | None = self._check(account, instrument, quantity, price)
+        return self._what_if(account, instrument, quantity, price) if found is None else found
 
     def _what_if(self, account: str | int, instrument: str, quantity: float, price: float | None) -> TradeCheck:
-        number, target = self.account_number(account), self._target(instrument)
-        level = target.price if price is None else float(price)
-        check_trade(self._state, number, target, quantity, level)
-        trade = placed(self._state, number, target, float(quantity), level)
-        self._bind()
-        found = self._check(number, self._contracts[instrument], quantity, price)
-        if found is None:
-            figures, failures = evaluated(self._state, [trade])
-            if failures[0] is not None:
-                raise error_of(failures[0])
-            found = figures[:, 0].tolist()
-        return TradeCheck(*found)
+        with self._lock:
+            number, target = self.account_number(account), self._target(instrument)
+            level = target.price if price is None else float(price)
+            check_trade(self._state, number, target, quantity, level)
+            trade = placed(self._state, number, target, float(quantity), level)
+            self._bind()
+            self._state.quiet[0] = 1  # nothing changes from here on
+            found: TradeCheck | None = self._check(number, instrument, quantity, price)
+            if found is None:
+                figures, failures = evaluated(self._state, [trade])
+                if failures[0] is not None:
+                    raise error_of(failures[0])
+                found = TradeCheck(*figures[:, 0].tolist())
+            return found
 
     def what_ifs(
         self,

@@ -62,7 +62,8 @@ def checks(state: LiveState, account: Ints, contract: Ints, quantity: Floats, pr
         return figures, np.arange(account.shape[0])
     aside = np.empty(account.shape[0], dtype=np.uint8)
     threads = kernels.threads_in_use() if state.threads is None else state.threads
-    order = np.argsort(account)  # what lies together is read together
+    shift = max(0, int(account.max(initial=0)).bit_length() - 16)
+    order = np.argsort((account >> shift).astype(np.uint16), kind="stable")  # what lies together is read together
     engine.checks(account, contract, quantity, price, order, figures, aside, threads)
     return figures, np.flatnonzero(aside)
 

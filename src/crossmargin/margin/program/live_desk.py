@@ -10,6 +10,7 @@ from crossmargin.margin.program.live_targets import keys_by_asset
 from crossmargin.margin.program.program import OUTPUTS
 from crossmargin.margin.program.universe import PoolClass
 from crossmargin.margin.resolve import SETTLEMENT, asset_key
+from crossmargin.margin.trade import TradeCheck
 from crossmargin.scenarios import ASSET, SPOT
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def desk_of(state: LiveState) -> dict[str, Any] | None:
         "opens": np.stack([_opens(state, code) for code in range(len(state.universe.account_classes))]),
     }
     return contracts | {
+        "numbers": state.numbers,
+        "places": state.universe.place,
+        "answer": TradeCheck,
+        "quiet": state.quiet,
         "first": pools.first,
         "account_class": pools.account_class,
         "follow": pools.follow,

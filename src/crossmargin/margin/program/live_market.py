@@ -44,6 +44,9 @@ def marked(state: LiveState, snapshot: Snapshot) -> Ints | None:
     differs = changed_contracts(before, market, contract)
     changed = np.bitwise_or.reduce(bucket_bits(market)[differs], initial=0)
     pools = slice(0, state.pools.count)
-    moved = (market.numeraire != numeraire)[state.pools.pool_class[pools]]
-    dirty = np.flatnonzero(moved | (state.pools.mask[pools] & changed).astype(bool))
+    concerned = (state.pools.mask[pools] & changed) != 0
+    moved = market.numeraire != numeraire
+    if moved.any():
+        concerned |= moved[state.pools.pool_class[pools]]
+    dirty = np.flatnonzero(concerned)
     return None if dirty.shape[0] == state.pools.count else dirty

@@ -80,6 +80,7 @@ class LiveState:
         self.labels = self._labels(book)
         self.version = 0
         self._engine: Any = None
+        self.quiet = np.ones(1, dtype=np.uint8)  # of the engine in use: 0 while an event is under way
         self._built: object = None
         self._unit, self._one = np.zeros(1, dtype=np.int64), np.zeros((len(OUTPUTS) + 1, 1))
         self.program: Program | None = None
@@ -139,6 +140,7 @@ class LiveState:
         generation = (self.legs.generation, self.pools.generation)
         if self._built != generation:
             pools = {"pool_class": self.pools.pool_class, "inputs": self.pools.inputs}
+            self.quiet = np.zeros(1, dtype=np.uint8)
             self._engine = kernels.account_engine(self.legs.buffers() | pools, self.program.arrays, desk_of(self))
             self._built = generation
             self.version += 1
