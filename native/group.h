@@ -5,8 +5,8 @@
 // added, not fused: a long and a short leg then cancel to nothing, as they do in NumPy, and the reads take as long.
 #pragma once
 
+#include "engine.h"
 #include "simd.h"
-#include "table.h"
 
 namespace {
 
@@ -52,18 +52,11 @@ struct Lot {  // a number below eight, which the compiler knows
     static constexpr int is = N;
 };
 
-template <class Each>
+template <int N = STRIP - 1, class Each>
 inline auto with_lot(int64_t number, const Each& each) {
-    switch (number) {
-        case 1: return each(Lot<1>());
-        case 2: return each(Lot<2>());
-        case 3: return each(Lot<3>());
-        case 4: return each(Lot<4>());
-        case 5: return each(Lot<5>());
-        case 6: return each(Lot<6>());
-        case 7: return each(Lot<7>());
-    }
-    return each(Lot<0>());
+    if constexpr (N > 0)
+        if (number != N) return with_lot<N - 1>(number, each);
+    return each(Lot<N>());
 }
 
 // One group's row of `columns` cells, strip by strip, to a sink; REST vectors are no whole strip.
@@ -139,19 +132,21 @@ struct ToWorst {  // keeps the lowest cell, and a sum that is no number where a 
     }
 };
 
-struct ToOdd {
-    bool odd = false;
-    template <int N>
-    inline void take(V (&sum)[N], int64_t) {
-        for (int j = 0; j < N; j++) odd |= any(unordered(sum[j]));
-    }
-};
+inline bool strange(const double* row, int64_t cells) {
+    V all = splat(0.0);
+    double rest = 0.0;
+    int64_t i = 0;
+    for (; i + W <= cells; i += W) all = all + load(row + i);
+    for (; i < cells; i++) rest += row[i];
+    if (!any(unordered(all)) && rest == rest) return false;
+    while (i > 0 && row[i - 1] == row[i - 1]) i--;  // infinities of both signs meet in a sum that is no number
+    return i > 0;
+}
 
-// Whether a cell is no number. Seldom asked, and best kept out of the loop that asks.
 __attribute__((noinline)) bool strange(const Legs& legs, int64_t first, int64_t last) {
-    ToOdd to;
-    row_of(legs, first, last, legs.pitch, to);
-    return to.odd;
+    Store<double> row;
+    write_row(legs, first, last, legs.pitch, row.of(legs.pitch));
+    return strange(row.at, legs.pitch);
 }
 
 __attribute__((noinline)) int64_t first_astray(const NewLegs& legs, int64_t first, int64_t last) {

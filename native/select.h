@@ -110,17 +110,6 @@ inline double bound_of(const double* row, int64_t cells, int64_t depth, double* 
     return lows[depth - 1];
 }
 
-inline bool strange(const double* row, int64_t cells) {
-    V all = splat(0.0);
-    double rest = 0.0;
-    int64_t i = 0;
-    for (; i + W <= cells; i += W) all = all + load(row + i);
-    for (; i < cells; i++) rest += row[i];
-    if (!any(unordered(all)) && rest == rest) return false;
-    while (i > 0 && row[i - 1] == row[i - 1]) i--;  // infinities of both signs meet in a sum that is no number
-    return i > 0;
-}
-
 // The tail of a row; NaN where a cell is no number. `kept` has room for the cells and a vector more.
 inline double tail_of(const double* row, int64_t cells, const Tail& tail, double* kept) {
     if (strange(row, cells)) return __builtin_nan("");

@@ -179,12 +179,16 @@ def test_a_tail_has_a_depth(kernel: str, depth: int) -> None:
 def test_nothing_is_read_outside_the_arrays(level: str) -> None:
     use_kernel(level)
     book = book_of(np.random.default_rng(1))
-    calls = (kernels.group_rows, kernels.group_worst, lambda *legs: kernels.group_tail(*legs, 2))
-    for call in calls:
-        for item in (np.int64, np.int32):
-            for wrong in (3, -1, (1 << 31) - 1, -(1 << 31)):
+
+    def tail(scale: Floats, index: Ints | npt.NDArray[np.int32], matrix: Floats, starts: Ints) -> Floats:
+        return kernels.group_tail(scale, index, matrix, starts, 2)
+
+    for call in (kernels.group_rows, kernels.group_worst, tail):
+        for wrong in (3, -1, (1 << 31) - 1, -(1 << 31)):
+            strange = np.array([0, 1, wrong, 1])
+            for index in (strange, strange.astype(np.int32)):
                 with pytest.raises(IndexError, match="leg 2 points outside"):
-                    call(book.scale, np.array([0, 1, wrong, 1], dtype=item), book.matrix, book.starts)
+                    call(book.scale, index, book.matrix, book.starts)
         for starts, place in (([0, 5], 1), ([0, 5, 2], 1), ([3, 2], 0), ([-1, 2], 0), ([0, -1], 0)):
             with pytest.raises(ValueError, match=f"starts: {place} is out of order or out of range"):
                 call(*book[:3], np.array(starts))
