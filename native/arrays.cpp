@@ -26,6 +26,8 @@ void raise_if(const Fault& fault) {
         {Wrong::pool_class, index, "unit %lld: its pool_class is not below class_count"},
         {Wrong::unit, index, "unit %lld is outside the book"},
         {Wrong::trade, index, "order: %lld is outside the trades"},
+        {Wrong::leg, index, "index: leg %lld points outside the table"},
+        {Wrong::start, number, "starts: %lld is out of order or out of range"},
     };
     if (fault.what == Wrong::memory) throw std::bad_alloc{};
     for (const auto& f : faults)

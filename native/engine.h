@@ -8,8 +8,6 @@
 
 #include "table.h"
 
-#define INLINE inline __attribute__((always_inline))
-
 enum Level : int32_t { LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT, LEVELS };
 enum Column : uint32_t { QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, BID_COST, ASK_COST, ORDERS, ONE };
 
@@ -150,7 +148,7 @@ struct Block {
     int64_t units = 0, legs = 0, extras = 0;
     Store<Source> source;
     Store<int32_t> row, contract, order, slot, sorted;
-    Store<double> quantity, weight, cells, lanes, kept, guess;
+    Store<double> quantity, weight, cells, lanes, kept;
     Store<Extra> extra;
     Store<OptionLeg> options;
     Store<uint8_t> ordered;  // whether a unit has bids or asks

@@ -24,7 +24,8 @@ PyObject* spread(int64_t rows, int64_t in_row, int64_t cells, int64_t worth_it, 
     Py_RETURN_NONE;
 }
 
-// scale, index, matrix, bounds, shares, depth, measure, scenarios, out: see kernels/native_engine.py, which checks them.
+// scale, index, matrix, starts, shares, depth, measure, scenarios, out: see kernels/native_engine.py; the kernels check what
+// `index` and `starts` say, as they come to it.
 PyObject* groups(PyObject*, PyObject* args) {
     PyObject* in[6];
     long long depth, scenarios;
@@ -34,12 +35,13 @@ PyObject* groups(PyObject*, PyObject* args) {
         return nullptr;
     return guarded([&] {
         const Array scale(in[0], "scale", 'd', 1), index(in[1], "index", 'i', 1), matrix(in[2], "matrix", 'd', 2);
-        const Array bounds(in[3], "bounds", 'q', 1), shares(in[4], "shares", 'd', 1), out(in[5], "out", 'd', 2, WRITTEN);
-        const int64_t count = bounds.extent(0) - 1, pitch = matrix.extent(1);
-        const Groups g{scale.as<double>(), index.as<int32_t>(), bounds.as<int64_t>(), matrix.as<double>(), out.as<double>(),
-                       count, scenarios, pitch, {shares.extent(0) ? shares.as<double>() : nullptr, depth}};
+        const Array starts(in[3], "starts", 'q', 1), shares(in[4], "shares", 'd', 1), out(in[5], "out", 'd', 2, WRITTEN);
+        const int64_t legs = scale.extent(0), count = starts.extent(0), pitch = matrix.extent(1);
+        index.expect(0, legs);
+        const Groups g{scale.as<double>(), index.as<int32_t>(), starts.as<int64_t>(), matrix.as<double>(), out.as<double>(),
+                       legs, count, matrix.extent(0), scenarios, pitch, {shares.extent(0) ? shares.as<double>() : nullptr, depth}};
         const auto kernel = measure == 0 ? chosen->group_rows : measure == 1 ? chosen->group_worst : chosen->group_tail;
-        return spread(count, count ? scale.extent(0) * pitch / count : 0, 1 << 18, 1 << 21, threads,
+        return spread(count, count ? legs * pitch / count : 0, 1 << 18, 1 << 21, threads,
                       [&](int64_t first, int64_t last) { return kernel(g, first, last); });
     });
 }

@@ -102,16 +102,16 @@ private:
         const double* x = at_[s_.depth() - 1];
         for (int64_t i = 0; i < s_.segments; i++) {
             const Segment& g = p_.segments[s_.first_segment + i];
-            const double loss = measured(g, s_.first_segment + i, x + g.from, g.to - g.from);
+            const double loss = measured(g, x + g.from, g.to - g.from);
             target(b_, line(), g.dst)[row] = weighted(g, row, loss);
         }
     }
 
-    double measured(const Segment& g, int64_t number, const double* x, int64_t cells) {
+    double measured(const Segment& g, const double* x, int64_t cells) {
         double result = 0.0;
         if (g.measure == SHORTFALL || g.measure == AT_RISK) {
             const Tail tail{g.measure == SHORTFALL ? p_.shares + g.shares : nullptr, g.depth};
-            result = tail_of(x, cells, tail, b_.kept.of(cells + WIDE), b_.guess.of(p_.segment_count)[number]);
+            result = tail_of(x, cells, tail, b_.kept.of(cells + WIDE));
             return result != result ? result : result < 0.0 ? -result : 0.0;
         }
         if (g.measure == WORST) return worst_of(x, cells);

@@ -1,8 +1,7 @@
 // The lowest cells of a row, exactly, without sorting it.
 //
-// Cells below a guessed bound are gathered and the lowest `depth` of them sorted, so that they are summed in one order
-// whatever the guess. The guess is a multiple of the row's root mean square, tuned from row to row; where too few cells
-// lie below it, all are gathered: the guess moves the time and never the result.
+// The row is cut into parts. Where `depth` of these have a cell at or below a bound, the lowest `depth` cells of the row lie
+// there too: those cells are gathered, and the lowest of them sorted, so that they are summed in one order.
 #pragma once
 
 #include "engine.h"
@@ -77,73 +76,69 @@ inline void sort(T* x, int64_t n) {
     }
 }
 
-inline double mean_square(const double* row, int64_t cells) {
-    V sum[2] = {splat(0.0), splat(0.0)};
-    int64_t i = 0;
-    for (; i + 2 * W <= cells; i += 2 * W) {
-        const V a = load(row + i), b = load(row + i + W);
-        sum[0] = fma(a, a, sum[0]);
-        sum[1] = fma(b, b, sum[1]);
+// The lowest `depth` of n cells in front, ascending; there is room for a vector more. Few find their places by counting
+// what is lower, without a branch on the cells.
+inline void ascend(double* x, int64_t n, int64_t depth) {
+    constexpr int64_t FEW = 128;
+    if (n > FEW) {
+        if (depth < n) lowest_in_front(x, n, depth);
+        return sort(x, depth);
     }
-    double lanes[W], total = 0.0;
-    store(lanes, sum[0] + sum[1]);
-    for (double lane : lanes) total += lane;
-    for (; i < cells; i++) total += row[i] * row[i];
-    return total / static_cast<double>(cells);
+    double placed[FEW + 1];
+    for (int64_t i = 0; i < n; i++) placed[i] = __builtin_nan("");
+    for (int64_t i = n; i % W != 0; i++) x[i] = __builtin_inf();
+    for (int64_t i = 0; i < n; i += W) {
+        const V mine = load(x + i);
+        Mask lower{};  // -1 for each
+        for (int64_t j = 0; j < n; j++) lower += splat(x[j]) < mine;
+        for (int k = 0; k < W; k++) placed[-lower[k]] = x[i + k];
+    }
+    double last = 0.0;  // equal cells share a place, and leave those behind it
+    for (int64_t i = 0; i < depth; i++) x[i] = last = placed[i] == placed[i] ? placed[i] : last;
 }
 
-// The tail of a row; NaN where a cell is no number. `kept` has room for the cells and a vector more; `guess` is what
-// this function left there (0 at first).
-inline double tail_of(const double* row, int64_t cells, const Tail& tail, double* kept, double& guess) {
-    constexpr int64_t FEW = 64;
-    const double square = mean_square(row, cells);
-    if (square != square) return square;
-    if (!(guess > 0.0)) guess = 1.0;
-    int64_t count = 0;
-    if (cells > FEW && 4 * tail.depth <= cells) {
-        const V bound = splat(-guess * __builtin_sqrt(square));
-        int64_t i = 0;
-        for (; i + W <= cells; i += W) {
-            const V x = load(row + i);
-            count += compress(x, x < bound, kept + count);
-        }
-        double lanes[W];
-        store(lanes, bound);
-        for (; i < cells; i++) {
-            kept[count] = row[i];
-            count += row[i] < lanes[0];
-        }
-        if (count < tail.depth) guess *= 0.85;
-        if (count > tail.depth + tail.depth / 2 + 8) guess *= 1.02;
+// No less than the lowest `depth` cells: the last of as many among the lowest cells of twice as many parts of the row.
+inline double bound_of(const double* row, int64_t cells, int64_t depth, double* lows) {
+    const int64_t parts = (2 * depth + WIDE - 1) / WIDE * WIDE;
+    if (4 * parts > cells) return __builtin_inf();
+    for (int64_t j = 0; j < parts; j += W) {
+        V low = load(row + j);
+        for (int64_t i = j + parts; i + W <= cells; i += parts) low = least(load(row + i), low);
+        store(lows + j, low);
     }
-    if (count < tail.depth) {
-        count = cells;
-        for (int64_t i = 0; i < cells; i++) kept[i] = row[i];
+    ascend(lows, parts, depth);
+    return lows[depth - 1];
+}
+
+// The tail of a row; NaN where a cell is no number. `kept` has room for the cells and a vector more.
+inline double tail_of(const double* row, int64_t cells, const Tail& tail, double* kept) {
+    if (strange(row, cells)) return __builtin_nan("");
+    const double bound = bound_of(row, cells, tail.depth, kept);
+    int64_t count = 0, i = 0;
+    for (; i + W <= cells; i += W) {
+        const V x = load(row + i);
+        count += compress(x, x <= splat(bound), kept + count);
     }
-    if (count > tail.depth) lowest_in_front(kept, count, tail.depth);
-    if (tail.shares == nullptr) {
-        double last = kept[0];
-        for (int64_t i = 1; i < tail.depth; i++) last = last < kept[i] ? kept[i] : last;
-        return last;
+    for (; i < cells; i++) {
+        kept[count] = row[i];
+        count += row[i] <= bound;
     }
-    sort(kept, tail.depth);
+    ascend(kept, count, tail.depth);
+    if (tail.shares == nullptr) return kept[tail.depth - 1];
     double sum = 0.0;
-    for (int64_t i = 0; i < tail.depth; i++) sum = __builtin_fma(tail.shares[i], kept[i], sum);
+    for (i = 0; i < tail.depth; i++) sum = __builtin_fma(tail.shares[i], kept[i], sum);
     return sum;
 }
 
 Fault group_tail(const Groups& g, int64_t first, int64_t last) {
-    const Legs legs = legs_of(g);
     Store<double> scratch;
     double* row = scratch.of(2 * g.pitch + WIDE);
-    double guess = 0.0;
-    for (int64_t i = first; i < last; i++) {
-        write_row(legs, g.starts[i], g.starts[i + 1], g.pitch, row);
-        const double found = tail_of(row, g.scenarios, g.tail, row + g.pitch, guess);
-        if (found != found) return {Wrong::number, i};
-        g.out[i] = found < 0.0 ? -found : 0.0;
-    }
-    return NO_FAULT;
+    return each_group(g, first, last, [&](const NewLegs& legs, int64_t group, int64_t from, int64_t to) {
+        if (write_new(legs, from, to, row) != Wrong::nothing) return Wrong::leg;
+        const double found = tail_of(row, g.scenarios, g.tail, row + g.pitch);
+        g.out[group] = found < 0.0 ? -found : 0.0;
+        return found == found ? Wrong::nothing : Wrong::number;
+    });
 }
 
 }  // namespace

@@ -56,16 +56,10 @@ private:
 
     void strip(int64_t column) {
         const int64_t left = (s_.pitch - column) / W;
-        switch (left < STRIP ? left : STRIP) {
-            case 1: return climb<1>(column);
-            case 2: return climb<2>(column);
-            case 3: return climb<3>(column);
-            case 4: return climb<4>(column);
-            case 5: return climb<5>(column);
-            case 6: return climb<6>(column);
-            case 7: return climb<7>(column);
-            default: return climb<8>(column);
-        }
+        if (left >= STRIP) return climb<STRIP>(column);
+        with_lot(left, [&](auto lot) {
+            if constexpr (lot.is > 0) climb<lot.is>(column);
+        });
     }
 
     template <int N>

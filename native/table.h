@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#define INLINE inline __attribute__((always_inline))
+
 enum class Wrong : int {
-    nothing, number, row, order, span, extra, pool_class, unit, trade, memory
+    nothing, number, row, order, span, extra, pool_class, unit, trade, memory, leg, start
 };
 
 struct Fault {
@@ -25,10 +27,10 @@ struct Tail {
 struct Groups {
     const double* scale;    // [legs]
     const int32_t* index;   // [legs] row of the matrix
-    const int64_t* starts;  // [groups + 1] ascending
+    const int64_t* starts;  // [groups] ascending
     const double* matrix;   // [contracts, pitch]: rows are filled up with zeros to a multiple of 8
     double* out;            // [groups, pitch] or [groups]
-    int64_t groups, scenarios, pitch;
+    int64_t legs, groups, contracts, scenarios, pitch;
     Tail tail;
 };
 

@@ -179,12 +179,29 @@ def test_a_tail_has_a_depth(kernel: str, depth: int) -> None:
 def test_nothing_is_read_outside_the_arrays(level: str) -> None:
     use_kernel(level)
     book = book_of(np.random.default_rng(1))
-    for wrong in (3, -1):
-        with pytest.raises(IndexError, match="leg 2 points outside"):
-            kernels.group_rows(book.scale, np.array([0, 1, wrong, 1]), book.matrix, book.starts)
-    for starts in ([0, 5], [3, 2], [-1, 2]):
-        with pytest.raises(ValueError, match="out of order or out of range"):
-            kernels.group_worst(*book[:3], np.array(starts))
+
+    def tail(scale: Floats, index: Ints | npt.NDArray[np.int32], matrix: Floats, starts: Ints) -> Floats:
+        return kernels.group_tail(scale, index, matrix, starts, 2)
+
+    for call in (kernels.group_rows, kernels.group_worst, tail):
+        for wrong in (3, -1, (1 << 31) - 1, -(1 << 31)):
+            strange = np.array([0, 1, wrong, 1])
+            for index in (strange, strange.astype(np.int32)):
+                with pytest.raises(IndexError, match="leg 2 points outside"):
+                    call(book.scale, index, book.matrix, book.starts)
+        for starts, place in (([0, 5], 1), ([0, 5, 2], 1), ([3, 2], 0), ([-1, 2], 0), ([0, -1], 0)):
+            with pytest.raises(ValueError, match=f"starts: {place} is out of order or out of range"):
+                call(*book[:3], np.array(starts))
+    with pytest.raises(IndexError, match="leg 2 points outside"):
+        kernels.group_rows(book.scale, np.array([0, 1, 1 << 32, 1]), book.matrix, book.starts)
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+def test_losses_and_gains_without_end_are_numbers(kernel: str) -> None:
+    use_kernel(kernel)
+    scale, index, matrix, starts = book_of(np.random.default_rng(1))
+    matrix[0, 3], matrix[0, 1] = np.inf, -np.inf
+    assert kernels.group_worst(abs(scale), index, matrix, starts)[0] == np.inf
 
 
 @needs_native
@@ -194,8 +211,7 @@ def test_the_door_is_narrow() -> None:
     scale, index, matrix, starts = book_of(np.random.default_rng(1))
     out, filled = np.empty((2, 8)), np.zeros((3, 8))
     filled[:, :5] = matrix
-    bounds = np.append(starts, 4)
-    right = (scale, index.astype(np.int32), filled, bounds, np.zeros(0), 1, 0, 5, out, 1)
+    right = (scale, index.astype(np.int32), filled, starts, np.zeros(0), 1, 0, 5, out, 1)
     _native.groups(*right)
     assert np.array_equal(out[:, :5], kernels.group_rows(scale, index, matrix, starts))
 

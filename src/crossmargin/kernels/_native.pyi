@@ -12,7 +12,7 @@ def groups(
     scale: Floats,
     index: npt.NDArray[np.int32],
     matrix: Floats,
-    bounds: Ints,
+    starts: Ints,
     shares: Floats,
     depth: int,
     measure: int,

@@ -71,11 +71,10 @@ def account_engine(
     return Engine(of_book, made, None if desk is None else checked_desk(desk, units, made["classes"], outputs))
 
 
-def _index(index: Index, legs: int, rows: int) -> npt.NDArray[np.int32]:
-    """Return the numbers of rows as the kernels read them; all are within the table."""
-    if index.shape != (legs,):
-        message = f"index: expected {legs} along axis 0, found {index.shape[0]}"
-        raise ValueError(message)
+def _index(index: Index, rows: int) -> npt.NDArray[np.int32]:
+    """Return the numbers of rows as the kernels read them; those that are laid out anew are within the table."""
+    if index.dtype.char == "i":
+        return np.require(index, np.int32, _LAYOUT)
     # what is below 0 is beyond any table where it is read without its sign
     codes = index if index.dtype.kind == "u" else index.view(f"u{index.itemsize}")
     if (codes >= rows).any():
@@ -83,18 +82,6 @@ def _index(index: Index, legs: int, rows: int) -> npt.NDArray[np.int32]:
         message = f"index: leg {leg} points outside the table"
         raise IndexError(message)
     return index.astype(np.int32) if index.dtype.char == "l" else np.require(index, np.int32, _LAYOUT)
-
-
-def _bounds(starts: Ints, legs: int) -> Ints:
-    """Return where groups begin, and the end of the last; they ascend."""
-    bounds = np.empty(starts.shape[0] + 1, dtype=np.int64)
-    bounds[:-1], bounds[-1] = as_ints(starts), legs
-    wrong = bounds[1:] < bounds[:-1]
-    wrong[:1] |= bounds[:1] < 0
-    if wrong.any():
-        message = f"starts: {int(wrong.argmax())} is out of order or out of range"
-        raise ValueError(message)
-    return bounds
 
 
 def _rows(matrix: Floats, legs: int) -> Floats:
@@ -113,10 +100,9 @@ def _groups(
     given: tuple[Floats, Index, Floats, Ints], out: Floats, measure: int, most: int, shares: Floats, depth: int
 ) -> None:
     scale, index, matrix, starts = given
-    legs, (contracts, scenarios) = scale.shape[0], matrix.shape
-    table, numbers = _rows(matrix, legs), _index(index, legs, contracts)
-    bounds = _bounds(starts, legs)
-    _native.groups(as_floats(scale), numbers, table, bounds, shares, depth, measure, scenarios, out, most)
+    contracts, scenarios = matrix.shape
+    table, numbers = _rows(matrix, scale.shape[0]), _index(index, contracts)
+    _native.groups(as_floats(scale), numbers, table, as_ints(starts), shares, depth, measure, scenarios, out, most)
 
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
