@@ -63,8 +63,8 @@ def revalue(contracts: Contracts, shifts: Shifts, *, in_settlement: bool, discou
     discount
         Whether option values are discounted by exp(-max(rate, 0) years).
     """
-    options = np.flatnonzero(contracts.kind == OPTION)
-    others = np.flatnonzero(contracts.kind != OPTION)
+    option = contracts.kind == OPTION
+    options, others = np.flatnonzero(option), np.flatnonzero(~option)
     cells = np.empty((2, len(contracts), shifts.vol_of.shape[0]))
     gain, shocked = cells
     today = np.zeros(len(contracts))
@@ -81,11 +81,15 @@ def _options(
     c: Contracts, o: Ints, shifts: Shifts, cells: Floats, today: Floats, *, in_settlement: bool, discount: bool
 ) -> None:
     """Fill the options' rows of `cells` (gain, value) and `today`."""
-    money = 1.0 if in_settlement else c.settle_rate[o]
-    moving = (np.zeros(o.shape[0]),) * 2 if in_settlement else (c.coin_settled[o], c.linked[o])
-    terms = (c.forward[o], c.strike[o], c.iv[o], c.years[o], np.where(c.call[o], 1.0, -1.0), c.rate[o])
-    columns = np.stack([*terms, c.fixed_forward[o], c.multiplier[o] * money, c.inverse[o], *moving])
-    moves = np.stack([shifts.rate, shifts.basis, shifts.time, shifts.peg])
+    every = slice(None) if o.shape[0] == len(c) else o  # which copies nothing
+    columns = np.zeros((11, o.shape[0]))
+    terms = (c.forward, c.strike, c.iv, c.years, c.call, c.rate, c.fixed_forward, c.multiplier, c.inverse)
+    for column, values in zip(columns, terms if in_settlement else (*terms, c.coin_settled, c.linked), strict=False):
+        column[:] = values[every]
+    columns[4] += columns[4] - 1.0  # 1 or -1
+    if not in_settlement:
+        columns[7] *= c.settle_rate[every]
+    moves = np.array([shifts.rate, shifts.basis, shifts.time, shifts.peg])
     given = kernels.OptionScenarios(columns, o, shifts.vols, shifts.vol_of, moves, shifts.spot)
     left = kernels.revalue_options(given, cells, today, discount=discount)
     if not left.size:
