@@ -64,13 +64,14 @@ def revalue(contracts: Contracts, shifts: Shifts, *, in_settlement: bool, discou
         Whether option values are discounted by exp(-max(rate, 0) years).
     """
     option = contracts.kind == OPTION
-    options, others = np.flatnonzero(option), np.flatnonzero(~option)
+    options = option.nonzero()[0]
     cells = np.empty((2, len(contracts), shifts.vol_of.shape[0]))
-    gain, shocked = cells
+    gain, shocked = cells[0], cells[1]
     today = np.zeros(len(contracts))
     if options.size:
         _options(contracts, options, shifts, cells, today, in_settlement=in_settlement, discount=discount)
-    if others.size:
+    if options.size < len(contracts):
+        others = np.flatnonzero(~option)
         spot = _rows(1.0 + shifts.spot, others)
         shocked[others] = 0.0
         gain[others] = _linear_gain(contracts.take(others), spot, shifts, in_settlement=in_settlement)
@@ -81,14 +82,12 @@ def _options(
     c: Contracts, o: Ints, shifts: Shifts, cells: Floats, today: Floats, *, in_settlement: bool, discount: bool
 ) -> None:
     """Fill the options' rows of `cells` (gain, value) and `today`."""
-    every = slice(None) if o.shape[0] == len(c) else o  # which copies nothing
-    columns = np.zeros((11, o.shape[0]))
-    terms = (c.forward, c.strike, c.iv, c.years, c.call, c.rate, c.fixed_forward, c.multiplier, c.inverse)
-    for column, values in zip(columns, terms if in_settlement else (*terms, c.coin_settled, c.linked), strict=False):
-        column[:] = values[every]
-    columns[4] += columns[4] - 1.0  # 1 or -1
+    terms = [c.forward, c.strike, c.iv, c.years, c.call, c.rate, c.fixed_forward, c.multiplier, c.inverse]
+    terms += [np.zeros(len(c))] * 2 if in_settlement else [c.coin_settled, c.linked]
+    every = o.shape[0] == len(c)
+    columns = np.concatenate(terms if every else [values[o] for values in terms]).reshape(len(terms), -1)
     if not in_settlement:
-        columns[7] *= c.settle_rate[every]
+        columns[7] *= c.settle_rate[o]
     moves = np.array([shifts.rate, shifts.basis, shifts.time, shifts.peg])
     given = kernels.OptionScenarios(columns, o, shifts.vols, shifts.vol_of, moves, shifts.spot)
     left = kernels.revalue_options(given, cells, today, discount=discount)
