@@ -64,12 +64,21 @@ struct ImpliedVols {
         const V x = logarithm_of_one_and((greatest(in[1], in[2]) - m) / m);
         V low = splat(LEAST_VOL) * root_years, high = splat(GREATEST_VOL) * root_years;
         const V inflection = sqrt(splat(2.0) * x);
-        const TimeValue bottom(x, low), top(x, high), middle(x, greatest(inflection, low));
+        const TimeValue middle(x, greatest(inflection, low));
         const auto least_positive = least(m, least(in[3], in[5]));
         const auto valid = both(zero < least_positive, absolute(in[0]) + in[1] + in[2] + in[3] + in[5] < splat(INFINITE));
-        const auto below = either(either(target < bottom.value, target <= zero), both(zero < intrinsic, target <= noise));
-        const auto over = either(rest < top.complement, rest <= noise);
-        const auto upper = splat(0.5) < target, lower = both(target < splat(0.5) * middle.value, low < inflection);
+        Mask below = either(target <= zero, both(zero < intrinsic, target <= noise)), over = rest <= noise;
+        const Mask upper = splat(0.5) < target, lower = both(target < splat(0.5) * middle.value, low < inflection);
+        const V log_target = logarithm(select(upper, rest, target));
+        // b(low) and 1 - b(high) are rarely near: b < 0.4 s, b < exp(-h1^2/2) where h1 < 0, 1 - b < exp(-h1^2/2) where h1 > 0,
+        // and below one half from h1 = 0.68 on
+        const V bottom = fma(splat(0.5), low, negative(x / low)), top = fma(splat(0.5), high, negative(x / high));
+        const V at_bottom = greatest(splat(-0.5) * bottom * bottom, splat(-600.0)), at_top = splat(-0.5) * top * top;
+        const Mask far_out = both(bottom < zero, either(upper, at_bottom < log_target));
+        const Mask above_low = either(splat(0.4) * low < target, far_out);
+        const Mask below_high = both(splat(0.68) < top, either(negated(upper), at_top < log_target));
+        if (any(negated(above_low))) below = either(below, target < TimeValue(x, low).value);
+        if (any(negated(below_high))) over = either(over, rest < TimeValue(x, high).complement);
         high = select(lower, least(high, inflection), high);
         V status = select(below, splat(BELOW_INTRINSIC), select(over, splat(ABOVE_MAXIMUM), splat(NOT_CONVERGED)));
         // where b underflows in the search, NumPy has the finer exponential
@@ -77,7 +86,6 @@ struct ImpliedVols {
         status = select(valid, status, splat(INVALID));
 
         // far below the inflection 1/ln b, above one half ln(1 - b), between b itself
-        const V log_target = logarithm(select(upper, rest, target));
         V s = greatest(inflection, low) + (target - middle.value) / middle.slope;
         s = select(lower, x / sqrt(splat(-2.0) * log_target), s);
         // Polya: 2 Phi(s/2) - 1 is near sqrt(1 - exp(-s^2 / (2 pi)))
