@@ -55,6 +55,7 @@ def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, 
     """Fill the options' rows of `cells` and `today`; NaN in `today` where an option was left alone."""
     side_by_side = given.spot.dtype.char == "d" and given.spot.strides[-1:] == (8,)
     spot = given.spot if side_by_side else as_floats(given.spot)
+    spot = spot[None] if spot.ndim == 1 else spot
     table = cells.reshape(2 * cells.shape[1], cells.shape[2])
     arrays = (as_floats(given.columns), as_ints(given.contract), as_floats(given.vols), as_ints(given.vol_of))
-    _native.revalue(*arrays, as_floats(given.moves), spot[None] if spot.ndim == 1 else spot, table, today, discount, most)
+    _native.revalue(*arrays, as_floats(given.moves), spot, table, today, discount, most)
