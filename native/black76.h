@@ -5,7 +5,6 @@
 #pragma once
 
 #include "elementary.h"
-#include "table.h"
 
 namespace {
 
@@ -25,7 +24,7 @@ struct Spread {
 struct Outcome {
     V low, side, far, weight, near_above, near_below, far_above, far_below;
 
-    inline Outcome(V forward, V strike, V distance, const Spread& spread) {
+    INLINE Outcome(V forward, V strike, V distance, const Spread& spread) {
         low = least(forward, strike);
         const V h = least(distance * spread.reciprocal, splat(FARTHEST));
         side = spread.half - h;
@@ -59,7 +58,7 @@ inline Mask usable(V forward, V strike, V vol, V years) {
 
 // Arguments of an option in the order of pricing.price: forward, strike, vol, years, sign, discount.
 struct Values {
-    static constexpr int IN = 6, OUT = 1;
+    static constexpr int IN = 6, OUT = 1, TOGETHER = 1;
     static inline void at(const V* in, V* out) {
         const V forward = in[0], strike = in[1], s = in[2] * sqrt(in[3]);
         const Outcome outcome(forward, strike, distance_of(forward, strike), Spread::of(s));
@@ -73,7 +72,7 @@ struct Values {
 
 // See pricing/greeks.py. F phi(d1) = m phi(h1), and d1, d2 are h1, h2 or, where the forward is the greater, -h2, -h1.
 struct Greeks {
-    static constexpr int IN = 6, OUT = 9;
+    static constexpr int IN = 6, OUT = 9, TOGETHER = 1;
     static inline void at(const V* in, V* out) {
         const V f = in[0], k = in[1], v = in[2], t = in[3], sign = in[4], d = in[5], zero = splat(0.0), one = splat(1.0);
         const V root = sqrt(t), s = v * root, spread = select(zero < least(f, k), s, zero);
@@ -115,12 +114,15 @@ struct Along {
     }
 };
 
-template <class F, class Part>
+template <class F, int N, class Part>
 inline void step(const Along* arguments, double* const* out, int64_t i, Part part) {
-    V in[F::IN], found[F::OUT];
-    for (int a = 0; a < F::IN; a++) in[a] = arguments[a](i, part);
-    F::at(in, found);
-    for (int a = 0; a < F::OUT; a++) store(out[a] + i, found[a], part);
+    V in[N][F::IN], found[N][F::OUT];
+    for (int k = 0; k < N; k++)
+        for (int a = 0; a < F::IN; a++) in[k][a] = arguments[a](i + k * W, part);
+    if constexpr (F::TOGETHER == 1) F::at(in[0], found[0]);
+    else F::at(in, found);
+    for (int k = 0; k < N; k++)
+        for (int a = 0; a < F::OUT; a++) store(out[a] + i + k * W, found[k][a], part);
 }
 
 template <class F>
@@ -132,8 +134,8 @@ Fault each(const Cells& c, int64_t first, int64_t last) {
             arguments[a] = {reinterpret_cast<const double*>(c.in[a].at + row * c.in[a].down), c.in[a].along == 0};
         for (int a = 0; a < F::OUT; a++) out[a] = c.out + (a * c.rows + row) * c.columns;
         int64_t i = 0;
-        for (; i + W <= c.columns; i += W) step<F>(arguments, out, i, Whole{});
-        if (i < c.columns) step<F>(arguments, out, i, Lanes(c.columns - i));
+        for (constexpr int N = F::TOGETHER; i + N * W <= c.columns; i += N * W) step<F, N>(arguments, out, i, Whole{});
+        for (; i < c.columns; i += W) step<F, 1>(arguments, out, i, Lanes(c.columns - i));
     }
     return NO_FAULT;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "simd.h"
+#include "table.h"
 
 namespace {
 
@@ -19,7 +20,7 @@ inline Pair fma(Pair x, Pair y, Pair z) { return {fma(x.a, y.a, z.a), fma(x.b, y
 // Even and odd powers apart: two chains of half the length. Coefficients are read where they are used: held through a loop
 // they would not fit the registers, and before its first round all would be put on the stack.
 template <class T, int N>
-inline T polynomial(const double (&coefficients)[N], T x, T square) {
+INLINE T polynomial(const double (&coefficients)[N], T x, T square) {
     const double* lowest_first = coefficients;
     __asm__("" : "+r"(lowest_first));
     T one = splat(lowest_first[N - 1]), other = splat(lowest_first[N - 2]);
@@ -44,7 +45,7 @@ constexpr double EXP[] = {1.0,           1.0,            1.0 / 2,         1.0 / 
 inline V scaled(V x, V shifted) { return real(bits(x) + (bits(shifted) << 52)); }
 
 // exp(x) for x <= 700; 0 below -708. The power of two is read from the low bits of x / ln 2 + 1.5 * 2^52.
-inline V exponential(V x) {
+INLINE V exponential(V x) {
     const V shifted = fma(x, splat(0x1.71547652b82fep0), splat(0x1.8p52));
     const V power = shifted - splat(0x1.8p52);
     const V r = fma(power, splat(-LN2_LOW), fma(power, splat(-LN2_HIGH), x));
@@ -52,14 +53,9 @@ inline V exponential(V x) {
 }
 
 // W. J. Cody's form as FreeBSD's e_log.c has it: log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f).
-constexpr double LOG[] = {0.0,
-                          6.666666666666735130e-01,
-                          3.999999999940941908e-01,
-                          2.857142874366239149e-01,
-                          2.222219843214978396e-01,
-                          1.818357216161805012e-01,
-                          1.531383769920937332e-01,
-                          1.479819860511658591e-01};
+constexpr double LOG[] = {0.0, 6.666666666666735130e-01, 3.999999999940941908e-01,
+                          2.857142874366239149e-01, 2.222219843214978396e-01, 1.818357216161805012e-01,
+                          1.531383769920937332e-01, 1.479819860511658591e-01};
 
 // x = 2^power (1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1].
 inline U lifted(V x) { return bits(x) + (0x3ff0000000000000ull - 0x3fe6a09e667f3bcdull); }
@@ -71,7 +67,7 @@ inline V fraction_of(V x) {
 constexpr double LEAST_NUMBER = 1e-300, GREATEST_NUMBER = 1e300;
 
 // log(x) within one unit in the last place; what is below 1e-300 or no number counts as that, what is above as 1e300.
-inline V logarithm(V argument) {
+INLINE V logarithm(V argument) {
     const V x = least(greatest(argument, splat(LEAST_NUMBER)), splat(GREATEST_NUMBER));
     const V power = power_of(x), f = fraction_of(x), s = f / (splat(2.0) + f), s2 = s * s, half_square = splat(0.5) * f * f;
     const V low = fma(s, half_square + polynomial(LOG, s2, s2 * s2), power * splat(LN2_LOW));
@@ -83,16 +79,9 @@ constexpr double TAIL_ABOVE[] = {0.49999999999999997303,    0.775501167104579066
                                  0.28998287971556817756,    0.097991439064504673517,   0.023711736065036621162,
                                  0.0041082990648092363093,  0.00049316541485211710446, 0.000037503998398520883958,
                                  1.3968407461384080995e-6};
-constexpr double TAIL_BELOW[] = {1.0,
-                                 2.3488868950120128643,
-                                 2.5640523563645478549,
-                                 1.7173016204220165356,
-                                 0.78387867868487739412,
-                                 0.25573806199478797895,
-                                 0.060665688118990851523,
-                                 0.010391987168713218518,
-                                 0.0012396837336342859596,
-                                 0.000094008582795474982055,
-                                 3.501360509436601581e-6};
+constexpr double TAIL_BELOW[] = {1.0, 2.3488868950120128643, 2.5640523563645478549,
+                                 1.7173016204220165356, 0.78387867868487739412, 0.25573806199478797895,
+                                 0.060665688118990851523, 0.010391987168713218518, 0.0012396837336342859596,
+                                 0.000094008582795474982055, 3.501360509436601581e-6};
 
 }  // namespace

@@ -8,8 +8,6 @@
 
 #include "table.h"
 
-#define INLINE inline __attribute__((always_inline))
-
 enum Level : int32_t { LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT, LEVELS };
 enum Column : uint32_t { QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, BID_COST, ASK_COST, ORDERS, ONE };
 

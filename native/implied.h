@@ -33,7 +33,7 @@ inline V tail_difference(V h, V s) {
 struct TimeValue {
     V value, complement, slope, curvature;
 
-    TimeValue(V x, V s) {
+    INLINE TimeValue(V x, V s) {
         const V one = splat(1.0), per_s = one / s, h = least(x * per_s, splat(FARTHEST));
         const V h1 = splat(0.5) * s - h, far = splat(0.5) * s + h, weight = exponential(splat(-0.5) * h1 * h1);
         const Pair tails = scaled_tail(Pair(absolute(h1), far));
@@ -55,21 +55,26 @@ inline V logarithm_of_one_and(V y) {
 
 // Arguments: price, forward, strike, years, sign, discount. Answers: the vol, and its status as a number.
 struct ImpliedVols {
-    static constexpr int IN = 6, OUT = 2;
-    static inline void at(const V* in, V* out) {
-        const V zero = splat(0.0), one = splat(1.0), undiscounted = in[0] / in[5], root_years = sqrt(in[3]);
+    static constexpr int IN = 6, OUT = 2, TOGETHER = 2;
+    V root_years, target, rest, x, low, high, log_target, s, status, root;
+    Mask upper, lower, open;
+
+    ImpliedVols() = default;
+    INLINE explicit ImpliedVols(const V* in) {
+        const V zero = splat(0.0), undiscounted = in[0] / in[5];
+        root_years = sqrt(in[3]);
         const V m = least(in[1], in[2]), intrinsic = greatest(in[4] * (in[1] - in[2]), zero);
-        const V target = (undiscounted - intrinsic) / m, rest = (m - (undiscounted - intrinsic)) / m;
+        target = (undiscounted - intrinsic) / m, rest = (m - (undiscounted - intrinsic)) / m;
         const V noise = splat(NOISE) * greatest(undiscounted, zero) / m;
-        const V x = logarithm_of_one_and((greatest(in[1], in[2]) - m) / m);
-        V low = splat(LEAST_VOL) * root_years, high = splat(GREATEST_VOL) * root_years;
+        x = logarithm_of_one_and((greatest(in[1], in[2]) - m) / m);
+        low = splat(LEAST_VOL) * root_years, high = splat(GREATEST_VOL) * root_years;
         const V inflection = sqrt(splat(2.0) * x);
         const TimeValue middle(x, greatest(inflection, low));
         const auto least_positive = least(m, least(in[3], in[5]));
         const auto valid = both(zero < least_positive, absolute(in[0]) + in[1] + in[2] + in[3] + in[5] < splat(INFINITE));
         Mask below = either(target <= zero, both(zero < intrinsic, target <= noise)), over = rest <= noise;
-        const Mask upper = splat(0.5) < target, lower = both(target < splat(0.5) * middle.value, low < inflection);
-        const V log_target = logarithm(select(upper, rest, target));
+        upper = splat(0.5) < target, lower = both(target < splat(0.5) * middle.value, low < inflection);
+        log_target = logarithm(select(upper, rest, target));
         // b(low) and 1 - b(high) are rarely near: b < 0.4 s, b < exp(-h1^2/2) where h1 < 0, 1 - b < exp(-h1^2/2) where h1 > 0,
         // and below one half from h1 = 0.68 on
         const V bottom = fma(splat(0.5), low, negative(x / low)), top = fma(splat(0.5), high, negative(x / high));
@@ -80,41 +85,56 @@ struct ImpliedVols {
         if (any(negated(above_low))) below = either(below, target < TimeValue(x, low).value);
         if (any(negated(below_high))) over = either(over, rest < TimeValue(x, high).complement);
         high = select(lower, least(high, inflection), high);
-        V status = select(below, splat(BELOW_INTRINSIC), select(over, splat(ABOVE_MAXIMUM), splat(NOT_CONVERGED)));
+        status = select(below, splat(BELOW_INTRINSIC), select(over, splat(ABOVE_MAXIMUM), splat(NOT_CONVERGED)));
         // where b underflows in the search, NumPy has the finer exponential
         status = select(both(equal(status, splat(NOT_CONVERGED)), target < splat(1e-280)), splat(LEFT_ALONE), status);
         status = select(valid, status, splat(INVALID));
 
         // far below the inflection 1/ln b, above one half ln(1 - b), between b itself
-        V s = greatest(inflection, low) + (target - middle.value) / middle.slope;
+        s = greatest(inflection, low) + (target - middle.value) / middle.slope;
         s = select(lower, x / sqrt(splat(-2.0) * log_target), s);
         // Polya: 2 Phi(s/2) - 1 is near sqrt(1 - exp(-s^2 / (2 pi)))
         s = select(upper, sqrt(splat(-6.283185307179586) * logarithm(rest * (splat(2.0) - rest))), s);
         s = select(both(low < s, s < high), s, sqrt(low * high));
-        auto open = equal(status, splat(NOT_CONVERGED));
-        V root = splat(NOT_A_NUMBER);
-        for (int iteration = 0; iteration < MOST_ITERATIONS && any(open); iteration++) {
-            const TimeValue now(x, s);
-            const auto more = select(upper, now.complement - rest, target - now.value);
-            low = select(zero < more, s, low), high = select(zero < more, high, s);
-            const V amount = select(upper, now.complement, now.value), log_now = logarithm(amount);
-            const V miss = select(upper, log_now - log_target, log_now * (one - log_now / log_target));
-            const auto bent = either(upper, lower);
-            const V newton = select(bent, miss * amount, target - now.value) / now.slope;
-            const V ratio = now.slope / amount, straight = negative(ratio) * (one + splat(2.0) / log_now);
-            const V curvature = now.curvature + select(upper, ratio, select(lower, straight, zero));
-            const V factor = fma(splat(0.5) * newton, curvature, one);
-            const V guess = s + select(splat(0.5) < factor, newton / factor, newton);
-            auto inside = both(low <= guess, guess <= high);
-            if (iteration > PATIENCE && iteration % 2) inside = both(inside, negated(inside));
-            const V next = select(inside, guess, sqrt(low * high));
-            const auto near = both(inside, absolute(next - s) <= splat(CONVERGED) * s);
-            const auto found = both(open, either(near, high - low <= splat(NOISE) * high));
-            root = select(found, next, root), status = select(found, splat(OK), status);
-            open = both(open, negated(found));
-            s = select(open, next, s);
+        open = equal(status, splat(NOT_CONVERGED));
+        root = splat(NOT_A_NUMBER);
+    }
+
+    INLINE void step(int iteration) {
+        const V zero = splat(0.0), one = splat(1.0);
+        const TimeValue now(x, s);
+        const auto more = select(upper, now.complement - rest, target - now.value);
+        low = select(zero < more, s, low), high = select(zero < more, high, s);
+        const V amount = select(upper, now.complement, now.value), log_now = logarithm(amount);
+        const V miss = select(upper, log_now - log_target, log_now * (one - log_now / log_target));
+        const auto bent = either(upper, lower);
+        const V newton = select(bent, miss * amount, target - now.value) / now.slope;
+        const V ratio = now.slope / amount, straight = negative(ratio) * (one + splat(2.0) / log_now);
+        const V curvature = now.curvature + select(upper, ratio, select(lower, straight, zero));
+        const V factor = fma(splat(0.5) * newton, curvature, one);
+        const V guess = s + select(splat(0.5) < factor, newton / factor, newton);
+        auto inside = both(low <= guess, guess <= high);
+        if (iteration > PATIENCE && iteration % 2) inside = both(inside, negated(inside));
+        const V next = select(inside, guess, sqrt(low * high));
+        const auto near = both(inside, absolute(next - s) <= splat(CONVERGED) * s);
+        const auto found = both(open, either(near, high - low <= splat(NOISE) * high));
+        root = select(found, next, root), status = select(found, splat(OK), status);
+        open = both(open, negated(found));
+        s = select(open, next, s);
+    }
+
+    // One search is a chain in which each step waits for the last: another, beside it, fills the gaps.
+    template <int N>
+    static inline void at(const V (&in)[N][IN], V (&out)[N][OUT]) {
+        ImpliedVols search[N];
+        for (int k = 0; k < N; k++) search[k] = ImpliedVols(in[k]);
+        for (int iteration = 0; iteration < MOST_ITERATIONS; iteration++) {
+            bool open = false;
+            for (const ImpliedVols& one : search) open |= any(one.open);
+            if (!open) break;
+            for (ImpliedVols& one : search) one.step(iteration);
         }
-        out[0] = root / root_years, out[1] = status;
+        for (int k = 0; k < N; k++) out[k][0] = search[k].root / search[k].root_years, out[k][1] = search[k].status;
     }
 };
 

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#define INLINE inline __attribute__((always_inline))
+
 enum class Wrong : int {
     nothing, number, row, order, span, extra, pool_class, unit, trade, memory
 };
