@@ -58,9 +58,12 @@ void Array::expect(int axis, int64_t wanted) const {
            view_.shape[axis]);
 }
 
-Grid Array::grid() const {
-    const Grid found{static_cast<const char*>(view_.buf), view_.strides[0], view_.strides[1]};
-    const bool along = found.along == 8 || found.along == 0 || view_.shape[1] < 2;
-    if (along && found.down % 8 == 0) return found;
+Grid Array::grid(int64_t rows, int64_t columns) const {
+    ptrdiff_t steps[] = {view_.strides[0], view_.strides[1]};
+    for (int axis = 0; axis < 2; axis++) {
+        if (view_.shape[axis] == 1) steps[axis] = 0;
+        else expect(axis, axis == 0 ? rows : columns);
+    }
+    if ((steps[1] == 8 || steps[1] == 0) && steps[0] % 8 == 0) return {static_cast<const char*>(view_.buf), steps[0], steps[1]};
     refuse(PyExc_ValueError, "%s: expected items that lie side by side or repeat", name_);
 }

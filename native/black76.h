@@ -5,7 +5,6 @@
 #pragma once
 
 #include "elementary.h"
-#include "table.h"
 
 namespace {
 
@@ -13,64 +12,59 @@ constexpr double HUGE_DEVIATION = 24.0, LEAST_DEVIATION = 1e-150, MOST_DEVIATION
 constexpr double INV_SQRT_2PI = 0.39894228040143267794, INFINITE = __builtin_inf(), NOT_A_NUMBER = __builtin_nan("");
 
 // Half of s, and what a distance is multiplied by; no s is so small that this were infinite.
-template <class T>
 struct Spread {
-    T half, reciprocal;
-    static inline Spread of(T s) {
-        const T kept = least(s, splat(MOST_DEVIATION));
+    V half, reciprocal;
+    static inline Spread of(V s) {
+        const V kept = least(s, splat(MOST_DEVIATION));
         return {splat(0.5) * kept, splat(1.0) / greatest(kept, splat(LEAST_DEVIATION))};
     }
 };
 
 // With m = min(F, K): side = h1, far = -h2, weight = exp(-h1^2/2), and of both tails what stands above and below the bar.
-template <class T>
 struct Outcome {
-    T low, side, far, weight, near_above, near_below, far_above, far_below;
+    V low, side, far, weight, near_above, near_below, far_above, far_below;
 
-    Outcome(T forward, T strike, T distance, const Spread<T>& spread) {
+    INLINE Outcome(V forward, V strike, V distance, const Spread& spread) {
         low = least(forward, strike);
-        const T h = least(distance * spread.reciprocal, splat(FARTHEST));
+        const V h = least(distance * spread.reciprocal, splat(FARTHEST));
         side = spread.half - h;
         far = spread.half + h;
-        weight = exponential(splat(-0.5) * side * side);
-        const T near = absolute(side);
-        near_above = polynomial(TAIL_ABOVE, near), near_below = polynomial(TAIL_BELOW, near);
-        far_above = polynomial(TAIL_ABOVE, far), far_below = polynomial(TAIL_BELOW, far);
+        const Pair tails(absolute(side), far), squares(side * side, far * far);
+        weight = exponential(splat(-0.5) * squares.a);
+        const Pair above = polynomial(TAIL_ABOVE, tails, squares), below = polynomial(TAIL_BELOW, tails, squares);
+        near_above = above.a, near_below = below.a, far_above = above.b, far_below = below.b;
     }
 
     // `top` is what the option is worth at most: the forward of a call, the strike of a put. With h1 >= 0 the value is top less
     // m weight (near + far tail), else intrinsic value and m weight (near - far tail): the sign of h1 goes into the near one.
-    T value(T top) const {
-        const T above = fma(far_above, near_below, with_sign(near_above, side) * far_below);
-        const T tails = above / (near_below * far_below), intrinsic = top - low;
-        const T base = select(splat(0.0) <= side, top, intrinsic);
+    inline V value(V top) const {
+        const V above = fma(far_above, near_below, with_sign(near_above, side) * far_below);
+        const V tails = above / (near_below * far_below), intrinsic = top - low;
+        const V base = select(splat(0.0) <= side, top, intrinsic);
         return greatest(fma(low * weight, negative(tails), base), intrinsic);
     }
 };
 
 // |ln(F/K)|: of the quotient, which keeps the digits that a difference of logarithms loses near the strike.
-template <class T>
-inline T distance_of(T forward, T strike) {
+inline V distance_of(V forward, V strike) {
     return absolute(logarithm(forward / strike));
 }
 
-template <class T>
-inline auto usable(T forward, T strike, T vol, T years) {
-    const T lowest = least(least(forward, strike), least(vol, years));
+inline Mask usable(V forward, V strike, V vol, V years) {
+    const V lowest = least(least(forward, strike), least(vol, years));
     // sums and not minima tell what is no number
     return both(both(splat(0.0) <= lowest, splat(0.0) <= forward + strike), splat(0.0) <= vol + years);
 }
 
 // Arguments of an option in the order of pricing.price: forward, strike, vol, years, sign, discount.
 struct Values {
-    static constexpr int IN = 6, OUT = 1;
-    template <class T>
-    static void at(const T* in, T* out) {
-        const T forward = in[0], strike = in[1], s = in[2] * sqrt(in[3]);
-        const Outcome<T> outcome(forward, strike, distance_of(forward, strike), Spread<T>::of(s));
-        const T top = select(splat(0.0) < in[4], forward, strike);
-        const T value = in[5] * select(splat(HUGE_DEVIATION) <= s, top, outcome.value(top));
-        const T prices = forward + strike;
+    static constexpr int IN = 6, OUT = 1, TOGETHER = 1;
+    static inline void at(const V* in, V* out) {
+        const V forward = in[0], strike = in[1], s = in[2] * sqrt(in[3]);
+        const Outcome outcome(forward, strike, distance_of(forward, strike), Spread::of(s));
+        const V top = select(splat(0.0) < in[4], forward, strike);
+        const V value = in[5] * select(splat(HUGE_DEVIATION) <= s, top, outcome.value(top));
+        const V prices = forward + strike;
         const auto priced = both(both(splat(0.0) < prices, prices < splat(INFINITE)), splat(0.0) <= s);
         out[0] = select(both(usable(forward, strike, in[2], in[3]), priced), value, splat(NOT_A_NUMBER));
     }
@@ -78,26 +72,25 @@ struct Values {
 
 // See pricing/greeks.py. F phi(d1) = m phi(h1), and d1, d2 are h1, h2 or, where the forward is the greater, -h2, -h1.
 struct Greeks {
-    static constexpr int IN = 6, OUT = 9;
-    template <class T>
-    static void at(const T* in, T* out) {
-        const T f = in[0], k = in[1], v = in[2], t = in[3], sign = in[4], d = in[5], zero = splat(0.0), one = splat(1.0);
-        const T root = sqrt(t), s = v * root, spread = select(zero < least(f, k), s, zero);
+    static constexpr int IN = 6, OUT = 9, TOGETHER = 1;
+    static inline void at(const V* in, V* out) {
+        const V f = in[0], k = in[1], v = in[2], t = in[3], sign = in[4], d = in[5], zero = splat(0.0), one = splat(1.0);
+        const V root = sqrt(t), s = v * root, spread = select(zero < least(f, k), s, zero);
         const auto live = zero < spread, below = f <= k;
-        const Outcome<T> o(f, k, select(equal(f, k), zero, distance_of(f, k)), Spread<T>::of(spread));
-        const T top = select(zero < sign, f, k);
-        const T undiscounted = select(splat(HUGE_DEVIATION) <= s, top, o.value(top));
-        const T value = d * select(zero < f + k, undiscounted, splat(NOT_A_NUMBER));
-        const T money = splat(INV_SQRT_2PI) * o.low * o.weight, density = select(live, money / f, splat(0.0));
-        const T d1 = select(below, o.side, o.far), d2 = negative(select(below, o.far, o.side));
-        const T tail = o.weight * select(below, o.near_above / o.near_below, o.low / f * (o.far_above / o.far_below));
-        const T probability = select(zero < sign * d1, one - tail, tail);
-        const T rate = select(zero < t, negative(select(zero < d, logarithm(d), splat(NOT_A_NUMBER))) / t, zero);
-        const T delta = d * sign * probability, vega = d * money * root, d2_by_vol = d2 / v;
-        const T still = select(equal(f, k), splat(-0.5) * root, zero);  // the limit of d2 / vol at no vol
-        const T at_no_vol = splat(INV_SQRT_2PI) * still;
-        const auto alive = [&](T x) { return select(live, x, zero); };
-        const T greeks[OUT] = {value,
+        const Outcome o(f, k, select(equal(f, k), zero, distance_of(f, k)), Spread::of(spread));
+        const V top = select(zero < sign, f, k);
+        const V undiscounted = select(splat(HUGE_DEVIATION) <= s, top, o.value(top));
+        const V value = d * select(zero < f + k, undiscounted, splat(NOT_A_NUMBER));
+        const V money = splat(INV_SQRT_2PI) * o.low * o.weight, density = select(live, money / f, splat(0.0));
+        const V d1 = select(below, o.side, o.far), d2 = negative(select(below, o.far, o.side));
+        const V tail = o.weight * select(below, o.near_above / o.near_below, o.low / f * (o.far_above / o.far_below));
+        const V probability = select(zero < sign * d1, one - tail, tail);
+        const V rate = select(zero < t, negative(select(zero < d, logarithm(d), splat(NOT_A_NUMBER))) / t, zero);
+        const V delta = d * sign * probability, vega = d * money * root, d2_by_vol = d2 / v;
+        const V still = select(equal(f, k), splat(-0.5) * root, zero);  // the limit of d2 / vol at no vol
+        const V at_no_vol = splat(INV_SQRT_2PI) * still;
+        const auto alive = [&](V x) { return select(live, x, zero); };
+        const V greeks[OUT] = {value,
                                delta,
                                alive(d * density / (f * s)),
                                vega,
@@ -116,17 +109,20 @@ struct Along {
     const double* at;
     bool repeats;
     template <class Part>
-    auto operator()(int64_t i, Part part) const {
-        return repeats ? decltype(load(at, part))(splat(*at)) : load(at + i, part);
+    V operator()(int64_t i, Part part) const {
+        return repeats ? splat(*at) : load(at + i, part);
     }
 };
 
-template <class F, class T, class Part>
+template <class F, int N, class Part>
 inline void step(const Along* arguments, double* const* out, int64_t i, Part part) {
-    T in[F::IN], found[F::OUT];
-    for (int a = 0; a < F::IN; a++) in[a] = arguments[a](i, part);
-    F::at(in, found);
-    for (int a = 0; a < F::OUT; a++) store(out[a] + i, found[a], part);
+    V in[N][F::IN], found[N][F::OUT];
+    for (int k = 0; k < N; k++)
+        for (int a = 0; a < F::IN; a++) in[k][a] = arguments[a](i + k * W, part);
+    if constexpr (F::TOGETHER == 1) F::at(in[0], found[0]);
+    else F::at(in, found);
+    for (int k = 0; k < N; k++)
+        for (int a = 0; a < F::OUT; a++) store(out[a] + i + k * W, found[k][a], part);
 }
 
 template <class F>
@@ -138,9 +134,8 @@ Fault each(const Cells& c, int64_t first, int64_t last) {
             arguments[a] = {reinterpret_cast<const double*>(c.in[a].at + row * c.in[a].down), c.in[a].along == 0};
         for (int a = 0; a < F::OUT; a++) out[a] = c.out + (a * c.rows + row) * c.columns;
         int64_t i = 0;
-        for (; i + Pair::WIDTH <= c.columns; i += Pair::WIDTH) step<F, Pair>(arguments, out, i, Whole{});
-        for (; i < c.columns; i += W)
-            step<F, V>(arguments, out, i, Lanes(static_cast<int>(c.columns - i < W ? c.columns - i : W)));
+        for (constexpr int N = F::TOGETHER; i + N * W <= c.columns; i += N * W) step<F, N>(arguments, out, i, Whole{});
+        for (; i < c.columns; i += W) step<F, 1>(arguments, out, i, Lanes(c.columns - i));
     }
     return NO_FAULT;
 }

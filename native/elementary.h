@@ -1,14 +1,28 @@
-// exp, log and the normal tail on a vector or a pair, by one fixed sequence of operations each: no branch and no table.
+// exp, log and the normal tail on a vector, by one fixed sequence of operations each: no branch and no table.
 #pragma once
 
-#include "pair.h"
+#include "simd.h"
+#include "table.h"
 
 namespace {
 
-// Even and odd powers apart: two chains of half the length.
+// Two arguments of one polynomial: the second chain of multiply-adds fills the gaps of the first, and each coefficient is
+// read once.
+struct Pair {
+    V a, b;
+    Pair(V one, V other) : a(one), b(other) {}
+    Pair(V same) : a(same), b(same) {}
+};
+inline Pair operator*(Pair x, Pair y) { return {x.a * y.a, x.b * y.b}; }
+inline Pair operator/(Pair x, Pair y) { return {x.a / y.a, x.b / y.b}; }
+inline Pair fma(Pair x, Pair y, Pair z) { return {fma(x.a, y.a, z.a), fma(x.b, y.b, z.b)}; }
+
+// Even and odd powers apart: two chains of half the length. Coefficients are read where they are used: held through a loop
+// they would not fit the registers, and before its first round all would be put on the stack.
 template <class T, int N>
-inline T polynomial(const double (&lowest_first)[N], T x) {
-    const T square = x * x;
+INLINE T polynomial(const double (&coefficients)[N], T x, T square) {
+    const double* lowest_first = coefficients;
+    __asm__("" : "+r"(lowest_first));
     T one = splat(lowest_first[N - 1]), other = splat(lowest_first[N - 2]);
 #pragma GCC unroll 8
     for (int i = N - 3; i > 0; i -= 2) {
@@ -29,26 +43,19 @@ constexpr double EXP[] = {1.0,           1.0,            1.0 / 2,         1.0 / 
 
 // x times 2 to the power that stands in the low bits of `shifted`.
 inline V scaled(V x, V shifted) { return real(bits(x) + (bits(shifted) << 52)); }
-ON_BOTH_2(Pair, scaled)
 
 // exp(x) for x <= 700; 0 below -708. The power of two is read from the low bits of x / ln 2 + 1.5 * 2^52.
-template <class T>
-inline T exponential(T x) {
-    const T shifted = fma(x, splat(0x1.71547652b82fep0), splat(0x1.8p52));
-    const T power = shifted - splat(0x1.8p52);
-    const T r = fma(power, splat(-LN2_LOW), fma(power, splat(-LN2_HIGH), x));
-    return select(x < splat(-708.0), splat(0.0), scaled(polynomial(EXP, r), shifted));
+INLINE V exponential(V x) {
+    const V shifted = fma(x, splat(0x1.71547652b82fep0), splat(0x1.8p52));
+    const V power = shifted - splat(0x1.8p52);
+    const V r = fma(power, splat(-LN2_LOW), fma(power, splat(-LN2_HIGH), x));
+    return select(x < splat(-708.0), splat(0.0), scaled(polynomial(EXP, r, r * r), shifted));
 }
 
 // W. J. Cody's form as FreeBSD's e_log.c has it: log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f).
-constexpr double LOG[] = {0.0,
-                          6.666666666666735130e-01,
-                          3.999999999940941908e-01,
-                          2.857142874366239149e-01,
-                          2.222219843214978396e-01,
-                          1.818357216161805012e-01,
-                          1.531383769920937332e-01,
-                          1.479819860511658591e-01};
+constexpr double LOG[] = {0.0, 6.666666666666735130e-01, 3.999999999940941908e-01,
+                          2.857142874366239149e-01, 2.222219843214978396e-01, 1.818357216161805012e-01,
+                          1.531383769920937332e-01, 1.479819860511658591e-01};
 
 // x = 2^power (1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1].
 inline U lifted(V x) { return bits(x) + (0x3ff0000000000000ull - 0x3fe6a09e667f3bcdull); }
@@ -56,16 +63,14 @@ inline V power_of(V x) { return real((lifted(x) >> 52) | 0x4330000000000000ull) 
 inline V fraction_of(V x) {
     return real(bits(x) - (lifted(x) & 0xfff0000000000000ull) + 0x3ff0000000000000ull) - splat(1.0);
 }
-ON_BOTH(power_of) ON_BOTH(fraction_of)
 
 constexpr double LEAST_NUMBER = 1e-300, GREATEST_NUMBER = 1e300;
 
 // log(x) within one unit in the last place; what is below 1e-300 or no number counts as that, what is above as 1e300.
-template <class T>
-inline T logarithm(T argument) {
-    const T x = least(greatest(argument, splat(LEAST_NUMBER)), splat(GREATEST_NUMBER));
-    const T power = power_of(x), f = fraction_of(x), s = f / (splat(2.0) + f), half_square = splat(0.5) * f * f;
-    const T low = fma(s, half_square + polynomial(LOG, s * s), power * splat(LN2_LOW));
+INLINE V logarithm(V argument) {
+    const V x = least(greatest(argument, splat(LEAST_NUMBER)), splat(GREATEST_NUMBER));
+    const V power = power_of(x), f = fraction_of(x), s = f / (splat(2.0) + f), s2 = s * s, half_square = splat(0.5) * f * f;
+    const V low = fma(s, half_square + polynomial(LOG, s2, s2 * s2), power * splat(LN2_LOW));
     return fma(power, splat(LN2_HIGH), f - (half_square - low));
 }
 
@@ -74,16 +79,9 @@ constexpr double TAIL_ABOVE[] = {0.49999999999999997303,    0.775501167104579066
                                  0.28998287971556817756,    0.097991439064504673517,   0.023711736065036621162,
                                  0.0041082990648092363093,  0.00049316541485211710446, 0.000037503998398520883958,
                                  1.3968407461384080995e-6};
-constexpr double TAIL_BELOW[] = {1.0,
-                                 2.3488868950120128643,
-                                 2.5640523563645478549,
-                                 1.7173016204220165356,
-                                 0.78387867868487739412,
-                                 0.25573806199478797895,
-                                 0.060665688118990851523,
-                                 0.010391987168713218518,
-                                 0.0012396837336342859596,
-                                 0.000094008582795474982055,
-                                 3.501360509436601581e-6};
+constexpr double TAIL_BELOW[] = {1.0, 2.3488868950120128643, 2.5640523563645478549,
+                                 1.7173016204220165356, 0.78387867868487739412, 0.25573806199478797895,
+                                 0.060665688118990851523, 0.010391987168713218518, 0.0012396837336342859596,
+                                 0.000094008582795474982055, 3.501360509436601581e-6};
 
 }  // namespace

@@ -58,8 +58,7 @@ PyObject* on_cells(Kernel kernel, int tables, PyObject* args) {
         Cells cells{{}, out.as<double>(), rows, columns};
         for (int i = 0; i < 6; i++) {
             const Array argument(in[i], "argument", 'd', 2, REPEATED);  // the caller holds it
-            argument.expect(0, rows), argument.expect(1, columns);
-            cells.in[i] = argument.grid();
+            cells.in[i] = argument.grid(rows, columns);
         }
         return spread(rows, columns, 1 << 15, 1 << 18, threads,
                       [&](int64_t first, int64_t last) { return kernel(cells, first, last); });
@@ -87,12 +86,14 @@ PyObject* revalue(PyObject*, PyObject* args) {
         const Array cells(in[6], "cells", 'd', 2, WRITTEN), today(in[7], "today", 'd', 1, WRITTEN);
         const int64_t options = contract.extent(0), scenarios = vol_of.extent(0), contracts = today.extent(0);
         columns.expect(0, OPTION_COLUMNS), columns.expect(1, options), vols.expect(0, options);
-        moves.expect(0, 4), moves.expect(1, scenarios), spot.expect(0, contracts), spot.expect(1, scenarios);
+        moves.expect(0, 4), moves.expect(1, scenarios);
+        const Grid rows = spot.grid(contracts, scenarios);
+        if (rows.along != 8 && scenarios > 1) refuse(PyExc_ValueError, "spot: expected a move for each scenario");
         cells.expect(0, 2 * contracts), cells.expect(1, scenarios);
         expect_places(contract, "contract", contracts), expect_places(vol_of, "vol_of", vols.extent(1));
         const double* move = moves.as<double>();
         const Revaluation r{columns.as<double>(), vols.as<double>(), vol_of.as<int64_t>(), contract.as<int64_t>(), move,
-                            move + scenarios, move + 2 * scenarios, move + 3 * scenarios, spot.as<char>(), spot.grid().down,
+                            move + scenarios, move + 2 * scenarios, move + 3 * scenarios, rows.at, rows.down,
                             cells.as<double>(), cells.as<double>() + contracts * scenarios, today.as<double>(), options,
                             vols.extent(1), scenarios, discount != 0};
         return spread(options, scenarios, 1 << 15, 1 << 18, threads,

@@ -23,7 +23,7 @@ struct Segment {
 class Revaluer {
 public:
     explicit Revaluer(const Revaluation& r) : r_(r), state_(padded()) {
-        for (std::vector<double>* row : {&ratio_, &move_, &inverse_, &log_, &money_, &ones_}) row->assign(padded(), 1.0);
+        for (std::vector<double>* row : {&ratio_, &move_, &inverse_, &log_, &money_}) row->assign(padded(), 1.0);
         segments_.push_back({0, 0, 1, {-1}, {0.0}, {0.0}});
         for (int64_t i = 0; i < r.scenarios; i++) plan(i);
     }
@@ -31,14 +31,13 @@ public:
     // An option that is no number, negative, zero where it divides or out of range is not worth a number today.
     void run(int64_t first, int64_t last) {
         for (int64_t b = first; b < last; b += W) {
-            const int count = lanes(last - b);
-            for (const Segment& segment : segments_) prepare(segment, b, count), rows(segment, b, count);
+            const Lanes part(last - b);
+            for (const Segment& segment : segments_) prepare(segment, b, part), rows(segment, b, part.n);
         }
     }
 
 private:
-    static int lanes(int64_t left) { return static_cast<int>(left < W ? left : W); }
-    size_t padded() const { return static_cast<size_t>(r_.scenarios + Pair::WIDTH); }
+    size_t padded() const { return static_cast<size_t>(r_.scenarios + W); }
     const double* column(int which) const { return r_.columns + which * r_.options; }
 
     void plan(int64_t i) {
@@ -62,8 +61,7 @@ private:
         return fma(share, spot * fma(basis, years, splat(1.0)), splat(1.0) - share);
     }
 
-    void prepare(const Segment& segment, int64_t b, int count) {
-        const Lanes part(count);
+    void prepare(const Segment& segment, int64_t b, Lanes part) {
         const auto of = [&](int which) { return load(column(which) + b, part); };
         const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS), inverse = of(INVERSE);
         const V one = splat(1.0), zero = splat(0.0), share = (forward - of(FIXED)) / forward;
@@ -73,29 +71,37 @@ private:
         const V product = forward * strike;
         Mask fine = both(splat(LEAST_NUMBER) < product, product < splat(GREATEST_NUMBER));
         fine = both(both(fine, zero < least(forward, strike)), both(zero <= years, both(zero <= share, share <= one)));
-        V today = zero;
+        V today = zero, left = zero, root = zero, weight = zero;
         for (int state = 0; state < segment.states; state++) {
             double vols[W] = {}, found[3][W];
             const int64_t name = segment.name[state];
-            for (int j = 0; j < count; j++) vols[j] = name < 0 ? column(IV)[b + j] : r_.vols[(b + j) * r_.names + name];
-            const V ahead = years - splat(segment.time[state]), left = greatest(ahead, zero);
-            const V vol = load(vols), s = vol * sqrt(left);
-            fine = both(fine, both(zero <= vol, both(s < splat(INFINITE), ahead < splat(INFINITE))));
-            Spread<V> spread = Spread<V>::of(s);
-            spread.reciprocal = select(splat(HUGE_DEVIATION) <= s, zero, spread.reciprocal);  // then the value is its most
-            V weight = of(WEIGHT);
-            if (r_.discount) {
-                const V rate = of(RATE) + splat(segment.rate[state]);
-                weight = weight * exponential(negative(greatest(rate, zero) * left));
-                fine = both(fine, rate < splat(INFINITE));
+            for (int j = 0; j < part.n; j++) vols[j] = name < 0 ? column(IV)[b + j] : r_.vols[(b + j) * r_.names + name];
+            // the last state's where time and rate are its own, too
+            const bool anew = state == 0 || segment.time[state] != segment.time[state - 1];
+            if (anew) {
+                const V ahead = years - splat(segment.time[state]);
+                fine = both(fine, ahead < splat(INFINITE));
+                left = greatest(ahead, zero), root = sqrt(left);
             }
+            if (state == 0 || (r_.discount && (anew || segment.rate[state] != segment.rate[state - 1]))) {
+                weight = of(WEIGHT);
+                if (r_.discount) {
+                    const V rate = of(RATE) + splat(segment.rate[state]);
+                    weight = weight * exponential(negative(greatest(rate, zero) * left));
+                    fine = both(fine, rate < splat(INFINITE));
+                }
+            }
+            const V vol = load(vols), s = vol * root;
+            fine = both(fine, both(zero <= vol, s < splat(INFINITE)));
+            Spread spread = Spread::of(s);
+            spread.reciprocal = select(splat(HUGE_DEVIATION) <= s, zero, spread.reciprocal);  // then the value is its most
             if (state == 0) {
                 const V f = by_forward * select(coin, one, still), k = by_strike * select(coin, one / still, one);
-                const Outcome<V> outcome(f, k, absolute(log_ratio + logarithm(still)), spread);
+                const Outcome outcome(f, k, absolute(log_ratio + logarithm(still)), spread);
                 today = outcome.value(select(zero < of(SIDE), f, k)) * weight;
             }
             store(found[0], spread.half), store(found[1], spread.reciprocal), store(found[2], weight);
-            for (int j = 0; j < count; j++)
+            for (int j = 0; j < part.n; j++)
                 for (int which = 0; which < 3; which++) table_[j][which][state] = found[which][j];
         }
         store(share_, share), store(log_ratio_, log_ratio), store(by_forward_, by_forward), store(by_strike_, by_strike);
@@ -111,40 +117,48 @@ private:
                 continue;
             }
             if (s.first == 0) r_.today[contract] = today_[j];
-            const bool coin = column(COIN)[option] > 0.0, inverse = column(INVERSE)[option] > 0.0;
-            const double* money = coin ? ratio_.data() : ones_.data();
+            const double* money = column(COIN)[option] > 0.0 ? ratio_.data() : nullptr;
             if (column(LINKED)[option] > 0.0) {
-                for (int64_t i = s.first; i < s.last; i++) money_[static_cast<size_t>(i)] = money[i] * (1.0 + r_.peg[i]);
+                for (int64_t i = s.first; i < s.last; i++)
+                    money_[static_cast<size_t>(i)] = (money == nullptr ? 1.0 : money[i]) * (1.0 + r_.peg[i]);
                 money = money_.data();
             }
-            const Row row{inverse ? ones_.data() : move_.data(), inverse ? inverse_.data() : ones_.data(), money,
-                          r_.shocked + contract * r_.scenarios, r_.gain + contract * r_.scenarios};
-            const bool call = column(SIDE)[option] > 0.0;
-            int64_t i = s.first;
-            for (; i + Pair::WIDTH <= s.last; i += Pair::WIDTH) cell<Pair>(row, j, call, i, Whole{});
-            for (; i < s.last; i += W)
-                cell<V>(row, j, call, i, Lanes(lanes(s.last - i)));
+            const Row row{j, column(SIDE)[option] > 0.0, money, r_.shocked + contract * r_.scenarios,
+                          r_.gain + contract * r_.scenarios};
+            const bool inverse = column(INVERSE)[option] > 0.0, plain = money == nullptr && !r_.discount;
+            if (inverse) plain ? along<true, true>(row, s) : along<true, false>(row, s);
+            else plain ? along<false, true>(row, s) : along<false, false>(row, s);
         }
     }
 
     struct Row {
-        const double *by_forward, *by_strike, *money;
+        int place;
+        bool call;
+        const double* money;
         double *shocked, *gain;
     };
 
-    // An inverse option's value over the forward is that of an option on 1 at K/F.
-    template <class T, class Part>
-    inline void cell(const Row& row, int j, bool call, int64_t i, Part part) {
-        const T forward = splat(by_forward_[j]) * load(row.by_forward + i, part);
-        const T strike = splat(by_strike_[j]) * load(row.by_strike + i, part);
-        const T distance = absolute(splat(log_ratio_[j]) + load(log_.data() + i, part));
+    template <bool INVERSE_, bool PLAIN>
+    void along(const Row& row, const Segment& s) {
+        int64_t i = s.first;
+        for (; i + W <= s.last; i += W) cell<INVERSE_, PLAIN>(row, i, Whole{});
+        if (i < s.last) cell<INVERSE_, PLAIN>(row, i, Lanes(s.last - i));
+    }
+
+    // An inverse option's value over the forward is that of an option on 1 at K/F. A plain one's weight is always the same.
+    template <bool INVERSE_, bool PLAIN, class Part>
+    inline void cell(const Row& row, int64_t i, Part part) {
+        const int j = row.place;
+        const double(&table)[3][STATES] = table_[j];
+        V forward = splat(by_forward_[j]), strike = splat(by_strike_[j]), weight = splat(table[2][0]);
+        if (INVERSE_) strike = strike * load(inverse_.data() + i, part);
+        else forward = forward * load(move_.data() + i, part);
+        const V distance = absolute(splat(log_ratio_[j]) + load(log_.data() + i, part));
         const int64_t* state = state_.data() + i;
-        Spread<T> spread;
-        T weight;
-        lookup(table_[j][0], state, spread.half), lookup(table_[j][1], state, spread.reciprocal);
-        lookup(table_[j][2], state, weight);
-        const Outcome<T> outcome(forward, strike, distance, spread);
-        const T value = outcome.value(call ? forward : strike) * weight * load(row.money + i, part);
+        const Outcome outcome(forward, strike, distance, {lookup(table[0], state), lookup(table[1], state)});
+        if (!PLAIN) weight = lookup(table[2], state);
+        V value = outcome.value(row.call ? forward : strike) * weight;
+        if (!PLAIN && row.money != nullptr) value = value * load(row.money + i, part);
         store(row.shocked + i, value, part), store(row.gain + i, value - splat(today_[j]), part);
     }
 
@@ -155,7 +169,7 @@ private:
         if (known && (spot == spot_ || std::memcmp(spot + s.first, spot_ + s.first, bytes) == 0)) return true;
         spot_ = spot, first_ = s.first, years_ = years, last_share_ = share, flat_ = true;
         for (int64_t i = s.first; i < s.last; i += W) {
-            const Lanes part(static_cast<int>(s.last - i < W ? s.last - i : W));
+            const Lanes part(s.last - i);
             const V ratio = splat(1.0) + load(spot + i, part), basis = load(r_.basis + i, part);
             const V by = moved(ratio, basis, splat(years), splat(share));
             if (any(negated(equal(basis, splat(0.0))), part)) flat_ = false;
@@ -172,7 +186,7 @@ private:
     const Revaluation& r_;
     std::vector<Segment> segments_;
     std::vector<int64_t> state_;
-    std::vector<double> ratio_, move_, inverse_, log_, money_, ones_;  // [scenarios], padded
+    std::vector<double> ratio_, move_, inverse_, log_, money_;  // [scenarios], padded
     alignas(64) double table_[W][3][STATES] = {};           // half, reciprocal, weight
     alignas(64) double share_[W], log_ratio_[W], by_forward_[W], by_strike_[W], today_[W];
     const double* spot_ = nullptr;

@@ -94,7 +94,7 @@ private:
     static void fold(const Slope& slope, double* x, int64_t from, int64_t to) {
         for (; from + W <= to; from += W) store(x + from, slope(load(x + from)));
         if (from == to) return;
-        const Lanes part(static_cast<int>(to - from));
+        const Lanes part(to - from);
         store(x + from, slope(load(x + from, part)), part);
     }
 

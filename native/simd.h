@@ -103,12 +103,16 @@ inline V absolute(V a) { return real(bits(a) & ~SIGN); }
 inline V negative(V a) { return splat(-0.0) - a; }
 inline V with_sign(V magnitude, V sign) { return real((bits(magnitude) & ~SIGN) | (bits(sign) & SIGN)); }
 
-// Of the last vector of a row no more than the first n lanes.
+// All lanes, or of the last vector of a row no more than the first n.
+struct Whole {};
 struct Lanes {
-    explicit Lanes(int count) : n(count) {}
+    explicit Lanes(int64_t left) : n(static_cast<int>(left < W ? left : W)) {}
     int n;
 };
+inline V load(const double* p, Whole) { return load(p); }
+inline void store(double* p, V v, Whole) { store(p, v); }
 inline V load(const double* p, Lanes lanes) {
+    if (lanes.n == W) return load(p);  // a copy of any length is a call
     V v{};
     std::memcpy(&v, p, static_cast<size_t>(lanes.n) * 8);
     return v;

@@ -239,7 +239,7 @@ class OptionScenarios(NamedTuple):
     """Options, each on the row of its contract, and the scenarios that they meet."""
 
     columns: Floats
-    """[11, options] forward, strike, vol of today, years, sign (1 a call, -1 a put), rate, known part of the forward,
+    """[11, options] forward, strike, vol of today, years, side (above 0 a call), rate, known part of the forward,
     weight (what one unit's value is multiplied by), and flags: inverse, its money moves with spot, with the peg."""
     contract: Ints
     """[options] the row of `spot` that is the option's."""
@@ -272,4 +272,5 @@ def revalue_options(given: OptionScenarios, cells: Floats, today: Floats, *, dis
     if not _CHOICE.native:
         return np.arange(given.contract.shape[0])
     native_options.revalue(given, cells, today, _CHOICE.threads, discount=discount)
-    return np.flatnonzero(np.isnan(today[given.contract]))
+    strange = np.isnan(today)
+    return np.flatnonzero(strange[given.contract]) if strange.any() else given.contract[:0]

@@ -25,14 +25,14 @@ _GREEKS: Final = 9
 def _tables(kernel: Callable[..., None], count: int, arguments: tuple[Floats, ...], most: int) -> Floats:
     """Return `count` tables of answers, each of the arguments' common shape."""
     arrays = [as_floats(argument) for argument in arguments]
-    shape = np.broadcast(*arrays).shape
-    many = int(np.prod(shape))
-    rows, columns = shape if len(shape) == _DIMENSIONS and shape[-1] > 1 else (1, many)
+    common = np.broadcast(*arrays)
+    shape = common.shape
+    rows, columns = shape if len(shape) == _DIMENSIONS and shape[1] > 1 else (1, common.size)
     if (rows, columns) != shape:
-        arrays = [array.reshape(1, 1) if array.size == 1 else np.broadcast_to(array, shape) for array in arrays]
-        arrays = [array if array.size == 1 else np.ascontiguousarray(array).reshape(1, many) for array in arrays]
+        arrays = [array if array.size in {1, columns} else np.broadcast_to(array, shape) for array in arrays]
+        arrays = [array.reshape(1, -1) for array in arrays]
     out = np.empty((count * rows, columns))
-    kernel(*(np.broadcast_to(array, (rows, columns)) for array in arrays), out, most)
+    kernel(*(array if array.ndim == _DIMENSIONS else array.reshape(1, -1) for array in arrays), out, most)
     return out.reshape(count, *shape)
 
 
@@ -54,7 +54,8 @@ def implied_vols(arguments: tuple[Floats, ...], most: int) -> Floats:
 def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> None:
     """Fill the options' rows of `cells` and `today`; NaN in `today` where an option was left alone."""
     side_by_side = given.spot.dtype.char == "d" and given.spot.strides[-1:] == (8,)
-    spot = np.broadcast_to(given.spot if side_by_side else as_floats(given.spot), cells.shape[1:])
+    spot = given.spot if side_by_side else as_floats(given.spot)
+    spot = spot[None] if spot.ndim == 1 else spot
     table = cells.reshape(2 * cells.shape[1], cells.shape[2])
     arrays = (as_floats(given.columns), as_ints(given.contract), as_floats(given.vols), as_ints(given.vol_of))
     _native.revalue(*arrays, as_floats(given.moves), spot, table, today, discount, most)

@@ -248,7 +248,7 @@ def implied_vol(
         return _by_numpy(columns)
     vol, status = found[0], found[1].astype(np.int8)
     left = status == _LEFT_ALONE
-    if np.any(left):
+    if left.any():
         vol[left], status[left] = _by_numpy([np.broadcast_to(column, left.shape)[left] for column in columns])
     return ImpliedVol(vol, status)
 

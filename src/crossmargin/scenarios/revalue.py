@@ -63,14 +63,15 @@ def revalue(contracts: Contracts, shifts: Shifts, *, in_settlement: bool, discou
     discount
         Whether option values are discounted by exp(-max(rate, 0) years).
     """
-    options = np.flatnonzero(contracts.kind == OPTION)
-    others = np.flatnonzero(contracts.kind != OPTION)
+    option = contracts.kind == OPTION
+    options = option.nonzero()[0]
     cells = np.empty((2, len(contracts), shifts.vol_of.shape[0]))
-    gain, shocked = cells
+    gain, shocked = cells[0], cells[1]
     today = np.zeros(len(contracts))
     if options.size:
         _options(contracts, options, shifts, cells, today, in_settlement=in_settlement, discount=discount)
-    if others.size:
+    if options.size < len(contracts):
+        others = np.flatnonzero(~option)
         spot = _rows(1.0 + shifts.spot, others)
         shocked[others] = 0.0
         gain[others] = _linear_gain(contracts.take(others), spot, shifts, in_settlement=in_settlement)
@@ -81,11 +82,13 @@ def _options(
     c: Contracts, o: Ints, shifts: Shifts, cells: Floats, today: Floats, *, in_settlement: bool, discount: bool
 ) -> None:
     """Fill the options' rows of `cells` (gain, value) and `today`."""
-    money = 1.0 if in_settlement else c.settle_rate[o]
-    moving = (np.zeros(o.shape[0]),) * 2 if in_settlement else (c.coin_settled[o], c.linked[o])
-    terms = (c.forward[o], c.strike[o], c.iv[o], c.years[o], np.where(c.call[o], 1.0, -1.0), c.rate[o])
-    columns = np.stack([*terms, c.fixed_forward[o], c.multiplier[o] * money, c.inverse[o], *moving])
-    moves = np.stack([shifts.rate, shifts.basis, shifts.time, shifts.peg])
+    terms = [c.forward, c.strike, c.iv, c.years, c.call, c.rate, c.fixed_forward, c.multiplier, c.inverse]
+    terms += [np.zeros(len(c))] * 2 if in_settlement else [c.coin_settled, c.linked]
+    every = o.shape[0] == len(c)
+    columns = np.concatenate(terms if every else [values[o] for values in terms]).reshape(len(terms), -1)
+    if not in_settlement:
+        columns[7] *= c.settle_rate[o]
+    moves = np.array([shifts.rate, shifts.basis, shifts.time, shifts.peg])
     given = kernels.OptionScenarios(columns, o, shifts.vols, shifts.vol_of, moves, shifts.spot)
     left = kernels.revalue_options(given, cells, today, discount=discount)
     if not left.size:
