@@ -14,12 +14,16 @@ from crossmargin.clearing import House, MemoryJournal, replay
 from crossmargin.clearing import commands as c
 from crossmargin.clearing.configuration import RulebookTerms, Section, digest_of, document_of
 from crossmargin.clearing.contracts import Contract
+from crossmargin.clearing.events import Stage
+from crossmargin.clearing.halts import waits_until
 from crossmargin.clearing.procedure import Outside, rules_with_procedure
 from crossmargin.clearing.snapshots import to_bytes
 from crossmargin.instruments import OptionType
 from crossmargin.units import later
 from tests.clearing import venue
-from tests.clearing.venue import Desk, contract
+from tests.clearing.test_breakers import Oracles, guarded
+from tests.clearing.test_procedures_scenarios import opened as alice_is_long
+from tests.clearing.venue import Desk, contract, open_house
 
 BOOKS = {
     name: load_rulebook(name)
@@ -140,6 +144,26 @@ def test_the_first_and_the_last_moment_are_lived_through(name: str, moment: date
     ):
         send(desk, kind, fields)
     assert to_bytes(replay(desk.house.journal).state) == to_bytes(desk.house.state)
+
+
+@pytest.mark.parametrize(("outside", "fall"), [(Outside(), "57500"), (Outside(taker="book"), "56000")])
+def test_a_deadline_beyond_all_times_is_the_last_moment(outside: Outside, fall: str) -> None:
+    """Of a call, and of the call that a case leaves a pool in."""
+    scene = alice_is_long("reference", outside)
+    scene.desk.as_of = LAST - timedelta(seconds=20)
+    for price in (fall, "57500"):
+        scene.btc(price)
+    assert scene.stage() == Stage.CALLED
+    assert scene.state.pools["alice"][""].deadline == LAST
+    scene.replays()
+
+
+def test_liquidation_waits_for_feeds_until_the_last_moment() -> None:
+    oracles = Oracles(open_house(guarded()))
+    oracles.desk.as_of = LAST - timedelta(seconds=20)
+    oracles.say({"a": 600_000})
+    assert waits_until(oracles.state, "BTC") == LAST
+    assert oracles.replayed()
 
 
 @given(TIMES, st.floats(allow_nan=False))
