@@ -6,7 +6,7 @@ Quantities and balances arrive as exact decimals; risk is computed in float64.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
 from typing import Final
@@ -19,6 +19,15 @@ SCHEMA_VERSION: Final = "1.0"
 def years_between(start: datetime, end: datetime) -> float:
     """Return the years (ACT/365) from `start` to `end`; negative when `end` is earlier."""
     return (end - start).total_seconds() / SECONDS_PER_YEAR
+
+
+def later(moment: datetime, seconds: float) -> datetime:
+    """Return the moment so many seconds later, below 0 earlier; beyond all times the last or the first one."""
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:
+        zone = moment.tzinfo
+        return datetime.max.replace(tzinfo=zone) if seconds > 0 else datetime.min.replace(tzinfo=zone)
 
 
 def as_utc(moment: datetime) -> datetime:

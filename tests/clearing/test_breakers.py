@@ -108,6 +108,21 @@ class Oracles:
         return live == to_bytes(replay(self.desk.house.journal).state) == to_bytes(from_bytes(live))
 
 
+def test_a_feed_that_talks_nonsense_is_as_one_that_is_silent() -> None:
+    """Its last word counts until it is stale; the honest ones move the price meanwhile, however many lie so."""
+    oracles = Oracles(open_house(guarded()))
+    oracles.say({"a": 600_000, "b": 600_010, "c": 600_020})
+    (priced,) = oracles.say({"a": 600_100, "b": 600_110, "c": 0, "\ud800": 600_000})
+    assert isinstance(priced, Priced)
+    stands = priced.quotes["BTC-PERP"]
+    assert (stands.price, stands.quality) == (600_100, "median of 3; c invalid price; \\ud800 malformed input")
+    assert priced.memory["BTC-PERP"].feeds["c"].price == 600_020
+    oracles.say({"a": 600_200, "b": 600_210, "c": 0}, after=61)
+    assert oracles.state.marks["BTC-PERP"].price == 600_100
+    assert [trip.rule for trip in oracles.trips()] == ["prices"]
+    assert oracles.replayed()
+
+
 def oracles(text: str = PRICES, react: Any = no_reaction) -> Oracles:  # noqa: ANN401
     found = Oracles(open_house(guarded(text, react)))
     found.all_say(600_000)

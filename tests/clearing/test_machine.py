@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +20,7 @@ from crossmargin.clearing.ledger import DUE, FUNDING, HELD, INTEREST, WALLET, Un
 from crossmargin.clearing.records import records_of
 from crossmargin.clearing.rules import Reports
 from crossmargin.clearing.snapshots import to_bytes
+from crossmargin.clearing.state import Case
 from crossmargin.errors import Failure
 from crossmargin.errors import FailureReason as R
 from tests.clearing import venue
@@ -139,6 +140,37 @@ def test_an_order_stands_in_the_ledger_until_it_is_filled_or_cancelled() -> None
     assert ("reserved", "BTC-PERP@590000") not in desk.house.state.balances["alice"]
 
 
+@pytest.mark.parametrize("symbol", ["BTC-PERP", "BTC-USD"])
+@pytest.mark.parametrize(("side", "signed", "better", "worse"), [("buyer", 5, 1, -1), ("seller", -5, -1, 1)])
+def test_an_order_is_filled_at_its_limit_or_better(
+    symbol: str, side: str, signed: int, better: int, worse: int
+) -> None:
+    """Of inverse contracts too, whose limit is a price as any other."""
+    desk = open_house()
+    desk.send(c.PlaceOrder, owner="alice", instrument=symbol, quantity=signed, limit_price=590_000)
+    sides = {"buyer": "alice", "seller": "bob"} if side == "buyer" else {"buyer": "bob", "seller": "alice"}
+    fill: dict[str, Any] = {**sides, "instrument": symbol, "quantity": 2, f"{side}_limit": 590_000}
+    assert trade(desk, **fill, price=590_000 - worse).reason == R.INVALID_PRICE
+    assert ("held", symbol) not in desk.house.state.balances["alice"]
+    assert isinstance(trade(desk, **fill, price=590_000 - better), Posted)
+    assert isinstance(trade(desk, **fill, price=590_000), Posted)
+
+
+@pytest.mark.parametrize("owner", ["book", "fund", "network", "treasury", "vault"])
+def test_the_house_pays_out_no_more_than_it_has(owner: str) -> None:
+    desk = open_house()
+    payment = {"owner": owner, "asset": "USDC"}
+    assert desk.send(c.Withdraw, **payment, amount=1).reason == R.INSUFFICIENT_MARGIN
+    desk.send(c.Deposit, **payment, amount=7)
+    assert desk.send(c.Withdraw, **payment, amount=8).reason == R.INSUFFICIENT_MARGIN
+    assert desk.send(c.Transfer, **payment, target="alice", amount=1).reason == R.UNKNOWN_ACCOUNT
+    assert isinstance(desk.send(c.Withdraw, **payment, amount=7), Posted)
+    trade(desk, seller=owner)  # on credit, as the other side
+    trade(desk, owner, "bob", price=600_001)
+    assert wallet(desk, owner) < 0
+    assert desk.send(c.Withdraw, **payment, amount=1).reason == R.INSUFFICIENT_MARGIN
+
+
 def test_an_expired_contract_is_paid_out_and_trades_no_more() -> None:
     desk = open_house()
     trade(desk, instrument="BTC-MAR")
@@ -169,6 +201,43 @@ def test_prices_stand_when_the_guard_lets_them() -> None:
     assert desk.house.state.marks["BTC"].price == 6_000_000
 
 
+GOOD = {feed: {"BTC": c.Quote(price=price)} for feed, price in (("a", 6_000_000), ("b", 6_001_000))}
+BAD_WORDS = [
+    (c.Quote(price=0), "invalid price"),
+    (c.Quote(price=6_000_500, interval=-1), "invalid price"),
+    (c.Quote(price=6_000_500, figures={"twap": "nan"}), "invalid quantity"),
+    (c.Quote(price=6_000_500, figures={"mark_iv": "1"}), "malformed input"),
+    (c.Quote(price=6_000_500, observed_at=venue.START.replace(tzinfo=None)), "malformed input"),
+    (c.Quote(price=6_000_500, quality="\ud800"), "malformed input"),
+]
+
+
+@pytest.mark.parametrize(("word", "why"), BAD_WORDS)
+def test_a_word_that_means_nothing_does_not_count_and_the_others_do(word: c.Quote, why: str) -> None:
+    desk = open_house()
+    quotes = {**GOOD, "bad": {"BTC": word, "ETH": c.Quote(price=200_000)}}
+    assert desk.send(c.Prices, quotes=quotes) == Priced(
+        {"BTC": c.Quote(price=6_000_000, quality=f"as given; bad {why}"), "ETH": c.Quote(price=200_000)}
+    )
+
+
+def test_a_word_on_a_name_that_does_not_stand_is_told_with_one_that_does() -> None:
+    desk = open_house()
+    quotes = {**GOOD, "bad": {"DOGE": c.Quote(price=1), "ETH": c.Quote(price=0)}, "\ud800": {"BTC": c.Quote(price=1)}}
+    why = "; bad on DOGE unknown instrument; bad on ETH invalid price; \\ud800 malformed input"
+    priced = desk.send(c.Prices, quotes=quotes)
+    assert priced == Priced({"BTC": c.Quote(price=6_000_000, quality=f"as given{why}")})
+    many = {f"{number}": {"BTC": c.Quote(price=0)} for number in range(1_000)}
+    assert len(desk.send(c.Prices, quotes={**GOOD, **many}).quotes["BTC"].quality) == 500
+
+
+def test_where_no_word_means_anything_nothing_changes_and_the_first_reason_is_told() -> None:
+    desk = open_house()
+    refused = desk.send(c.Prices, quotes={"a": {"BTC": c.Quote(price=0)}, "b": {"DOGE": c.Quote(price=1)}})
+    assert (refused.reason, refused.found) == (R.INVALID_PRICE, "0")
+    assert desk.house.state.marks == {}
+
+
 # --- refused
 
 NAIVE = venue.START.replace(tzinfo=None)
@@ -191,6 +260,7 @@ REFUSED: list[tuple[type, dict[str, Any], R]] = [
     (c.Trade, {**TRADE, "price": 0}, R.INVALID_PRICE),
     (c.Trade, {**TRADE, "case": "1"}, R.UNKNOWN_CASE),
     (c.Trade, {**TRADE, "buyer_limit": 600_000}, R.INVALID_QUANTITY),
+    (c.Trade, {**TRADE, "buyer_limit": 10**5000}, R.INVALID_PRICE),
     (c.PlaceOrder, {**ORDER, "quantity": 0}, R.INVALID_QUANTITY),
     (c.PlaceOrder, {**ORDER, "limit_price": -1}, R.INVALID_PRICE),
     (c.Cancel, {**ORDER, "instrument": "DOGE"}, R.UNKNOWN_INSTRUMENT),
@@ -200,6 +270,8 @@ REFUSED: list[tuple[type, dict[str, Any], R]] = [
     (c.Prices, {"quotes": {"feed": {"BTC": c.Quote(price=1, figures={"twap": "x"})}}}, R.INVALID_QUANTITY),
     (c.Prices, {"quotes": {"feed": {"BTC": c.Quote(price=1, observed_at=NAIVE)}}}, R.MALFORMED_INPUT),
     (c.Prices, {"quotes": {"feed": {"BTC": c.Quote(price=10**5000)}}}, R.INVALID_PRICE),
+    (c.Prices, {"quotes": {"\ud800": {"BTC": c.Quote(price=1)}}}, R.MALFORMED_INPUT),
+    (c.Prices, {"quotes": {"f" * 101: {"BTC": c.Quote(price=1)}}}, R.MALFORMED_INPUT),
     (c.Deposit, {**DEPOSIT, "amount": 10**5000}, R.INVALID_QUANTITY),
     (c.Trade, {**TRADE, "buyer_fee": -(10**41)}, R.INVALID_QUANTITY),
     (c.Accrue, {"index": "BTC-MAR", "rate": "0.1", "mark": 1}, R.UNKNOWN_INSTRUMENT),
@@ -384,6 +456,35 @@ def test_a_gap_is_not_taken_and_its_number_stays_open() -> None:
     assert answer.not_taken is not None
     assert answer.not_taken.reason == R.OUT_OF_ORDER
     assert [bool(a.records) for a in desk.house.handle_all([one, two])] == [True, True]
+
+
+@pytest.mark.parametrize("sequence", [0, -3, -(10**5000)], ids=["0", "-3", "huge"])
+def test_a_number_below_the_first_is_not_taken(sequence: int) -> None:
+    """Nothing was ever answered by it."""
+    desk = open_house()
+    for source in ("desk", "new"):
+        answer = desk.house.handle(c.Tick(source=source, sequence=sequence, as_of=desk.as_of))
+        assert not answer.duplicate
+        assert answer.not_taken is not None
+        assert answer.not_taken.reason == R.MALFORMED_INPUT
+
+
+def test_numbers_beyond_all_reason_stop_nothing() -> None:
+    desk = open_house()
+    answer = desk.house.handle(c.Tick(source="desk", sequence=10**5000, as_of=desk.as_of))
+    assert answer.not_taken is not None
+    assert answer.not_taken.reason == R.OUT_OF_ORDER
+    desk.house.state.cases["case 1"] = Case("alice", 0, venue.START, {})
+    bid = desk.send(c.Bid, case="case 1", bidder="bob", share="1", limit="0", step=10**5000)
+    assert bid.reason == R.MOVED_ON
+
+
+def test_a_zone_of_whole_minutes_is_what_a_record_can_hold() -> None:
+    desk = open_house()
+    fine = timezone(timedelta(hours=1, seconds=20))
+    answer = desk.house.handle(c.Tick(**{**desk.named(), "as_of": desk.as_of.astimezone(fine)}))
+    assert answer.not_taken is not None
+    assert answer.not_taken.reason == R.MALFORMED_INPUT
 
 
 def test_time_does_not_run_backwards() -> None:

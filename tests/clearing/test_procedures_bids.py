@@ -46,6 +46,7 @@ def bid(scene: Scene, bidder: str = "carol", **fields: Any) -> list[Any]:  # noq
         ({"step": 0}, R.MOVED_ON),
         ({"step": 99}, R.MOVED_ON),
         ({"bidder": "alice"}, R.UNKNOWN_ACCOUNT),
+        ({"bidder": "alice/hedge"}, R.UNKNOWN_ACCOUNT),
         ({"bidder": "nobody"}, R.UNKNOWN_ACCOUNT),
         ({"share": "0"}, R.INVALID_QUANTITY),
         ({"share": "1.1"}, R.INVALID_QUANTITY),
@@ -152,6 +153,17 @@ def test_a_later_sealed_bid_replaces_an_earlier_one() -> None:
     bid(scene, "carol", share="0.1", limit="1990")
     scene.tick(60)
     assert scene.held("carol") == pytest.approx(100, abs=1)
+
+
+def test_no_pool_of_the_account_bids_in_its_sealed_auction_or_answers_its_orders() -> None:
+    scene = sealed()
+    scene.deposit("alice/hedge", "9000")
+    assert refused(bid(scene, "alice/hedge", limit="1999")).reason == R.UNKNOWN_ACCOUNT
+    scene = opened("reference", Outside())
+    scene.deposit("alice/hedge", "90000")
+    scene.btc("56000")
+    answer = scene.trade("alice/hedge", "alice", "BTC-PERP", 10, "100", scene.case)
+    assert refused(answer).reason == R.UNKNOWN_ACCOUNT
 
 
 def test_an_offer_to_liquidators_is_taken_in_part() -> None:

@@ -7,7 +7,7 @@ ticks, of the underlyings concerned. What has tripped stands in the configuratio
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,7 @@ from crossmargin.liquidation.stages import stands_still
 from crossmargin.margin.expression import names
 from crossmargin.margin.procedure_prices import PriceRule, Prices
 from crossmargin.margin.vocabulary import HALT_MEASURES
+from crossmargin.units import later
 
 if TYPE_CHECKING:
     from crossmargin.clearing import commands
@@ -147,7 +148,7 @@ def _kept(as_of: datetime, trip: Trip, wait: float | None) -> Trip:
     if LIQUIDATION not in trip.what or wait in {None, inf}:
         return trip
     if trip.waits_until is None:
-        return msgspec.structs.replace(trip, waits_until=trip.since + timedelta(seconds=wait))
+        return msgspec.structs.replace(trip, waits_until=later(trip.since, wait))
     if as_of < trip.waits_until:
         return trip
     return msgspec.structs.replace(trip, what=tuple(word for word in trip.what if word != LIQUIDATION))

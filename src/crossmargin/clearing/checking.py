@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,12 +17,15 @@ from crossmargin.clearing.rules import Figures, Refusal
 from crossmargin.errors import Failure, FailureReason
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from crossmargin.clearing.contracts import Terms
     from crossmargin.clearing.rules import Reports, Rules
     from crossmargin.clearing.state import State
 
 MOST: Final = 10**40  # units of an amount, a quantity or a price
 _NOTHING: Mapping[str, int] = {}
+_MINUTE: Final = timedelta(minutes=1)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -83,6 +87,12 @@ def check_price(price: int, what: str, least: int = 1) -> None:
 def is_unicode(text: str) -> bool:
     """Return whether a text can be written; a lone surrogate cannot."""
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def is_zoned(moment: datetime) -> bool:
+    """Return whether a time has a zone, whole minutes from UTC: a record holds no finer one."""
+    offset = moment.utcoffset()
+    return offset is not None and not offset % _MINUTE
 
 
 def told(number: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crossmargin.clearing import commands as c
 from crossmargin.clearing import handlers_account as account
 from crossmargin.clearing import handlers_market as market
+from crossmargin.clearing.checking import is_zoned, told
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.events import Event, Posted, Record, Refused
 from crossmargin.clearing.guards import counted
@@ -49,8 +50,8 @@ class RunawayError(RuntimeError):
 
 
 def known(state: State, command: c.Command) -> bool:
-    """Return whether the command was answered before; it then changes nothing."""
-    return command.sequence <= state.sources.get(command.source, 0)
+    """Return whether the command was answered before; it then changes nothing. Numbers begin at 1."""
+    return 0 < command.sequence <= state.sources.get(command.source, 0)
 
 
 def decide(state: State, command: c.Command, rules: Rules) -> tuple[Event, ...]:
@@ -59,8 +60,8 @@ def decide(state: State, command: c.Command, rules: Rules) -> tuple[Event, ...]:
     Raises
     ------
     InputError
-        OUT_OF_ORDER for a gap in the source's numbers, MALFORMED_INPUT for a time without a zone. Nothing is recorded
-        then: the command was not taken.
+        OUT_OF_ORDER for a gap in the source's numbers, MALFORMED_INPUT for a number below 1 or a time without a
+        zone. Nothing is recorded then: the command was not taken.
     """
     _check_place(state, command)
     try:
@@ -89,17 +90,19 @@ def _writable(text: str) -> str:
 
 def _check_place(state: State, command: c.Command) -> None:
     expected = state.sources.get(command.source, 0) + 1
+    if command.sequence < 1:
+        message = f"source {command.source[:_LONGEST_NAME]!r}: numbers begin at 1, found {told(command.sequence)}"
+        raise InputError(FailureReason.MALFORMED_INPUT, message)
     if command.sequence > expected:
-        message = (
-            f"source {command.source}: expected command {expected}, found {command.sequence}; send what is between"
-        )
+        found = told(command.sequence)
+        message = f"source {command.source}: expected command {expected}, found {found}; send what is between"
         raise InputError(FailureReason.OUT_OF_ORDER, message)
     assert command.sequence == expected, "a command that was answered before is not decided again"
     if not 0 < len(command.source) <= _LONGEST_NAME or not command.source.isprintable():
         message = f"expected a source of 1 to {_LONGEST_NAME} printable characters, found {command.source[:9]!r} ..."
         raise InputError(FailureReason.MALFORMED_INPUT, message)
-    if command.as_of.tzinfo is None:
-        message = f"expected a time with a zone, found {command.as_of.isoformat()} (write Z for UTC)"
+    if not is_zoned(command.as_of):
+        message = f"expected a time with a zone of whole minutes, found {command.as_of.isoformat()} (write Z for UTC)"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,6 +21,7 @@ from crossmargin.clearing.events import Event, Posted, Priced
 from crossmargin.clearing.heard import FINE, Heard, Said
 from crossmargin.clearing.ledger import HELD
 from crossmargin.clearing.scales import to_text
+from crossmargin.units import later
 
 if TYPE_CHECKING:
     from crossmargin.clearing.state import State
@@ -139,7 +140,7 @@ def live(rule: PriceRule, heard: Heard, as_of: datetime) -> dict[str, Said]:
     """Return the words that count at a time, by feed."""
     if rule.stale_after is None:
         return dict(heard.feeds)
-    oldest = as_of - timedelta(seconds=rule.stale_after)
+    oldest = later(as_of, -rule.stale_after)
     return {feed: said for feed, said in heard.feeds.items() if said.at >= oldest}
 
 
@@ -179,7 +180,7 @@ def _listen(
 def _problem(rule: PriceRule, feed: str, quote: Quote, at: datetime, as_of: datetime) -> Verdict | None:
     if rule.feeds and feed not in rule.feeds:
         return "no feed of the document"
-    if rule.stale_after is not None and at < as_of - timedelta(seconds=rule.stale_after):
+    if rule.stale_after is not None and at < later(as_of, -rule.stale_after):
         return "stale"
     if rule.confidence_interval is not None and (quote.interval or 0) > rule.confidence_interval * quote.price:
         return "interval too wide"

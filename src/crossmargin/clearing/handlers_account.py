@@ -17,12 +17,13 @@ from crossmargin.clearing.checking import (
     is_unicode,
     posting,
     terms_for,
+    told,
 )
 from crossmargin.clearing.configuration import MADE, UNIT_MARK, Section, account_of, configured, digest_of
 from crossmargin.clearing.contracts import Payment, trade_money
 from crossmargin.clearing.events import Configured
 from crossmargin.clearing.indexes import due_of_trade, funding_rows
-from crossmargin.clearing.ledger import RESERVED, WALLET, WORLD, Holdings, Row, moved
+from crossmargin.clearing.ledger import HOUSE, RESERVED, WALLET, WORLD, Holdings, Row, moved
 from crossmargin.clearing.rules import Refusal
 from crossmargin.clearing.trading import trade_rows
 from crossmargin.errors import FailureReason
@@ -59,10 +60,18 @@ def deposit(state: State, command: Deposit, _: Rules) -> Outcome:
 
 
 def withdraw(state: State, command: Withdraw, rules: Rules) -> Outcome:
-    """Take from a wallet, if the pool is healthy, initial headroom stays at or above 0 and no loss is open."""
+    """Take from a wallet, if the pool is healthy, initial headroom stays at or above 0 and no loss is open.
+
+    The house's own have to have what they withdraw: nobody's margin backs what they owe.
+    """
     _check_payment(state, command.owner, command.asset, command.amount)
     check_healthy(state, command.owner)
     rules.check_withdrawal(state)
+    if command.owner in HOUSE:
+        has = state.balances.get(command.owner, {}).get((WALLET, command.asset), 0)
+        if command.amount > has:
+            expected = f"at most what {command.owner} has, {max(has, 0)}"
+            raise Refusal(FailureReason.INSUFFICIENT_MARGIN, expected, told(command.amount))
     rows = moved(command.owner, WORLD, WALLET, command.asset, command.amount)
     posted = posting(state, "withdraw", list(rows))
     return Outcome((posted,), check_headroom(state, posted, [command.owner], rules, unless_better=False))
@@ -102,8 +111,10 @@ def trade(state: State, command: Trade, rules: Rules) -> Outcome:
     sides = (buyer, bought, command.buyer_fee), (seller, sold, command.seller_fee)
     rows += trade_rows(terms, *sides, command.quantity, money)
     if command.buyer_limit is not None:
+        _check_limit(command.price, command.buyer_limit, worse=command.price > command.buyer_limit)
         rows += _filled(terms, buyer, bought, command.buyer_limit, command.quantity)
     if command.seller_limit is not None:
+        _check_limit(command.price, command.seller_limit, worse=command.price < command.seller_limit)
         rows += _filled(terms, seller, sold, command.seller_limit, -command.quantity)
     fees = {terms.settlement: command.buyer_fee + command.seller_fee}
     posted = posting(state, "trade", rows, case=command.case, fees=fees)
@@ -131,6 +142,8 @@ def _check_trade(state: State, command: Trade, terms: Terms, rules: Rules) -> No
             raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
         if _owner_of(state, command.case) not in {command.buyer, command.seller}:
             raise Refusal(FailureReason.UNKNOWN_CASE, f"a case of {command.buyer} or {command.seller}", command.case)
+        if account_of(command.buyer) == account_of(command.seller):  # it would set its own price
+            raise Refusal(FailureReason.UNKNOWN_ACCOUNT, "an answer of another account", f"both of {command.buyer}")
         rules.check_answer(state, command)
     check_stage(state, command.buyer, terms, command.quantity, command.case, lockout=rules.lockout)
     check_stage(state, command.seller, terms, -command.quantity, command.case, lockout=rules.lockout)
@@ -148,6 +161,13 @@ def _filled(terms: Terms, owner: str, holdings: Holdings, limit: int, quantity: 
     if standing * quantity <= 0 or abs(standing) < abs(quantity):
         raise Refusal(FailureReason.INVALID_QUANTITY, f"an open order of at least {quantity:+}", f"{standing:+}")
     return list(moved(owner, WORLD, RESERVED, wanted, quantity))
+
+
+def _check_limit(price: int, limit: int, *, worse: bool) -> None:
+    """Refuse to fill an order at a price that is worse than its limit."""
+    check_price(limit, "limit price")
+    if worse:
+        raise Refusal(FailureReason.INVALID_PRICE, f"no worse price than the limit {told(limit)}", told(price))
 
 
 def place_order(state: State, command: PlaceOrder, rules: Rules) -> Outcome:

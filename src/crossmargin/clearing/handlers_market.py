@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from crossmargin.clearing.checking import Outcome, check_price, is_unicode, posting
+import msgspec
+
+from crossmargin.clearing.checking import Outcome, check_price, is_unicode, is_zoned, posting, told
 from crossmargin.clearing.checks import check_rows
 from crossmargin.clearing.commands import ASSET_FIGURES, INSTRUMENT_FIGURES
 from crossmargin.clearing.configuration import Section
@@ -21,7 +23,7 @@ from crossmargin.errors import FailureReason
 from crossmargin.instruments import InstrumentKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from crossmargin.clearing.commands import Accrue, Bid, Expire, Prices, Quote, Settle, StressAll, Tick
     from crossmargin.clearing.rules import Rules
@@ -29,17 +31,70 @@ if TYPE_CHECKING:
 
 
 _LONGEST = 40  # characters of a decimal, and its digits before or after the point
+_LONGEST_NAME = 100  # of a feed, as of a source
+_MOST_TOLD = 500  # characters of a quality
+_Problem: TypeAlias = tuple[str, str, Refusal]
+"""Feed, name, and why its word on that name does not count."""
 
 
 def prices(state: State, command: Prices, rules: Rules) -> Outcome:
-    """Let the guards say which quotes stand."""
-    for feed in command.quotes.values():
-        for name, quote in feed.items():
-            _check_quote(state, name, quote)
-    priced = rules.guard(state, command)
+    """Let the guards say which quotes stand, of those that mean something; the rest is as if it had not come."""
+    usable, problems = _usable(state, command.quotes)
+    if problems and not usable:
+        raise problems[0][2]
+    priced = _with_reasons(rules.guard(state, msgspec.structs.replace(command, quotes=usable)), problems)
     if not priced.quotes and not priced.memory:
         return Outcome((Posted("prices", None, ()),))
     return Outcome((priced, *rules.breakers(with_prices(state, priced), priced.quotes.keys() | priced.memory.keys())))
+
+
+def _usable(
+    state: State, quotes: Mapping[str, Mapping[str, Quote]]
+) -> tuple[dict[str, dict[str, Quote]], list[_Problem]]:
+    """Return the quotes that mean something, by feed, and what is wrong with the others."""
+    usable: dict[str, dict[str, Quote]] = {}
+    problems: list[_Problem] = []
+    for feed, own in quotes.items():
+        for name, quote in own.items():
+            try:
+                _check_feed(feed)
+                _check_quote(state, name, quote)
+            except Refusal as refusal:
+                problems.append((feed, name, refusal))
+            else:
+                usable.setdefault(feed, {})[name] = quote
+    return usable, problems
+
+
+def _with_reasons(priced: Priced, problems: list[_Problem]) -> Priced:
+    """Return the prices that stand, whose quality says which words did not count and why.
+
+    What is about a name of which no price stands is told with the first one that does.
+    """
+    if not problems or not priced.quotes:
+        return priced
+    told: dict[str, list[str]] = {}
+    first = min(priced.quotes)
+    for feed, name, refusal in sorted(problems, key=lambda one: one[:2]):
+        own = name in priced.quotes
+        words = [_shown(feed), *(() if own else (f"on {_shown(name)}",)), refusal.reason.replace("_", " ")]
+        told.setdefault(name if own else first, []).append("; " + " ".join(words))
+    quotes = {
+        name: msgspec.structs.replace(quote, quality=(quote.quality + "".join(told.get(name, ())))[:_MOST_TOLD])
+        for name, quote in priced.quotes.items()
+    }
+    return Priced(quotes, priced.memory)
+
+
+def _shown(name: str) -> str:
+    """Return a name that came from outside as a record can hold it."""
+    return name[:_LONGEST].encode("utf-8", "backslashreplace").decode()
+
+
+def _check_feed(feed: str) -> None:
+    if not is_unicode(feed) or len(feed) > _LONGEST_NAME:
+        expected = f"a feed of at most {_LONGEST_NAME} Unicode characters"
+        raise Refusal(FailureReason.MALFORMED_INPUT, expected, feed[:_LONGEST])
 
 
 def _check_quote(state: State, name: str, quote: Quote) -> None:
@@ -48,7 +103,7 @@ def _check_quote(state: State, name: str, quote: Quote) -> None:
         raise Refusal(FailureReason.UNKNOWN_INSTRUMENT, "a configured asset or instrument", name)
     option = terms is not None and terms.contract.instrument.kind == InstrumentKind.OPTION
     check_price(quote.price, f"price of {name}", 0 if option else 1)
-    if quote.observed_at is not None and quote.observed_at.tzinfo is None:
+    if quote.observed_at is not None and not is_zoned(quote.observed_at):
         raise Refusal(FailureReason.MALFORMED_INPUT, f"a time with a zone for {name}", quote.observed_at.isoformat())
     if quote.interval is not None:
         check_price(quote.interval, f"confidence interval of {name}", 0)
@@ -151,7 +206,7 @@ def bid(state: State, command: Bid, rules: Rules) -> Outcome:
     if case is None:
         raise Refusal(FailureReason.UNKNOWN_CASE, "an open case", command.case)
     if command.step != case.step:
-        raise Refusal(FailureReason.MOVED_ON, f"a bid on step {case.step}", f"on step {command.step}")
+        raise Refusal(FailureReason.MOVED_ON, f"a bid on step {case.step}", f"on step {told(command.step)}")
     events = tuple(rules.take_bid(state, command))
     for event in events:
         if isinstance(event, Posted):

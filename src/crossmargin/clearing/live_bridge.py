@@ -27,6 +27,7 @@ from crossmargin.clearing.pool_legs import brought_up, changed_balances, pools_o
 from crossmargin.clearing.rules import Figures, further
 from crossmargin.margin.report import AccountState
 from crossmargin.margin.trigger import STATES
+from crossmargin.units import later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ _SHARED: Final = MarginMode.CROSS
 _WHOLE: Final = 0  # the key of a pool that is not parted
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
-_MOMENT: Final = timedelta(microseconds=1)
+_MOMENT: Final = 1e-6  # seconds: times tell no less apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ def moment_of(state: State, every: float | None, calendar: Calendar | None = Non
     assert state.as_of is not None
     if every is None:
         return state.as_of
-    moment = state.as_of - (state.as_of - _EPOCH) % timedelta(seconds=every)
+    since = (state.as_of - _EPOCH) % timedelta(seconds=every)
+    moment = later(state.as_of, -since.total_seconds())
     ends = (calendar or calendar_of(state.configuration)).ends
     past = bisect_right(ends, state.as_of)
     return max(moment, ends[past - 1]) if past else moment
@@ -144,12 +146,13 @@ def _same_until(marks: Mapping[str, Quote], moment: datetime, max_age: float | N
     """Return up to when the quotes that are too old, or observed too far ahead, are those that are now."""
     if max_age is None:
         return _NEVER
-    age, ends = timedelta(seconds=max_age), _NEVER
+    ends = _NEVER
     for quote in marks.values():
         if quote.observed_at is not None:
-            changes = (quote.observed_at - age - _MOMENT, quote.observed_at + age - _MOMENT)
+            first, last = later(quote.observed_at, -max_age), later(quote.observed_at, max_age)
+            changes = (later(first, -_MOMENT), later(last, -_MOMENT))
             ends = min([ends, *(one for one in changes if one >= moment)])
-            if changes[1] < moment <= quote.observed_at + age + _MOMENT:
+            if changes[1] < moment <= later(last, _MOMENT):
                 return moment  # so near its end that the moment itself is asked
     return ends
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from crossmargin.clearing.checking import check_owner
+from crossmargin.clearing.configuration import account_of
 from crossmargin.clearing.events import Asked, Event, Stage
 from crossmargin.clearing.ledger import HOUSE
 from crossmargin.clearing.procedure.cases import offer_of
@@ -79,8 +80,8 @@ def _price_now(move: Move) -> tuple[Fraction, bool]:
 
 def _check_bidder(setting: Setting, bidder: str, owner: str) -> None:
     check_owner(setting.state, bidder)
-    if bidder == owner:
-        raise Refusal(FailureReason.UNKNOWN_ACCOUNT, "another bidder than the account itself", bidder)
+    if account_of(bidder) == account_of(owner):
+        raise Refusal(FailureReason.UNKNOWN_ACCOUNT, "another bidder than the account itself, in any pool", bidder)
     if bidder in HOUSE:
         return
     for stood in setting.state.pools.get(bidder, {}).values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from crossmargin.clearing.events import Asked, Event, Stage, Staged
@@ -18,6 +17,7 @@ from crossmargin.liquidation.pools import Figures
 from crossmargin.margin.expression import names
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.procedure_checks import HEADROOM
+from crossmargin.units import later
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def stage_events(setting: Setting, figures: rules.Figures, stood: PoolStage | No
     if found.cure > 0:
         cure = cures(view_of(setting, *parted(figures.pool)), _requirement(setting, found.name))
     if found.deadline is not None and setting.state.as_of is not None:
-        deadline = setting.state.as_of + timedelta(seconds=found.deadline)
+        deadline = later(setting.state.as_of, found.deadline)
     cause = {"when": found.cause, **_read(scope, found.cause)}
     return [Staged(figures.pool, before, Stage(found.name), cause, None, cure, deadline)]
 
@@ -86,7 +86,7 @@ def left_to(view: View, case: str, memory: Case) -> list[Event]:
     to = Stage(found.name)
     deadline = None
     if found.deadline is not None and setting.state.as_of is not None:
-        deadline = setting.state.as_of + timedelta(seconds=found.deadline)
+        deadline = later(setting.state.as_of, found.deadline)
     cure = cures(view, _requirement(setting, found.name)) if found.cure > 0 else None
     told = {"until": "met", **_written(_plain(view.pool))}
     return [*inflow, Staged(view.name, stood.stage, to, told, case, cure, deadline)]
