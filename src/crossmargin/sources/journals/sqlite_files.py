@@ -16,6 +16,7 @@ from crossmargin.sources.journals.sqlite_log import Damage, damage_of
 
 REPAIR: Final = "open it with SqliteJournal(path, repair=True), then call crossmargin.clearing.recover(journal)"
 UNMENDED: Final = "that is beyond repair=True: put a copy of the file in its place"
+_PATIENCE: Final = 5.0  # seconds that one waits for his turn
 _LONGEST: Final = 1 << 45  # bytes that a damaged header is believed
 
 
@@ -56,7 +57,7 @@ def locked(lock: sqlite3.Connection) -> bool:
 @contextmanager
 def turn_at(path: Path) -> Iterator[None]:
     """Hold what a writer holds while it opens a journal or puts another file in its place: one after the other."""
-    turn = sqlite3.connect(path.with_name(path.name + "-turn"), isolation_level=None, timeout=5.0)
+    turn = sqlite3.connect(path.with_name(path.name + "-turn"), isolation_level=None, timeout=_PATIENCE)
     try:
         turn.execute("begin exclusive")
     except sqlite3.OperationalError as error:

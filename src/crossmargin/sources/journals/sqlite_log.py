@@ -69,11 +69,13 @@ def damage_of(log: Path) -> Damage | None:
 
 def _damage(log: Path) -> Damage | None:
     content = log.read_bytes() if log.exists() else b""
-    header = np.frombuffer(content[:_HEADER].ljust(_HEADER, b"\0"), ">u4").astype(np.uint32)
+    if len(content) <= _HEADER:
+        return None
+    header = np.frombuffer(content[:_HEADER], ">u4").astype(np.uint32)
     words = ">u4" if header[0] & 1 else "<u4"
-    begun = (_sums(_words(content[: _HEADER - 8], words)[None]))[0] if len(content) > _HEADER else header[6:]
+    made = _sums(np.frombuffer(content[: _HEADER - 8], words).astype(np.uint32)[None])[0]
     salts = content[16:24]
-    if header[0] & ~np.uint32(1) != _MAGIC or (begun != header[6:]).any():
+    if header[0] & ~np.uint32(1) != _MAGIC or (made != header[6:]).any():
         return Damage(salts, 0, 0, 0, 0) if any(content[_HEADER:]) else None
     frames, covered = _frames(content, int(header[2]), words)
     right = (frames[:, _SALTS] == header[4:6]).all(axis=1)
@@ -120,10 +122,6 @@ def _ended(missing: _Words, count: int) -> bool:
     """Return whether a frame's checksum lacks one bit of its second word, without which no transaction ends there."""
     bits = np.uint32(1) << np.arange(32, dtype=np.uint32)
     return bool((bits[:, None] * _weights(count)[1] == missing).all(axis=1).any())
-
-
-def _words(content: bytes, order: str) -> _Words:
-    return np.frombuffer(content, order).astype(np.uint32)
 
 
 def _sums(covered: _Words) -> _Words:
