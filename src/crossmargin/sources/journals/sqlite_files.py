@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from crossmargin.clearing.records import RECOVER
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.sources.journals.common import RECOVER, corrupt
+from crossmargin.sources.journals.common import corrupt
 from crossmargin.sources.journals.sqlite_log import Damage, damage_of
 
 REPAIR: Final = "open it with SqliteJournal(path, repair=True), then call crossmargin.clearing.recover(journal)"

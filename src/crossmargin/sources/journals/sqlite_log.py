@@ -85,9 +85,9 @@ def _damage(log: Path) -> Damage | None:
 
 def _frames(content: bytes, page: int, words: str) -> tuple[_Words, _Words]:
     """Return the headers of a log's frames, and of each the words that its checksum covers."""
-    size = _FRAME + page
-    count = (len(content) - _HEADER) // size
-    raw = np.frombuffer(content, np.uint8, count * size, _HEADER).reshape(count, size)
+    length = _FRAME + page
+    count = (len(content) - _HEADER) // length
+    raw = np.frombuffer(content, np.uint8, count * length, _HEADER).reshape(count, length)
     covered = np.concatenate((raw[:, :8], raw[:, _FRAME:]), axis=1)
     return np.ascontiguousarray(raw[:, :_FRAME]).view(">u4").astype(np.uint32), covered.view(words).astype(np.uint32)
 
