@@ -12,7 +12,7 @@ from crossmargin.clearing.configuration import account_of
 from crossmargin.clearing.decide import decide, known, record_of
 from crossmargin.clearing.events import Record
 from crossmargin.clearing.journal import Replayed, replay, source_problem
-from crossmargin.clearing.records import encode, last_commands, make_batch
+from crossmargin.clearing.records import RECOVER, encode, last_commands, make_batch
 from crossmargin.clearing.snapshots import save
 from crossmargin.clearing.state import fold
 from crossmargin.errors import CrossmarginError, Failure, FailureReason, InputError
@@ -67,9 +67,9 @@ class House:
 
     def __init__(self, journal: Journal, rules: Rules, replayed: Replayed | None = None) -> None:
         begun = replayed or replay(journal, journal.saved())
-        problem = source_problem(journal, begun.state)
+        problem = source_problem(journal, begun.state) or journal.mended()
         if problem:
-            raise InputError(FailureReason.CORRUPT_JOURNAL, f"{problem}; recover the journal", path="journal")
+            raise InputError(FailureReason.CORRUPT_JOURNAL, f"{problem}; {RECOVER}", path="journal")
         self.journal, self.rules = journal, rules
         self.state: State = begun.state
         self.head = begun.head

@@ -1,4 +1,4 @@
-"""The journal as a protocol, replay of it, and recovery to its last whole batch."""
+"""The journal as a protocol, replay of it, and recovery to the last record that it still leads to."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from crossmargin.clearing.quick_replay import fold_batch
-from crossmargin.clearing.records import START, Batch, records_of
-from crossmargin.clearing.snapshots import SavedState, digest, from_bytes
+from crossmargin.clearing.records import RECOVER, START, Batch, records_of
+from crossmargin.clearing.snapshots import SavedState, proven
 from crossmargin.clearing.state import State
 from crossmargin.errors import FailureReason, InputError
 
@@ -31,11 +31,17 @@ class Journal(Protocol):
     def save(self, saved: SavedState) -> None:
         """Keep a state beside the records."""
 
-    def saved(self) -> SavedState | None:
-        """Return the last state kept; None where there is none."""
+    def saved(self, before: int | None = None) -> SavedState | None:
+        """Return the last state kept, or the last one before a record; None where there is none."""
 
-    def cut(self, after: int, sources: Mapping[str, int]) -> str:
-        """Drop every batch that goes beyond record `after`, and later states; return where the dropped is kept."""
+    def cut(self, after: int, sources: Mapping[str, int], states: Sequence[SavedState] = ()) -> str:
+        """Drop every batch that goes beyond record `after`, and the kept states but for those given.
+
+        Return where the dropped is kept. FENCED where another one writes.
+        """
+
+    def mended(self) -> str:
+        """Return in words what a repair at opening has dropped, until it is cut; empty where there was none."""
 
     def close(self) -> None:
         """Let another one write."""
@@ -58,12 +64,25 @@ class Recovery:
     dropped
         In words: what was not whole, from which record on; empty where everything was.
     kept_at
-        Where the damaged original stands; empty where there is none.
+        Where the damaged original stands; empty where nothing was taken off the journal.
     """
 
     replayed: Replayed
     dropped: str
     kept_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """How far a replay comes from where it begins, and what ends it."""
+
+    begun: SavedState | None
+    replayed: Replayed
+    problem: str
+
+    @property
+    def number(self) -> int:
+        return self.replayed.state.number
 
 
 def replay(journal: Journal, saved: SavedState | None = None) -> Replayed:
@@ -81,19 +100,62 @@ def replay(journal: Journal, saved: SavedState | None = None) -> Replayed:
 
 
 def recover(journal: Journal) -> Recovery:
-    """Return the state of the last whole batch; what comes after it is cut off the journal, and named."""
-    replayed, problem = Replayed(State(), START), ""
+    """Return the state of the last record that the journal leads to; what does not fit is cut off, and named.
+
+    It is replayed from nothing and from the states that were kept. Where one of those leads further, the records before
+    it are damaged, stay where they are, and are named each time: only what comes after the last record is cut.
+    """
+    states, lost = _kept_states(journal)
+    reached = [_reached(journal, begun) for begun in (None, *states)]
+    best = max(reached, key=lambda one: one.number)  # from nothing, if that is as far
+    good = [one.begun for one in reached if one.begun is not None and one.number == best.number]
+    lost += [f"the state kept at record {one.number} does not fit the records" for one in states[:1] if one not in good]
+    lost += [best.problem, source_problem(journal, best.replayed.state), journal.mended()]
+    gap = "" if best.begun is None else _gap(reached[0], best.begun)
+    dropped = "; ".join(one for one in (gap, *lost) if one)
+    kept_at = journal.cut(best.number, best.replayed.state.sources, good) if any(lost) else ""
+    return Recovery(best.replayed, dropped, kept_at)
+
+
+def _kept_states(journal: Journal) -> tuple[list[SavedState], list[str]]:
+    """Return the kept states that are proven, the last one first, and in words what is damaged of them."""
+    states: list[SavedState] = []
+    damaged: list[str] = []
+    before = None
     try:
-        for batch in journal.batches():
+        while (saved := journal.saved(before)) is not None:
+            before = saved.number
+            try:
+                proven(saved)
+            except InputError as error:
+                damaged.append(_said(error))
+            else:
+                states.append(saved)
+    except InputError as error:
+        damaged.append(f"kept states: {_said(error)}")
+    return states, damaged
+
+
+def _reached(journal: Journal, begun: SavedState | None) -> _Reached:
+    replayed = _beginning(begun)
+    try:
+        for batch in journal.batches(replayed.state.number):
             replayed = _with_batch(replayed, batch)
     except InputError as error:
-        if error.reason != FailureReason.CORRUPT_JOURNAL:
-            raise
-        problem = f"after record {replayed.state.number}: {error.message}"
-    problem = "; ".join(one for one in (problem, source_problem(journal, replayed.state)) if one)
-    if not problem:
-        return Recovery(replayed, "", "")
-    return Recovery(replayed, problem, journal.cut(replayed.state.number, replayed.state.sources))
+        return _Reached(begun, replayed, f"after record {replayed.state.number}: {_said(error)}")
+    return _Reached(begun, replayed, "")
+
+
+def _gap(nothing: _Reached, begun: SavedState) -> str:
+    found = nothing.problem or f"after record {nothing.number}: there are no more"
+    return f"records up to {begun.number} can no longer be replayed from the beginning, their state is kept ({found})"
+
+
+def _said(error: InputError) -> str:
+    """Return what is damaged, without the advice to recover it; raise what is no damage."""
+    if error.reason != FailureReason.CORRUPT_JOURNAL:
+        raise error
+    return error.message.removesuffix(f"; {RECOVER}")
 
 
 def source_problem(journal: Journal, state: State) -> str:
@@ -101,7 +163,7 @@ def source_problem(journal: Journal, state: State) -> str:
     try:
         acknowledged = journal.sources()
     except InputError as error:
-        return f"sources: {error.message}"
+        return f"sources: {_said(error)}"
     lost = [
         f"{source} {state.sources.get(source, 0) + 1} to {last}"
         for source, last in sorted(acknowledged.items())
@@ -123,12 +185,7 @@ def answer_of(journal: Journal, source: str, sequence: int) -> tuple[Record, ...
 
 
 def _beginning(saved: SavedState | None) -> Replayed:
-    if saved is None:
-        return Replayed(State(), START)
-    if digest(saved.state) != saved.digest:
-        message = f"the state at record {saved.number} is not what its digest names; replay from the beginning"
-        raise InputError(FailureReason.CORRUPT_JOURNAL, message, path="snapshot")
-    return Replayed(from_bytes(saved.state), saved.head)
+    return Replayed(State(), START) if saved is None else Replayed(proven(saved), saved.head)
 
 
 def _with_batch(replayed: Replayed, batch: Batch) -> Replayed:

@@ -34,16 +34,19 @@ class MemoryJournal:
         """Keep a state."""
         self._saved = saved
 
-    def saved(self) -> SavedState | None:
+    def saved(self, before: int | None = None) -> SavedState | None:
         """Return the last state kept."""
-        return self._saved
+        return self._saved if before is None or (self._saved is not None and self._saved.number < before) else None
 
-    def cut(self, after: int, sources: Mapping[str, int]) -> str:
-        """Drop every batch that goes beyond record `after`, and a later state."""
+    def cut(self, after: int, sources: Mapping[str, int], states: Sequence[SavedState] = ()) -> str:
+        """Drop every batch that goes beyond record `after`, and states but for those given."""
         self.kept = [batch for batch in self.kept if batch.last <= after]
         self._sources = dict(sources)
-        if self._saved is not None and self._saved.number > after:
-            self._saved = None
+        self._saved = states[0] if states else None
+        return ""
+
+    def mended(self) -> str:
+        """Return that nothing was dropped."""
         return ""
 
     def close(self) -> None:

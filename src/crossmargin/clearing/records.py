@@ -18,6 +18,7 @@ from crossmargin.errors import FailureReason, InputError
 JOURNAL_VERSION: Final = 2
 START: Final = bytes(32)  # the head before the first batch
 MOST_RECORDS: Final = 100_000  # of one batch
+RECOVER: Final = "to recover the journal, call crossmargin.clearing.recover(journal)"
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
@@ -109,4 +110,4 @@ def last_commands(records: Iterable[Record]) -> dict[str, int]:
 
 def _corrupt(batch: Batch, message: str) -> None:
     where = f"batch of records {batch.first} to {batch.last}"
-    raise InputError(FailureReason.CORRUPT_JOURNAL, f"{where}: {message}; recover the journal", path="journal")
+    raise InputError(FailureReason.CORRUPT_JOURNAL, f"{where}: {message}; {RECOVER}", path="journal")

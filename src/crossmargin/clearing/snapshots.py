@@ -10,12 +10,13 @@ import msgspec
 from crossmargin.clearing.commands import Quote
 from crossmargin.clearing.configuration import Configuration, configured
 from crossmargin.clearing.heard import Heard
+from crossmargin.clearing.records import RECOVER
 from crossmargin.clearing.state import Case, PoolStage, State
 from crossmargin.errors import FailureReason, InputError
 
 
 class SavedState(msgspec.Struct, frozen=True):
-    """A state at a record of the journal, with the chain's head there and the digest of the bytes."""
+    """A state at a record of the journal, with the chain's head there and the digest of both."""
 
     number: int
     head: bytes
@@ -92,9 +93,24 @@ def from_bytes(content: bytes) -> State:
 def save(state: State, head: bytes) -> SavedState:
     """Return a state to keep beside the journal, whose head stands at the state's last record."""
     content = to_bytes(state)
-    return SavedState(state.number, head, digest(content), content)
+    return SavedState(state.number, head, digest(head, content), content)
 
 
-def digest(content: bytes) -> bytes:
-    """Return the hash of a state's bytes: blake2b, 32 bytes."""
-    return hashlib.blake2b(content, digest_size=32).digest()
+def proven(saved: SavedState) -> State:
+    """Return a state that was kept.
+
+    Raises
+    ------
+    InputError
+        CORRUPT_JOURNAL where it, its head or its number is not what was kept.
+    """
+    state = from_bytes(saved.state) if digest(saved.head, saved.state) == saved.digest else None
+    if state is None or state.number != saved.number:
+        message = f"the state kept at record {saved.number} is not what its digest names"
+        raise InputError(FailureReason.CORRUPT_JOURNAL, f"{message}; {RECOVER}", path="snapshot")
+    return state
+
+
+def digest(head: bytes, content: bytes) -> bytes:
+    """Return the hash of a head and a state's bytes: blake2b, 32 bytes."""
+    return hashlib.blake2b(head + content, digest_size=32).digest()

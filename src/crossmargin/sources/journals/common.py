@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from crossmargin.clearing.records import RECOVER
 from crossmargin.errors import FailureReason, InputError
 
 T = TypeVar("T")
@@ -34,15 +35,21 @@ def fenced(path: str, mine: int, other: int) -> InputError:
     return InputError(FailureReason.FENCED, message, path=path)
 
 
-def require_alone(path: str, *, locked: bool) -> None:
+def moved(path: str) -> InputError:
+    """Return the refusal of a writer whose journal does not stand where it was opened."""
+    message = "the journal that this writer opened is not there any more, or another stands in its place; stop this one"
+    return InputError(FailureReason.FENCED, message, path=path)
+
+
+def require_alone(path: str, *, locked: bool, advice: str = "stop it, or take over from it") -> None:
     """Refuse a second writer."""
     if not locked:
-        raise InputError(FailureReason.FENCED, "another writer lives; stop it, or take over from it", path=path)
+        raise InputError(FailureReason.FENCED, f"another writer lives; {advice}", path=path)
 
 
-def corrupt(message: str, path: str) -> InputError:
-    """Return the refusal of a journal that cannot be read."""
-    return InputError(FailureReason.CORRUPT_JOURNAL, f"{message}; recover the journal", path=path)
+def corrupt(message: str, path: str, advice: str = RECOVER) -> InputError:
+    """Return the refusal of a journal that cannot be read, and what to do."""
+    return InputError(FailureReason.CORRUPT_JOURNAL, f"{message}; {advice}", path=path)
 
 
 def typed(row: object, kind: type[T], path: str) -> T:

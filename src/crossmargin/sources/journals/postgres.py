@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from crossmargin.clearing import migrations
 from crossmargin.clearing.records import Batch
 from crossmargin.clearing.snapshots import SavedState
 from crossmargin.errors import InputError
-from crossmargin.sources.journals.common import HEAR, HEARD, TOLD, corrupt, fenced, require_alone
+from crossmargin.sources.journals.common import HEAR, HEARD, TOLD, corrupt, fenced, moved, require_alone
 
 _TABLES: Final = """
 create table if not exists journal (
@@ -45,7 +45,7 @@ insert into sources values (%s, %s) on conflict (source) do update set sequence 
 _KEEP: Final = """
 insert into batches
 select %s::bigint, %s::integer, %s::integer, %s::bytea, %s::bytea, %s::bytea, %s::text, %s::bigint
-from journal where epoch = %s
+from journal where epoch = %s and tableoid = %s
 """
 _LACKS: Final = """
 select count(*) from pg_attribute where attrelid = 'journal'::regclass and attname = 'sources_at' and not attisdropped
@@ -59,6 +59,10 @@ _COPY: Final = "copy batches (first, count, epoch, previous, head, records) from
 _SELECT: Final = "select first, count, previous, head, records from batches where first > %s order by first limit %s"
 _MOVE: Final = """
 with gone as (delete from batches where first + count - 1 > %s returning *) insert into damaged select * from gone
+"""
+_MOVE_STATES: Final = """
+with gone as (delete from states where number <> all(%s::bigint[]) returning *)
+insert into damaged_states select * from gone
 """
 _LOCK: Final = 0x6A726E6C  # "jrnl"; with a hash of the schema: one writer for each
 _READ_AT_ONCE: Final = 64  # batches
@@ -99,6 +103,7 @@ class PostgresJournal:
                 self._db.execute(sql.SQL("create schema if not exists {}").format(name))
                 self._db.execute(sql.SQL("set search_path = {}").format(name))
                 self._epoch = self._next_epoch()
+                ((self._table,),) = self._db.execute("select 'journal'::regclass::oid::bigint").fetchall()
             self._cursor = self._db.cursor(binary=True)
             self._hear()
         except BaseException:
@@ -120,7 +125,8 @@ class PostgresJournal:
         self._locked = self._locked or self._lock()
         ((source, sequence),) = batch.sources.items()
         mine = self._epoch
-        row = (batch.first, batch.count, mine, batch.previous, batch.head, batch.records, source, sequence, mine)
+        table = self._table
+        row = (batch.first, batch.count, mine, batch.previous, batch.head, batch.records, source, sequence, mine, table)
         with self._reading():
             if not self._cursor.execute(_KEEP, row, prepare=True).rowcount:
                 with self._db.transaction():
@@ -151,13 +157,19 @@ class PostgresJournal:
     def batches(self, after: int = 0) -> Iterator[Batch]:
         """Return the batches whose first record's number is above `after`."""
         while True:
-            with self._reading():
-                rows = self._db.execute(_SELECT, (after, _READ_AT_ONCE), binary=True).fetchall()
+            try:
+                rows = self._rows(after, _READ_AT_ONCE)
+            except InputError:  # the first of them may be whole
+                rows = self._rows(after, 1)
             if not rows:
                 return
             for first, count, previous, head, records in rows:
                 yield Batch(first, count, bytes(records), bytes(previous), bytes(head), {})
                 after = first
+
+    def _rows(self, after: int, most: int) -> list[tuple[Any, ...]]:
+        with self._reading():
+            return self._db.execute(_SELECT, (after, most), binary=True).fetchall()
 
     def sources(self) -> Mapping[str, int]:
         """Return the last command of each source."""
@@ -179,24 +191,30 @@ class PostgresJournal:
                 "delete from states where number < (select max(number) from states where number < %s)", row[:1]
             )
 
-    def saved(self) -> SavedState | None:
-        """Return the last state kept."""
+    def saved(self, before: int | None = None) -> SavedState | None:
+        """Return the last state kept, or the last one before a record."""
+        query = "select * from states where %s::bigint is null or number < %s order by number desc limit 1"
         with self._reading():
-            row = self._db.execute("select * from states order by number desc limit 1", binary=True).fetchone()
+            row = self._db.execute(query, (before, before), binary=True).fetchone()
         return None if row is None else SavedState(row[0], *(bytes(one) for one in row[1:]))
 
-    def cut(self, after: int, sources: Mapping[str, int]) -> str:
-        """Drop what goes beyond record `after`; the rows dropped move to the table `damaged`."""
+    def cut(self, after: int, sources: Mapping[str, int], states: Sequence[SavedState] = ()) -> str:
+        """Drop what goes beyond record `after`; rows dropped move to the tables `damaged` and `damaged_states`."""
         with self._reading(), self._db.transaction():
             self._check_epoch()
             self._db.execute("create table if not exists damaged (like batches)")
+            self._db.execute("create table if not exists damaged_states (like states)")
             self._db.execute(_MOVE, (after,))
-            self._db.execute("delete from states where number > %s", (after,))
+            self._db.execute(_MOVE_STATES, ([saved.number for saved in states],))
             self._db.execute("delete from sources")
             with self._db.cursor() as cursor:
                 cursor.executemany(_UPSERT, sorted(sources.items()))
             self._db.execute("update journal set sources_at = %s", (after,))
-        return f"{self.place}, table damaged"
+        return f"{self.place}, tables damaged and damaged_states"
+
+    def mended(self) -> str:
+        """Return that nothing was dropped: the server mends its files itself."""
+        return ""
 
     def close(self) -> None:
         """Let another one write: the lock is gone on return, not when the server notices that the session ended."""
@@ -242,9 +260,11 @@ class PostgresJournal:
 
     def _check_epoch(self) -> None:
         self._locked = self._locked or self._lock()  # whom it was taken over from may be gone by now
-        row = self._db.execute("select epoch from journal for share").fetchone()
-        if row != (self._epoch,):
-            raise fenced(self.place, self._epoch, row[0] if row else 0)
+        row = self._db.execute("select tableoid::bigint, epoch from journal for share").fetchone()
+        if row is None or row[0] != self._table:
+            raise moved(self.place)
+        if row[1] != self._epoch:
+            raise fenced(self.place, self._epoch, row[1])
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -2,24 +2,36 @@
 
 One row for each batch; WAL with full synchronisation, so that a batch is on disk when `append` returns. A second file,
 ``PATH-writer``, is locked for as long as the writer lives; an epoch in the journal refuses a writer that another one
-has taken over from.
+has taken over from. Who opens the journal, and who puts a recovered file in its place, takes turns at ``PATH-turn``.
 """
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from crossmargin.clearing import migrations
-from crossmargin.clearing.records import Batch
+from crossmargin.clearing.records import RECOVER, Batch
 from crossmargin.clearing.snapshots import SavedState
 from crossmargin.errors import InputError
-from crossmargin.sources.journals.common import HEAR, HEARD, TOLD, corrupt, fenced, require_alone, typed
-from crossmargin.sources.journals.sqlite_files import lengthened, lock_at, locked, prepare, unused
+from crossmargin.sources.journals.common import HEAR, HEARD, TOLD, corrupt, fenced, moved, require_alone, typed
+from crossmargin.sources.journals.sqlite_files import (
+    REPAIR,
+    UNMENDED,
+    lock_at,
+    locked,
+    mended,
+    place_of,
+    prepare,
+    reading,
+    set_aside,
+    turn_at,
+    unused,
+)
 
 _TABLES: Final = """
 create table journal (
@@ -64,24 +76,28 @@ class SqliteJournal:
     take_over
         Write even where another writer lives; that one is refused from then on.
     repair
-        Give a file that was cut short its length back, so that `recover` can read what is left of it; the file as it
-        was found is kept beside it.
+        Give a file that was cut short its length back, and cut a damaged log off where the damage begins, so that
+        `recover` can read what is left and say what is not; both are kept beside it as they were found. The writer
+        before must have ended.
 
     Raises
     ------
     InputError
         FENCED where another writer lives, WRONG_SCHEMA_VERSION for a journal of another version that cannot be
-        migrated, CORRUPT_JOURNAL for a file that SQLite cannot read at all.
+        migrated, CORRUPT_JOURNAL for a file that SQLite cannot read at all, or whose log is damaged.
     """
 
     def __init__(self, path: str | Path, *, take_over: bool = False, repair: bool = False) -> None:
-        self.path, self._log = Path(path), 0
+        self.path, self._log = Path(path).resolve(), 0  # by one name, whatever links lead there
         self._lock = lock_at(self.path)
         try:
-            require_alone(str(self.path), locked=locked(self._lock) or take_over)
-            if repair:
-                lengthened(self.path)
-            self._db = self._open()
+            alone = locked(self._lock)
+            if repair:  # nobody may write a log while it is cut
+                require_alone(str(self.path), locked=alone, advice="stop it before a repair")
+            require_alone(str(self.path), locked=alone or take_over)
+            with turn_at(self.path):
+                self._mended = mended(self.path, repair=repair)
+                self._db = self._open(UNMENDED if repair else REPAIR)
             self._into_file()  # what who ended without closing has left
         except BaseException:
             self._lock.close()
@@ -95,6 +111,7 @@ class SqliteJournal:
         else:
             self._append_all(batches)
             self._written(sum(_PAGE + len(batch.records) for batch in batches))
+        self._require_place()
 
     def _append_one(self, batch: Batch) -> None:
         """Keep a batch by one statement, which asks for the epoch too: a transaction of several costs as much again."""
@@ -164,41 +181,61 @@ class SqliteJournal:
             )
         self._written(len(saved.state))
 
-    def saved(self) -> SavedState | None:
-        """Return the last state kept."""
+    def saved(self, before: int | None = None) -> SavedState | None:
+        """Return the last state kept, or the last one before a record."""
+        query = "select * from states where ?1 is null or number < ?1 order by number desc limit 1"
         with self._read():
-            row = self._db.execute("select * from states order by number desc limit 1").fetchone()
+            row = self._db.execute(query, (before,)).fetchone()
         return None if row is None else SavedState(*typed(row, tuple[int, bytes, bytes, bytes], str(self.path)))
 
-    def cut(self, after: int, sources: Mapping[str, int]) -> str:
+    def cut(self, after: int, sources: Mapping[str, int], states: Sequence[SavedState] = ()) -> str:
         """Drop what goes beyond record `after`: what is whole is copied into a new file, the old one is kept aside."""
-        kept_at = unused(self.path)
-        with suppress(sqlite3.DatabaseError):
-            self._db.execute("pragma wal_checkpoint(truncate)")
+        with turn_at(self.path):  # nobody takes over meanwhile
+            with self._read():
+                self._check_epoch()
+            kept_at = unused(self.path)
+            with suppress(sqlite3.DatabaseError):
+                self._db.execute("pragma wal_checkpoint(truncate)")
+            fresh = self._copied(after, sources, states)
+            self._db.close()
+            set_aside(self.path, kept_at)
+            for ending in ("-wal", "-shm"):
+                Path(f"{self.path}{ending}").unlink(missing_ok=True)  # it belongs to the old one
+            fresh.replace(self.path)
+            self._db = self._open()
+        self._mended = ""
+        return str(kept_at)
+
+    def _copied(self, after: int, sources: Mapping[str, int], states: Sequence[SavedState]) -> Path:
+        """Return a new file with what can be read up to record `after`, and with these states."""
         fresh = self.path.with_name(self.path.name + "-recovered")
-        fresh.unlink(missing_ok=True)
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{fresh}{ending}").unlink(missing_ok=True)
         target = _connect(fresh)
         target.executescript(_TABLES)
         with _transaction(target):
             target.execute("insert into journal values (?, ?, ?)", (migrations.JOURNAL_VERSION, self._epoch, after))
-            with suppress(InputError):
-                for batch in self.batches():
-                    if batch.last > after:
-                        break
-                    target.execute(_INSERT, _row(batch, self._epoch))
+            for batch in self._readable([0, *sorted(saved.number for saved in states)], after):
+                target.execute(_INSERT, _row(batch, self._epoch))
             target.executemany("insert into sources values (?, ?)", sorted(sources.items()))
+            rows = [(saved.number, saved.head, saved.digest, saved.state) for saved in states]
+            target.executemany("insert into states values (?, ?, ?, ?)", rows)
         target.execute("pragma wal_checkpoint(truncate)")
         target.close()
-        self._db.close()
-        # the old one is copied, not moved: at every moment a journal stands at the path
-        for ending in ("", "-wal"):
-            with suppress(FileNotFoundError):
-                shutil.copyfile(f"{self.path}{ending}", f"{kept_at}{ending}")
-        for ending in ("-wal", "-shm"):
-            Path(f"{self.path}{ending}").unlink(missing_ok=True)  # it belongs to the old one
-        fresh.replace(self.path)
-        self._db = self._open()
-        return str(kept_at)
+        return fresh
+
+    def _readable(self, beginnings: Sequence[int], after: int) -> Iterator[Batch]:
+        """Return the batches up to record `after`; behind one that cannot be read, those from the next beginning on."""
+        for begin, end in pairwise([*beginnings, after]):
+            with suppress(InputError):
+                for batch in self.batches(begin):
+                    if batch.last > end:
+                        break
+                    yield batch
+
+    def mended(self) -> str:
+        """Return in words what a repair at opening has dropped."""
+        return self._mended
 
     def close(self) -> None:
         """Let another one write."""
@@ -206,14 +243,15 @@ class SqliteJournal:
         self._db.close()  # moves the log into the file
         self._lock.close()
 
-    def _open(self) -> sqlite3.Connection:
-        with _reading(self.path):
+    def _open(self, advice: str = RECOVER) -> sqlite3.Connection:
+        with reading(self.path, advice):
             db = _connect(self.path)
             try:
                 with _transaction(db):
                     self._epoch = _next_epoch(db, self.path)
                 with _transaction(db):  # nobody else writes meanwhile
                     prepare(Path(f"{self.path}-wal"), _PREPARED)
+                self._place = place_of(self.path)
             except BaseException:
                 db.close()
                 raise
@@ -221,12 +259,18 @@ class SqliteJournal:
 
     def _check_epoch(self) -> None:
         locked(self._lock)  # whom it was taken over from may be gone by now
+        self._require_place()
         row = self._db.execute("select epoch from journal").fetchone()
         if row != (self._epoch,):
             raise fenced(str(self.path), self._epoch, row[0] if row else 0)
 
+    def _require_place(self) -> None:
+        """Refuse a writer whose file was moved or replaced: what it keeps there nobody finds."""
+        if place_of(self.path) != self._place:
+            raise moved(str(self.path))
+
     def _read(self) -> AbstractContextManager[None]:
-        return _reading(self.path)
+        return reading(self.path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -271,8 +315,11 @@ def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
 
 def _batches(db: sqlite3.Connection, path: Path, after: int) -> Iterator[Batch]:
     while True:
-        with _reading(path):
+        try:
             rows = db.execute(_SELECT, (after, _READ_AT_ONCE)).fetchall()
+        except sqlite3.DatabaseError:  # the first of them may be whole
+            with reading(path):
+                rows = db.execute(_SELECT, (after, 1)).fetchall()
         if not rows:
             return
         for row in rows:
@@ -295,21 +342,3 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("rollback")
         raise
     db.execute("commit")
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what SQLite cannot read into a refusal that says so; a full or failing disk stays what it is."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        if code & 0xFF in _NOT_DAMAGE and code != sqlite3.SQLITE_IOERR_SHORT_READ:
-            raise
-        raise corrupt(f"SQLite: {error}", str(path)) from error
-
-
-_NOT_DAMAGE: Final = {
-    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM,
-}  # fmt: skip
