@@ -62,6 +62,7 @@ class Scene:
     contracts: tuple[Contract, ...] = CONTRACTS
     accounts: dict[str, Holder] = field(default_factory=lambda: dict(ACCOUNTS))
     figures: dict[str, dict[str, str]] = field(default_factory=dict)
+    live: bool = True
     desk: Desk = field(init=False)
     rules: Rules = field(init=False)
     book: Rulebook = field(init=False)
@@ -72,7 +73,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.book = load_rulebook(self.rulebook)
-        self.rules = rules_with_procedure(self.book, self.outside, guard=middle_quotes)
+        self.rules = rules_with_procedure(self.book, self.outside, guard=middle_quotes, live=self.live)
         self.desk = Desk(House(MemoryJournal(), self.rules))
         self.configure(Section.ASSETS, ASSETS)
         self.configure(Section.INSTRUMENTS, {one.instrument.symbol: one for one in self.contracts})
@@ -192,9 +193,8 @@ class Scene:
 
     def restart(self) -> None:
         """Open another house on the same journal and go on there."""
-        self.desk = Desk(
-            House(self.desk.house.journal, rules_with_procedure(self.book, self.outside, guard=middle_quotes))
-        )
+        rules = rules_with_procedure(self.book, self.outside, guard=middle_quotes, live=self.live)
+        self.desk = Desk(House(self.desk.house.journal, rules))
 
 
 def causes(events: list[Any]) -> list[str]:

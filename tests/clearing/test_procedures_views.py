@@ -82,12 +82,13 @@ def test_a_call_that_is_cured_by_a_trade_has_its_fees() -> None:
 
 def test_a_call_whose_deadline_passes_leads_to_liquidation_until_it_is_cured() -> None:
     scene = called()
-    scene.tick(4 * 3600 - 2)
+    scene.deposit("alice", "5")
+    scene.tick(4 * 3600 - 3)
     assert scene.stage() == "called"
     events = scene.tick(0)
     assert any(isinstance(event, Posted) and event.cause.startswith("liquidation") for event in events)
     (call,) = calls(scene.records)
-    assert (call.ending, call.seconds) == ("deadline passed", 4 * 3600.0)
+    assert (call.ending, call.seconds, call.cured_by) == ("deadline passed", 4 * 3600.0, {})
     assert scene.stage() in {"healthy", "warned"}
 
 

@@ -177,7 +177,7 @@ def test_a_call_says_what_would_cure_it_and_how_long_there_is() -> None:
     }
     pool = Pool(figures)
     called = stage(scope_of(rulebook.procedure, pool, begun(pool), Desk()))
-    assert (called.name, called.cure, called.deadline) == ("called", Fraction(10), 600.0)
+    assert (called.name, called.cure, called.deadline) == ("called", "initial", 600.0)
     assert called.cause == "adjusted_equity < initial"
 
 

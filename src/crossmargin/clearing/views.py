@@ -21,6 +21,7 @@ _LIQUIDATION: Final = "liquidation: "
 _WATERFALL: Final = "waterfall: "
 _POSITIONS: Final = frozenset({"adl", "taken over", "settled"})
 _SALE: Final = ", sale"
+_CURED: Final = "cured"
 _BASIS: Final = "basis:"  # and a symbol: where a debt of closed contracts stands
 
 Amounts = dict[str, int]
@@ -73,8 +74,8 @@ class Call:
     Parameters
     ----------
     ending
-        `cured`, `deadline passed`, `liquidated`, or empty while it stands.
-    cured_by
+        `cured`, `deadline passed`, `reduce only`, `liquidated`, or empty while it stands.
+    answers
         What the account did meanwhile that was carried out, by the postings' causes, with how often.
     commands, refused
         Commands that moved the account meanwhile, and commands of the same sources that were refused.
@@ -88,7 +89,7 @@ class Call:
     deadline: datetime | None
     ending: str = ""
     ended: datetime | None = None
-    cured_by: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
     commands: int = 0
     refused: int = 0
     fees: Amounts = field(default_factory=dict)
@@ -97,6 +98,11 @@ class Call:
     def seconds(self) -> float | None:
         """Seconds from the call to its end; None while it stands."""
         return None if self.ended is None else (self.ended - self.at).total_seconds()
+
+    @property
+    def cured_by(self) -> Mapping[str, int]:
+        """The answers that cured it; none of a call that stands or that ended otherwise."""
+        return self.answers if self.ending == _CURED else {}
 
 
 def cases(records: Iterable[Record]) -> dict[str, CaseView]:
@@ -249,8 +255,8 @@ def _staged(record: Record, event: Staged, made: list[Call], open_: dict[str, Ca
         del open_[event.pool]
         standing.ended = record.as_of
         late = "passed in" in event.cause.get("when", "")
-        worse = event.stage in LOCKED
-        standing.ending = "deadline passed" if late else "liquidated" if worse else "cured"
+        worse = "liquidated" if event.stage in LOCKED else "reduce only" if event.stage == Stage.REDUCE_ONLY else ""
+        standing.ending = "deadline passed" if late else worse or _CURED
     if event.stage == Stage.CALLED and standing is None:
         call = Call(event.pool, record.as_of, event.cure or {}, event.deadline)
         made.append(call)
@@ -258,7 +264,7 @@ def _staged(record: Record, event: Staged, made: list[Call], open_: dict[str, Ca
 
 
 def _counted(call: Call, owner: str, event: Posted, *, new: bool) -> None:
-    call.cured_by[event.cause] = call.cured_by.get(event.cause, 0) + 1
+    call.answers[event.cause] = call.answers.get(event.cause, 0) + 1
     call.commands += new
     for receiver, purse, asset, amount in event.rows:
         mine = any(row[0] == owner and row[2] == asset for row in event.rows)
@@ -275,7 +281,7 @@ def costs(made: Iterable[Call]) -> dict[str, object]:
         endings[call.ending or "standing"] = endings.get(call.ending or "standing", 0) + 1
         for asset, amount in call.fees.items():
             fees[asset] = fees.get(asset, 0) + amount
-    seconds = sorted(call.seconds for call in listed if call.seconds is not None and call.ending == "cured")
+    seconds = sorted(call.seconds for call in listed if call.seconds is not None and call.ending == _CURED)
     return {
         "calls": len(listed),
         "endings": endings,

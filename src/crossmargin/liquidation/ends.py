@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.case import Case
     from crossmargin.liquidation.moves import Desk
     from crossmargin.liquidation.pools import Leg, Pool
+    from crossmargin.margin.model import Formula
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["ended", "scope_of", "slack_of"]
+__all__ = ["ended", "scope_of", "slack_in", "slack_of"]
 
 
 def scope_of(procedure: Procedure, pool: Pool, case: Case | None, desk: Desk, leg: Leg | None = None) -> Scope:
@@ -41,9 +42,14 @@ def slack_of(procedure: Procedure, pool: Pool, case: Case, desk: Desk) -> float:
     scope = scope_of(procedure, pool, case, desk)
     if rule.until is None:
         return float(scope.named(f"{rule.target or MAINTENANCE}{HEADROOM}"))
-    tree = rule.until.tree
+    return slack_in(scope, rule.until)
+
+
+def slack_in(scope: Scope, condition: Formula) -> float:
+    """Return by how much a condition holds, below 0 while it does not; NaN where it asks for equality."""
+    tree = condition.tree
     assert isinstance(tree, Comparison)
-    left, right = (float(value_of(part, scope.lookup, exactly=desk.exactly)) for part in (tree.left, tree.right))
+    left, right = (float(value_of(part, scope.lookup, exactly=scope.exactly)) for part in (tree.left, tree.right))
     return _SIGNS.get(tree.op, nan) * (left - right)
 
 

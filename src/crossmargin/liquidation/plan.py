@@ -109,13 +109,21 @@ class _Job:
     view: View
 
     def made(self, options: PlanOptions, *, realise: bool) -> Plan:
-        """Return the plan: lots are chosen, posted, assessed; where the engine finds them short, chosen again."""
+        """Return the plan; the greedy one where the program's does not restore and that does, or leaves less missing."""
+        best = self.settled(options, realise=realise)
+        if best.restored or best.method == "greedy":
+            return best
+        other = self.settled(replace(options, method="greedy"), realise=realise)
+        return other if other.restored or other.missing < best.missing else best
+
+    def settled(self, options: PlanOptions, *, realise: bool) -> Plan:
+        """Return one way's plan: lots are chosen, posted, assessed; where the engine finds them short, chosen again."""
         target, found, best = 0.0, self.blank, self.blank
         for _ in range(_TURNS):
             choice = self.choice(options, target)
             found = self.posted(choice, realise=realise)
             best = found if found.restored or found.missing < best.missing or best is self.blank else best
-            if found.restored or choice.slack < 0 or choice.method == "greedy":
+            if found.restored or choice.slack < 0:
                 break
             target += _AGAIN * max(found.missing, 1e-9 * abs(self.aim.slack(self.blank.after)))
         return best
@@ -123,11 +131,11 @@ class _Job:
     def choice(self, options: PlanOptions, target: float) -> Choice:
         """Return the lots: of the program, or greedy ones where it is asked for, time is up or the solver fails."""
         if options.method == "greedy":
-            return chosen_greedily(self.surface, self.costs)
+            return chosen_greedily(self.surface, self.costs, target)
         try:
             return chosen(self.surface, self.costs, options.time_limit, target)
         except UnsolvedError:
-            return chosen_greedily(self.surface, self.costs)
+            return chosen_greedily(self.surface, self.costs, target)
 
     def posted(self, choice: Choice, *, realise: bool) -> Plan:
         """Return the plan of these lots, assessed by the engine."""

@@ -30,6 +30,7 @@ Method: TypeAlias = Literal["none", "program", "greedy"]
 _ROUNDS: Final = 6
 _AGAIN: Final = 1.5  # of what rounding to lots left short is added to the target
 _NEAR: Final = 1e-9  # of the shortfall that is to be made good
+_HEARD: Final = 2e-7  # of it: to raise the target by less is within HiGHS's tolerance, and changes no answer
 _CONTRADICTS: Final = 1e-6  # of the largest slack seen: rounding, and the hair's breadth at which slopes are taken
 _NOTHING: Final = 1e-12  # of a slack: what a trade counts as costing at least
 _FINE: Final = 2e-3  # of a plan's cost: what chords may add before they are made shorter
@@ -157,7 +158,7 @@ class _Search:
         promised = float(self.promise(trades, cost)[0])
         found = weighed(self.surface, self.tariff, lots, "program", rounds, self.target, self.promise)
         if promised < 0 and not short:
-            self.raised += -_AGAIN * promised
+            self.raised += max(-_AGAIN * promised, _HEARD * self.need)
             return found, True
         onward = found.slack < 0 or found.slack - promised > _WORTH * self.need
         if onward:
@@ -209,12 +210,16 @@ class _Search:
         return lots if other is lots else dropped(self.promise, ways, self.tariff, other)
 
 
-def chosen_greedily(surface: Surface, costs: Costs) -> Choice:
-    """Return the lots of the greedy plan."""
+def chosen_greedily(surface: Surface, costs: Costs, target: float = 0.0) -> Choice:
+    """Return the lots of the greedy plan for a slack of at least `target`."""
     ways = surface.ways
     tariff = Tariff.of(costs, ((way.name, way.terms, way.side) for way in ways.listed))
-    lots = in_lots(ways, greedy(surface, tariff))
+    lots = in_lots(ways, greedy(surface, tariff, target))
+
+    def above(trades: Floats, cost: Floats) -> Floats:
+        return surface.slacks(trades, cost) - target
+
     trades = trades_of(ways, [lots])
-    if float(surface.slacks(trades, tariff.paid(trades))[0]) >= 0:
-        lots = dropped(surface.slacks, ways, tariff, lots)
-    return weighed(surface, tariff, lots, "greedy", 0, 0.0)
+    if float(above(trades, tariff.paid(trades))[0]) >= 0:
+        lots = dropped(above, ways, tariff, lots)
+    return weighed(surface, tariff, lots, "greedy", 0, target)

@@ -21,8 +21,8 @@ _LEAST: Final = 0.01  # of a piece: no end of ever smaller ones
 _TURNS: Final = 400
 
 
-def greedy(surface: Surface, tariff: Tariff) -> Floats:
-    """Return trades [ways] that reach a slack of 0, or as far as any trade still helps.
+def greedy(surface: Surface, tariff: Tariff, target: float) -> Floats:
+    """Return trades [ways] that reach a slack of `target`, or as far as any trade still helps.
 
     Each turn asks the engine's slopes where the account stands then, and trades an eighth of what helps most per cost,
     or as little of it as is still missing.
@@ -33,7 +33,8 @@ def greedy(surface: Surface, tariff: Tariff) -> Floats:
     for _ in range(_TURNS):
         cost = tariff.paid(here[None])[0]
         tangent = surface.tangent(here, cost)
-        if tangent.slack >= 0:
+        missing = target - tangent.slack
+        if missing <= 0:
             return here
         part = np.minimum(piece, most - here)
         steps = here + np.diag(part)
@@ -44,6 +45,6 @@ def greedy(surface: Surface, tariff: Tariff) -> Floats:
             return here
         paid = np.where(helps, np.maximum(price * ways.rate, 1e-12 * np.abs(relief)), 1.0)
         best = int(np.argmax(np.where(helps, relief / paid, -np.inf)))
-        share = min(1.0, max(-tangent.slack / float(relief[best]), _LEAST))
+        share = min(1.0, max(missing / float(relief[best]), _LEAST))
         here[best] = min(here[best] + part[best] * share, most[best])
     return here

@@ -1,12 +1,11 @@
-"""The stages of an account's life: which band holds, when a deadline has passed, how much would cure it."""
+"""The stages of an account's life: which band holds, when a deadline has passed, what cures it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from crossmargin.liquidation.formulas import as_fraction
+from crossmargin.liquidation.ends import slack_in
 from crossmargin.margin.procedure import STAGES
 from crossmargin.margin.procedure_checks import HEADROOM
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.scope import Scope
     from crossmargin.margin.procedure import Band, Halt
 
-__all__ = ["Stage", "stage", "stands_still"]
+__all__ = ["Stage", "cure_slack", "cured", "stage", "stands_still"]
 
 _WORSE = {name: number for number, name in enumerate(STAGES)}
 
@@ -28,14 +27,14 @@ class Stage:
     cause
         The condition that put it there, as the document writes it; empty where it is healthy.
     cure
-        Reporting money that would meet the band's requirement again; 0 where the band names none.
+        The requirement that a cure restores; None where the band names none.
     deadline
         Seconds that it has, counted from when it entered the stage; None: without end.
     """
 
     name: str
     cause: str = ""
-    cure: Fraction = Fraction(0)
+    cure: str | None = None
     deadline: float | None = None
 
 
@@ -61,11 +60,11 @@ def stage(scope: Scope, before: str = "healthy", since: float = 0.0) -> Stage:
             found = _in_band(scope, band)
     late = found.deadline is not None and found.name == before and since >= found.deadline
     if late:
-        found = Stage("liquidating", f"{found.deadline:g} s passed in {found.name}", found.cure)
+        found = Stage("liquidating", f"{found.deadline:g} s passed in {found.name}")
     if scope.holds(rule.trigger) or (before == "liquidating" and not _left(scope)):
-        found = Stage("liquidating", rule.trigger.text, found.cure)
+        found = Stage("liquidating", rule.trigger.text)
     if found.name == "liquidating" and scope.named("equity") < 0:
-        return Stage("bankrupt", "equity < 0", found.cure)
+        return Stage("bankrupt", "equity < 0")
     return found
 
 
@@ -84,11 +83,19 @@ def _left(scope: Scope) -> bool:
 
 
 def _in_band(scope: Scope, band: Band) -> Stage:
-    cure = Fraction(0)
-    if band.cure is not None:
-        cure = max(-as_fraction(scope.named(f"{band.cure}{HEADROOM}")), Fraction(0))
     deadline = None if band.deadline is None else float(scope.parameter(band.deadline))
-    return Stage(band.then, band.when.text, cure, deadline)
+    return Stage(band.then, band.when.text, band.cure, deadline)
+
+
+def cured(scope: Scope, stood: Stage) -> bool:
+    """Return whether what was done has cured a call: it is left, and the requirement that its band names is met."""
+    return scope.named(f"{stood.cure}{HEADROOM}") >= 0 and _WORSE[stage(scope, stood.name).name] < _WORSE[stood.name]
+
+
+def cure_slack(scope: Scope, stood: Stage) -> float:
+    """Return a number that is at least 0 where a call is cured, a guide to how much would; NaN: nothing says."""
+    doors = [band.until for band in scope.procedure.bands if band.then == stood.name and band.until is not None]
+    return min([float(scope.named(f"{stood.cure}{HEADROOM}")), *(slack_in(scope, door) for door in doors)])
 
 
 def stands_still(scope: Scope, halt: Halt, *, before: bool) -> bool:

@@ -54,9 +54,8 @@ def stage_events(setting: Setting, figures: rules.Figures, stood: PoolStage | No
         # looked at again by the evaluation, which says when a case is over: two answers that differ would not end
         sure = stage(view_of(setting, *parted(figures.pool)).scope(), before.value, _since(setting, stood))
         return opened(setting, figures.pool, sure.cause) if sure.name in _TO_CASE else []
-    cure, deadline = None, None
-    if found.cure > 0:
-        cure = cures(view_of(setting, *parted(figures.pool)), _requirement(setting, found.name))
+    cure = None if found.cure is None else cures(view_of(setting, *parted(figures.pool)), found)
+    deadline = None
     if found.deadline is not None and setting.state.as_of is not None:
         deadline = later(setting.state.as_of, found.deadline)
     cause = {"when": found.cause, **_read(scope, found.cause)}
@@ -87,7 +86,7 @@ def left_to(view: View, case: str, memory: Case) -> list[Event]:
     deadline = None
     if found.deadline is not None and setting.state.as_of is not None:
         deadline = later(setting.state.as_of, found.deadline)
-    cure = cures(view, _requirement(setting, found.name)) if found.cure > 0 else None
+    cure = None if found.cure is None else cures(view, found)
     told = {"until": "met", **_written(_plain(view.pool))}
     return [*inflow, Staged(view.name, stood.stage, to, told, case, cure, deadline)]
 
@@ -156,8 +155,3 @@ def _read(scope: Scope, condition: str) -> dict[str, str]:
 
 def _written(figures: Mapping[str, float]) -> dict[str, str]:
     return {name: repr(number) for name, number in figures.items()}
-
-
-def _requirement(setting: Setting, stood: str) -> str:
-    found = next((band.cure for band in setting.procedure.bands if band.then == stood and band.cure), None)
-    return found or INITIAL
