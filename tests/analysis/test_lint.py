@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 from crossmargin.analysis.lint import Finding, LintRule, check_semantics, lint, provenance, unverified_entries
-from crossmargin.analysis.lint.by_procedure import procedure_findings
 from crossmargin.analysis.lint.finding import declared
 from crossmargin.cli import main
 from crossmargin.cli.exit_codes import ExitCode
@@ -292,22 +291,3 @@ def test_the_command_line_refuses_a_file_that_is_semantically_wrong(
         CliRunner().invoke(main, ["assess", *demo, "--rulebook", str(file), "--account", "flat"]).exit_code
         == ExitCode.OK
     )
-
-
-def test_amounts_of_a_procedure_are_told_beside_the_least_that_restores() -> None:
-    """Hyperliquid closes all of what is small: many times what would restore; our own document closes the least."""
-    found = list(procedure_findings(load_rulebook("hyperliquid-cross")))
-    assert [finding.rule for finding in found] == [LintRule.AMOUNT_RESTORES]
-    assert found[0].path == "liquidation.steps.1.amount"
-    assert "less on 0" in found[0].message
-    assert "more on 0" not in found[0].message
-    own = [row for row in procedure_findings(load_rulebook("dydx-v4")) if "(median)" in row.message]
-    assert all("less on 0, more on 0" in row.message for row in own)
-    assert own
-    assert list(procedure_findings(parse_rulebook(SOUND))) == []
-
-
-def test_an_amount_that_is_twice_too_large_shows() -> None:
-    planted = with_values(load_rulebook("dydx-v4"), {"liquidation.steps.1.amount": "2 * restore * contracts_held"})
-    (finding,) = procedure_findings(planted)
-    assert "the first amount is 2 times the least that restores (median)" in finding.message

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from crossmargin.liquidation.run import Assess
     from crossmargin.margin.procedure import Procedure
 
-__all__ = ["Compared", "compared"]
+__all__ = ["SHARED", "Compared", "compared"]
 
-_SHARED = frozenset({"close", "share", "exchange"})  # kinds of which a smaller part would do
+SHARED = frozenset({"close", "share", "exchange"})  # kinds of which a smaller part would do
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def compared(
         return ()
     found = []
     for step in procedure.liquidation.steps:
-        if step.do not in _SHARED or step.amount is None or step.holder is not None:
+        if step.do not in SHARED or step.amount is None or step.holder is not None:
             continue
         for scope, about in scopes_of(procedure, step, pool, case, desk):
             most = most_of(scope, step)

@@ -109,7 +109,7 @@ class _Job:
     view: View
 
     def made(self, options: PlanOptions, *, realise: bool) -> Plan:
-        """Return the plan; the greedy one where the program's does not restore and that does, or leaves less missing."""
+        """Return the plan; the greedy one where only that restores, or leaves less missing."""
         best = self.settled(options, realise=realise)
         if best.restored or best.method == "greedy":
             return best

@@ -102,7 +102,12 @@ def diff(first: str, second: str, on: tuple[Path, Path] | None, max_quote_age: f
 
 @command.command()
 @click.argument("name", metavar="NAME[@DATE]|FILE.toml")
-@click.option("--sweep", is_flag=True, help="Also try every parameter at half and at twice its value: slower.")
+@click.option(
+    "--sweep",
+    is_flag=True,
+    help="Also try every parameter at half and at twice its value, and every amount of the procedure beside the least "
+    "that restores: slower.",
+)
 @_FORM
 def lint(name: str, sweep: bool, form: str) -> int:
     """Check one rulebook; ends with 5 where something must be corrected, with 4 where it does not load."""
