@@ -101,19 +101,19 @@ def _assets(view: View) -> list[str]:
 
 def _deposit(view: View, called: Stage, asset: str) -> int | None:
     """Return the least deposit that cures, in units."""
-    unit, size = Fraction(1, 10 ** _digits(view, asset)), _required(view, called, asset)
-    tries = _Tries(view, called, lambda amount: _with(view, asset, amount * unit, size))
-    return tries.least(sorted({ceil(float(size) * share) for share in _SIZES}))
+    unit, required = Fraction(1, 10 ** _digits(view, asset)), _required(view, called, asset)
+    tries = _Tries(view, called, lambda amount: _with(view, asset, amount * unit, required))
+    return tries.least(sorted({ceil(float(required) * share) for share in _SIZES}))
 
 
 def _reduction(view: View, called: Stage, leg: Leg) -> int | None:
     """Return the least part of a position whose closing at the mark cures, in units."""
     digits = _contract_digits(view, leg)
     held = ceil(as_fraction(leg.figures["contracts_held"]) * 10**digits)
-    size = _required(view, called, leg.terms.settles_in)
+    required = _required(view, called, leg.terms.settles_in)
 
     def book(amount: int) -> Holdings:
-        rest = _with(view, leg.terms.settles_in, Fraction(0), size)
+        rest = _with(view, leg.terms.settles_in, Fraction(0), required)
         return without(rest, view.owner, leg, Fraction(amount, 10**digits)) if amount else rest
 
     parts = sorted({ceil(Fraction(held * number, _PARTS)) for number in range(1, _PARTS + 1)})
@@ -128,12 +128,12 @@ def _required(view: View, called: Stage, asset: str) -> Fraction:
     return 1 + max(required, -headroom) / unit
 
 
-def _with(view: View, asset: str, amount: Fraction, size: Fraction) -> Holdings:
+def _with(view: View, asset: str, amount: Fraction, required: Fraction) -> Holdings:
     """Return the book after a deposit, less what rounding may take when it is made.
 
     That is a unit for each leg that is touched, one for a trade, and what two ways to add up may differ by.
     """
-    taken = Fraction(1 + len(view.pool.legs) + ceil(size * _NOISE), 10 ** _digits(view, asset))
+    taken = Fraction(1 + len(view.pool.legs) + ceil(required * _NOISE), 10 ** _digits(view, asset))
     change = amount - taken
     return view.holdings.posted([
         Row(Entry(view.owner, WALLET, asset), change), Row(Entry("world", WALLET, asset), -change),
