@@ -53,7 +53,11 @@ def test_every_amount_is_compared_or_the_reason_is_told(spec: str) -> None:
 
 @pytest.mark.parametrize(
     ("spec", "says"),
-    [("aave-v3", "closing all of one would restore 9 of them"), ("vega", "disposes of what network has taken over")],
+    [
+        ("aave-v3", "times the least that restores (median)"),
+        ("aave-v4", "times the least that restores (median)"),
+        ("vega", "disposes of what network has taken over"),
+    ],
 )
 def test_loans_and_takeovers_have_their_row(spec: str, says: str) -> None:
     (found,) = procedure_findings(load_rulebook(spec))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crossmargin.clearing import commands as c
-from crossmargin.clearing.events import Posted, Stage
+from crossmargin.clearing.events import Posted, Stage, Staged
 from crossmargin.clearing.procedure import Outside
 from crossmargin.clearing.views import calls, cases, costs, paid
 from tests.clearing.scene import ASSETS, Scene
@@ -90,6 +91,14 @@ def test_a_call_whose_deadline_passes_leads_to_liquidation_until_it_is_cured() -
     (call,) = calls(scene.records)
     assert (call.ending, call.seconds, call.cured_by) == ("deadline passed", 4 * 3600.0, {})
     assert scene.stage() in {"healthy", "warned"}
+
+
+def test_a_call_that_turns_into_reduce_only_is_not_cured() -> None:
+    scene = called()
+    last = scene.records[-1]
+    worse = Staged("alice", Stage.CALLED, Stage.REDUCE_ONLY, {"when": "coverage_ratio < 1.1"})
+    (call,) = calls([*scene.records, msgspec.structs.replace(last, number=last.number + 1, event=worse)])
+    assert (call.ending, call.cured_by) == ("reduce only", {})
 
 
 def test_a_call_that_comes_too_late_is_liquidated() -> None:

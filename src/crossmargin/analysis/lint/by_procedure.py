@@ -13,7 +13,7 @@ import numpy as np
 from crossmargin.account import Account, Book
 from crossmargin.analysis.lint.accounts import make_cases
 from crossmargin.analysis.lint.finding import Finding, LintRule
-from crossmargin.analysis.lint.market import CALM, asset_price, cash_asset, make_snapshot
+from crossmargin.analysis.lint.market import CALM, asset_price, cash_asset, make_snapshot, named_keys
 from crossmargin.errors import InputError
 from crossmargin.liquidation.assessed import Engine
 from crossmargin.liquidation.compare import SHARED, Compared, compared
@@ -35,6 +35,7 @@ _SHORT_BY: Final = 0.05  # of maintenance
 _MOST: Final = 12  # accounts that are tried: each costs some hundred assessments
 _SAME: Final = 1e-6
 _LENT: Final = ("BTC", "ETH", "USDC", "USDT")
+_NAMED: Final = 4  # assets that the rulebook's own tables name
 _OWED: Final = 1e5  # dollars
 _PROBE: Final = Decimal(1000)  # of cash, to see what it counts
 
@@ -123,7 +124,8 @@ def _short_borrowers(rulebook: Rulebook, snapshot: Snapshot) -> Iterator[Account
     """Yield accounts that owe one asset against another, as short, where the procedure exchanges the two."""
     if all(step.do != "exchange" for step in rulebook.procedure.liquidation.steps):
         return
-    known = [asset for asset in _LENT if asset in snapshot.assets]
+    listed = [*_LENT, *sorted(named_keys(rulebook)["asset"])[:_NAMED]]  # some count what they name alone
+    known = [asset for asset in dict.fromkeys(listed) if asset in snapshot.assets]
     for collateral, debt in permutations(known, 2):
         owed = {debt: exact(-_OWED / asset_price(debt)), collateral: exact(_OWED / asset_price(collateral))}
         borrower = Account(id=f"{debt} owed against {collateral}", balances=owed)
