@@ -45,7 +45,8 @@ Array::Array(PyObject* object, const char* name, char item, int dimensions, Layo
     const bool right = std::strlen(format) == 1 && std::strchr(letters, *format) != nullptr && view_.itemsize == bytes;
     const bool beside = layout == REPEATED || PyBuffer_IsContiguous(&view_, 'C') != 0;
     const int found = view_.ndim;
-    if (right && beside && found == dimensions && reinterpret_cast<uintptr_t>(view_.buf) % static_cast<size_t>(bytes) == 0) return;
+    const bool fits = found == dimensions || (layout == REPEATED && found < dimensions);
+    if (right && beside && fits && reinterpret_cast<uintptr_t>(view_.buf) % static_cast<size_t>(bytes) == 0) return;
     PyBuffer_Release(&view_);
     if (!right) refuse(PyExc_TypeError, "%s: expected items of type '%c', found others", name_, item);
     if (found != dimensions) refuse(PyExc_ValueError, "%s: expected %d dimensions, found %d", name_, dimensions, found);
@@ -59,10 +60,11 @@ void Array::expect(int axis, int64_t wanted) const {
 }
 
 Grid Array::grid(int64_t rows, int64_t columns) const {
-    ptrdiff_t steps[] = {view_.strides[0], view_.strides[1]};
-    for (int axis = 0; axis < 2; axis++) {
-        if (view_.shape[axis] == 1) steps[axis] = 0;
-        else expect(axis, axis == 0 ? rows : columns);
+    ptrdiff_t steps[] = {0, 0};
+    for (int axis = 0, lacking = 2 - view_.ndim; axis < view_.ndim; axis++) {
+        if (view_.shape[axis] == 1) continue;
+        expect(axis, axis + lacking == 0 ? rows : columns);
+        steps[axis + lacking] = view_.strides[axis];
     }
     if ((steps[1] == 8 || steps[1] == 0) && steps[0] % 8 == 0) return {static_cast<const char*>(view_.buf), steps[0], steps[1]};
     refuse(PyExc_ValueError, "%s: expected items that lie side by side or repeat", name_);

@@ -16,7 +16,7 @@ struct PythonError {};
 [[noreturn]] void refuse(PyObject* type, const char* message, ...);
 void raise_if(const Fault& fault);
 
-enum Layout { READ, WRITTEN, REPEATED };  // side by side, but for the last: rows may lie apart, or repeat
+enum Layout { READ, WRITTEN, REPEATED };  // side by side, but for the last: rows may lie apart or repeat, axes be fewer
 
 class Array {
 public:

@@ -74,30 +74,47 @@ void expect_places(const Array& array, const char* name, int64_t end) {
             refuse(PyExc_IndexError, "%s: %lld points outside the table", name, static_cast<long long>(i));
 }
 
+// The items of as many arrays as a tuple has, each [count]; null where one is None. The caller holds them.
+template <class T, int N>
+void each_of(PyObject* tuple, const char* name, char item, int64_t count, const T* (&found)[N]) {
+    if (!PyTuple_Check(tuple) || PyTuple_Size(tuple) != N) refuse(PyExc_ValueError, "%s: expected a tuple of %d arrays", name, N);
+    for (int i = 0; i < N; i++) {
+        PyObject* object = PyTuple_GetItem(tuple, i);
+        found[i] = nullptr;
+        if (object == Py_None && item == 'B') continue;
+        const Array array(object, name, item, 1);
+        array.expect(0, count);
+        found[i] = array.as<T>();
+    }
+}
+
+// Returns whether an option was left alone: it is worth no number today.
 PyObject* revalue(PyObject*, PyObject* args) {
-    PyObject* in[8];
+    PyObject* in[9];
     int discount, threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOpi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &in[6], &in[7], &discount, &threads))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOpi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &in[6], &in[7], &in[8], &discount,
+                          &threads))
         return nullptr;
     return guarded([&] {
-        const Array columns(in[0], "columns", 'd', 2), contract(in[1], "contract", 'q', 1);
-        const Array vols(in[2], "vols", 'd', 2), vol_of(in[3], "vol_of", 'q', 1);
-        const Array moves(in[4], "moves", 'd', 2), spot(in[5], "spot", 'd', 2, REPEATED);
-        const Array cells(in[6], "cells", 'd', 2, WRITTEN), today(in[7], "today", 'd', 1, WRITTEN);
-        const int64_t options = contract.extent(0), scenarios = vol_of.extent(0), contracts = today.extent(0);
-        columns.expect(0, OPTION_COLUMNS), columns.expect(1, options), vols.expect(0, options);
-        moves.expect(0, 4), moves.expect(1, scenarios);
-        const Grid rows = spot.grid(contracts, scenarios);
-        if (rows.along != 8 && scenarios > 1) refuse(PyExc_ValueError, "spot: expected a move for each scenario");
-        cells.expect(0, 2 * contracts), cells.expect(1, scenarios);
-        expect_places(contract, "contract", contracts), expect_places(vol_of, "vol_of", vols.extent(1));
-        const double* move = moves.as<double>();
-        const Revaluation r{columns.as<double>(), vols.as<double>(), vol_of.as<int64_t>(), contract.as<int64_t>(), move,
-                            move + scenarios, move + 2 * scenarios, move + 3 * scenarios, rows.at, rows.down,
-                            cells.as<double>(), cells.as<double>() + contracts * scenarios, today.as<double>(), options,
-                            vols.extent(1), scenarios, discount != 0};
-        return spread(options, scenarios, 1 << 15, 1 << 18, threads,
-                      [&](int64_t first, int64_t last) { return chosen->revalue(r, first, last); });
+        Revaluation r{};
+        const Array contract(in[2], "contract", 'q', 1), vols(in[3], "vols", 'd', 2), vol_of(in[4], "vol_of", 'q', 1);
+        const Array spot(in[6], "spot", 'd', 2, REPEATED), cells(in[7], "cells", 'd', 3, WRITTEN), today(in[8], "today", 'd', 1, WRITTEN);
+        const int64_t contracts = today.extent(0);
+        r.options = contract.extent(0), r.names = vols.extent(1), r.scenarios = vol_of.extent(0);
+        each_of(in[0], "columns", 'd', contracts, r.columns), each_of(in[1], "flags", 'B', contracts, r.flags);
+        each_of(in[5], "moves", 'd', r.scenarios, r.along);
+        vols.expect(0, r.options), cells.expect(0, 2), cells.expect(1, contracts), cells.expect(2, r.scenarios);
+        const Grid rows = spot.grid(contracts, r.scenarios);
+        if (rows.along != 8 && r.scenarios > 1) refuse(PyExc_ValueError, "spot: expected a move for each scenario");
+        expect_places(contract, "contract", contracts), expect_places(vol_of, "vol_of", r.names);
+        r.vols = vols.as<double>(), r.vol_of = vol_of.as<int64_t>(), r.contract = contract.as<int64_t>();
+        r.spot = rows.at, r.pitch = rows.down, r.discount = discount != 0, r.today = today.as<double>();
+        r.gain = cells.as<double>(), r.shocked = r.gain + contracts * r.scenarios;
+        Py_DecRef(spread(r.options, r.scenarios, 1 << 15, 1 << 18, threads,
+                         [&](int64_t first, int64_t last) { return chosen->revalue(r, first, last); }));
+        bool left = false;
+        for (int64_t i = 0; i < r.options; i++) left |= r.today[r.contract[i]] != r.today[r.contract[i]];
+        return PyBool_FromLong(left);
     });
 }
 

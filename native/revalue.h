@@ -38,10 +38,10 @@ public:
 
 private:
     size_t padded() const { return static_cast<size_t>(r_.scenarios + W); }
-    const double* column(int which) const { return r_.columns + which * r_.options; }
+    bool is(int which, int64_t contract) const { return r_.flags[which] != nullptr && r_.flags[which][contract] != 0; }
 
     void plan(int64_t i) {
-        const double time = r_.time[i], rate = r_.rate[i];
+        const double rate = r_.along[0][i], time = r_.along[2][i];
         const auto state_of = [&](const Segment& s) {
             int state = 1;
             while (state < s.states && (s.name[state] != r_.vol_of[i] || s.time[state] != time || s.rate[state] != rate)) state++;
@@ -62,11 +62,21 @@ private:
     }
 
     void prepare(const Segment& segment, int64_t b, Lanes part) {
-        const auto of = [&](int which) { return load(column(which) + b, part); };
-        const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS), inverse = of(INVERSE);
+        const int64_t* const contract = r_.contract + b;
+        const auto of = [&](int which) {
+            double found[W] = {};
+            for (int j = 0; j < part.n; j++) found[j] = r_.columns[which][contract[j]];
+            return load(found);
+        };
+        const auto flagged = [&](int which) {
+            double found[W] = {};
+            for (int j = 0; j < part.n; j++) found[j] = is(which, contract[j]);
+            return splat(0.0) < load(found);
+        };
+        const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS);
         const V one = splat(1.0), zero = splat(0.0), share = (forward - of(FIXED)) / forward;
         const V still = moved(one, zero, years, share), log_ratio = logarithm(forward / strike);
-        const Mask coin = zero < inverse;
+        const Mask coin = flagged(INVERSE);
         const V by_forward = select(coin, one, forward), by_strike = select(coin, strike / forward, strike);
         const V product = forward * strike;
         Mask fine = both(splat(LEAST_NUMBER) < product, product < splat(GREATEST_NUMBER));
@@ -75,7 +85,7 @@ private:
         for (int state = 0; state < segment.states; state++) {
             double vols[W] = {}, found[3][W];
             const int64_t name = segment.name[state];
-            for (int j = 0; j < part.n; j++) vols[j] = name < 0 ? column(IV)[b + j] : r_.vols[(b + j) * r_.names + name];
+            for (int j = 0; j < part.n; j++) vols[j] = name < 0 ? r_.columns[IV][contract[j]] : r_.vols[(b + j) * r_.names + name];
             // the last state's where time and rate are its own, too
             const bool anew = state == 0 || segment.time[state] != segment.time[state - 1];
             if (anew) {
@@ -98,7 +108,7 @@ private:
             if (state == 0) {
                 const V f = by_forward * select(coin, one, still), k = by_strike * select(coin, one / still, one);
                 const Outcome outcome(f, k, absolute(log_ratio + logarithm(still)), spread);
-                today = outcome.value(select(zero < of(SIDE), f, k)) * weight;
+                today = outcome.value(select(flagged(CALL), f, k)) * weight;
             }
             store(found[0], spread.half), store(found[1], spread.reciprocal), store(found[2], weight);
             for (int j = 0; j < part.n; j++)
@@ -110,22 +120,22 @@ private:
 
     void rows(const Segment& s, int64_t b, int count) {
         for (int j = 0; j < count; j++) {
-            const int64_t option = b + j, contract = r_.contract[option];
+            const int64_t contract = r_.contract[b + j];
             const double* spot = reinterpret_cast<const double*>(r_.spot + contract * r_.pitch);
-            if (today_[j] != today_[j] || !move(s, spot, column(YEARS)[option], share_[j])) {
+            if (today_[j] != today_[j] || !move(s, spot, r_.columns[YEARS][contract], share_[j])) {
                 r_.today[contract] = NOT_A_NUMBER;
                 continue;
             }
             if (s.first == 0) r_.today[contract] = today_[j];
-            const double* money = column(COIN)[option] > 0.0 ? ratio_.data() : nullptr;
-            if (column(LINKED)[option] > 0.0) {
+            const double* money = is(COIN, contract) ? ratio_.data() : nullptr;
+            if (is(LINKED, contract)) {
                 for (int64_t i = s.first; i < s.last; i++)
-                    money_[static_cast<size_t>(i)] = (money == nullptr ? 1.0 : money[i]) * (1.0 + r_.peg[i]);
+                    money_[static_cast<size_t>(i)] = (money == nullptr ? 1.0 : money[i]) * (1.0 + r_.along[3][i]);
                 money = money_.data();
             }
-            const Row row{j, column(SIDE)[option] > 0.0, money, r_.shocked + contract * r_.scenarios,
+            const Row row{j, is(CALL, contract), money, r_.shocked + contract * r_.scenarios,
                           r_.gain + contract * r_.scenarios};
-            const bool inverse = column(INVERSE)[option] > 0.0, plain = money == nullptr && !r_.discount;
+            const bool inverse = is(INVERSE, contract), plain = money == nullptr && !r_.discount;
             if (inverse) plain ? along<true, true>(row, s) : along<true, false>(row, s);
             else plain ? along<false, true>(row, s) : along<false, false>(row, s);
         }
@@ -170,7 +180,7 @@ private:
         spot_ = spot, first_ = s.first, years_ = years, last_share_ = share, flat_ = true;
         for (int64_t i = s.first; i < s.last; i += W) {
             const Lanes part(s.last - i);
-            const V ratio = splat(1.0) + load(spot + i, part), basis = load(r_.basis + i, part);
+            const V ratio = splat(1.0) + load(spot + i, part), basis = load(r_.along[1] + i, part);
             const V by = moved(ratio, basis, splat(years), splat(share));
             if (any(negated(equal(basis, splat(0.0))), part)) flat_ = false;
             if (any(negated(both(splat(1e-100) < by, by < splat(1e100))), part)) {

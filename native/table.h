@@ -47,14 +47,16 @@ struct Cells {
     int64_t rows, columns;
 };
 
-// Columns of `Revaluation::columns`, each [options]. Flags are 1 or 0; WEIGHT multiplies the value of one unit.
-enum OptionColumn { FORWARD, STRUCK, IV, YEARS, SIDE, RATE, FIXED, WEIGHT, INVERSE, COIN, LINKED, OPTION_COLUMNS };
+// A contract's columns and flags (1 or 0), in the order of the door's. WEIGHT multiplies the value of one unit.
+enum ContractColumn { FORWARD, STRUCK, IV, YEARS, RATE, FIXED, WEIGHT, CONTRACT_COLUMNS };
+enum ContractFlag { CALL, INVERSE, COIN, LINKED, CONTRACT_FLAGS };
 
 struct Revaluation {
-    const double* columns;  // [OPTION_COLUMNS, options]
-    const double* vols;     // [options, names]
-    const int64_t *vol_of, *contract;  // [scenarios] column of `vols`; [options] row of what follows
-    const double *rate, *basis, *time, *peg;  // [scenarios]
+    const double* columns[CONTRACT_COLUMNS];  // [contracts] each
+    const uint8_t* flags[CONTRACT_FLAGS];     // [contracts] each, or null: none of them
+    const double* along[4];                   // [scenarios] each: moves of rate, basis, time and peg
+    const double* vols;                       // [options, names]
+    const int64_t *vol_of, *contract;         // [scenarios] column of `vols`; [options]
     const char* spot;                         // [contracts] rows of relative moves, `pitch` bytes apart
     ptrdiff_t pitch;
     double *gain, *shocked, *today;  // [contracts, scenarios] twice, [contracts]; options' rows are written

@@ -318,25 +318,48 @@ def test_the_door_of_the_option_kernels_is_narrow() -> None:
 
     door: Any = _native  # what is wrong for its types, too
     few = 5
-    one, places = np.ones(few), np.zeros(few, dtype=np.int64)
+    one = np.ones(few)
     out = np.empty((1, few))
     row = one[None]
-    for wrong, error in ((row[:, :3], ValueError), (row.astype("f4"), TypeError), (one, ValueError)):
+    for wrong, error in ((row[:, :3], ValueError), (row.astype("f4"), TypeError), (row[None], ValueError)):
         for kernel, tables in ((door.option_values, 1), (door.option_greeks, 9), (door.implied_vols, 2)):
             with pytest.raises(error):
                 kernel(row, wrong, row, row, row, row, np.empty((tables, few)), 1)
     with pytest.raises(ValueError, match="argument: expected items that lie side by side or repeat"):
         door.option_values(row, np.ones((1, 2 * few))[:, ::2], row, row, row, row, out, 1)
-    columns, four, spot, cells = np.ones((11, few)), np.zeros((4, 2)), np.zeros((few, 2)), np.empty((2 * few, 2))
+    # what has fewer axes repeats along those that it lacks
+    for fewer in (one, one[:1], np.ones(())):
+        door.option_values(row, fewer, row, row, row, row, out, 1)
+        np.testing.assert_array_equal(out[0], price(1.0, 1.0, 1.0, 1.0, call=True))
+
+
+@needs_native
+def test_the_door_of_the_revaluation_is_narrow() -> None:
+    from crossmargin.kernels import _native  # noqa: PLC0415  # where it is built
+
+    door: Any = _native
+    few = 5
+    one, places, still, flags = np.ones(few), np.zeros(few, dtype=np.int64), np.zeros(2), np.zeros(few, dtype=bool)
+    columns, on, along = (one,) * 7, (flags,) * 4, (still,) * 4
+    spot, cells = np.zeros((few, 2)), np.empty((2, few, 2))
     last = (False, 1)  # no discount, one thread
-    right: tuple[Any, ...] = (columns, places, one[:, None], places[:2], four, spot, cells, np.empty(few))
-    door.revalue(*right, *last)
-    wrongs = [(0, columns[:10]), (0, columns[:, ::2]), (0, columns.T), (2, np.ones((3, 1))), (4, four[:, :1])]
-    wrongs += [(6, cells[:few]), (6, cells[::2]), (7, np.empty(2)), (0, np.ones((11, 2 * few))[:, :few]), (5, spot[:2])]
+    right: tuple[Any, ...] = (columns, on, places, one[:, None], places[:2], along, spot, cells, np.empty(few))
+    assert door.revalue(*right, *last) is False
+    assert door.revalue((-one, *columns[1:]), *right[1:], *last) is True
+    assert door.revalue(columns, (flags, flags, None, None), *right[2:], *last) is False
+    wide = np.ones(2 * few)
+    wrongs: list[tuple[int, Any]] = [
+        (0, columns[:6]), (0, [*columns]), (0, (*columns[:6], wide[::2])), (0, (*columns[:6], wide)), (1, (flags,)),
+        (1, (*on[:3], flags[:2])), (3, np.ones((3, 1))), (5, along[:3]), (5, (*along[:3], one)), (7, cells[:1]),
+        (7, cells[:, ::2]), (8, np.empty(2)), (6, spot[:2]), (6, spot[:, :1]),
+    ]  # fmt: skip
     for place, bad in wrongs:
         with pytest.raises(ValueError, match="expected"):
             door.revalue(*right[:place], bad, *right[place + 1 :], *last)
-    for place, value in ((1, -1), (1, few), (3, -1), (3, few)):
+    for place, bad in ((0, (*columns[:6], places)), (0, (*columns[:6], None)), (1, (*on[:3], one))):
+        with pytest.raises(TypeError, match="expected"):
+            door.revalue(*right[:place], bad, *right[place + 1 :], *last)
+    for place, value in ((2, -1), (2, few), (4, -1), (4, few)):
         bad = np.full(right[place].shape, value)
         with pytest.raises(IndexError, match="points outside the table"):
             door.revalue(*right[:place], bad, *right[place + 1 :], *last)

@@ -55,18 +55,19 @@ def implied_vols(
     /,
 ) -> None: ...
 def revalue(
-    columns: Floats,
+    columns: tuple[Floats, ...],
+    flags: tuple[npt.NDArray[np.bool_] | None, ...],
     contract: Ints,
     vols: Floats,
     vol_of: Ints,
-    moves: Floats,
+    moves: tuple[Floats, ...],
     spot: Floats,
     cells: Floats,
     today: Floats,
     discount: bool,
     threads: int,
     /,
-) -> None: ...
+) -> bool: ...
 def probe(which: str, values: Floats, rounds: int, /) -> float: ...
 def levels() -> list[str]: ...
 def use_level(name: str, /) -> None: ...

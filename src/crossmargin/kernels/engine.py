@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
     Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
 _NUMPY = "numpy"
@@ -236,19 +237,21 @@ def implied_vols(
 
 
 class OptionScenarios(NamedTuple):
-    """Options, each on the row of its contract, and the scenarios that they meet."""
+    """Options among contracts, and the scenarios that they meet."""
 
-    columns: Floats
-    """[11, options] forward, strike, vol of today, years, side (above 0 a call), rate, known part of the forward,
-    weight (what one unit's value is multiplied by), and flags: inverse, its money moves with spot, with the peg."""
+    columns: tuple[Floats, ...]
+    """[contracts] forward, strike, vol of today, years, rate, known part of the forward, and weight: what one unit's
+    value is multiplied by."""
+    flags: tuple[Flags | None, ...]
+    """[contracts] call, inverse, its money moves with spot, with the peg; None where none of them is."""
     contract: Ints
-    """[options] the row of `spot` that is the option's."""
+    """[options] the contract that each is."""
     vols: Floats
     """[options, names] shocked vols."""
     vol_of: Ints
     """[scenarios] which of them holds."""
-    moves: Floats
-    """[4, scenarios] shifts of rate, basis, time (years) and peg."""
+    moves: tuple[Floats, ...]
+    """[scenarios] shifts of rate, basis, time (years) and peg."""
     spot: Floats
     """[contracts, scenarios] or [scenarios] relative moves."""
 
@@ -271,6 +274,5 @@ def revalue_options(given: OptionScenarios, cells: Floats, today: Floats, *, dis
     """
     if not _CHOICE.native:
         return np.arange(given.contract.shape[0])
-    native_options.revalue(given, cells, today, _CHOICE.threads, discount=discount)
-    strange = np.isnan(today)
-    return np.flatnonzero(strange[given.contract]) if strange.any() else given.contract[:0]
+    left = native_options.revalue(given, cells, today, _CHOICE.threads, discount=discount)
+    return np.flatnonzero(np.isnan(today[given.contract])) if left else given.contract[:0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,15 +25,21 @@ _GREEKS: Final = 9
 
 def _tables(kernel: Callable[..., None], count: int, arguments: tuple[Floats, ...], most: int) -> Floats:
     """Return `count` tables of answers, each of the arguments' common shape."""
+    shape = np.broadcast(*arguments).shape
+    if len(shape) == 1:
+        try:  # as they come: what the kernel cannot read it refuses, unread
+            kernel(*arguments, out := np.empty((count, *shape)), most)
+        except (TypeError, ValueError):
+            pass
+        else:
+            return out
     arrays = [as_floats(argument) for argument in arguments]
-    common = np.broadcast(*arrays)
-    shape = common.shape
-    rows, columns = shape if len(shape) == _DIMENSIONS and shape[1] > 1 else (1, common.size)
+    rows, columns = shape if len(shape) == _DIMENSIONS and shape[1] > 1 else (1, math.prod(shape))
     if (rows, columns) != shape:
         arrays = [array if array.size in {1, columns} else np.broadcast_to(array, shape) for array in arrays]
         arrays = [array.reshape(1, -1) for array in arrays]
     out = np.empty((count * rows, columns))
-    kernel(*(array if array.ndim == _DIMENSIONS else array.reshape(1, -1) for array in arrays), out, most)
+    kernel(*arrays, out, most)
     return out.reshape(count, *shape)
 
 
@@ -51,11 +58,15 @@ def implied_vols(arguments: tuple[Floats, ...], most: int) -> Floats:
     return _tables(_native.implied_vols, 2, arguments, most)
 
 
-def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> None:
-    """Fill the options' rows of `cells` and `today`; NaN in `today` where an option was left alone."""
-    side_by_side = given.spot.dtype.char == "d" and given.spot.strides[-1:] == (8,)
-    spot = given.spot if side_by_side else as_floats(given.spot)
-    spot = spot[None] if spot.ndim == 1 else spot
-    table = cells.reshape(2 * cells.shape[1], cells.shape[2])
-    arrays = (as_floats(given.columns), as_ints(given.contract), as_floats(given.vols), as_ints(given.vol_of))
-    _native.revalue(*arrays, as_floats(given.moves), spot, table, today, discount, most)
+def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> bool:
+    """Fill the options' rows of `cells` and `today`; return whether one was left alone: NaN in `today`."""
+    try:  # as above
+        return _native.revalue(*given, cells, today, discount, most)
+    except (TypeError, ValueError):
+        ready = (
+            tuple(as_floats(column) for column in given.columns),
+            tuple(None if flags is None else np.require(flags, np.bool_, "CA") for flags in given.flags),
+            as_ints(given.contract), as_floats(given.vols), as_ints(given.vol_of),
+            tuple(as_floats(move) for move in given.moves), as_floats(given.spot),
+        )  # fmt: skip
+        return _native.revalue(*ready, cells, today, discount, most)

@@ -247,8 +247,8 @@ def implied_vol(
     if found is None:
         return _by_numpy(columns)
     vol, status = found[0], found[1].astype(np.int8)
-    left = status == _LEFT_ALONE
-    if left.any():
+    if status.max(initial=0) == _LEFT_ALONE:
+        left = status == _LEFT_ALONE
         vol[left], status[left] = _by_numpy([np.broadcast_to(column, left.shape)[left] for column in columns])
     return ImpliedVol(vol, status)
 

@@ -82,23 +82,25 @@ def _options(
     c: Contracts, o: Ints, shifts: Shifts, cells: Floats, today: Floats, *, in_settlement: bool, discount: bool
 ) -> None:
     """Fill the options' rows of `cells` (gain, value) and `today`."""
-    terms = [c.forward, c.strike, c.iv, c.years, c.call, c.rate, c.fixed_forward, c.multiplier, c.inverse]
-    terms += [np.zeros(len(c))] * 2 if in_settlement else [c.coin_settled, c.linked]
-    every = o.shape[0] == len(c)
-    columns = np.concatenate(terms if every else [values[o] for values in terms]).reshape(len(terms), -1)
-    if not in_settlement:
-        columns[7] *= c.settle_rate[o]
-    moves = np.array([shifts.rate, shifts.basis, shifts.time, shifts.peg])
-    given = kernels.OptionScenarios(columns, o, shifts.vols, shifts.vol_of, moves, shifts.spot)
+    weight = c.multiplier if in_settlement else c.multiplier * c.settle_rate
+    given = kernels.OptionScenarios(
+        columns=(c.forward, c.strike, c.iv, c.years, c.rate, c.fixed_forward, weight),
+        flags=(c.call, c.inverse, None, None) if in_settlement else (c.call, c.inverse, c.coin_settled, c.linked),
+        contract=o,
+        vols=shifts.vols,
+        vol_of=shifts.vol_of,
+        moves=(shifts.rate, shifts.basis, shifts.time, shifts.peg),
+        spot=shifts.spot,
+    )
     left = kernels.revalue_options(given, cells, today, discount=discount)
     if not left.size:
         return
     o, some = o[left], replace(shifts, vols=shifts.vols[left])
-    weight = 1.0 if in_settlement else c.settle_rate[o]
+    rate = 1.0 if in_settlement else c.settle_rate[o]
     spot = _rows(1.0 + shifts.spot, o)
     coin_move = 1.0 if in_settlement else _coin_move(c.take(o), spot, shifts)
-    today[o] = weight * model_value(c, o, discount=discount)
-    cells[1, o] = np.asarray(weight)[..., None] * coin_move * _shocked_options(c, o, spot, some, discount=discount)
+    today[o] = rate * model_value(c, o, discount=discount)
+    cells[1, o] = np.asarray(rate)[..., None] * coin_move * _shocked_options(c, o, spot, some, discount=discount)
     cells[0, o] = cells[1, o] - today[o, None]
 
 
