@@ -103,8 +103,7 @@ def tick_costs(book: CompactBook, snapshot: Snapshot, rules: Rulebook, most: int
 
     def timed(count: int, which: object, what: str) -> float:
         part = book.part(0, count)
-        out = np.empty((len(OUTPUTS) + 1, len(part.legs)))
-        took = spent(lambda: fill(part, market, which, rules, assess_resolved, out))  # type: ignore[arg-type]
+        took = spent(lambda: fill(part, market, which, rules, assess_resolved))  # type: ignore[arg-type]
         line(what, took, count)
         return took.computing
 

@@ -39,7 +39,7 @@ __all__ = ["assess_shards"]
 
 _FEW: Final = 100_000  # accounts that this process has evaluated before others have started
 _SHARDS_EACH: Final = 4  # of a process: the last one to finish is then not far behind
-_ROWS: Final = len(OUTPUTS) + 1
+_ROWS: Final = len(OUTPUTS)
 _WORK, _FOUND = "work", "found"
 
 
@@ -104,7 +104,7 @@ def assess_shards(
             mapped.write_zeros(Path(folder) / _FOUND, found.nbytes)
             failures = _gathered(_elsewhere(folder, ranges, count), ranges, progress)
             found[:] = mapped.map_array(Path(folder) / _FOUND, found.shape)
-    return make_report(book, market, rulebook, found, failures, engine=program is not None)
+    return make_report(book, market, rulebook, list(found), failures, engine=program is not None)
 
 
 def _processors() -> int:
@@ -156,9 +156,10 @@ def _elsewhere(folder: str, ranges: list[tuple[int, int]], count: int) -> Iterat
 def _fill(work: _Work, out: Floats, first: int, last: int) -> dict[int, Failure]:
     """Fill the columns of some accounts' pools; return who of them is refused, the first one's number being 0."""
     low, high = np.searchsorted(work.book.pool_account, [first, last]).tolist()
-    found = np.empty((_ROWS, high - low))
-    failures = fill(work.book.part(first, last), work.market, work.program, work.rulebook, assess_resolved, found)
-    out[:, low:high] = found
+    part = work.book.part(first, last)
+    found, failures = fill(part, work.market, work.program, work.rulebook, assess_resolved)
+    for row, column in zip(out, found, strict=True):
+        row[low:high] = column
     return failures
 
 

@@ -65,7 +65,7 @@ def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, 
     except (TypeError, ValueError):
         ready = (
             tuple(as_floats(column) for column in given.columns),
-            tuple(None if flags is None else np.require(flags, np.bool_, "CA") for flags in given.flags),
+            tuple(None if flags is None else np.require(flags, np.bool_, ("C", "A")) for flags in given.flags),
             as_ints(given.contract), as_floats(given.vols), as_ints(given.vol_of),
             tuple(as_floats(move) for move in given.moves), as_floats(given.spot),
         )  # fmt: skip

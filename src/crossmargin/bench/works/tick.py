@@ -18,7 +18,7 @@ from crossmargin.bench.works.worst_loss import gains, worst_of
 from crossmargin.margin import assess_book
 from crossmargin.margin.assess import assess_resolved
 from crossmargin.margin.program.assess import run_program
-from crossmargin.margin.program.program import OUTPUTS, make_market, make_program
+from crossmargin.margin.program.program import make_market, make_program
 from crossmargin.margin.program.unpack import unpack
 
 if TYPE_CHECKING:
@@ -114,9 +114,8 @@ def parts_of(stage: Stage) -> dict[str, Callable[[], object]]:
     market = make_market(book.universe, snapshot, rules)
     ops = kernels.operations()
     program = make_program(book.universe, market, rules, ops)
-    out = np.empty((len(OUTPUTS) + 1, len(book.legs)))
     return {
         "prices": lambda: make_market(book.universe, snapshot, rules),
         "program": lambda: make_program(book.universe, market, rules, ops),
-        "engine": lambda: run_program(book, program, out),
+        "engine": lambda: run_program(book, program),
     }

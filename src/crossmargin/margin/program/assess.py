@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from crossmargin.margin.program.program import OUTPUTS, Market, Program, make_ma
 from crossmargin.margin.program.unpack import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CompactReport", "assess_compact", "check_rulebook", "fill", "make_report", "program_of", "run_program"]
 
-_AT_A_TIME = 4096  # accounts that the evaluation takes together: some megabytes of columns
+_AMOUNTS: Final = OUTPUTS.index("coverage")
+_AT_A_TIME: Final = 4096  # accounts that the evaluation takes together: some megabytes of columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,7 @@ def assess_compact(
     check_rulebook(book, rulebook)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
     program = program_of(book.universe, market, rulebook)
-    found = np.empty((len(OUTPUTS) + 1, len(book.legs)))
-    failures = fill(book, market, program, rulebook, evaluate, found)
+    found, failures = fill(book, market, program, rulebook, evaluate)
     return make_report(book, market, rulebook, found, failures, engine=program is not None)
 
 
@@ -79,14 +79,15 @@ def fill(
     program: Program | None,
     rulebook: Rulebook,
     evaluate: Callable[[Resolved, Rulebook], BookReport],
-    out: Floats,
-) -> dict[int, Failure]:
-    """Fill `out` [outputs + 1, pools] by the program, or by the evaluation if there is none; return who is refused."""
+) -> tuple[Sequence[Floats], dict[int, Failure]]:
+    """Return the columns of `OUTPUTS` [pools], by the program or else the evaluation; and who is refused."""
     with np.errstate(over="ignore", invalid="ignore"):  # what comes out infinite or NaN is refused, not warned of
         if program is None:
-            return dict(_evaluated(book, market, rulebook, evaluate, out))
-        run_program(book, program, out)
-        return dict(_refused(book, market, rulebook, evaluate, out))
+            out = np.empty((len(OUTPUTS), len(book.legs)))
+            failures = dict(_evaluated(book, market, rulebook, evaluate, out))
+            return list(out), failures
+        found = run_program(book, program)
+        return found[: len(OUTPUTS)], dict(_refused(book, market, rulebook, evaluate, found))
 
 
 def program_of(universe: Universe, market: Market, rulebook: Rulebook, beside: tuple[str, ...] = ()) -> Program | None:
@@ -103,18 +104,28 @@ def program_of(universe: Universe, market: Market, rulebook: Rulebook, beside: t
         return None
 
 
-def run_program(book: CompactBook, program: Program, out: Floats) -> None:
-    """Fill `out` [outputs + 1, pools]; its last row counts refused legs."""
-    out[-1] = 0.0
-    engine = kernels.account_engine(book.legs.buffers(), program.arrays)
-    engine.run(None, out if program.may_refuse else out[:-1], kernels.threads_in_use())
+def run_program(book: CompactBook, program: Program) -> list[Floats]:
+    """Return the program's outputs [pools], read-only: what stands in one register (often equity) is one column."""
+    registers, place = np.unique(program.arrays["outputs"], return_inverse=True)
+    out = np.empty((registers.shape[0], len(book.legs)))
+    engine = kernels.account_engine(book.legs.buffers(), program.arrays | {"outputs": registers})
+    engine.run(None, out, kernels.threads_in_use())
+    out.flags.writeable = False
+    columns = list(out)
+    return [columns[n] for n in place.tolist()]
 
 
 def make_report(
-    book: CompactBook, market: Market, rulebook: Rulebook, found: Floats, failures: dict[int, Failure], *, engine: bool
+    book: CompactBook,
+    market: Market,
+    rulebook: Rulebook,
+    found: Sequence[Floats],
+    failures: dict[int, Failure],
+    *,
+    engine: bool,
 ) -> CompactReport:
-    """Return the report of columns [outputs, pools]."""
-    initial, maintenance, adjusted_initial, adjusted_maintenance, equity, ratio, state = found[: len(OUTPUTS)]
+    """Return the report of the columns of `OUTPUTS`."""
+    initial, maintenance, adjusted_initial, adjusted_maintenance, equity, ratio, state = found
     return CompactReport(
         account_ids=book.account_ids,
         unit_account=book.pool_account,
@@ -140,7 +151,7 @@ def _refused(
     market: Market,
     rulebook: Rulebook,
     evaluate: Callable[[Resolved, Rulebook], BookReport],
-    found: Floats,
+    found: Sequence[Floats],
 ) -> Iterator[tuple[int, Failure]]:
     """Yield the accounts that are refused, each with the evaluation's own reason."""
     yield from book.failures.items()
@@ -155,13 +166,14 @@ def _refused(
             yield account, failures.get(n, strange)
 
 
-def _bad_pools(found: Floats) -> npt.NDArray[np.int64]:
+def _bad_pools(found: Sequence[Floats]) -> npt.NDArray[np.int64]:
     """Return the pools with a refused leg or a figure that is not finite."""
-    figures = found[: len(OUTPUTS) - 2]
-    refused = found[-1] > 0
-    if not np.isfinite(figures.sum()):  # one pass says so of them all, but for a sum that overflows
-        refused |= ~np.isfinite(figures).all(axis=0)
-    return np.flatnonzero(refused)
+    amounts = {id(column): column for column in found[:_AMOUNTS]}.values()
+    bad = found[-1] > 0 if len(found) > len(OUTPUTS) else np.zeros(found[0].shape, dtype=bool)
+    for column in amounts:
+        if not np.isfinite(column.sum()):  # one pass says so of them all, but for a sum that overflows
+            bad |= ~np.isfinite(column)
+    return np.flatnonzero(bad)
 
 
 def _evaluated(
