@@ -71,10 +71,10 @@ def make_program(
     code += [(number["max" if i % 2 else "mul"], UNIT, 0, 0, -1, 0, 0, 0) for i in range(ops)]
     return {
         "level_row": np.vstack([index, index // 50, index // (ROWS // BUCKETS), index % 3]).astype(np.int32),
-        "level_rows": np.array([ROWS, ROWS // 50, BUCKETS, 3]), "class_count": 1, "contract": index.astype(np.int32),
-        "always_active": np.zeros(ROWS, dtype=np.uint8), "constants": np.array([1.0, 0.5]), "tables": np.ones(3 * ROWS),
+        "level_rows": np.array([ROWS, ROWS // 50, BUCKETS, 3]), "class_count": 1,
+        "always_active": np.zeros(ROWS, dtype=np.uint8), "constants": np.array([1.0, 0.5]), "tables": np.zeros(0),
         "tier_upto": np.zeros(0), "tier_rate": np.zeros(0), "tier_sets": np.zeros((0, 4), dtype=np.int64),
-        "which": np.zeros(0, dtype=np.int32), "code": np.array(code, dtype=np.int32),
+        "which": index.repeat(3).astype(np.int32), "code": np.array(code, dtype=np.int32),
         "registers": np.array([0, 0, 0, 1, 0, 1]), "form_terms": np.zeros((0, 2), dtype=np.int32),
         "lane_groups": np.zeros((0, 4), dtype=np.int64), "lane_terms": np.zeros((0, 2), dtype=np.int32),
         "lanes": np.zeros(0), "matrices": aligned(matrix),

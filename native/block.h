@@ -159,9 +159,8 @@ inline void make_room(const Program& p, Block& b) {
         extras += b.source.at[i].extras;
     }
     b.row.of(legs + 1);
-    b.contract.of(legs + 1);
+    b.line.of(legs + 1);
     b.quantity.of(legs + WIDE);
-    b.weight.of(legs + WIDE);
     b.extra.of(extras + 1);
     b.ordered.of(b.units + 1);
     b.rows[LEG].key.of(legs + 1);
@@ -228,8 +227,6 @@ Fault lay_out(const Program& p, uint32_t fill, Block& b) {
         rows.stride = (rows.count + WIDE - 1) / WIDE * WIDE;
         rows.bank.of(rows.stride * p.registers[level] + WIDE);
     }
-    if (p.scan_count)
-        for (int64_t leg = 0; leg < b.legs; leg++) b.contract.at[leg] = p.contract[b.row.at[leg]];
     return NO_FAULT;
 }
 

@@ -36,7 +36,7 @@ struct LaneGroup {
     int64_t offset, width, first, terms;
 };
 struct Scan {
-    int64_t scale, matrix, pitch, shocked, shocked_level, chain[3], first_segment, segments, first_fold, folds;
+    int64_t index, matrix, pitch, shocked, shocked_level, chain[3], first_segment, segments, first_fold, folds;
     INLINE int64_t depth() const { return 1 + (chain[1] != 0) + (chain[2] != 0); }
 };
 enum Measure : int64_t { WORST, SHORTFALL, AT_RISK, MEAN, ROW };
@@ -51,7 +51,7 @@ struct Program {
     int64_t rows, classes, by_side;
     const int32_t* level_row[LEVELS];
     const int64_t *level_rows, *registers;  // [levels from STRIKE to ASSET], [LEVELS]
-    const int32_t *contract, *which, *outputs;
+    const int32_t *which, *outputs;
     const uint8_t *used, *always_active, *trade_kind;
     const double *constants, *tables, *upto, *rate, *lanes, *shares, *matrices, *multiplier;  // constants WIDE times
     const TierSet* tiers;
@@ -147,7 +147,7 @@ struct Trade {
 struct Block {
     int64_t units = 0, legs = 0, extras = 0;
     Store<Source> source;
-    Store<int32_t> row, contract, order, slot, sorted;
+    Store<int32_t> row, line, order, slot, sorted;
     Store<double> quantity, weight, cells, lanes, kept;
     Store<Extra> extra;
     Store<OptionLeg> options;

@@ -31,7 +31,6 @@ Program open_program(PyObject* from, Held& held) {
     p.level_rows = held.of<int64_t>(from, "level_rows");
     p.registers = held.of<int64_t>(from, "registers");
     p.used = held.of<uint8_t>(from, "used");
-    p.contract = held.of<int32_t>(from, "contract");
     p.which = held.of<int32_t>(from, "which");
     p.outputs = held.of<int32_t>(from, "outputs", &p.output_count);
     p.always_active = held.of<uint8_t>(from, "always_active");

@@ -19,7 +19,7 @@ ACCOUNT_CLASSES = 2
 
 def make_desk(rng: np.random.Generator, book: Mapping, program: Mapping) -> Mapping:
     """Return a desk in which some accounts have several units, some none, and every contract its own row."""
-    units, classes, rows = len(book["start"]), int(program["class_count"]), len(program["contract"])
+    units, classes, rows = len(book["start"]), int(program["class_count"]), len(program["multiplier"])
     accounts = max(1, units - 2)
     first, follow = np.full(accounts, -1, dtype=np.int32), np.full(units, -1, dtype=np.int32)
     for unit, account in enumerate(rng.integers(0, accounts, units).tolist()):

@@ -42,7 +42,7 @@ class Maker:
             name: [] for name in ("tables", "tier_upto", "tier_rate", "tier_sets", "which", "form_terms", "lane_groups",
                                   "lane_terms", "lanes", "scans", "matrices", "folds", "segments", "shares", "code")
         }  # fmt: skip
-        self.contracts = int(rng.integers(1, 6))
+        self.lines = int(rng.integers(1, 9))
         for _ in range(int(rng.integers(1, 25))):
             self.operation()
         self.add("input", UNIT, aux=0)
@@ -202,9 +202,13 @@ class Maker:
         if self.written[level]:
             self.add("worst_side", level, self.read(level, constants=False))
 
+    def line_of(self) -> int:
+        """Return where the matrix row of each leg's key stands."""
+        return self.put("which", self.rng.integers(0, self.lines, 3 * self.rows).tolist())
+
     def matrix(self, pitch: int, columns: int) -> int:
-        rows = np.zeros((self.contracts, pitch))
-        rows[:, :columns] = self.numbers(self.contracts * columns).reshape(self.contracts, columns)
+        rows = np.zeros((self.lines, pitch))
+        rows[:, :columns] = self.numbers(self.lines * columns).reshape(self.lines, columns)
         return self.put("matrices", rows.ravel())
 
     def usual_scan(self) -> None:
@@ -220,7 +224,7 @@ class Maker:
         segments = [[a, b, 0, 1, -1, 0, weight, 0] for (a, b), weight in zip(pairwise(cuts), weights, strict=False)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
-        scan = (self.new_table(LEG), self.matrix(pitch, pitch), pitch, -1, 0, *chain, *[0] * (3 - len(chain)),
+        scan = (self.line_of(), self.matrix(pitch, pitch), pitch, -1, 0, *chain, *[0] * (3 - len(chain)),
                 self.put("segments", segments), len(segments), self.put("folds", folds), len(folds))  # fmt: skip
         self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
 
@@ -241,7 +245,7 @@ class Maker:
         segments = [self.segment(a, b, chain[-1], columns) for a, b in pairwise(bounds)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
-        scan = (self.new_table(LEG), self.matrix(pitch, columns), pitch, shocked, chain[0] if shocked >= 0 else 0,
+        scan = (self.line_of(), self.matrix(pitch, columns), pitch, shocked, chain[0] if shocked >= 0 else 0,
                 *chain, *[0] * (3 - len(chain)), self.put("segments", segments), len(segments),
                 self.put("folds", folds), len(folds))  # fmt: skip
         return self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
@@ -281,7 +285,6 @@ class Maker:
             **wide,
             "matrices": aligned(matrices) if rng.random() < 0.5 else matrices,
             "level_row": self.level_row, "level_rows": self.level_rows, "class_count": CLASSES,
-            "contract": rng.integers(0, self.contracts, self.rows).astype(np.int32),
             "always_active": (rng.random(self.rows) < 0.2).astype(np.uint8),
             "constants": np.array([0.0, 1.0, -1.5, 2.0, 100.0, 0.25]),
             "which": np.array(p["which"], dtype=np.int32), "code": np.array(p["code"], dtype=np.int32).reshape(-1, 8),

@@ -198,7 +198,7 @@ class OneUnit:
 
     def legsum(self, code: list[int]) -> None:
         offset, width, first, terms = (int(x) for x in self.program["lane_groups"][code[6]])
-        block = 3 * len(self.program["contract"]) * width
+        block = 3 * len(self.program["multiplier"]) * width
         for lane in range(code[7]):
             totals = []
             for legs in self.rows[code[1]]:
@@ -257,14 +257,13 @@ class OneUnit:
 
     def scan(self, code: list[int]) -> None:
         p = self.program
-        scale, matrix, pitch, shocked, _, *rest = (int(x) for x in p["scans"][code[6]])
+        index, matrix, pitch, shocked, _, *rest = (int(x) for x in p["scans"][code[6]])
         chain = [level for level in rest[:3] if level]
         segments = p["segments"][rest[3] : rest[3] + rest[4]].tolist()
         folds = p["folds"][rest[5] : rest[5] + rest[6]].tolist()
-        weight = np.array([leg.quantity for leg in self.legs]) * self.tabled(scale, LEG)
-        rows = [self.summed(legs, weight, matrix, pitch) for legs in self.rows[chain[0]]]
+        rows = [self.summed(legs, index, matrix, pitch) for legs in self.rows[chain[0]]]
         if shocked >= 0:
-            moved = [self.summed(legs, weight, shocked, pitch) for legs in self.rows[chain[0]]]
+            moved = [self.summed(legs, index, shocked, pitch) for legs in self.rows[chain[0]]]
             for fold in (fold for fold in folds if fold[0]):
                 gain, loss = (self.operand(chain[0], fold[i]) for i in (4, 5))
                 slopes = [np.where(x > 0, gain[i], np.where(x < 0, loss[i], 1.0)) for i, x in enumerate(moved)]
@@ -284,11 +283,11 @@ class OneUnit:
                 losses = [0.0]
             self.held[chain[-1]][segment[5]] = np.array(losses, dtype=np.float64)
 
-    def summed(self, legs: list[int], weight: Floats, offset: int, pitch: int) -> Floats:
+    def summed(self, legs: list[int], index: int, offset: int, pitch: int) -> Floats:
         row = np.zeros(pitch)
-        for i in legs:
-            at = offset + int(self.program["contract"][self.legs[i].row]) * pitch
-            row = row + weight[i] * self.program["matrices"][at : at + pitch]
+        for leg in (self.legs[i] for i in legs):
+            at = offset + int(self.program["which"][index + leg.key()]) * pitch
+            row = row + leg.quantity * self.program["matrices"][at : at + pitch]
         return row
 
     def folded(self, fold: list[int], level: int, row: int, x: Floats) -> Floats:

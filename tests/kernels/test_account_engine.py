@@ -82,7 +82,7 @@ def test_a_program_gives_what_its_twin_gives(seed: int, strange: bool, units: in
 def test_a_trade_gives_what_its_twin_gives(seed: int, data: st.DataObject) -> None:
     book, program = made(seed)
     program["trade_kind"][:] = np.maximum(program["trade_kind"], 1)
-    rows = len(program["contract"])
+    rows = len(program["multiplier"])
     if rows == 1:
         return
     if data.draw(st.booleans()):
@@ -129,10 +129,10 @@ def one_scan(
         code.append((OPS["sum"], UNIT, 0, 0, line, 0, 0, 0))
     return {
         "level_row": np.vstack([index, index // 5, index // 20, index % 3]).astype(np.int32),
-        "level_rows": np.array([rows, 12, 3, 3]), "class_count": 1, "contract": index.astype(np.int32),
-        "always_active": np.zeros(rows, dtype=np.uint8), "constants": np.array([0.5, 1.0]), "tables": np.ones(3 * rows),
+        "level_rows": np.array([rows, 12, 3, 3]), "class_count": 1,
+        "always_active": np.zeros(rows, dtype=np.uint8), "constants": np.array([0.5, 1.0]), "tables": np.zeros(0),
         "tier_upto": np.zeros(0), "tier_rate": np.zeros(0), "tier_sets": np.zeros((0, 4), dtype=np.int64),
-        "which": np.zeros(0, dtype=np.int32), "code": np.array(code, dtype=np.int32),
+        "which": index.repeat(3).astype(np.int32), "code": np.array(code, dtype=np.int32),
         "registers": np.array([0, 0, 1, 1, 0, 1]), "form_terms": np.zeros((0, 2), dtype=np.int32),
         "lane_groups": np.zeros((0, 4), dtype=np.int64), "lane_terms": np.zeros((0, 2), dtype=np.int32),
         "lanes": np.zeros(0), "matrices": aligned(matrix.ravel()),
@@ -282,13 +282,14 @@ def test_a_strange_extra_is_refused(code: int) -> None:
         ("book", "inputs", np.zeros((2, 3)), ValueError, "inputs: expected 4 along axis 1, found 3"),
         ("program", "class_count", 999, ValueError, "class_count: expected 0 to 256"),
         ("program", "class_count", "x", TypeError, "int"),
-        ("program", "contract", np.full(60, 9999, dtype=np.int32), ValueError, "a matrix within matrices"),
-        ("program", "contract", np.full(60, -1, dtype=np.int32), ValueError, "contract: row 0 is negative"),
+        ("program", "which", np.full(180, 9999, dtype=np.int32), ValueError, "a matrix within matrices"),
+        ("program", "which", np.full(180, -1, dtype=np.int32), ValueError, "rows of a matrix"),
+        ("program", "which", np.zeros(179, dtype=np.int32), ValueError, "a matrix row for each leg's key"),
         ("program", "level_row", np.full((4, 60), 99, dtype=np.int32), ValueError, "row 0 of level 1 is out of range"),
         ("program", "level_row", np.array([np.arange(60) % 2] * 4, np.int32), ValueError, "does not lie with its like"),
         ("program", "registers", np.full(6, -1), ValueError, "registers: level 0 is out of range"),
         ("program", "outputs", np.array([1], dtype=np.int32), ValueError, "outputs: 1 is not written"),
-        ("program", "tables", np.zeros(2), ValueError, "a table within tables"),
+        ("program", "code", np.array([(40, 5, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a table within tables"),
         ("program", "segments", np.array([(0, 99, 0, 1, 0, 0, NONE, 0)]), ValueError, "columns of a segment"),
         ("program", "segments", np.array([(0, 64, 1, 65, 0, 0, NONE, 0)]), ValueError, "a depth within the segment"),
         ("program", "code", np.array([(99, 0, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a number of OPS"),

@@ -56,7 +56,7 @@ class _Checker:
 
     def program(self) -> dict[str, Any]:
         of = self.of
-        self.rows = of("contract", "i4", None).shape[0]
+        self.rows = of("always_active", "u1", None).shape[0]
         made: dict[str, Any] = self.template()
         self.floats = {name: of(name, "f8", None) for name in ("tables", "tier_upto", "tier_rate", "lanes", "shares")}
         made |= self.floats
@@ -84,12 +84,8 @@ class _Checker:
     def template(self) -> dict[str, Any]:
         """Check the template's rows and levels; return copies of what the engine reads of them."""
         of, rows = self.of, self.rows
-        contract, above = of("contract", "i4", None).copy(), of("level_row", "i4", 4, rows).copy()
+        above = of("level_row", "i4", 4, rows).copy()
         counts = of("level_rows", "i8", 4).tolist()
-        if (contract < 0).any():
-            message = f"contract: row {int((contract < 0).argmax())} is negative"
-            raise ValueError(message)
-        self.contracts = int(contract.max(initial=-1)) + 1
         self.classes = of.number("class_count")
         if not 0 <= self.classes <= _MOST_CLASSES:
             message = "class_count: expected 0 to 256"
@@ -101,7 +97,6 @@ class _Checker:
             _check_level(level, above, counts[level - 1])
         self.keys = [3 * rows, *counts, self.classes]
         return {
-            "contract": contract,
             "level_row": above,
             "level_rows": np.asarray(counts, dtype=np.int64),
             "always_active": of("always_active", "u1", rows).copy(),
@@ -250,13 +245,16 @@ class _Checker:
     # --- scans
 
     def op_scan(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
-        scale, matrix, pitch, shocked, shocked_level, *more = self.entry("scans", aux, "a scan that is there")
+        index, matrix, pitch, shocked, shocked_level, *more = self.entry("scans", aux, "a scan that is there")
         chain = [one for n, one in enumerate(more[:3]) if one or n == 0]
         first_segment, segments, first_fold, folds = more[3:]
-        self.table(scale, LEG)
+        self.need(_within(index, self.keys[LEG], self.which.shape[0]), "a matrix row for each leg's key")
+        lines = self.which[index : index + self.keys[LEG]]
+        self.need(lines.min(initial=0) >= 0, "rows of a matrix")
+        lines_read = int(lines.max(initial=-1)) + 1
         self.need(0 < pitch <= 1 << 24 and pitch % _WIDE == 0, "a pitch that is a multiple of 8")
         for offset in (matrix, *([] if shocked == -1 else [shocked])):
-            inside = offset % _WIDE == 0 and _within(offset, pitch * self.contracts, self.length["matrices"])
+            inside = offset % _WIDE == 0 and _within(offset, pitch * lines_read, self.length["matrices"])
             self.need(inside, "a matrix within matrices, at a multiple of 8")
         self.need(shocked == -1 or shocked_level == chain[0], "close-outs at the finest level of the chain")
         self.need(more[1] != 0 or more[2] == 0, "a chain of levels without a gap")

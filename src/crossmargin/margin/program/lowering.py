@@ -94,8 +94,8 @@ class _Lowering:
 
     def find_scans(self, nodes: Sequence[Op]) -> None:
         """Say which scans share a pass."""
-        self._groups = scan_groups(nodes, self.contract)
-        self._group_of = {id(node): n for n, (members, _) in enumerate(self._groups) for node in members}
+        self._groups = scan_groups(nodes)
+        self._group_of = {id(node): n for n, members in enumerate(self._groups) for node in members}
 
     def on_units(self, root: Node) -> _Value:
         """Emit an output; the engine gives registers, so a constant is put into one."""
@@ -159,11 +159,11 @@ class _Lowering:
         return self._emit(node.name, node.level, [*operands, *[0] * (3 - len(operands))], aux)
 
     def _scan(self, node: Op) -> _Value:
-        members, scale = self._groups[self._group_of[id(node)]]
+        members = self._groups[self._group_of[id(node)]]
         made = [self._fresh(member.level) for member in members]
         parts = {id(member): [self.operand(part) for part in member.parts] for member in members}
         reads = [part for found in parts.values() for part in found if isinstance(part, _Value)]
-        number = add_scan(members, scale, self.contract, self.pools, lambda at, place: parts[id(at)][place], made)
+        number = add_scan(members, self.contract, self.pools, lambda at, place: parts[id(at)][place], made)
         self.code.append(_Instruction("scan", node.level, [0, 0, 0], made, number, len(made), reads))
         self._known.update({id(member): value for member, value in zip(members, made, strict=True)})
         own: _Value = self._known[id(node)]

@@ -174,7 +174,6 @@ def _row_arrays(universe: Universe, template: Template, rulebook: Rulebook) -> d
         "level_row": np.stack([template.level_row(level) for level in _LEVELS]).astype(np.int32),
         "level_rows": np.asarray([len(levels[level]) for level in _LEVELS], dtype=np.int64),
         "class_count": len(universe.pools),
-        "contract": rows.contract.astype(np.int32),
         "always_active": counts.astype(np.uint8),
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -28,73 +29,52 @@ NONE: Final = -(1 << 31)
 _MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
 
 
-def scan_groups(nodes: Sequence[Op], contract: Ints) -> list[tuple[tuple[Op, ...], Floats]]:
-    """Return which scans share a pass, and the scale [template legs] of each such group; `contract` [template legs]."""
-    groups: list[tuple[list[Op], Floats]] = []
-    alone = {id(node) for node in nodes if any(isinstance(n, Op) and n.name == "scan" for n in walk(list(node.parts)))}
+class _Lines(NamedTuple):
+    """The rows of scenarios that a pass reads: the contract of each and its scale in each scan, 0 where left out."""
+
+    of_leg: npt.NDArray[np.int32]
+    contract: Ints
+    scale: Floats
+
+
+def scan_groups(nodes: Sequence[Op]) -> list[tuple[Op, ...]]:
+    """Return which scans share a pass over the legs: those that climb the same levels.
+
+    One that closes out has a pass of its own, and so has one that reads another's result: it stands behind it.
+    """
+    groups: dict[Any, list[Op]] = {}
     for node in nodes:
-        for place, (members, scale) in enumerate(groups):
-            joined = None if id(node) in alone else _joined(members, scale, node, contract)
-            if joined is not None:
-                members.append(node)
-                groups[place] = (members, joined)
-                break
-        else:
-            groups.append(([node], node.more.scale))
-    return [(tuple(members), scale) for members, scale in groups]
-
-
-def _joined(members: list[Op], scale: Floats, node: Op, contract: Ints) -> Floats | None:
-    """Return the scale that serves a group with one more scan, None where they cannot share one."""
-    first: Scanned = members[0].more
-    more: Scanned = node.more
-    if first.chain != more.chain or first.shocked is not None or more.shocked is not None:
-        return None
-    both = (scale != 0) & (more.scale != 0)
-    if (scale != more.scale)[both].any():
-        return None
-    joined = np.where(scale != 0, scale, more.scale)
-    # a contract that one of them leaves out is a row of zeros there: it must be left out on all of its template legs
-    for member in (*members, node):
-        left_out = (member.more.scale == 0) & (joined != 0)
-        kept = np.zeros(int(contract.max(initial=-1)) + 1, dtype=bool)
-        kept[contract[member.more.scale != 0]] = True
-        if kept[contract[left_out]].any():
-            return None
-    return joined
+        behind = any(isinstance(n, Op) and n.name == "scan" for n in walk(list(node.parts)))
+        alone = behind or node.more.shocked is not None
+        groups.setdefault((node.more.chain, id(node) if alone else 0), []).append(node)
+    return [tuple(members) for members in groups.values()]
 
 
 def add_scan(
-    members: Sequence[Op],
-    scale: Floats,
-    contract: Ints,
-    pools: Pools,
-    operand: Callable[[Op, int], Any],
-    made: Sequence[Any],
+    members: Sequence[Op], contract: Ints, pools: Pools, operand: Callable[[Op, int], Any], made: Sequence[Any]
 ) -> int:
-    """Return the number of a scan of several lines; `operand(node, place)` is the value of one of a node's parts."""
+    """Return the number of a scan of several lines; `operand(node, place)` is the value of one of a node's parts.
+
+    `contract` [template legs] is each leg's contract.
+    """
     chain = members[0].more.chain
     first_fold, first_segment = len(pools.folds), len(pools.segments)
-    columns: list[Floats] = []
-    start = 0
+    lines = _lines(members, contract)
+    starts = list(accumulate((_wide(node) for node in members), initial=0))
     bends: list[tuple[int, list[Any]]] = []
-    for node, value in zip(members, made, strict=True):
-        more: Scanned = node.more
-        rows = _rows(more, contract)
-        columns.append(rows)
-        wide = rows.shape[1]
+    for node, value, start in zip(members, made, starts, strict=False):
+        more, wide = node.more, _wide(node)
         bends += [(chain.index(bend.level), _fold(bend, start, wide, node, operand)) for bend in more.bends]
         pools.segments.append(_segment(more, start, wide, node, operand, value, pools))
-        start += rows.shape[1]
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
     shocked = members[0].more.shocked
     levels = [LEVEL_NUMBER[level] for level in chain]
     pools.scans.append(
         (
-            pools.tables.add(scale),
-            pools.matrices.add(np.concatenate(columns, axis=1)),
-            start,
-            -1 if shocked is None else pools.matrices.add(_padded(shocked)),
+            pools.which.add(lines.of_leg),
+            pools.matrices.add(_rows(lines, [node.more.gain for node in members], starts)),
+            starts[-1],
+            -1 if shocked is None else pools.matrices.add(_rows(lines, [shocked], starts)),
             next((LEVEL_NUMBER[bend.level] for bend in members[0].more.bends if bend.close_out), 0),
             *levels,
             *[0] * (3 - len(levels)),
@@ -107,16 +87,34 @@ def add_scan(
     return len(pools.scans) - 1
 
 
-def _rows(more: Scanned, contract: Ints) -> Floats:
-    """Return the scan's rows, zero where no leg of a contract is selected, padded to whole vectors."""
-    chosen = np.zeros(more.gain.shape[0], dtype=bool)
-    chosen[contract[more.scale != 0]] = True
-    return _padded(np.where(chosen[:, None], more.gain, 0.0))
+def _lines(members: Sequence[Op], contract: Ints) -> _Lines:
+    """Return the distinct lines of the template's legs: most often one for each contract, and one of zeros."""
+    scale = np.stack([node.more.scale for node in members])
+    usual = np.zeros((len(members), int(contract.max(initial=-1)) + 1))
+    for known, one in zip(usual, scale, strict=True):
+        known[contract[one != 0]] = one[one != 0]
+    if ((scale == usual[:, contract]) | (scale == 0)).all():
+        held = np.left_shift((scale != 0).T, np.arange(len(members))).sum(axis=1)  # a bit for each scan
+        code = np.where(held != 0, contract << len(members) | held, 0)
+        found, of_leg = np.unique(code, return_inverse=True)
+        at = found >> len(members)
+        inside = (found[None] >> np.arange(len(members))[:, None]) & 1
+        return _Lines(of_leg.astype(np.int32), at, np.where(inside, usual[:, at], 0.0))
+    kinds, of_leg = np.unique(np.vstack([contract, scale]), axis=1, return_inverse=True)
+    return _Lines(of_leg.astype(np.int32), kinds[0].astype(np.int64), kinds[1:])
 
 
-def _padded(rows: Floats) -> Floats:
-    wide = -(-rows.shape[1] // WIDTH) * WIDTH
-    return np.pad(rows, ((0, 0), (0, wide - rows.shape[1])))
+def _wide(node: Op) -> int:
+    return -(-int(node.more.gain.shape[1]) // WIDTH) * WIDTH
+
+
+def _rows(lines: _Lines, cells: Sequence[Floats], starts: Sequence[int]) -> Floats:
+    """Return the cells of each line, scaled, scan beside scan [lines, columns]; the rest is zeros."""
+    rows = np.zeros((lines.contract.shape[0], starts[-1]))
+    for scale, table, start in zip(lines.scale, cells, starts, strict=False):
+        inside = np.flatnonzero(scale)
+        rows[inside, start : start + table.shape[1]] = table[lines.contract[inside]] * scale[inside, None]
+    return rows
 
 
 def _fold(bend: Bend, start: int, wide: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
