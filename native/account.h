@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstring>
 
 #include "scan.h"
 
@@ -166,31 +167,34 @@ private:
     // Many sums of the same legs at once: a row of coefficients for each leg, added as a scan's rows are.
     void legsum(const Code& c) {
         const LaneGroup& g = p_.groups[c.aux];
-        const Rows& rows = b_.rows[c.level];
-        double* lanes = b_.lanes.of((n_ + 1) * g.width);
-        for (int64_t i = 0; i < n_ * g.width; i++) lanes[i] = 0.0;
+        const double* by[ONE + 1] = {};
         for (int64_t t = 0; t < g.terms; t++) {
             const Term& term = p_.lane_terms[g.first + t];
-            const double* by = p_.lanes + g.offset + static_cast<int64_t>(term.offset) * 3 * p_.rows * g.width;
-            if (term.column == QUANTITY || term.column == ONE) {
-                const Legs legs = dense(c.level, term.column == ONE, by, g.width);
-                for (int64_t row = 0; row < n_; row++) {
-                    Onto to{lanes + row * g.width};
-                    row_of(legs, rows.first.at[row], rows.first.at[row + 1], g.width, to);
-                }
-                continue;
-            }
-            for (int64_t e = 0; e < b_.extras; e++) {
-                const Extra& x = b_.extra.at[e];
-                if (static_cast<int32_t>(x.column) != term.column) continue;
-                const double* row = by + b_.rows[LEG].key.at[x.leg] * g.width;
-                double* sum = lanes + rows.of_leg.at[x.leg] * g.width;
-                for (int64_t j = 0; j < g.width; j += W) add(sum + j, splat(x.value) * load(row + j));
-            }
+            by[term.column] = p_.lanes + g.offset + static_cast<int64_t>(term.offset) * 3 * p_.rows * g.width;
+        }
+        const Rows& rows = b_.rows[c.level];
+        double* const lanes = b_.lanes.of((n_ + 1) * g.width);
+        if (by[QUANTITY]) on_rows<ToRow>(rows, dense(c.level, false, by[QUANTITY], g.width), lanes);
+        else std::memset(lanes, 0, static_cast<size_t>(n_ * g.width) * sizeof(double));
+        if (by[ONE]) on_rows<Onto>(rows, dense(c.level, true, by[ONE], g.width), lanes);
+        by[QUANTITY] = by[ONE] = nullptr;
+        for (int64_t e = 0; e < b_.extras; e++) {
+            const Extra& x = b_.extra.at[e];
+            if (by[x.column] == nullptr) continue;
+            const double* row = by[x.column] + b_.rows[LEG].key.at[x.leg] * g.width;
+            double* sum = lanes + rows.of_leg.at[x.leg] * g.width;
+            for (int64_t j = 0; j < g.width; j += W) add(sum + j, splat(x.value) * load(row + j));
         }
         for (int64_t j = 0; j < c.n; j++) {
             double* dst = target(b_, c.level, c.dst + j);
             for (int64_t row = 0; row < n_; row++) dst[row] = lanes[row * g.width + j];
+        }
+    }
+    template <class To>
+    void on_rows(const Rows& rows, const Legs& legs, double* lanes) {
+        for (int64_t row = 0; row < n_; row++) {
+            To to{lanes + row * legs.pitch};
+            row_of(legs, rows.first.at[row], rows.first.at[row + 1], legs.pitch, to);
         }
     }
     static inline void add(double* to, V x) { store(to, load(to) + x); }

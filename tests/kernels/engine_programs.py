@@ -153,11 +153,9 @@ class Maker:
     def legsum(self) -> None:
         level, width, blocks = 1 + int(self.rng.integers(0, 5)), 8 * int(self.rng.integers(1, 3)), 2
         offset = self.put("lanes", self.numbers(blocks * 3 * self.rows * width))
-        columns = [0, 0, 9, 1, 2, 4, 5, 6, 7, 8]
-        terms = [
-            (int(self.rng.choice(columns)), int(self.rng.integers(0, blocks)))
-            for _ in range(int(self.rng.integers(0, 4)))
-        ]
+        columns = self.rng.permutation([9, 1, 2, 4, 5, 6, 7, 8])[: int(self.rng.integers(0, 4))].tolist()
+        columns += [0] * int(self.rng.integers(0, 2))
+        terms = [(column, int(self.rng.integers(0, blocks))) for column in columns]
         first = self.put("lane_terms", terms)
         group = self.put("lane_groups", [(offset, width, first, len(terms))])
         lanes = int(self.rng.integers(1, width + 1))

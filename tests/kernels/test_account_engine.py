@@ -306,6 +306,22 @@ def test_what_is_wrong_is_refused_at_the_door(
         account_engine(given_parts["book"], given_parts["program"])
 
 
+def test_a_sum_of_legs_reads_each_column_once() -> None:
+    program = one_scan()
+    program["code"] = np.array([(OPS["legsum"], UNIT, 0, 0, 0, 0, 0, 1)], dtype=np.int32)
+    program["lane_groups"] = np.array([(0, 8, 0, 2)])
+    program["lanes"] = np.ones(3 * 60 * 8)
+    for terms, wrong in (([(0, 0), (0, 0)], True), ([(0, 0), (1, 0)], False)):
+        program["lane_terms"] = np.array(terms, dtype=np.int32)
+        if wrong:
+            with pytest.raises(ValueError, match="each column once"):
+                account_engine(plain_book(4, 5), program)
+        else:
+            book = plain_book(4, 5)
+            found = filled(account_engine(book, program), 1, 4)
+            np.testing.assert_allclose(found[0], book["quantity"].reshape(4, 5).sum(axis=1), rtol=1e-12)
+
+
 def test_what_is_missing_is_named() -> None:
     for part in (0, 1):
         parts = [plain_book(4, 5), one_scan()]

@@ -212,7 +212,9 @@ class _Checker:
         self.need(0 <= n <= width, "no more lanes than the group has")
         self.need(_within(first, terms, len(self.table_of["lane_terms"])), "terms within lane_terms")
         block = 3 * self.rows * width
-        for column, number in self.table_of["lane_terms"][first : first + terms]:
+        found = self.table_of["lane_terms"][first : first + terms]
+        self.need(len({column for column, _ in found}) == terms, "each column once")
+        for column, number in found:
             self.need(0 <= column <= _ONE and column != _LEVERAGE, "a column from 0 to 9 other than leverage")
             self.need(0 <= number < _MOST, "numbers of blocks")
             self.need(_within(offset, (number + 1) * block, self.length["lanes"]), "blocks within lanes")
