@@ -90,18 +90,26 @@ def add_scan(
 def _lines(members: Sequence[Op], contract: Ints) -> _Lines:
     """Return the distinct lines of the template's legs: most often one for each contract, and one of zeros."""
     scale = np.stack([node.more.scale for node in members])
-    usual = np.zeros((len(members), int(contract.max(initial=-1)) + 1))
-    for known, one in zip(usual, scale, strict=True):
-        known[contract[one != 0]] = one[one != 0]
-    if ((scale == usual[:, contract]) | (scale == 0)).all():
-        held = np.left_shift((scale != 0).T, np.arange(len(members))).sum(axis=1)  # a bit for each scan
-        code = np.where(held != 0, contract << len(members) | held, 0)
-        found, of_leg = np.unique(code, return_inverse=True)
-        at = found >> len(members)
-        inside = (found[None] >> np.arange(len(members))[:, None]) & 1
-        return _Lines(of_leg.astype(np.int32), at, np.where(inside, usual[:, at], 0.0))
-    kinds, of_leg = np.unique(np.vstack([contract, scale]), axis=1, return_inverse=True)
-    return _Lines(of_leg.astype(np.int32), kinds[0].astype(np.int64), kinds[1:])
+    code = contract.astype(np.int64)
+    for one in scale:
+        code = _told_apart(code, one, contract)
+    code[~scale.any(axis=0)] = -1  # what no scan takes
+    _, first, of_leg = np.unique(code, return_index=True, return_inverse=True)
+    return _Lines(of_leg.astype(np.int32), contract[first], scale[:, first])
+
+
+def _told_apart(code: Ints, scale: Floats, contract: Ints) -> Ints:
+    """Return codes that differ where they did, or where the scale does: nearly all legs of a contract have the same."""
+    usual = np.zeros(int(contract.max(initial=-1)) + 1)
+    usual[contract[scale != 0]] = scale[scale != 0]
+    odd = (scale != 0) & (scale != usual[contract])
+    values, rank = np.unique(scale[odd], return_inverse=True)
+    kind = (scale != 0).astype(np.int64)
+    kind[odd] = rank + 2
+    kinds = values.shape[0] + 2
+    if int(code.max(initial=0)) >= (1 << 62) // kinds:
+        code = np.unique(code, return_inverse=True)[1].astype(np.int64)
+    return code * kinds + kind
 
 
 def _wide(node: Op) -> int:
