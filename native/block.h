@@ -159,7 +159,7 @@ inline void make_room(const Program& p, Block& b) {
         extras += b.source.at[i].extras;
     }
     b.row.of(legs + 1);
-    b.line.of(legs + 1);
+    b.scan_row.of(legs + 1);
     b.quantity.of(legs + WIDE);
     b.extra.of(extras + 1);
     b.ordered.of(b.units + 1);

@@ -147,7 +147,7 @@ struct Trade {
 struct Block {
     int64_t units = 0, legs = 0, extras = 0;
     Store<Source> source;
-    Store<int32_t> row, line, order, slot, sorted;
+    Store<int32_t> row, scan_row, order, slot, sorted;
     Store<double> quantity, weight, cells, lanes, kept;
     Store<Extra> extra;
     Store<OptionLeg> options;

@@ -42,7 +42,7 @@ class Maker:
             name: [] for name in ("tables", "tier_upto", "tier_rate", "tier_sets", "which", "form_terms", "lane_groups",
                                   "lane_terms", "lanes", "scans", "matrices", "folds", "segments", "shares", "code")
         }  # fmt: skip
-        self.lines = int(rng.integers(1, 9))
+        self.scan_rows = int(rng.integers(1, 9))
         for _ in range(int(rng.integers(1, 25))):
             self.operation()
         self.add("input", UNIT, aux=0)
@@ -200,13 +200,13 @@ class Maker:
         if self.written[level]:
             self.add("worst_side", level, self.read(level, constants=False))
 
-    def line_of(self) -> int:
+    def rows_of_keys(self) -> int:
         """Return where the matrix row of each leg's key stands."""
-        return self.put("which", self.rng.integers(0, self.lines, 3 * self.rows).tolist())
+        return self.put("which", self.rng.integers(0, self.scan_rows, 3 * self.rows).tolist())
 
     def matrix(self, pitch: int, columns: int) -> int:
-        rows = np.zeros((self.lines, pitch))
-        rows[:, :columns] = self.numbers(self.lines * columns).reshape(self.lines, columns)
+        rows = np.zeros((self.scan_rows, pitch))
+        rows[:, :columns] = self.numbers(self.scan_rows * columns).reshape(self.scan_rows, columns)
         return self.put("matrices", rows.ravel())
 
     def usual_scan(self) -> None:
@@ -222,7 +222,7 @@ class Maker:
         segments = [[a, b, 0, 1, -1, 0, weight, 0] for (a, b), weight in zip(pairwise(cuts), weights, strict=False)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
-        scan = (self.line_of(), self.matrix(pitch, pitch), pitch, -1, 0, *chain, *[0] * (3 - len(chain)),
+        scan = (self.rows_of_keys(), self.matrix(pitch, pitch), pitch, -1, 0, *chain, *[0] * (3 - len(chain)),
                 self.put("segments", segments), len(segments), self.put("folds", folds), len(folds))  # fmt: skip
         self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
 
@@ -243,7 +243,7 @@ class Maker:
         segments = [self.segment(a, b, chain[-1], columns) for a, b in pairwise(bounds)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
-        scan = (self.line_of(), self.matrix(pitch, columns), pitch, shocked, chain[0] if shocked >= 0 else 0,
+        scan = (self.rows_of_keys(), self.matrix(pitch, columns), pitch, shocked, chain[0] if shocked >= 0 else 0,
                 *chain, *[0] * (3 - len(chain)), self.put("segments", segments), len(segments),
                 self.put("folds", folds), len(folds))  # fmt: skip
         return self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)

@@ -251,12 +251,12 @@ class _Checker:
         chain = [one for n, one in enumerate(more[:3]) if one or n == 0]
         first_segment, segments, first_fold, folds = more[3:]
         self.need(_within(index, self.keys[LEG], self.which.shape[0]), "a matrix row for each leg's key")
-        lines = self.which[index : index + self.keys[LEG]]
-        self.need(lines.min(initial=0) >= 0, "rows of a matrix")
-        lines_read = int(lines.max(initial=-1)) + 1
+        row = self.which[index : index + self.keys[LEG]]
+        self.need(row.min(initial=0) >= 0, "rows of a matrix")
+        rows = int(row.max(initial=-1)) + 1
         self.need(0 < pitch <= 1 << 24 and pitch % _WIDE == 0, "a pitch that is a multiple of 8")
         for offset in (matrix, *([] if shocked == -1 else [shocked])):
-            inside = offset % _WIDE == 0 and _within(offset, pitch * lines_read, self.length["matrices"])
+            inside = offset % _WIDE == 0 and _within(offset, pitch * rows, self.length["matrices"])
             self.need(inside, "a matrix within matrices, at a multiple of 8")
         self.need(shocked == -1 or shocked_level == chain[0], "close-outs at the finest level of the chain")
         self.need(more[1] != 0 or more[2] == 0, "a chain of levels without a gap")

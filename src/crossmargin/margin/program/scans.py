@@ -29,7 +29,7 @@ NONE: Final = -(1 << 31)
 _MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
 
 
-class _Lines(NamedTuple):
+class _Rows(NamedTuple):
     """The rows of scenarios that a pass reads: the contract of each and its scale in each scan, 0 where left out."""
 
     of_leg: npt.NDArray[np.int32]
@@ -59,7 +59,7 @@ def add_scan(
     """
     chain = members[0].more.chain
     first_fold, first_segment = len(pools.folds), len(pools.segments)
-    lines = _lines(members, contract)
+    rows = _distinct(members, contract)
     starts = list(accumulate((_wide(node) for node in members), initial=0))
     bends: list[tuple[int, list[Any]]] = []
     for node, value, start in zip(members, made, starts, strict=False):
@@ -71,10 +71,10 @@ def add_scan(
     levels = [LEVEL_NUMBER[level] for level in chain]
     pools.scans.append(
         (
-            pools.which.add(lines.of_leg),
-            pools.matrices.add(_rows(lines, [node.more.gain for node in members], starts)),
+            pools.which.add(rows.of_leg),
+            pools.matrices.add(_cells(rows, [node.more.gain for node in members], starts)),
             starts[-1],
-            -1 if shocked is None else pools.matrices.add(_rows(lines, [shocked], starts)),
+            -1 if shocked is None else pools.matrices.add(_cells(rows, [shocked], starts)),
             next((LEVEL_NUMBER[bend.level] for bend in members[0].more.bends if bend.close_out), 0),
             *levels,
             *[0] * (3 - len(levels)),
@@ -87,15 +87,15 @@ def add_scan(
     return len(pools.scans) - 1
 
 
-def _lines(members: Sequence[Op], contract: Ints) -> _Lines:
-    """Return the distinct lines of the template's legs: most often one for each contract, and one of zeros."""
+def _distinct(members: Sequence[Op], contract: Ints) -> _Rows:
+    """Return the distinct rows of the template's legs: most often one for each contract, and one of zeros."""
     scale = np.stack([node.more.scale for node in members])
     code = contract.astype(np.int64)
     for one in scale:
         code = _told_apart(code, one, contract)
     code[~scale.any(axis=0)] = -1  # what no scan takes
     _, first, of_leg = np.unique(code, return_index=True, return_inverse=True)
-    return _Lines(of_leg.astype(np.int32), contract[first], scale[:, first])
+    return _Rows(of_leg.astype(np.int32), contract[first], scale[:, first])
 
 
 def _told_apart(code: Ints, scale: Floats, contract: Ints) -> Ints:
@@ -109,20 +109,21 @@ def _told_apart(code: Ints, scale: Floats, contract: Ints) -> Ints:
     kinds = values.shape[0] + 2
     if int(code.max(initial=0)) >= (1 << 62) // kinds:
         code = np.unique(code, return_inverse=True)[1].astype(np.int64)
-    return code * kinds + kind
+    told: Ints = code * kinds + kind
+    return told
 
 
 def _wide(node: Op) -> int:
     return -(-int(node.more.gain.shape[1]) // WIDTH) * WIDTH
 
 
-def _rows(lines: _Lines, cells: Sequence[Floats], starts: Sequence[int]) -> Floats:
-    """Return the cells of each line, scaled, scan beside scan [lines, columns]; the rest is zeros."""
-    rows = np.zeros((lines.contract.shape[0], starts[-1]))
-    for scale, table, start in zip(lines.scale, cells, starts, strict=False):
+def _cells(rows: _Rows, tables: Sequence[Floats], starts: Sequence[int]) -> Floats:
+    """Return the cells of each row, scaled, scan beside scan [rows, columns]; the rest is zeros."""
+    cells = np.zeros((rows.contract.shape[0], starts[-1]))
+    for scale, table, start in zip(rows.scale, tables, starts, strict=False):
         inside = np.flatnonzero(scale)
-        rows[inside, start : start + table.shape[1]] = table[lines.contract[inside]] * scale[inside, None]
-    return rows
+        cells[inside, start : start + table.shape[1]] = table[rows.contract[inside]] * scale[inside, None]
+    return cells
 
 
 def _fold(bend: Bend, start: int, wide: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
