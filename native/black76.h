@@ -11,11 +11,11 @@ namespace {
 constexpr double HUGE_DEVIATION = 24.0, LEAST_DEVIATION = 1e-150, MOST_DEVIATION = 80.0, FARTHEST = 1e10;
 constexpr double INV_SQRT_2PI = 0.39894228040143267794, INFINITE = __builtin_inf(), NOT_A_NUMBER = __builtin_nan("");
 
-// Half of s, and what a distance is multiplied by; no s is so small that this were infinite.
+// Half of s, and what a distance is multiplied by; no s is so small that this were infinite. A negative zero is zero.
 struct Spread {
     V half, reciprocal;
     static inline Spread of(V s) {
-        const V kept = least(s, splat(MOST_DEVIATION));
+        const V kept = greatest(least(s, splat(MOST_DEVIATION)), splat(0.0));
         return {splat(0.5) * kept, splat(1.0) / greatest(kept, splat(LEAST_DEVIATION))};
     }
 };

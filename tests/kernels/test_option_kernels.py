@@ -125,13 +125,30 @@ def test_greeks_are_the_twins_to_rounding(discount: float) -> None:
     same_bits(lambda: greeks(*columns, discount=discount))
 
 
-EDGES = [0.0, 1e-300, 1e-9, 0.5, 1.0, 24.0, 1e9, np.inf, np.nan, -1.0]
+@pytest.mark.parametrize("kernel", kernels_here())
+def test_a_negative_zero_is_zero(kernel: str) -> None:
+    use_kernel(kernel)
+    for arguments in ((100.0, 100.0, -0.0, 1.0), (100.0, 100.0, 0.5, -0.0), (100.0, 90.0, -0.0, -0.0)):
+        plain = tuple(abs(argument) for argument in arguments)
+        for call in (True, False):
+            assert price(*arguments, call=call) == price(*plain, call=call) == max(arguments[0] - arguments[1], 0.0) * call
+            assert greeks(*arguments, call=call).value == greeks(*plain, call=call).value
+    assert price(100.0, -0.0, 0.5, 1.0, call=True) == 100.0
+    contracts = replace(desk(), iv=np.full(len(desk()), -0.0))
+    shifts = moves(contracts, 20, 3, 1)
+    still = replace(shifts, vols=np.zeros_like(shifts.vols))
+    found = revalue(contracts, replace(shifts, vols=-still.vols), in_settlement=True, discount=True)
+    wanted = revalue(replace(contracts, iv=abs(contracts.iv)), still, in_settlement=True, discount=True)
+    np.testing.assert_array_equal(found.gain, wanted.gain)
+
+
+EDGES = [0.0, -0.0, 1e-300, 1e-9, 0.5, 1.0, 24.0, 1e9, np.inf, np.nan, -1.0]
 
 
 @needs_native
 def test_at_the_edges_greeks_and_prices_are_what_numpy_says() -> None:
     """Every combination of extreme arguments: where one is no number the other is none, too."""
-    grid = np.meshgrid([0.0, 1.0, 1.5, 1e9, np.inf, np.nan, -1.0], [0.0, 1.0, 1e-9, np.inf, -1.0], EDGES, EDGES, [0, 1])
+    grid = np.meshgrid([0.0, -0.0, 1.0, 1.5, 1e9, np.inf, np.nan, -1.0], [0.0, -0.0, 1.0, 1e-9, np.inf, -1.0], EDGES, EDGES, [0, 1])
     forward, strike, vol, years, call = (part.ravel() for part in grid)
     for discount in (1.0, 0.5, 0.0, np.nan):
         wanted, found = by_both(lambda d=discount: greeks(forward, strike, vol, years, call == 1, d))  # type: ignore[misc]
@@ -170,7 +187,7 @@ def test_implied_vols_are_the_twins_and_right_to_twelve_digits() -> None:
 
 @needs_native
 def test_implied_vols_of_anything_have_numpys_status() -> None:
-    prices = [0.0, 1e-320, 1e-200, 1e-12, 0.3, 0.5, 1.0, 1.3, 2.0, 1e9, np.inf, np.nan, -1.0]
+    prices = [0.0, -0.0, 1e-320, 1e-200, 1e-12, 0.3, 0.5, 1.0, 1.3, 2.0, 1e9, np.inf, np.nan, -1.0]
     levels = [0.0, 1e-9, 1.0, 1.0000001, 1.5, 1e9, np.inf, np.nan, -1.0]
     grid = np.meshgrid(
         prices, levels, [1.0, 1e-9, 2.0, 0.0, np.inf], [0.0, 1e-9, 1.0, 100.0, np.nan], [0, 1], [1.0, 0.5, 0.0]

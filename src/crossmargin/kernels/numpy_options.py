@@ -30,8 +30,8 @@ _WORK_ARRAYS: Final = 9
 
 
 def nonnegative(values: FloatLike) -> Floats:
-    """Return the values as an array with NaN in place of every negative one."""
-    values = np.asarray(values, dtype=np.float64)
+    """Return the values as an array with NaN in place of every negative one; a negative zero is zero."""
+    values = np.asarray(values, dtype=np.float64) + 0.0
     if np.any(values < 0.0):
         return np.where(values < 0.0, np.nan, values)
     return values
