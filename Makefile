@@ -26,7 +26,9 @@ help: ## this list
 
 # The kernels are compiled where there is a compiler with Python's headers, and must compile there; elsewhere NumPy serves.
 KERNELS := CMakeLists.txt $(wildcard native/*)
-CXX ?= c++
+ifeq ($(origin CXX),default)
+CXX := c++
+endif
 HEADERS = import os, sysconfig; p = sysconfig.get_paths()["include"]; g = sysconfig.get_config_var("Py_GIL_DISABLED"); raise SystemExit(bool(g) or not os.path.exists(os.path.join(p, "Python.h")))
 NATIVE = $$(echo 'int main() {}' | $(CXX) -x c++ -std=c++17 -o /dev/null - >/dev/null 2>&1 && $(BIN)/python -c '$(HEADERS)' && echo CROSSMARGIN_REQUIRE_NATIVE=1)
 
@@ -94,7 +96,7 @@ wheel: .venv/.dev ## the wheel, installed alone, runs the demo
 
 unit: .venv/.dev ## the tests
 	@echo "== unit"
-	@$(BIN)/pytest --numprocesses=auto --dist=worksteal
+	@env $(NATIVE) $(BIN)/pytest --numprocesses=auto --dist=worksteal
 
 nightly: .venv/.dev ## the tests with many more examples
 	@$(BIN)/pytest --numprocesses=auto --dist=worksteal --hypothesis-profile=nightly -m ''

@@ -1,6 +1,8 @@
 """The project's own files say the same thing wherever they say it."""
 
+import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,11 @@ def test_data_files_stand_in_the_package(name: str) -> None:
 def test_every_room_of_the_table_is_a_room(root: Path) -> None:
     rooms = {path.stem for path in (root / "src" / "crossmargin").iterdir()}
     assert set(crossmargin.__dict__["_ROOMS"]) <= rooms
+
+
+def test_the_kernels_are_built_where_they_can_be() -> None:
+    """`make` says where: it finds a compiler and Python's headers, which may have come after the installation."""
+    if not os.environ.get("CROSSMARGIN_REQUIRE_NATIVE"):
+        pytest.skip("no compiler, or no headers of Python: `make unit` says so when it finds both")
+    built = find_spec("crossmargin.kernels._native")
+    assert built is not None, "there is a compiler now, and the kernels are not built: run `make clean setup`"
