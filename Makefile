@@ -19,7 +19,7 @@ GATES := lint types contracts docs wheel
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test $(GATES) unit nightly cluster bench sanitize format lock upgrade clean
+.PHONY: help setup demo test $(GATES) unit numpy nightly cluster bench sanitize format lock upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,12 @@ wheel: .venv/.dev ## the wheel, installed alone, runs the demo
 unit: .venv/.dev ## the tests
 	@echo "== unit"
 	@env $(NATIVE) $(BIN)/pytest --numprocesses=auto --dist=worksteal
+
+# What the compiled kernels do the NumPy engine does too: the same tests, but for those of the kernels themselves.
+numpy: .venv/.dev ## the tests of figures once more, on the NumPy engine
+	@echo "== numpy"
+	@CROSSMARGIN_KERNEL=numpy $(BIN)/pytest --numprocesses=auto --dist=worksteal --quiet \
+	    tests/kernels tests/pricing tests/scenarios tests/margin tests/cluster
 
 nightly: .venv/.dev ## the tests with many more examples
 	@$(BIN)/pytest --numprocesses=auto --dist=worksteal --hypothesis-profile=nightly -m ''

@@ -143,10 +143,10 @@ inline bool strange(const double* row, int64_t cells) {
     return i > 0;
 }
 
-__attribute__((noinline)) bool strange(const Legs& legs, int64_t first, int64_t last) {
+__attribute__((noinline)) bool strange(const Legs& legs, int64_t first, int64_t last, int64_t cells) {
     Store<double> row;
     write_row(legs, first, last, legs.pitch, row.of(legs.pitch));
-    return strange(row.at, legs.pitch);
+    return strange(row.at, cells);  // without the filling, where an infinite quantity of nothing is no number
 }
 
 __attribute__((noinline)) int64_t first_astray(const NewLegs& legs, int64_t first, int64_t last) {
@@ -187,7 +187,7 @@ Fault group_worst(const Groups& g, int64_t first, int64_t last) {
             ToWorst worst;
             if (!strips_of<rest.is>(legs, from, to, g.pitch, worst)) return Wrong::leg;
             g.out[group] = 0.0 - lowest_lane(worst.low);
-            return any(unordered(worst.all)) && strange(legs, from, to) ? Wrong::number : Wrong::nothing;
+            return any(unordered(worst.all)) && strange(legs, from, to, g.scenarios) ? Wrong::number : Wrong::nothing;
         });
     });
 }

@@ -40,6 +40,15 @@ def kernel_kept() -> Iterator[None]:
     kernels.use_kernel(*before)
 
 
+@pytest.fixture
+def native(kernel_kept: None) -> None:
+    """The compiled kernel serves, whichever the run was told to take; without one the test is skipped."""
+    del kernel_kept
+    if len(kernels.kernels_here()) == 1:
+        pytest.skip("no compiled kernel is built here")
+    kernels.use_kernel("native")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The real data beside the checkout; without it the test is skipped, and the summary says so."""

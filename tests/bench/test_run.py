@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from crossmargin import kernels
-from crossmargin.bench import curves, run, setting
+from crossmargin.bench import curves, machine, run, setting
 from crossmargin.bench.peers import Blocks
 from crossmargin.bench.result import DifferentResultError
 from crossmargin.bench.works import WORKS
@@ -52,7 +52,17 @@ def test_rows_hold_the_promised_keys(document: dict[str, Any]) -> None:
 
 
 def test_kernels_are_timed_on_one_and_on_all_threads(document: dict[str, Any]) -> None:
-    assert [row["threads"] for row in document["results"] if row["work"] == "worst_loss"] == [1, 2]
+    here = min(2, machine.processors())
+    assert [row["threads"] for row in document["results"] if row["work"] == "worst_loss"] == [1, 2][:here]
+
+
+def test_no_more_threads_are_timed_than_there_are_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "processors", lambda: 1)
+    code, out, err = bench("--threads", "9", "--work", "worst_loss", "--format", "json")
+    assert code == 0
+    assert "on 1 threads: this process may use no more processors" in err
+    assert {row["threads"] for row in json.loads(out)["results"]} == {1}
+    assert [limits["cores"] for limits in json.loads(out)["limits"]] in ([1], [])
 
 
 def test_what_was_compared_is_the_same(document: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
-from crossmargin.kernels import account_engine, kernels_here, operations, threads_in_use, use_kernel
+from crossmargin.kernels import account_engine, kernels_here, threads_in_use, use_kernel
 from tests.kernels.engine_desk import make_desk, twin_check
 from tests.kernels.engine_programs import Maker, aligned
 from tests.kernels.engine_twin import NONE, UNIT, Twin
@@ -28,14 +29,11 @@ if TYPE_CHECKING:
     Mapping = dict[str, Any]
 
 LEVELS = [name for name in kernels_here() if name != "numpy"]
-OPS = dict(operations())
+OPS: dict[str, int] = dict(import_module("crossmargin.kernels._native").OPS) if LEVELS else {}
 NAMES = {number: name for name, number in OPS.items()}
 SEEDS = st.integers(0, 1 << 30)
 UNFILLED = 7e77
-pytestmark = [
-    pytest.mark.usefixtures("kernel_kept"),
-    pytest.mark.skipif(not LEVELS, reason="no compiled kernel is built here"),
-]
+pytestmark = pytest.mark.usefixtures("native")
 
 
 def made(seed: int, units: int = 9, *, strange: bool = False) -> tuple[Mapping, Mapping]:

@@ -174,10 +174,9 @@ def test_a_tail_has_a_depth(kernel: str, depth: int) -> None:
         kernels.group_tail(*book_of(np.random.default_rng(1)), depth)
 
 
-@needs_native
-@pytest.mark.parametrize("level", LEVELS)
-def test_nothing_is_read_outside_the_arrays(level: str) -> None:
-    use_kernel(level)
+@pytest.mark.parametrize("kernel", kernels_here())
+def test_nothing_is_read_outside_the_arrays(kernel: str) -> None:
+    use_kernel(kernel)
     book = book_of(np.random.default_rng(1))
 
     def tail(scale: Floats, index: Ints | npt.NDArray[np.int32], matrix: Floats, starts: Ints) -> Floats:
@@ -194,6 +193,65 @@ def test_nothing_is_read_outside_the_arrays(level: str) -> None:
                 call(*book[:3], np.array(starts))
     with pytest.raises(IndexError, match="leg 2 points outside"):
         kernels.group_rows(book.scale, np.array([0, 1, 1 << 32, 1]), book.matrix, book.starts)
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+@pytest.mark.parametrize("call", [kernels.group_rows, kernels.group_worst])
+def test_items_of_another_sort_are_told_or_the_same_numbers(kernel: str, call: Any) -> None:  # noqa: ANN401 - a kernel
+    use_kernel(kernel)
+    scale, index, matrix, starts = book_of(np.random.default_rng(1))
+    wanted = call(scale, index, matrix, starts)
+    same = [
+        (scale.astype(">f8"), index, matrix.astype(">f8"), starts), (scale, index.astype(">i8"), matrix, starts),
+        (scale, index.astype(">i4"), matrix, starts.astype(">i8")), (scale, index.astype(np.uint8), matrix, starts),
+        (scale, index.astype(np.int16), matrix, starts.astype(np.uint32)),
+        (scale, index, np.asfortranarray(matrix), starts),
+    ]  # fmt: skip
+    for arguments in same:
+        np.testing.assert_array_equal(call(*arguments), wanted)
+    coarse = matrix.astype(np.float32)
+    np.testing.assert_array_equal(call(scale, index, coarse, starts), call(scale, index, coarse.astype(float), starts))
+    others: list[tuple[int, Any, type[Exception], str]] = [
+        (0, scale.astype(complex), TypeError, "scale: expected real numbers, found complex128"),
+        (0, scale > 0, TypeError, "scale: expected real numbers, found bool"),
+        (1, index.astype(float), TypeError, "index: expected integers, found float64"),
+        (1, index > 0, TypeError, "index: expected integers, found bool"),
+        (2, matrix[0], ValueError, "matrix: expected 2 dimensions, found 1"),
+        (3, starts + 0.5, TypeError, "starts: expected integers, found float64"),
+        (3, starts[:, None], ValueError, "starts: expected 1 dimensions, found 2"),
+    ]
+    for place, wrong, error, match in others:
+        given_legs: list[Any] = [scale, index, matrix, starts]
+        given_legs[place] = wrong
+        with pytest.raises(error, match=match):
+            call(*given_legs)
+    big = np.array([0, 1, 1 << 56, 1], dtype=">i8")
+    with pytest.raises(IndexError, match="leg 2 points outside"):
+        call(scale, big, matrix, starts)
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+def test_a_tail_of_strange_shares_is_refused(kernel: str) -> None:
+    use_kernel(kernel)
+    legs = book_of(np.random.default_rng(1))
+    for depth, shares, match in (
+        (2, np.array([1.0, np.nan]), "shares: not a number"),
+        (2, np.ones(3), "shares: expected 2 along axis 0, found 3"),
+        (0, None, "depth: expected 1 to 5"),
+        (6, None, "depth: expected 1 to 5"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            kernels.group_tail(*legs, depth, shares)
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+@pytest.mark.parametrize("scenarios", [3, 8, 10, 16])
+def test_a_quantity_without_end_loses_without_end(kernel: str, scenarios: int) -> None:
+    """However wide the rows are: what fills them up for the kernels is no scenario."""
+    use_kernel(kernel)
+    index, starts = np.array([0, 1]), np.array([0])
+    loss = kernels.group_worst(np.array([-np.inf, 1.0]), index, np.ones((2, scenarios)), starts)
+    assert loss.tolist() == [np.inf]
 
 
 @pytest.mark.parametrize("kernel", kernels_here())

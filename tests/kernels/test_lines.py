@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crossmargin import kernels
 
-needs_native = pytest.mark.skipif(len(kernels.kernels_here()) < 2, reason="the kernels are not compiled here")
+needs_native = pytest.mark.usefixtures("native")
 
 MOMENT = "2026-02-28T23:59:59.5Z"
 names = st.sampled_from(["a", "b b", "],[", 'posted","', "~", "fees"])

@@ -15,7 +15,7 @@ import numpy as np
 
 from crossmargin import kernels
 
-__all__ = ["Limits", "machine", "memory_bytes", "probe_limits", "resident_bytes"]
+__all__ = ["Limits", "machine", "memory_bytes", "probe_limits", "processors", "resident_bytes"]
 
 _BYTES: Final = 256 * 1024
 # One core's work, started on a line of input so that all cores begin together: prints the best of its rates.
@@ -82,11 +82,16 @@ def _line(worker: subprocess.Popen[str]) -> str:
     return line
 
 
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """Return what the times depend on: processor, cores, memory, system, versions."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": processors(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "memory_bytes": memory_bytes(),
         "system": f"{platform.system()} {platform.machine()}",

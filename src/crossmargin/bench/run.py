@@ -11,7 +11,7 @@ from crossmargin import kernels
 from crossmargin.bench import peers
 from crossmargin.bench.aims import MILLION, with_aims
 from crossmargin.bench.curves import CURVES
-from crossmargin.bench.machine import machine, probe_limits
+from crossmargin.bench.machine import machine, probe_limits, processors
 from crossmargin.bench.result import Skipped
 from crossmargin.bench.setting import NotHereError, Setting
 from crossmargin.bench.works import WORKS
@@ -37,9 +37,9 @@ def make_setting(*, quick: bool = False, accounts: int | None = None, threads: i
     Parameters
     ----------
     threads
-        The most threads that works are timed on; None: one for each processor that may be used.
+        The most threads that works are timed on; None: one for each processor that may be used, which is the most.
     """
-    most = threads or serving()[1]
+    most = min(threads or serving()[1], processors())
     counts = (1,) if most == 1 else (1, most)
     kernel = serving()[0]
     limits = {} if kernel == "numpy" else {n: probe_limits(n, kernel.removeprefix("native-")) for n in counts}

@@ -29,4 +29,6 @@ def bench(
     from crossmargin.bench import run
 
     setting = run.make_setting(quick=quick, accounts=accounts, threads=threads)
+    if threads is not None and setting.threads[-1] < threads:
+        tell(f"on {setting.threads[-1]} threads: this process may use no more processors")
     return run.run_curves(setting, works, tell) if curves else run.run_bench(setting, works, tell)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Arrays", "aligned", "checked_book", "checked_desk"]
+__all__ = ["Arrays", "aligned", "checked_book", "checked_desk", "checked_legs", "checked_tail"]
 
 ALIGNMENT: Final = 64  # bytes of a cache line
 _NAMES: Final = {"f8": "float64", "i8": "int64", "i4": "int32", "u4": "uint32", "u2": "uint16", "u1": "uint8"}
@@ -27,6 +27,61 @@ def aligned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     out = memory[skip : skip + values.nbytes].view(np.float64).reshape(values.shape)
     out[...] = values
     return out
+
+
+def checked_legs(
+    scale: npt.NDArray[Any], index: npt.NDArray[Any], matrix: npt.NDArray[Any], starts: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the legs of groups and their matrix: real numbers as float64, exact ones and integers as they are.
+
+    Raises
+    ------
+    TypeError
+        When one has items of another sort: nothing is rounded, truncated or taken for a number in silence.
+    ValueError
+        When one has another number of dimensions.
+    """
+    return _real(scale, "scale", 1), _whole(index, "index"), _real(matrix, "matrix", 2), _whole(starts, "starts")
+
+
+def checked_tail(depth: int, shares: npt.NDArray[Any] | None, scenarios: int) -> npt.NDArray[np.float64] | None:
+    """Return the shares of a tail as float64; ValueError where it is not within the scenarios, or a share no number."""
+    if not 1 <= operator.index(depth) <= scenarios:
+        message = f"depth: expected 1 to {scenarios} scenarios, found {depth}"
+        raise ValueError(message)
+    if shares is None:
+        return None
+    weights = _real(shares, "shares", 1)
+    if weights.shape != (depth,):
+        message = f"shares: expected {depth} along axis 0, found {weights.shape[0]}"
+        raise ValueError(message)
+    if np.isnan(weights).any():
+        message = "shares: not a number"
+        raise ValueError(message)
+    return weights
+
+
+def _real(values: npt.NDArray[Any], name: str, dimensions: int) -> npt.NDArray[Any]:
+    dtype = values.dtype
+    if dtype.kind not in "fiuO":
+        message = f"{name}: expected real numbers, found {dtype}"
+        raise TypeError(message)
+    _refuse_dimensions(values, name, dimensions)
+    return values if dtype == np.float64 or dtype.kind == "O" else values.astype(np.float64)
+
+
+def _whole(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    if values.dtype.kind not in "iu":
+        message = f"{name}: expected integers, found {values.dtype}"
+        raise TypeError(message)
+    _refuse_dimensions(values, name, 1)
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+
+
+def _refuse_dimensions(values: npt.NDArray[Any], name: str, wanted: int) -> None:
+    if values.ndim != wanted:
+        message = f"{name}: expected {wanted} dimensions, found {values.ndim}"
+        raise ValueError(message)
 
 
 class Arrays:

@@ -13,6 +13,7 @@ import numpy as np
 
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.kernels import numpy_engine
+from crossmargin.kernels.door import checked_legs, checked_tail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,10 +169,17 @@ def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Flo
     starts
         [groups] first leg of each group, ascending; a group ends where the next one starts, the last with the legs.
         A group without legs is a row of zeros.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        When an array has items of another sort or another shape, a leg reads outside the matrix, or a group begins
+        outside the legs or before the last one.
     """
-    if _CHOICE.native and scale.dtype.char == matrix.dtype.char == _FLOAT:
-        return native_engine.group_rows(scale, index, matrix, starts, _CHOICE.threads)
-    return numpy_engine.group_rows(scale, index, matrix, starts)
+    legs = checked_legs(scale, index, matrix, starts)
+    if _CHOICE.native and legs[0].dtype.char == legs[2].dtype.char == _FLOAT:
+        return native_engine.group_rows(*legs, _CHOICE.threads)
+    return numpy_engine.group_rows(*legs)
 
 
 def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
@@ -184,9 +192,10 @@ def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Fl
     ValueError
         When a row is no number somewhere: a minimum would hide it.
     """
+    legs = checked_legs(scale, index, matrix, starts)
     if _CHOICE.native:
-        return native_engine.group_worst(scale, index, matrix, starts, _CHOICE.threads)
-    return numpy_engine.group_worst(scale, index, matrix, starts)
+        return native_engine.group_worst(*legs, _CHOICE.threads)
+    return numpy_engine.group_worst(*legs)
 
 
 def group_tail(
@@ -201,9 +210,10 @@ def group_tail(
     ValueError
         When a row is no number somewhere, or the depth is not within 1 and the number of scenarios.
     """
+    legs, weights = checked_legs(scale, index, matrix, starts), checked_tail(depth, shares, matrix.shape[1])
     if _CHOICE.native:
-        return native_engine.group_tail(scale, index, matrix, starts, depth, shares, _CHOICE.threads)
-    return numpy_engine.group_tail(scale, index, matrix, starts, depth, shares)
+        return native_engine.group_tail(*legs, depth, weights, _CHOICE.threads)
+    return numpy_engine.group_tail(*legs, depth, weights)
 
 
 def option_values(

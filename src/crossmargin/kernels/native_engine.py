@@ -50,14 +50,14 @@ def name() -> str:
 def as_floats(values: Floats) -> Floats:
     """Return the values as aligned float64 side by side: themselves where they are."""
     flags = values.flags
-    ready = flags.c_contiguous and flags.aligned and values.dtype.char == "d"
+    ready = flags.c_contiguous and flags.aligned and values.dtype == np.float64
     return values if ready else np.require(values, np.float64, _LAYOUT)
 
 
 def as_ints(values: Ints) -> Ints:
     """Return the values as aligned int64 side by side: themselves where they are."""
     flags = values.flags
-    ready = flags.c_contiguous and flags.aligned and values.dtype.char == "l"
+    ready = flags.c_contiguous and flags.aligned and values.dtype == np.int64
     return values if ready else np.require(values, np.int64, _LAYOUT)
 
 
@@ -123,13 +123,7 @@ def group_tail(
     scale: Floats, index: Index, matrix: Floats, starts: Ints, depth: int, shares: Floats | None, most: int
 ) -> Floats:
     """Return the loss of each group in its tail."""
-    if not 1 <= depth <= matrix.shape[1]:
-        message = f"depth: expected 1 to {matrix.shape[1]} scenarios, found {depth}"
-        raise ValueError(message)
     weights = _NO_SHARES if shares is None else as_floats(shares)
-    if shares is not None and shares.shape != (depth,):
-        message = f"shares: expected {depth} along axis 0, found {shares.shape[0]}"
-        raise ValueError(message)
     loss = np.empty((starts.shape[0], 1))
     _groups((scale, index, matrix, starts), loss, _TAIL, most, weights, depth)
     return loss[:, 0]

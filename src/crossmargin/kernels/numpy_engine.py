@@ -73,6 +73,27 @@ def codes_in_use(codes: Ints) -> Ints:
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
     """Return sum over a group's legs of scale * matrix[index], [groups, scenarios]."""
+    _refuse_outside(scale, index, matrix, starts)
+    return _rows(scale, index, matrix, starts)
+
+
+def _refuse_outside(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> None:
+    """Refuse legs outside the matrix and groups outside the legs, in the words of the compiled kernel."""
+    legs = scale.shape[0]
+    if index.shape[0] != legs:
+        message = f"index: expected {legs} along axis 0, found {index.shape[0]}"
+        raise ValueError(message)
+    wrong = (starts < 0) | (starts > np.append(starts[1:], legs)) | (starts > legs)
+    if wrong.any():
+        message = f"starts: {int(wrong.argmax())} is out of order or out of range"
+        raise ValueError(message)
+    outside = (index < 0) | (index >= matrix.shape[0])
+    if outside.any():
+        message = f"index: leg {int(outside.argmax())} points outside the table"
+        raise IndexError(message)
+
+
+def _rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
     held = np.diff(starts, append=scale.shape[0]) > 0
     if held.all():
         return _rows_held(scale, index, matrix, starts)
@@ -124,21 +145,19 @@ def group_tail(
 def _tail_of_rows(rows: Floats, depth: int, shares: Floats | None = None) -> Floats:
     """Return the `depth`-th lowest cell of each row, or the sum of share * cell, lowest cell first."""
     _refuse_strange(rows)
-    if not 1 <= depth <= rows.shape[1]:
-        message = f"depth: expected 1 to {rows.shape[1]} scenarios, found {depth}"
-        raise ValueError(message)
     lowest = np.partition(rows, depth - 1, axis=1)[:, :depth]
     return lowest[:, -1] if shares is None else np.asarray(np.sort(lowest, axis=1) @ shares)
 
 
 def _blocks(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Iterator[tuple[slice, Floats]]:
     """Yield the rows of a few groups at a time."""
+    _refuse_outside(scale, index, matrix, starts)
     bounds = np.append(starts, scale.shape[0])
     step = max(1, _CELLS // max(matrix.shape[1], 1))
     for first in range(0, starts.shape[0], step):
         last = min(first + step, starts.shape[0])
         legs = slice(int(bounds[first]), int(bounds[last]))
-        rows = group_rows(scale[legs], index[legs], matrix, starts[first:last] - legs.start)
+        rows = _rows(scale[legs], index[legs], matrix, starts[first:last] - legs.start)
         _refuse_strange(rows)
         yield slice(first, last), rows
 
