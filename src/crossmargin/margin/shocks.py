@@ -108,10 +108,17 @@ def scenario_cells(
         mine = slice(start, start + len(one.axes))
         plain = Valuation(every.gain[:, mine], every.shocked[:, mine], every.today)
         plain, lacking = _with_rows(resolved, plain, one.slices, deltas=deltas)
-        weighted = Valuation(plain.gain * one.weight, plain.shocked * one.weight, plain.today)
-        out[name] = Cells(one.axes, one.spot, one.weight, weighted, plain.today, one.slices, lacking)
+        out[name] = Cells(
+            one.axes, one.spot, one.weight, _weighted(plain, one.weight), plain.today, one.slices, lacking
+        )
         start = mine.stop
     return out
+
+
+def _weighted(plain: Valuation, weight: Floats) -> Valuation:
+    if (weight == 1.0).all():
+        return plain
+    return Valuation(plain.gain * weight, plain.shocked * weight, plain.today)
 
 
 def _laid_out(blocks: tuple[Block, ...], resolved: Resolved, reader: _ContractNames) -> _Laid:

@@ -56,8 +56,9 @@ def lower(roots: Sequence[Node], contract: Ints, ops: Mapping[str, int]) -> dict
         The engine's operations by name.
     """
     lowering = _Lowering(contract)
-    lowering.sums([node for node in walk(list(roots)) if isinstance(node, Op) and node.name == "legsum"])
-    lowering.find_scans([node for node in walk(list(roots)) if isinstance(node, Op) and node.name == "scan"])
+    operations = [node for node in walk(list(roots)) if isinstance(node, Op)]
+    lowering.sums([node for node in operations if node.name == "legsum"])
+    lowering.find_scans([node for node in operations if node.name == "scan"])
     outputs = [lowering.on_units(root) for root in roots]
     return _arrays(lowering, outputs, ops)
 

@@ -21,8 +21,11 @@ __all__ = ["WIDTH", "LegSums", "Pool", "Pools", "leg_sums"]
 WIDTH: Final = 8  # numbers in a cache line, and in the widest vector
 
 
+_LARGE: Final = 1 << 17  # bytes: to find that such an array is there already takes longer than to lay it out again
+
+
 class Pool:
-    """Arrays laid end to end, equal ones once."""
+    """Arrays laid end to end; equal ones once, but for the large."""
 
     def __init__(self, dtype: Any = np.float64) -> None:  # noqa: ANN401 - what NumPy takes for one
         self.dtype = np.dtype(dtype)
@@ -33,12 +36,17 @@ class Pool:
     def add(self, values: Any) -> int:  # noqa: ANN401 - anything like an array
         """Return where the values stand."""
         part = np.ascontiguousarray(values, dtype=self.dtype)
+        if part.nbytes > _LARGE:
+            return self._laid(part)
         key = part.shape, part.tobytes()
         if key not in self._place:
-            self._place[key] = self.length
-            self._parts.append(part.ravel())
-            self.length += part.size
+            self._place[key] = self._laid(part)
         return self._place[key]
+
+    def _laid(self, part: npt.NDArray[Any]) -> int:
+        self._parts.append(part.ravel())
+        self.length += part.size
+        return self.length - part.size
 
     def array(self) -> npt.NDArray[Any]:
         """Return all of it in one array."""
