@@ -40,3 +40,9 @@ def test_the_kernels_are_built_where_they_can_be() -> None:
         pytest.skip("no compiler, or no headers of Python: `make unit` says so when it finds both")
     built = find_spec("crossmargin.kernels._native")
     assert built is not None, "there is a compiler now, and the kernels are not built: run `make clean setup`"
+
+
+def test_what_is_compiled_does_not_grow(root: Path) -> None:
+    """Decision 0027: what is added takes the place of something."""
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (root / "native").iterdir())
+    assert lines <= 3_900
