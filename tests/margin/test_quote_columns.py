@@ -21,11 +21,11 @@ from crossmargin.instruments import ContractKind, InstrumentKind, OptionType
 from crossmargin.margin import plain_quotes, resolve
 from crossmargin.margin.contract_columns import contract_columns, read_contracts
 from crossmargin.margin.program.universe import Priced, price
-from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow, unpriced, unpriced_asset
+from crossmargin.margin.quotes import QuoteGuard, QuoteReader, QuoteRow, root_or_itself, unpriced, unpriced_asset
 from crossmargin.margin.resolve import asset_key
 from crossmargin.margin.resolved import Names
 from crossmargin.margin.terms import ContractTerms
-from crossmargin.market import AssetQuote, Confidence, Listing, Snapshot, asset_root
+from crossmargin.market import AssetQuote, Confidence, Listing, Snapshot
 from crossmargin.scenarios import Contracts
 from crossmargin.sources import load_snapshot
 from tests.margin.rules import made
@@ -88,7 +88,7 @@ def stacked(rows: Mapping[str, QuoteRow], snapshot: Snapshot) -> tuple[Names, Co
         if field.type == "str":
             values = [(buckets if field.name == "bucket" else assets).index(name) for name in values]
         columns[field.name] = np.asarray(values, dtype={"float": float, "bool": bool}.get(str(field.type), np.int64))
-    roots = tuple(asset_root(name, snapshot.assets) for name in assets)
+    roots = tuple(root_or_itself(name, snapshot) for name in assets)
     return Names(tuple(key.lstrip("\0") for key in rows), tuple(buckets), tuple(assets), ("",), roots), Contracts(
         **columns
     )
@@ -284,11 +284,11 @@ def test_an_asset_missing(name: str) -> None:
 
 def test_wrappers_that_run_in_a_circle() -> None:
     assets = {**ASSETS, "ETH": AssetQuote(price=1.0, wraps="A"), "A": AssetQuote(price=1.0, wraps="ETH")}
-    snapshot = snapshot_of(PLAIN, assets=assets)
-    with pytest.raises(InputError, match="a loop"):
-        row_by_row(snapshot.listings, ("USDC",), snapshot, RULEBOOK, None)
-    with pytest.raises(InputError, match="a loop"):
-        price(snapshot.listings, ("USDC",), ("",), snapshot, RULEBOOK, None)
+    found = check(snapshot_of(PLAIN, assets=assets))
+    symbols = {found.names.symbols[place] for place in found.refused}
+    on_it = (one.symbol for one in PLAIN if "ETH" in {one.underlying, one.settlement_asset})
+    assert symbols == {"ETH", "A", "STETH", *on_it}
+    assert all("a loop" in failure.message for failure in found.refused.values())
     coins = [one for one in PLAIN if one.underlying == "BTC"]
     assert not check(snapshot_of(coins, assets=assets), assets=("USDC",)).refused  # who is not on it is not held up
 

@@ -47,7 +47,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An open order: signed contracts (+ buys) at a limit price."""
+    """An open order: signed contracts (+ buys) at a limit price. A reduce-only one is nothing to margin."""
 
     instrument: str
     quantity: Decimal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +66,18 @@ class OrderColumns:
     quantity: Floats
     limit_price: Floats
     reduce_only: npt.NDArray[np.bool_]
+
+    def margined(self) -> OrderColumns:
+        """Return the orders that margin looks at: all but reduce-only ones.
+
+        These can only lower what is required, so they count for nothing. Nothing is asked of their instruments either:
+        a missing or old quote, or none any more, is no reason to refuse an account that only would reduce there (what
+        it would reduce is a position, and that one is asked).
+        """
+        kept = ~self.reduce_only
+        if kept.all():
+            return self
+        return OrderColumns(*(getattr(self, column.name)[kept] for column in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from crossmargin.cluster.shards import MOST_TRIES, bounds, died
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.kernels.engine import serving
 from crossmargin.margin.assess import assess_resolved
-from crossmargin.margin.program.assess import CompactReport, check_rulebook, fill, make_report, program_of
-from crossmargin.margin.program.program import OUTPUTS, Market, Program, make_market
+from crossmargin.margin.program.assess import CompactReport, at_market, check_rulebook, fill, make_report, program_of
+from crossmargin.margin.program.program import OUTPUTS, Market, Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def assess_shards(
         When processes die again and again on the same accounts.
     """
     check_rulebook(book, rulebook)
-    market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
+    book, market = at_market(book, snapshot, rulebook, max_quote_age_seconds)
     program = program_of(book.universe, market, rulebook)
     if processes is not None and processes < 1:
         message = f"at least one process is needed, found {processes}"

@@ -9,8 +9,8 @@ import numpy as np
 
 from crossmargin.errors import InputError
 from crossmargin.margin.plain_quotes import read_plain
+from crossmargin.margin.quotes import root_or_itself
 from crossmargin.margin.resolved import Names
-from crossmargin.market import asset_root
 from crossmargin.scenarios import Contracts
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def contract_columns(
     codes, used = _by_appearance(owners.ravel(), len(table))
     owners = codes[owners]
     assets = tuple(table[place] for place in used.tolist())
-    roots = tuple(asset_root(name, snapshot.assets) for name in assets)
+    roots = tuple(root_or_itself(name, snapshot) for name in assets)
     own = owners[:, _OWNERS.index("own_asset")]
     bucket, buckets = _buckets(own, roots)
     named = dict(zip(_OWNERS, np.ascontiguousarray(owners.T), strict=True))

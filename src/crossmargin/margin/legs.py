@@ -122,8 +122,8 @@ def _balances(book: Book, asset_row: Ints, stands: npt.NDArray[np.bool_]) -> dic
 def _orders(
     book: Book, symbol_row: Ints, stands: npt.NDArray[np.bool_], opposite: str
 ) -> dict[str, npt.NDArray[np.float64] | Ints]:
-    o = book.orders
-    keep = np.flatnonzero(stands[o.account] & ~o.reduce_only)  # a reduce-only order can only lower the requirement
+    o = book.orders.margined()
+    keep = np.flatnonzero(stands[o.account])
     none = np.full(keep.size, -1, dtype=np.int64)
     zeros = np.zeros(keep.size)
     return {

@@ -253,9 +253,17 @@ def unlisted(symbol: str) -> InputError:
     return InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=symbol)
 
 
+def root_or_itself(name: str, snapshot: Snapshot) -> str:
+    """Return the asset whose price risk `name` carries; itself where its wrappers go round: who holds it is refused."""
+    try:
+        return asset_root(name, snapshot.assets)
+    except InputError:
+        return name
+
+
 def unpriced(listing: Listing, snapshot: Snapshot) -> QuoteRow:
     """Return the columns of an instrument that cannot be priced: its terms, and no number."""
-    settle, bucket = listing.settlement_asset, asset_root(listing.underlying, snapshot.assets)
+    settle, bucket = listing.settlement_asset, root_or_itself(listing.underlying, snapshot)
     return replace(
         unpriced_asset(settle, snapshot),
         kind=KINDS[listing.kind],
@@ -268,7 +276,7 @@ def unpriced(listing: Listing, snapshot: Snapshot) -> QuoteRow:
         bucket=bucket,
         quote_asset=listing.quote_asset,
         own_asset=listing.underlying,
-        coin_settled=asset_root(settle, snapshot.assets) == bucket,
+        coin_settled=root_or_itself(settle, snapshot) == bucket,
     )
 
 
@@ -276,7 +284,7 @@ def unpriced_asset(name: str, snapshot: Snapshot) -> QuoteRow:
     """Return the columns of a balance in an asset that cannot be priced."""
     numbers = dict.fromkeys((field.name for field in fields(QuoteRow) if field.type == "float"), nan)
     return QuoteRow(
-        kind=ASSET, inverse=False, quanto=False, call=False, expiry=0, bucket=asset_root(name, snapshot.assets),
+        kind=ASSET, inverse=False, quanto=False, call=False, expiry=0, bucket=root_or_itself(name, snapshot),
         settle_asset=name, quote_asset=name, own_asset=name, coin_settled=name != snapshot.reporting_asset,
         linked=False, **{**numbers, "multiplier": 1.0},
     )  # fmt: skip

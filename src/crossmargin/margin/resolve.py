@@ -100,7 +100,7 @@ def _read_before(book: Book, before: Resolved) -> tuple[Names, Contracts, dict[s
 
 def _held(book: Book) -> tuple[list[str], list[str], Flags]:
     """Return the instruments and the assets that need a quote, and which balances are not nothing."""
-    p, o, b = book.positions, book.orders, book.balances
+    p, o, b = book.positions, book.orders.margined(), book.balances
     holds = (b.amount != 0) | (b.accrued != 0)  # a balance of nothing needs no price
     used = [book.symbols[i] for i in codes_in_use(np.concatenate([p.symbol, o.symbol])).tolist()]
     return used, [book.assets[i] for i in codes_in_use(b.asset[holds]).tolist()], holds
@@ -108,7 +108,7 @@ def _held(book: Book) -> tuple[list[str], list[str], Flags]:
 
 def _read_quotes(book: Book, reader: QuoteReader, failures: dict[int, Failure]) -> tuple[Reading, dict[str, int]]:
     """Return what was read and where each usable name stands; refuse the accounts that hold unusable ones."""
-    p, o, b = book.positions, book.orders, book.balances
+    p, o, b = book.positions, book.orders.margined(), book.balances
     used, assets, holds = _held(book)
     listings = reader.snapshot.listings
     terms = ContractTerms.of({symbol: listings[symbol] for symbol in used if symbol in listings})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ _SAME = "same"
 class Cells:
     """A scenario set on contracts: `valuation` rows already weighted, where each block stands.
 
-    `lacking` [contracts] marks those for which rows should be supplied and are not; None where nothing is.
+    `lacking` says, by contract, what should be supplied of it and is not: who holds it is to be refused.
     """
 
     axes: Axes
@@ -55,7 +55,7 @@ class Cells:
     valuation: Valuation
     today: Floats
     blocks: tuple[tuple[slice, Block], ...]
-    lacking: Flags | None = None
+    lacking: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of scenarios."""
@@ -63,9 +63,9 @@ class Cells:
 
     def of(self, contracts: Ints) -> Cells:
         """Return the same scenarios on some of the contracts."""
-        whole, lacking = self.valuation, self.lacking
+        whole, kept = self.valuation, enumerate(contracts.tolist())
         part = Valuation(whole.gain[contracts], whole.shocked[contracts], whole.today[contracts])
-        lacks = None if lacking is None else lacking[contracts]
+        lacks = {place: self.lacking[contract] for place, contract in kept if contract in self.lacking}
         columns = self.spot[contracts], self.weight[contracts], part, self.today[contracts]
         return Cells(self.axes, *columns, self.blocks, lacks)
 
@@ -83,6 +83,7 @@ class _Laid:
     spot: Floats
     weight: Floats
     slices: tuple[tuple[slice, Block], ...]
+    lacking: dict[int, str]
 
 
 def scenario_cells(
@@ -107,10 +108,9 @@ def scenario_cells(
     for name, one in zip(names, sets, strict=True):
         mine = slice(start, start + len(one.axes))
         plain = Valuation(every.gain[:, mine], every.shocked[:, mine], every.today)
-        plain, lacking = _with_rows(resolved, plain, one.slices, deltas=deltas)
-        out[name] = Cells(
-            one.axes, one.spot, one.weight, _weighted(plain, one.weight), plain.today, one.slices, lacking
-        )
+        plain, lacking = _with_rows(resolved, plain, one, name, deltas=deltas)
+        weighted = _weighted(plain, one.weight)
+        out[name] = Cells(one.axes, one.spot, one.weight, weighted, plain.today, one.slices, lacking)
         start = mine.stop
     return out
 
@@ -127,14 +127,18 @@ def _laid_out(blocks: tuple[Block, ...], resolved: Resolved, reader: _ContractNa
     shape = len(resolved.contracts), sum(map(len, parts))
     spots, weights = np.empty(shape), np.empty(shape)
     slices, start = [], 0
+    lacking: dict[int, str] = {}
     for block, part in zip(blocks, parts, strict=True):
         mine = slice(start, start + len(part))
-        moved = block.supplied is not None and block.rows is None
-        spots[:, mine] = _supplied_moves(block, resolved) if moved else part.spot[None, :] * reader.scale(block, part)
+        if block.supplied is not None and block.rows is None:
+            spots[:, mine], lacks = _supplied_moves(block, resolved)
+            lacking |= lacks
+        else:
+            spots[:, mine] = part.spot[None, :] * reader.scale(block, part)
         weights[:, mine] = reader.weight(block, part, spots[:, mine])
         slices.append((mine, block))
         start = mine.stop
-    return _Laid(concatenate_axes(parts), spots, weights, tuple(slices))
+    return _Laid(concatenate_axes(parts), spots, weights, tuple(slices), lacking)
 
 
 def _product(block: Block) -> Axes:
@@ -142,47 +146,53 @@ def _product(block: Block) -> Axes:
 
 
 def _with_rows(
-    resolved: Resolved, plain: Valuation, slices: tuple[tuple[slice, Block], ...], *, deltas: bool
-) -> tuple[Valuation, Flags | None]:
-    """Return the valuation with supplied rows in their places, and which contracts have none (theirs are 0)."""
-    lacking: Flags | None = None
+    resolved: Resolved, plain: Valuation, laid: _Laid, name: str, *, deltas: bool
+) -> tuple[Valuation, dict[int, str]]:
+    """Return the valuation with supplied rows in their places, and what contracts lack (their rows are 0)."""
+    lacking = dict(laid.lacking)
     gain, shocked = plain.gain, plain.shocked
-    for where, block in slices:
+    for where, block in laid.slices:
         if block.rows is None:
             continue
-        rows = _supplied_rows(block, resolved)
-        missing: Flags = np.asarray(np.isnan(rows).any(axis=1))
-        lacking = missing if lacking is None else np.asarray(lacking | missing)
+        rows, lacks = _supplied_rows(block, resolved, name)
+        lacking |= lacks
         money = 1.0 if deltas or resolved.in_settlement else resolved.contracts.settle_rate[:, None]
         gain, shocked = gain.copy(), shocked.copy()
-        gain[:, where], shocked[:, where] = np.where(missing[:, None], 0.0, rows * money), 0.0
+        gain[:, where], shocked[:, where] = rows * money, 0.0
+        gain[list(lacks), where] = 0.0
     return Valuation(gain, shocked, plain.today), lacking
 
 
-def _supplied_rows(block: Block, resolved: Resolved) -> Floats:
-    """Return the rows [contracts, taken] of a calibration table by instrument; NaN where it has none."""
+def _supplied_rows(block: Block, resolved: Resolved, name: str) -> tuple[Floats, dict[int, str]]:
+    """Return the rows [contracts, taken] of a calibration table by instrument, and why some contracts have none."""
     table = resolved.calibration.get(block.supplied or "")
     if not isinstance(table, Mapping):
         message = f"the rulebook reads rows by instrument {block.supplied!r}; add them to snapshot.calibration"
         raise InputError(FailureReason.MISSING_CALIBRATION, message)
     take = np.asarray(block.take or range(1, (block.rows or 0) + 1), dtype=np.int64) - 1
-    out = np.full((len(resolved.contracts), take.shape[0]), np.nan)
-    for contract, symbol in enumerate(resolved.contracts.symbol.tolist()):
-        row = table.get(resolved.names.symbols[symbol])
-        if row is not None:
-            out[contract] = _figures(row, block, resolved.names.symbols[symbol])[take]
-    return out
+    out = np.zeros((len(resolved.contracts), take.shape[0]))
+    lacks = {}
+    for contract, code in enumerate(resolved.contracts.symbol.tolist()):
+        symbol = resolved.names.symbols[code]
+        row = table.get(symbol)
+        found = None if row is None else _numbers(row)
+        if found is not None and found.shape == (block.rows,):
+            out[contract] = found[take]
+        elif row is not None:
+            lacks[contract] = f"calibration {block.supplied!r} of {symbol} is not a list of {block.rows} numbers"
+        else:
+            wanted = f"which scenario set {name!r} needs; add it to calibration"
+            lacks[contract] = f"no row is supplied for {symbol}, {wanted}"
+    return out, lacks
 
 
-def _figures(row: object, block: Block, symbol: str) -> Floats:
+def _numbers(row: object) -> Floats | None:
+    """Return what is supplied as numbers, None where it is anything else."""
     try:
         found = np.asarray(row, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = np.asarray(np.nan)
-    if found.shape != (block.rows,) or not np.isfinite(found).all():
-        message = f"calibration {block.supplied!r} of {symbol} is not a list of {block.rows} numbers"
-        raise InputError(FailureReason.MISSING_CALIBRATION, message)
-    return found
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if np.isfinite(found).all() else None
 
 
 def _scenario_names(axes: Axes, spot: Floats, slices: tuple[tuple[slice, Block], ...]) -> tuple[str, ...]:
@@ -212,44 +222,44 @@ def _supplied(block: Block, resolved: Resolved) -> Axes | None:
     if block.rows is not None:
         count = len(block.take) or block.rows
         return Axes(np.zeros(count), (_SAME,) * count, *(np.zeros(count) for _ in range(4)))
-    count = next(iter(_returns(block, resolved).values())).shape[0]
+    count = next(iter(_returns(block, resolved)[0].values())).shape[0]
     zeros = np.zeros(count)
     return Axes(np.arange(count, dtype=np.float64), (_SAME,) * count, zeros, zeros, zeros, zeros)
 
 
-def _returns(block: Block, resolved: Resolved) -> dict[str, Floats]:
+def _returns(block: Block, resolved: Resolved) -> tuple[dict[str, Floats], dict[str, str]]:
+    """Return the moves of a calibration table by bucket, and what is wrong with those that are none."""
     table = resolved.calibration.get(block.supplied or "")
     if not isinstance(table, dict) or not table:
         message = f"the rulebook reads supplied moves {block.supplied!r}; add them to snapshot.calibration"
         raise InputError(FailureReason.MISSING_CALIBRATION, message)
-    rows = {bucket: _moves(moves, block, bucket) for bucket, moves in table.items()}
+    rows, flawed = {}, {}
+    for bucket, moves in table.items():
+        found = _numbers(moves)
+        if found is not None and found.ndim == 1 and found.size and (found > -1.0).all():  # no price falls to 0
+            rows[bucket] = found
+        else:
+            wanted = "a list of moves, each a number above -1"
+            flawed[bucket] = f"calibration {block.supplied!r} of {bucket} is not {wanted}"
+    if not rows:
+        raise InputError(FailureReason.MISSING_CALIBRATION, next(iter(flawed.values())))
     if len({row.shape[0] for row in rows.values()}) != 1:
         message = f"the moves of calibration {block.supplied!r} differ in length between buckets"
         raise InputError(FailureReason.MISSING_CALIBRATION, message)
-    return rows
+    return rows, flawed
 
 
-def _moves(moves: object, block: Block, bucket: str) -> Floats:
-    """Return supplied moves as numbers; no price falls to 0 or below."""
-    try:
-        found = np.asarray(moves, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        found = np.asarray(np.nan)
-    if found.ndim != 1 or not found.size or not (np.isfinite(found) & (found > -1.0)).all():
-        message = f"calibration {block.supplied!r} of {bucket} is not a list of moves, each a number above -1"
-        raise InputError(FailureReason.MISSING_CALIBRATION, message)
-    return found
-
-
-def _supplied_moves(block: Block, resolved: Resolved) -> Floats:
-    rows = _returns(block, resolved)
-    missing = sorted(set(resolved.names.buckets) - set(rows) - {resolved.reporting_asset})
-    if missing:
-        message = f"calibration {block.supplied!r} has no moves of {', '.join(missing)}"
-        raise InputError(FailureReason.MISSING_CALIBRATION, message)
-    count = next(iter(rows.values())).shape[0]
-    found = [rows.get(resolved.names.buckets[b], np.zeros(count)) for b in resolved.contracts.bucket.tolist()]
-    return np.asarray(found).reshape(len(found), count)
+def _supplied_moves(block: Block, resolved: Resolved) -> tuple[Floats, dict[int, str]]:
+    """Return the moves [contracts, supplied], and why some contracts have none: theirs stand at 0."""
+    rows, flawed = _returns(block, resolved)
+    still = np.zeros(next(iter(rows.values())).shape[0])
+    found, lacks = [], {}
+    for contract, code in enumerate(resolved.contracts.bucket.tolist()):
+        bucket = resolved.names.buckets[code]
+        found.append(rows.get(bucket, still))
+        if bucket in flawed or (bucket not in rows and bucket != resolved.reporting_asset):
+            lacks[contract] = flawed.get(bucket, f"calibration {block.supplied!r} has no moves of {bucket}")
+    return np.asarray(found).reshape(len(found), still.shape[0]), lacks
 
 
 class _ContractNames:

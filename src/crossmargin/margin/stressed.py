@@ -35,7 +35,7 @@ __all__ = ["Stressed", "stressed"]
 class Stressed:
     """Equity of pools at scenarios: `worth` [pools, scenarios] in the snapshot's reporting asset, by `names`.
 
-    `lacking` are the contracts' symbols that a scenario set needs rows of, and has none.
+    `lacking` are the contracts' symbols that a scenario set needs rows or moves of, and has none.
     """
 
     names: tuple[str, ...]
@@ -94,9 +94,6 @@ def _gains(evaluation: Evaluation, cells: Cells, legs: Ints) -> Floats:
 
 
 def _lacking(evaluation: Evaluation, cells: Cells, legs: Ints) -> set[str]:
-    if cells.lacking is None:
-        return set()
     resolved = evaluation.resolved
-    held = np.unique(resolved.legs.contract[legs])
-    symbols = resolved.contracts.symbol[held[cells.lacking[held]]]
-    return {resolved.names.symbols[int(symbol)] for symbol in symbols}
+    lacking = cells.lacking.keys() & set(resolved.legs.contract[legs].tolist())
+    return {resolved.names.symbols[int(resolved.contracts.symbol[contract])] for contract in lacking}

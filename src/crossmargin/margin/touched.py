@@ -52,7 +52,7 @@ def with_touched_assets(book: Book, snapshot: Snapshot, rulebook: Rulebook) -> B
         return book
     table = {name: code for code, name in enumerate(book.assets)}
     settles, quotes, bases = _asset_codes(book, snapshot, table)
-    p, o, b = book.positions, book.orders, book.balances
+    p, o, b = book.positions, book.orders.margined(), book.balances
     alone = np.where(p.isolated, np.arange(p.symbol.shape[0]), -1)
     held = (b.amount != 0) | (b.accrued != 0)
     account, asset, position = [b.account[held]], [b.asset[held]], [b.position[held]]

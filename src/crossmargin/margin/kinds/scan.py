@@ -64,7 +64,7 @@ def _compute(evaluation: Evaluation, line: Line, requirement: str, key: tuple[st
     spec: Scan = line.spec
     cells = scan_cells(evaluation, spec)
     frame = evaluation.frame(line.level, line.of, charged=line.section == "charges")
-    refuse_lacking(evaluation, spec, cells, frame)
+    refuse_lacking(evaluation, cells, frame)
     scale = take(evaluation.quantity, frame.legs) * leg_rates(evaluation, spec, frame)
     climb = _Climb(evaluation, line, requirement, cells, traced=isinstance(scale, Traced))
     pnl = climb.rows(plain(scale), frame)
@@ -106,14 +106,13 @@ def _stated_sets(evaluation: Evaluation, exposure: str) -> Iterator[str]:
             yield name
 
 
-def refuse_lacking(evaluation: Evaluation, spec: Scan, cells: Cells, frame: Frame) -> None:
-    """Refuse accounts that hold a contract without a supplied row."""
-    if cells.lacking is None:
+def refuse_lacking(evaluation: Evaluation, cells: Cells, frame: Frame) -> None:
+    """Refuse accounts that hold a contract of which what should be supplied is not."""
+    if not cells.lacking:
         return
-    resolved = evaluation.resolved
-    for leg in frame.legs[cells.lacking[resolved.legs.contract[frame.legs]]]:
-        symbol = resolved.names.symbols[int(resolved.contracts.symbol[resolved.legs.contract[leg]])]
-        message = f"no row is supplied for {symbol}, which scenario set {spec.scenarios!r} needs; add it to calibration"
+    contract = evaluation.resolved.legs.contract
+    for leg in frame.legs[np.isin(contract[frame.legs], list(cells.lacking))]:
+        message = cells.lacking[int(contract[leg])]
         evaluation.refuse_legs(leg.reshape(1), FailureReason.MISSING_CALIBRATION, message)
 
 

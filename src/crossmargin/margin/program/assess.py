@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from crossmargin import kernels
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.pools import PoolColumns
+from crossmargin.margin.program.growth import grown, in_order, renumbered
 from crossmargin.margin.program.nodes import NotRecordableError
 from crossmargin.margin.program.program import OUTPUTS, Market, Program, make_market, make_program
 from crossmargin.margin.program.unpack import unpack
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["CompactReport", "assess_compact", "check_rulebook", "fill", "make_report", "program_of", "run_program"]
+__all__ = [
+    "CompactReport",
+    "assess_compact",
+    "at_market",
+    "check_rulebook",
+    "fill",
+    "make_report",
+    "program_of",
+    "run_program",
+]
 
 _AMOUNTS: Final = OUTPUTS.index("coverage")
 _AT_A_TIME: Final = 4096  # accounts that the evaluation takes together: some megabytes of columns
@@ -59,7 +69,7 @@ def assess_compact(
 ) -> CompactReport:
     """Return every account's figures at a snapshot's prices; `evaluate` is the evaluation of resolved arrays."""
     check_rulebook(book, rulebook)
-    market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
+    book, market = at_market(book, snapshot, rulebook, max_quote_age_seconds)
     program = program_of(book.universe, market, rulebook)
     found, failures = fill(book, market, program, rulebook, evaluate)
     return make_report(book, market, rulebook, found, failures, engine=program is not None)
@@ -71,6 +81,24 @@ def check_rulebook(book: CompactBook, rulebook: Rulebook) -> None:
         wanted = f"{rulebook.name}@{rulebook.effective_from}"
         message = f"the book was laid out for another rulebook than {wanted}: compact it anew"
         raise InputError(FailureReason.INVALID_RULEBOOK, message)
+
+
+def at_market(
+    book: CompactBook, snapshot: Snapshot, rulebook: Rulebook, max_quote_age_seconds: float | None
+) -> tuple[CompactBook, Market]:
+    """Return a book and its contracts at a snapshot's prices; its legs in another order where the snapshot wants one.
+
+    The rows of a level lie side by side, by bucket and expiry: where an asset's wrapper came or went they move.
+    """
+    age: Any = {"max_quote_age_seconds": max_quote_age_seconds, "reports": book.reports}
+    market = make_market(book.universe, snapshot, rulebook, **age)
+    if in_order(book.universe, market.priced.contracts):
+        return book, market
+    legs = book.legs.packed()
+    growth = grown(book.universe, snapshot, rulebook, listings={}, held=np.unique(legs.row).astype(np.int64))
+    legs = renumbered(legs, growth.row, growth.pool_class, len(growth.universe.rows))
+    book = replace(book, universe=growth.universe, legs=legs)
+    return book, make_market(book.universe, snapshot, rulebook, **age | {"reports": book.reports})
 
 
 def fill(

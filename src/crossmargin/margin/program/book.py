@@ -33,6 +33,7 @@ __all__ = [
     "CompactBook",
     "LegArrays",
     "inputs_of",
+    "reports_in",
     "stated",
 ]
 
@@ -106,6 +107,11 @@ def inputs_of(inputs: Floats, pools: slice | Ints) -> Floats:
     if inputs.shape[1]:
         return np.ascontiguousarray(inputs[:, pools])
     return np.zeros((inputs.shape[0], pools.stop - pools.start if isinstance(pools, slice) else len(pools)))
+
+
+def reports_in(universe: Universe, pool_class: npt.NDArray[np.uint8], asset: str) -> bool:
+    """Return whether one of some pools, by their classes, reports in an asset."""
+    return any(universe.pools[n].reporting == asset for n in np.unique(pool_class).tolist())
 
 
 def stated(inputs: Floats) -> Floats:
@@ -195,6 +201,10 @@ class CompactBook:
             legs=legs,
             failures={place[account]: failure for account, failure in self.failures.items() if account in place},
         )
+
+    def reports(self, asset: str) -> bool:
+        """Return whether some pool reports in an asset."""
+        return reports_in(self.universe, self.legs.pool_class, asset)
 
     def packed(self) -> CompactBook:
         """Return the same book with no leg but its accounts': what is shipped or written of a part."""

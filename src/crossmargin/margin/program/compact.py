@@ -243,7 +243,7 @@ def _refuse_unknown(book: Book, ground: _Ground, failures: dict[int, Failure]) -
     """Refuse accounts that hold what the snapshot does not list, or an asset of which nothing is known."""
     listed = np.asarray([symbol in ground.snapshot.listings for symbol in book.symbols], dtype=bool)
     message = "the snapshot does not list it; add it to snapshot.instruments or check the symbol"
-    for rows in (book.positions, book.orders) if not listed.all() else ():
+    for rows in (book.positions, book.orders.margined()) if not listed.all() else ():
         for i in np.flatnonzero(~listed[rows.symbol]).tolist():
             account, symbol = int(rows.account[i]), book.symbols[int(rows.symbol[i])]
             failure = Failure(FailureReason.UNKNOWN_INSTRUMENT, message, book.account_ids[account], symbol)

@@ -71,7 +71,7 @@ def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, s
     spec: Scan = line.spec
     cells = scan_cells(recording, spec)
     frame = recording.frame(line.level, line.of, charged=line.section == "charges")
-    refuse_lacking(recording, spec, cells, frame)
+    refuse_lacking(recording, cells, frame)
     scale = np.zeros(recording.spaces["leg"].count)
     scale[frame.legs] = leg_rates(recording, spec, frame)
     chain = tuple(climb_levels(line, cells))

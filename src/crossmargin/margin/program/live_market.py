@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["marked"]
+__all__ = ["marked", "reorder"]
+
+
+def reorder(state: LiveState) -> None:
+    """Put rows in the order that the state's market wants: the book may have been laid out at another."""
+    if not in_order(state.universe, state.market.priced.contracts):
+        growth = grown(state.universe, state.snapshot, state.rulebook, listings={}, held=state.rows_held())
+        state.grow(growth, state.market_at(growth.universe, state.snapshot))
 
 
 def marked(state: LiveState, snapshot: Snapshot) -> Ints | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from crossmargin.margin.program.book import reports_in
 from crossmargin.margin.program.program import OUTPUTS
 from crossmargin.margin.resolve import ISOLATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
     from crossmargin.margin.program.compact import CompactBook
+    from crossmargin.margin.program.universe import Universe
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -101,6 +104,10 @@ class LivePools:
         coded = self.key[pools].astype(np.int64)
         alone = np.asarray([*self._alone, 0], dtype=np.int64)
         return np.where(coded < 0, alone[np.minimum(-1 - coded, alone.shape[0] - 1) * (coded < 0)], coded)
+
+    def reports(self, universe: Universe) -> Callable[[str], bool]:
+        """Return what says whether some pool reports in an asset; `universe` is what the classes point into."""
+        return partial(reports_in, universe, self.pool_class[: self.count])
 
     def is_isolated(self, pool: int) -> bool:
         """Return whether a pool is one isolated position's."""

@@ -17,6 +17,7 @@ from crossmargin.margin.program.growth import bucket_bits, renumbered, row_table
 from crossmargin.margin.program.ids import Ids
 from crossmargin.margin.program.live_desk import desk_of
 from crossmargin.margin.program.live_legs import LiveLegs, gathered
+from crossmargin.margin.program.live_market import reorder
 from crossmargin.margin.program.live_pools import AMOUNTS, LivePools
 from crossmargin.margin.program.program import OUTPUTS, make_market
 from crossmargin.margin.program.unpack import unpack
@@ -73,8 +74,8 @@ class LiveState:
         self.without = dict(book.failures)
         self.failures = dict(book.failures)
         self.universe = book.universe
-        self.market = self.market_at(book.universe, snapshot)
         self.pools = LivePools(book)
+        self.market = self.market_at(book.universe, snapshot)
         self.legs = LiveLegs(book.legs, by_side=rulebook.opposite_positions != "net")
         self.legs.add_pools(self.pools.room - self.pools.count)
         self.labels = self._labels(book)
@@ -86,6 +87,7 @@ class LiveState:
         self.program: Program | None = None
         self.index()
         self.remask()
+        reorder(self)
         self.use(self.market, self.program_at(self.universe, self.market))
         self.run(None)
 
@@ -102,7 +104,8 @@ class LiveState:
 
     def market_at(self, universe: Universe, snapshot: Snapshot) -> Market:
         """Return a universe at a snapshot's prices."""
-        return make_market(universe, snapshot, self.rulebook, max_quote_age_seconds=self.max_quote_age_seconds)
+        age, reports = self.max_quote_age_seconds, self.pools.reports(self.universe)
+        return make_market(universe, snapshot, self.rulebook, max_quote_age_seconds=age, reports=reports)
 
     def program_at(self, universe: Universe, market: Market) -> Program | None:
         """Return the program of a market, None where the evaluation serves."""

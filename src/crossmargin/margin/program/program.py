@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from crossmargin.errors import InputError
 from crossmargin.margin.model import INITIAL, MAINTENANCE
 from crossmargin.margin.program.columns import Column
 from crossmargin.margin.program.lowering import lower
@@ -22,7 +24,7 @@ from crossmargin.margin.trigger import coverage, states_of
 from crossmargin.scenarios import ASSET, FUTURE, OPTION, PERPETUAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     import numpy.typing as npt
@@ -78,14 +80,31 @@ class Program:
 
 
 def make_market(
-    universe: Universe, snapshot: Snapshot, rulebook: Rulebook, *, max_quote_age_seconds: float | None = 3600.0
+    universe: Universe,
+    snapshot: Snapshot,
+    rulebook: Rulebook,
+    *,
+    max_quote_age_seconds: float | None = 3600.0,
+    reports: Callable[[str], bool] | None = None,
 ) -> Market:
-    """Return the universe at a snapshot's prices."""
+    """Return the universe at a snapshot's prices.
+
+    Parameters
+    ----------
+    reports
+        Whether some pool reports in an asset: the price of any other may be missing, whatever is listed in it. None:
+        every class of pools counts.
+
+    Raises
+    ------
+    InputError
+        When it lacks the price of an asset that a pool reports in.
+    """
     priced = price(
         universe.listings, universe.assets, universe.account_classes, snapshot, rulebook, max_quote_age_seconds
     )
     reader = QuoteReader(snapshot, QuoteGuard(None), rulebook)
-    prices = {name: reader.asset_price(name) for name in {pool.reporting for pool in universe.pools}}
+    prices = {name: _numeraire(reader, name, reports) for name in {pool.reporting for pool in universe.pools}}
     code = {name: n for n, name in enumerate(priced.names.assets)}
     in_settlement = rulebook.reporting == SETTLEMENT
     return Market(
@@ -97,6 +116,16 @@ def make_market(
         numeraire=np.asarray([prices[pool.reporting] for pool in universe.pools], dtype=np.float64),
         calibration=dict(snapshot.calibration),
     )
+
+
+def _numeraire(reader: QuoteReader, name: str, reports: Callable[[str], bool] | None) -> float:
+    """Return a reporting asset's price, NaN where it has none and no pool reports in it."""
+    try:
+        return reader.asset_price(name)
+    except InputError:
+        if reports is None or reports(name):
+            raise
+        return nan
 
 
 def make_program(
@@ -144,7 +173,8 @@ def template_of(universe: Universe, market: Market, rulebook: Rulebook) -> Templ
         in_settlement=market.in_settlement,
         calibration=market.calibration,
     )
-    return make_template(universe.rows, market.priced.contracts, units, market.priced.names, like)
+    priced = market.priced
+    return make_template(universe.rows, priced.contracts, units, priced.names, like, priced.refused)
 
 
 def _outputs(recording: Recording, beside: tuple[str, ...]) -> list[Node]:

@@ -9,7 +9,7 @@ import numpy as np
 from crossmargin.errors import Failure, FailureReason
 from crossmargin.margin.evaluation import Evaluation
 from crossmargin.margin.frames import Frame, Frames
-from crossmargin.margin.levels import CHAIN
+from crossmargin.margin.levels import CHAIN, alike
 from crossmargin.margin.model import Custom
 from crossmargin.margin.program.columns import RECORDED_FUNCTIONS, Column, node_of
 from crossmargin.margin.program.kinds import RECORDED_KINDS
@@ -202,6 +202,14 @@ class Recording(Evaluation):
         if frame.level != "leg":
             raise NotRecordableError(f"`{name}` of a {frame.level}, which depends on what is held")
         return column[frame.legs]
+
+    def _bucket_index(self, frame: Frame, column: Floats) -> Floats:
+        """Return the index of a bucket, which must not depend on what is held where its own asset has no price."""
+        value = super()._bucket_index(frame, column)
+        unpriced = np.isnan(self.measures.of_contract("root_rate")[frame.legs])
+        if (unpriced & ~alike(column, value[frame.row_of])).any():
+            raise NotRecordableError("the index of a bucket whose asset has no price: that of the first leg held")
+        return value
 
     def _aggregate(self, function: str, name: Name, *args: Any, frame: Frame, requirement: str) -> Any:  # noqa: ANN401 - recorded
         space = self.spaces[frame.level]

@@ -15,8 +15,11 @@ import numpy as np
 from crossmargin.margin.program.columns import Column, Space
 from crossmargin.margin.program.nodes import COLUMNS, ONE, Op, Terms
 from crossmargin.margin.resolved import Legs, Resolved, Units, expiry_key, make_levels, strike_key
+from crossmargin.margin.resolved import Rows as LevelRows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
 
     from crossmargin.margin.resolved import Names
@@ -65,10 +68,21 @@ def make_rows(contract: Ints, pool_class: Ints, c: Contracts) -> Rows:
     return Rows(contract[order], pool_class[order])
 
 
-def make_template(rows: Rows, contracts: Contracts, units: Units, names: Names, like: Resolved) -> Template:
-    """Return the template of some rows over contracts; `units` are the classes of pools, one each."""
+def make_template(
+    rows: Rows, contracts: Contracts, units: Units, names: Names, like: Resolved, refused: Iterable[int] = ()
+) -> Template:
+    """Return the template of some rows over contracts; `units` are the classes of pools, one each.
+
+    Parameters
+    ----------
+    refused
+        Contracts that cannot be assessed: no row of a level takes its figures from one while it has another.
+    """
     contract, unit = np.repeat(rows.contract, SIDES), np.repeat(rows.pool_class, SIDES)
     levels = make_levels(contract, unit, contracts, len(units))
+    stands = np.flatnonzero(~np.isin(contract, np.asarray([*refused], dtype=np.int64)))
+    if stands.shape[0] < contract.shape[0]:
+        levels = {level: _led_by(found, stands) for level, found in levels.items()}
     count = contract.shape[0]
     spaces = {"leg": Space("leg", count, np.tile(_SIGNS, len(rows)))}
     spaces |= {level: Space(level, len(found)) for level, found in levels.items()}
@@ -91,3 +105,10 @@ def make_template(rows: Rows, contracts: Contracts, units: Units, names: Names, 
         warnings={},
     )
     return Template(resolved, rows, spaces)
+
+
+def _led_by(rows: LevelRows, stands: Ints) -> LevelRows:
+    """Return a level's rows with the first of some legs as their first leg, where they hold any of these."""
+    first = rows.first_leg.copy()
+    first[rows.row_of_leg[stands[::-1]]] = stands[::-1]
+    return replace(rows, first_leg=first)
