@@ -20,6 +20,7 @@ from crossmargin.errors import FailureReason, InputError
 from crossmargin.kernels.engine import serving
 from crossmargin.margin.assess import assess_resolved
 from crossmargin.margin.program.assess import CompactReport, check_rulebook, fill, make_report, program_of
+from crossmargin.margin.program.growth import check_layout
 from crossmargin.margin.program.program import OUTPUTS, Market, Program, make_market
 
 if TYPE_CHECKING:
@@ -82,12 +83,13 @@ def assess_shards(
     Raises
     ------
     InputError
-        When the book was laid out for another rulebook.
+        When the book was laid out for another rulebook, or other terms: see :func:`assess_book`.
     CrossmarginError
         When processes die again and again on the same accounts.
     """
     check_rulebook(book, rulebook)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
+    check_layout(book, market)
     program = program_of(book.universe, market, rulebook)
     if processes is not None and processes < 1:
         message = f"at least one process is needed, found {processes}"

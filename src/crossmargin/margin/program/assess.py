@@ -10,6 +10,7 @@ import numpy as np
 from crossmargin import kernels
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.pools import PoolColumns
+from crossmargin.margin.program.growth import check_layout
 from crossmargin.margin.program.nodes import NotRecordableError
 from crossmargin.margin.program.program import OUTPUTS, Market, Program, make_market, make_program
 from crossmargin.margin.program.unpack import unpack
@@ -60,6 +61,7 @@ def assess_compact(
     """Return every account's figures at a snapshot's prices; `evaluate` is the evaluation of resolved arrays."""
     check_rulebook(book, rulebook)
     market = make_market(book.universe, snapshot, rulebook, max_quote_age_seconds=max_quote_age_seconds)
+    check_layout(book, market)
     program = program_of(book.universe, market, rulebook)
     found, failures = fill(book, market, program, rulebook, evaluate)
     return make_report(book, market, rulebook, found, failures, engine=program is not None)

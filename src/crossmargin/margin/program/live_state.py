@@ -13,7 +13,7 @@ from crossmargin.margin.assess import assess_resolved
 from crossmargin.margin.pools import PoolColumns
 from crossmargin.margin.program.assess import program_of
 from crossmargin.margin.program.compact import CompactBook
-from crossmargin.margin.program.growth import bucket_bits, renumbered, row_table
+from crossmargin.margin.program.growth import bucket_bits, check_layout, renumbered, row_table
 from crossmargin.margin.program.ids import Ids
 from crossmargin.margin.program.live_desk import desk_of
 from crossmargin.margin.program.live_legs import LiveLegs, gathered
@@ -74,6 +74,7 @@ class LiveState:
         self.failures = dict(book.failures)
         self.universe = book.universe
         self.market = self.market_at(book.universe, snapshot)
+        check_layout(book, self.market)
         self.pools = LivePools(book)
         self.legs = LiveLegs(book.legs, by_side=rulebook.opposite_positions != "net")
         self.legs.add_pools(self.pools.room - self.pools.count)
