@@ -11,8 +11,9 @@ import pytest
 from msgspec import structs
 
 from crossmargin.account import Account, Book, Position
+from crossmargin.cluster import assess_shards
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.margin import assess_book
+from crossmargin.margin import LiveBook, assess_book
 from crossmargin.margin.program.compact import CompactBook, compact
 from crossmargin.sources import read_compact_book, write_compact_book
 from tests.strategies.books import decimal, market, random_accounts, rules
@@ -147,6 +148,53 @@ def test_numbers_that_point_nowhere_are_refused(tmp_path: Path) -> None:
         replaced(tmp_path / "pools.arrow", **{name: bad})
         with pytest.raises(InputError, match=r"points outside|pools must stand"):
             read_compact_book(tmp_path)
+
+
+@pytest.mark.parametrize("inputs", [10**9, 10**18, 2, 0, -1])
+@pytest.mark.parametrize("parquet", [False, True], ids=["arrow", "parquet"])
+def test_a_number_of_inputs_without_its_columns_is_refused(inputs: int, parquet: bool, tmp_path: Path) -> None:
+    write_compact_book(made(), tmp_path, parquet=parquet)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    assert meta["inputs"] == 1
+    (tmp_path / "meta.json").write_text(json.dumps(meta | {"inputs": inputs}))
+    with pytest.raises(InputError, match=rf"counts {inputs} inputs, this table has columns of 1") as error:
+        read_compact_book(tmp_path)
+    assert error.value.reason == FailureReason.MALFORMED_INPUT
+    assert "pools." in str(error.value)
+
+
+def test_a_table_of_rows_with_a_contract_twice_or_classes_mixed_is_refused(tmp_path: Path) -> None:
+    book = made(SPECS[0])
+    rows = book.universe.rows
+    twice = np.where(np.arange(len(rows)) == 1, rows.contract[0], rows.contract)
+    mixed = np.roll(rows.pool_class, 1)
+    assert len(book.universe.pools) > 1
+    for columns in (
+        {"contract": twice},
+        {"contract": np.zeros_like(rows.contract), "pool_class": np.zeros_like(rows.contract)},
+        {"pool_class": mixed},
+    ):
+        write_compact_book(book, tmp_path)
+        replaced(tmp_path / "rows.arrow", **columns)
+        with pytest.raises(InputError, match="template rows must stand in the order of classes") as error:
+            read_compact_book(tmp_path)
+        assert error.value.reason == FailureReason.MALFORMED_INPUT
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_table_of_rows_in_another_order_is_refused_where_there_are_prices(spec: str, tmp_path: Path) -> None:
+    book = made(spec)
+    rows = book.universe.rows
+    first, last = np.searchsorted(rows.pool_class, [0, 1]).tolist()
+    for one, other in ((first, last - 1), (first, first + 1), (last - 2, last - 1)):
+        contract = rows.contract.copy()
+        contract[[one, other]] = contract[[other, one]]
+        write_compact_book(book, tmp_path)
+        replaced(tmp_path / "rows.arrow", contract=contract)
+        found = read_compact_book(tmp_path)
+        for serve in (assess_book, assess_shards, LiveBook):
+            with pytest.raises(InputError, match=r"in another order .*compact the book anew"):
+                serve(found, market(), rules(spec))
 
 
 def test_another_form_is_refused(tmp_path: Path) -> None:

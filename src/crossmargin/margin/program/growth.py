@@ -118,7 +118,9 @@ def check_layout(book: CompactBook, market: Market) -> None:
 def in_order(universe: Universe, c: Contracts) -> bool:
     """Return whether the rows still stand as these columns would order them."""
     rows = make_rows(universe.rows.contract, universe.rows.pool_class, c)
-    return bool((rows.contract == universe.rows.contract).all() and (rows.pool_class == universe.rows.pool_class).all())
+    return np.array_equal(rows.contract, universe.rows.contract) and np.array_equal(
+        rows.pool_class, universe.rows.pool_class
+    )
 
 
 def grown(

@@ -56,13 +56,13 @@ class LiveBook:
     max_quote_age_seconds
         As of :func:`assess_book`, at every `mark`.
     threads
-        Most threads of one computation; None: as the kernels are set.
+        Most threads of one computation, at least 1; None: as the kernels are set.
 
     Raises
     ------
     InputError
-        When the book was laid out for another rulebook or other terms (see :func:`assess_book`), or the snapshot lacks
-        the price of a reporting asset.
+        When the book was laid out for another rulebook or other terms (see :func:`assess_book`), the snapshot lacks the
+        price of a reporting asset, or `threads` is no number of threads.
     """
 
     def __init__(

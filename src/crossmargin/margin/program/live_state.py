@@ -67,7 +67,7 @@ class LiveState:
         self.rulebook = rulebook
         self.looks_at_balances = looks_at_balances(rulebook)
         self.max_quote_age_seconds = max_quote_age_seconds
-        self.threads = threads
+        self.threads = None if threads is None else kernels.checked_threads(threads)
         self.ids = list(book.account_ids)
         self.numbers = {name: n for n, name in enumerate(self.ids)}
         self.without = dict(book.failures)
