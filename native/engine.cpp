@@ -152,7 +152,7 @@ PyObject* check_one(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     const int64_t account = PyLong_AsLongLong(found == nullptr ? args[0] : found);
     found = PyDict_GetItemWithError(e.places, args[1]);
     const Asked asked{account, found == nullptr ? -1 : PyLong_AsLongLong(found), PyFloat_AsDouble(args[2]), price, 0};
-    const bool odd = PyErr_Occurred() != nullptr || (price != price && args[3] != Py_None);
+    const bool odd = PyErr_Occurred() != nullptr || PyBool_Check(args[0]) || (price != price && args[3] != Py_None);
     if (odd) PyErr_Clear();
     if (odd || *e.quiet == 0) Py_RETURN_NONE;  // no Python runs from here on: the book stands still
     return guarded([&]() -> PyObject* {

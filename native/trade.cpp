@@ -7,6 +7,8 @@
 
 namespace {
 
+constexpr double DUST = 0x1p-50;  // of what is moved: less is left over from rounding
+
 struct Held {  // a leg that the trade touches: its place before and after, and what a trade changes
     int64_t before = -1, after = -1;
     double quantity = 0.0, cost = 0.0, accrued = 0.0, old = 0.0;
@@ -135,14 +137,14 @@ private:
     }
 
     void fill(Held& same, Held& opposite) {
-        const double amount = t_.quantity, level = t_.price, before = opposite.quantity;
+        const double amount = t_.quantity, level = t_.price, held = opposite.quantity;
         const double multiplier = p_.multiplier[t_.row];
-        const double most = std::fabs(amount) <= std::fabs(before) ? amount : -before;
-        const double closing = before * amount < 0.0 ? most : 0.0;
+        const bool flat = std::fabs(held + amount) <= DUST * std::max(std::fabs(held), std::fabs(amount));
+        const double most = !flat && std::fabs(amount) <= std::fabs(held) ? amount : -held;
+        const double closing = flat || held * amount < 0.0 ? most : 0.0, opened = flat ? 0.0 : amount - closing;
         if (p_.trade_kind[t_.row] == 1) {  // an option: its premium is paid
             close(opposite, closing);
             wallet_.quantity -= amount * multiplier * level;
-            const double opened = amount - (opposite.quantity - before);
             same.quantity += opened;
             same.cost += same.cost != 0.0 ? opened * level : 0.0;  // only where what is held states its entry
             return;
@@ -151,8 +153,8 @@ private:
         const double price_of_one = inverse ? 1.0 / level : level;
         const double gained = close(opposite, closing) - closing * price_of_one;
         wallet_.quantity += gained * multiplier * (inverse ? -1.0 : 1.0);
-        same.quantity += amount - closing;
-        same.cost += (amount - closing) * price_of_one;
+        same.quantity += opened;
+        same.cost += opened * price_of_one;
     }
 
     // Extras in the order of the legs: of touched legs cost and accrued anew, and no leverage of what closed or turned.

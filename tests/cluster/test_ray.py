@@ -83,6 +83,8 @@ def test_a_cluster_gives_the_bits_of_one_process(spec: str, stored: bool, ray: A
         assert agree(cluster.tick(market(), progress=kill), wanted)
         assert agree(cluster.tick(market()), wanted)
         assert (len(seen), seen[-1]) == (3, len(book))
+    with pytest.raises(CrossmarginError, match="the cluster is closed"):
+        cluster.tick(market())
 
 
 def test_an_actor_killed_in_a_tick_does_it_again(ray: Any) -> None:  # noqa: ANN401
@@ -149,6 +151,14 @@ def test_errors_of_ours_come_back_as_they_are(ray: Any, tmp_path: Path) -> None:
         open_cluster(shards_of(book, 4), rules(WITH_PROGRAM))
     with pytest.raises(InputError, match="expected at least one shard"):
         open_cluster([], rules(WITH_PROGRAM))
+    with pytest.raises(InputError, match="threads must be an integer of 1 or more"):
+        open_cluster(shards_of(book, 1), rules(WITH_PROGRAM), threads=0)
+
+
+def test_a_cluster_that_is_closed_says_so() -> None:
+    cluster = Cluster(tuple(shards_of(made(WITHOUT), 1)), [], [], lambda n: n)
+    with pytest.raises(CrossmarginError, match="the cluster is closed: its actors were let go"):
+        cluster.tick(market())
 
 
 def test_a_cluster_can_be_closed_twice() -> None:

@@ -332,19 +332,20 @@ def _find(legs: list[Leg], wanted: int, sign: float) -> Leg:
     return new
 
 
-def _closed(leg: Leg, wallet: Leg, amount: float) -> tuple[float, float]:
-    """Close what the trade closes; return the contracts closed, signed as the trade, and the change of cost."""
+def _closed(leg: Leg, wallet: Leg, amount: float) -> tuple[float, float, float]:
+    """Close what the trade closes; return contracts closed and opened, signed as the trade, and the change of cost."""
     held = leg.quantity
-    if held * amount >= 0:
-        return 0.0, 0.0
-    closing = amount if abs(amount) <= abs(held) else -held
+    flat = abs(held + amount) <= 2.0**-50 * max(abs(held), abs(amount))  # less is left over from rounding
+    if held * amount >= 0 and not flat:
+        return 0.0, amount, 0.0
+    closing = amount if abs(amount) <= abs(held) and not flat else -held
     share = -closing / held
     cost, funding = share * leg.extra.get(COST, 0.0), share * leg.extra.get(ACCRUED, 0.0)
     leg.quantity = 0.0 if share == 1.0 else held + closing
     leg.extra[COST] = 0.0 if share == 1.0 else leg.extra.get(COST, 0.0) - cost
     leg.extra[ACCRUED] = 0.0 if share == 1.0 else leg.extra.get(ACCRUED, 0.0) - funding
     wallet.quantity += funding
-    return closing, -cost
+    return closing, 0.0 if flat else amount - closing, -cost
 
 
 def traded(legs: list[Leg], program: Mapping, row: int, wallet_row: int, amount: float, price: float) -> list[Leg]:
@@ -357,19 +358,17 @@ def traded(legs: list[Leg], program: Mapping, row: int, wallet_row: int, amount:
     kept = [leg for leg in legs if leg.row == row and _side(leg) * sign < 0]
     opposite = same if not program["by_side"] else kept[0] if kept else Leg(row, 0.0)
     wallet = _find(legs, wallet_row, 0.0)
-    held = opposite.quantity
-    closing, gained = _closed(opposite, wallet, amount)
+    closing, opened, gained = _closed(opposite, wallet, amount)
     multiplier, kind = float(program["multiplier"][row]), int(program["trade_kind"][row])
     if kind == 1:
         wallet.quantity -= amount * multiplier * price
-        opened = amount - (opposite.quantity - held)
         same.quantity += opened
         same.extra[COST] = same.extra.get(COST, 0.0) + (opened * price if same.extra.get(COST, 0.0) else 0.0)
     else:
         one = 1.0 / price if kind == 3 else price
         wallet.quantity += (gained - closing * one) * multiplier * (-1.0 if kind == 3 else 1.0)
-        same.quantity += amount - closing
-        same.extra[COST] = same.extra.get(COST, 0.0) + (amount - closing) * one
+        same.quantity += opened
+        same.extra[COST] = same.extra.get(COST, 0.0) + opened * one
     for leg in legs:
         if not before.get(id(leg), 0.0) * leg.quantity > 0:
             leg.extra.pop(LEVERAGE, None)

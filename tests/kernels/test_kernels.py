@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from crossmargin import kernels
+from crossmargin.errors import InputError
 from crossmargin.kernels import kernel_name, kernels_here, numpy_engine, use_kernel
+from crossmargin.kernels.engine import serving
 from crossmargin.kernels.numpy_engine import _refuse_strange
 
 if TYPE_CHECKING:
@@ -300,6 +302,25 @@ def test_the_door_is_narrow() -> None:
 def test_a_kernel_that_is_not_here_is_refused() -> None:
     with pytest.raises(Exception, match="kernel 'fortran' cannot serve here: choose from numpy"):
         use_kernel("fortran")
+
+
+@pytest.mark.parametrize("threads", [2.5, True, False, 0, -1, "2", np.True_, np.float64(2)])
+def test_a_number_of_threads_that_is_none_is_refused_and_changes_nothing(threads: int) -> None:
+    before = serving()
+    with pytest.raises(InputError, match="threads must be an integer of 1 or more, or None, found"):
+        use_kernel("numpy", threads)
+    assert serving() == before
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
+def test_any_integer_of_threads_serves(kernel: str) -> None:
+    legs = book_of(np.random.default_rng(3))
+    wanted = kernels.group_worst(*legs)
+    given: list[Any] = [1, np.int64(2), np.uint8(3), 2**40]
+    for threads in given:
+        use_kernel(kernel, threads)
+        assert kernels.threads_in_use() == min(threads, 2**31 - 1)
+        assert np.allclose(kernels.group_worst(*legs), wanted)
 
 
 @pytest.mark.parametrize("kernel", kernels_here())

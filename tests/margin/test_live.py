@@ -254,6 +254,35 @@ def test_what_cannot_be_is_refused_and_changes_nothing(
     assert everything(live) == before
 
 
+@pytest.mark.parametrize("number", [1, np.int64(1), np.uint8(1)])
+def test_an_account_is_named_by_any_integer(number: int) -> None:
+    mirror = Mirror.of(rules(REFERENCE), 4, 1)
+    live, name = live_of(mirror), mirror.accounts[1].id
+    assert live.row(number) == live.row(name)
+    assert live.what_if(number, "BTCUSDC", 1.0) == live.what_if(name, "BTCUSDC", 1.0)
+    assert live.what_ifs([number], [number], [1.0]).initial_margin.shape == (1,)
+    assert type(live.account_number(number)) is type(live.instrument_number(number)) is int
+    live.deposit(number, "USDC", 1.0)
+
+
+@pytest.mark.parametrize("number", [True, np.True_, 1.0, np.float64(1), None, np.int64(-1), 4, 2**70])
+def test_what_is_no_number_of_an_account_names_none(number: Any) -> None:  # noqa: ANN401
+    live = live_of(Mirror.of(rules(REFERENCE), 4, 1))
+    for ask in (
+        live.row, live.account_number, live.report,
+        lambda one: live.what_if(one, "BTCUSDC", 1.0), lambda one: live.what_ifs([one], ["BTCUSDC"], [1.0]),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="the book has no account"):
+            ask(number)
+
+
+@pytest.mark.parametrize("threads", [0, 2.5, True])
+def test_a_live_book_on_no_threads_is_refused(threads: int) -> None:
+    live = live_of(Mirror.of(rules(REFERENCE), 2, 1))
+    with pytest.raises(InputError, match="threads must be an integer of 1 or more"):
+        LiveBook(live.book(), live.snapshot, rules(REFERENCE), threads=threads)
+
+
 def test_an_account_comes_once_and_only_if_it_can_be_laid_out() -> None:
     mirror = Mirror.of(rules(REFERENCE), 3, 2)
     live, newcomer = live_of(mirror), mirror.newcomer()

@@ -149,6 +149,37 @@ def test_numbers_that_point_nowhere_are_refused(tmp_path: Path) -> None:
             read_compact_book(tmp_path)
 
 
+@pytest.mark.parametrize("inputs", [10**9, 10**18, 2, 0, -1])
+@pytest.mark.parametrize("parquet", [False, True], ids=["arrow", "parquet"])
+def test_a_number_of_inputs_without_its_columns_is_refused(inputs: int, parquet: bool, tmp_path: Path) -> None:
+    write_compact_book(made(), tmp_path, parquet=parquet)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    assert meta["inputs"] == 1
+    (tmp_path / "meta.json").write_text(json.dumps(meta | {"inputs": inputs}))
+    with pytest.raises(InputError, match=rf"counts {inputs} inputs, this table has columns of 1") as error:
+        read_compact_book(tmp_path)
+    assert error.value.reason == FailureReason.MALFORMED_INPUT
+    assert "pools." in str(error.value)
+
+
+def test_a_table_of_rows_with_a_contract_twice_or_classes_mixed_is_refused(tmp_path: Path) -> None:
+    book = made(SPECS[0])
+    rows = book.universe.rows
+    twice = np.where(np.arange(len(rows)) == 1, rows.contract[0], rows.contract)
+    mixed = np.roll(rows.pool_class, 1)
+    assert len(book.universe.pools) > 1
+    for columns in (
+        {"contract": twice},
+        {"contract": np.zeros_like(rows.contract), "pool_class": np.zeros_like(rows.contract)},
+        {"pool_class": mixed},
+    ):
+        write_compact_book(book, tmp_path)
+        replaced(tmp_path / "rows.arrow", **columns)
+        with pytest.raises(InputError, match="template rows must stand in the order of classes") as error:
+            read_compact_book(tmp_path)
+        assert error.value.reason == FailureReason.MALFORMED_INPUT
+
+
 def test_another_form_is_refused(tmp_path: Path) -> None:
     write_compact_book(made(), tmp_path)
     meta = json.loads((tmp_path / "meta.json").read_text())

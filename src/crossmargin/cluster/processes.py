@@ -82,7 +82,7 @@ def assess_shards(
     Raises
     ------
     InputError
-        When the book was laid out for another rulebook.
+        When the book was laid out for another rulebook, or other terms: see :func:`assess_book`.
     CrossmarginError
         When processes die again and again on the same accounts.
     """

@@ -113,8 +113,11 @@ class Cluster:
         InputError
             What :func:`assess_book` raises.
         CrossmarginError
-            When a shard's actors die again and again.
+            When a shard's actors die again and again, and after :meth:`close`.
         """
+        if not self.actors:
+            message = "the cluster is closed: its actors were let go, as at the end of its `with` block; open another"
+            raise CrossmarginError(message)
         ray = _ray()
         sent = ray.put((snapshot, reduce))
         asked = {actor.tick.remote(sent): n for n, actor in enumerate(self.actors)}
@@ -151,7 +154,7 @@ class Cluster:
         return table, failed
 
     def close(self) -> None:
-        """Let the actors go. Ray itself goes on."""
+        """Let the actors go: there is no tick any more. Ray itself goes on."""
         ray = _ray()
         for actor in self.actors:
             ray.kill(actor)
@@ -186,13 +189,15 @@ def open_cluster(
     Raises
     ------
     InputError
-        When there are no shards, the cluster has too few processors for all, or Ray is not installed.
+        When there are no shards, `threads` is no number of threads, the cluster has too few processors for all, or Ray
+        is not installed.
     """
     ray = _ray()
     if not ray.is_initialized():
         ray.init()
-    if not sources or threads < 1:
-        message = f"expected at least one shard and one thread, found {len(sources)} and {threads}"
+    kernels.checked_threads(threads)
+    if not sources:
+        message = "expected at least one shard, found none"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
     processors = ray.cluster_resources().get("CPU", 0)
     if len(sources) * threads > processors:

@@ -3,6 +3,7 @@
 from crossmargin.kernels.engine import (
     OptionScenarios,
     account_engine,
+    checked_threads,
     fold_lines,
     group_rows,
     group_tail,
@@ -23,6 +24,7 @@ from crossmargin.kernels.numpy_engine import codes_in_use, packed_key, segment_s
 __all__ = [
     "OptionScenarios",
     "account_engine",
+    "checked_threads",
     "codes_in_use",
     "fold_lines",
     "group_rows",

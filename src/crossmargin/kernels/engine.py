@@ -7,7 +7,8 @@ serves where nothing is compiled, differs from it by rounding: less than 1e-12 o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from operator import index
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
 _NUMPY = "numpy"
+_MOST_THREADS: Final = 2**31 - 1  # are counted in 32 bits
 _FLOAT = "d"  # exact numbers are summed by NumPy
 try:
     from crossmargin.kernels import native_engine, native_options
@@ -71,22 +73,34 @@ def use_kernel(name: str, threads: int | None = None) -> None:
     Parameters
     ----------
     threads
-        Most threads of one call; None: one for each processor that may be used.
+        Most threads of one call, an integer of 1 or more; None: one for each processor that may be used.
 
     Raises
     ------
     InputError
-        When it cannot serve here.
+        When it cannot serve here, or the number of threads is none.
     """
     wanted = _NATIVE[-1] if name == "native" and _NATIVE else name
     if wanted not in kernels_here():
         choices = ", ".join(kernels_here())
         message = f"kernel {name!r} cannot serve here: choose from {choices}"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
+    _CHOICE.threads = _PROCESSORS if threads is None else checked_threads(threads)
     _CHOICE.kernel = wanted
-    _CHOICE.threads = _PROCESSORS if threads is None else max(1, threads)
     if _CHOICE.native:
         native_engine.use_level(wanted.removeprefix("native-"))
+
+
+def checked_threads(threads: int) -> int:
+    """Return a number of threads; refused unless it is an integer of 1 or more."""
+    try:
+        number = 0 if isinstance(threads, bool) else min(index(threads), _MOST_THREADS)
+    except TypeError:
+        number = 0
+    if number < 1:
+        message = f"threads must be an integer of 1 or more, or None, found {threads!r}"
+        raise InputError(FailureReason.MALFORMED_INPUT, message)
+    return number
 
 
 def threads_in_use() -> int:

@@ -76,7 +76,9 @@ def assess_book(
     Raises
     ------
     InputError
-        When a compact book was laid out for another rulebook.
+        When a compact book was laid out for another rulebook, or under terms that the snapshot has changed so that it
+        must be laid out anew: kind, form or settlement asset of what is held, or an order of underlyings, expiries or
+        strikes.
     """
     if not isinstance(book, Book):
         from crossmargin.margin.program.assess import assess_compact  # noqa: PLC0415 (keeps start-up light)

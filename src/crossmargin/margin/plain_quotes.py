@@ -71,7 +71,7 @@ class PlainQuotes:
 def read_plain(terms: ContractTerms, reader: QuoteReader) -> PlainQuotes:
     """Return what the snapshot's quotes of these instruments give, and which of them are plain."""
     listings = reader.snapshot.listings
-    quotes = columns_of(map(listings.get, terms, terms.listings.values()))  # unlisted ones stand as first seen
+    quotes = columns_of(map(listings.get, terms, terms.listings.values()))  # unlisted ones stand as they were
     plain = terms.standing(quotes) & terms.covered(reader.rulebook)
     if not listings.keys() >= terms.listings.keys():
         plain &= [symbol in listings for symbol in terms]

@@ -32,12 +32,13 @@ __all__ = ["ContractTerms", "columns_of"]
 
 _FIELDS: Final = Listing.__struct_fields__
 _TERMS: Final = tuple(name for name in Instrument.__struct_fields__ if name != "symbol")
+_terms_of: Final = attrgetter(*_TERMS)
 _FORMS: Final = tuple(ContractKind)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContractTerms(Mapping[str, Listing]):
-    """Instruments by symbol as first seen, and what their terms give, in columns [instruments].
+    """Instruments by symbol as they were listed then, and what their terms give, in columns [instruments].
 
     `sound` marks terms that make one well-defined contract; the columns of others mean nothing. `form` points into
     the forms of a contract, `expiry_place` into `expiries` (the last of which is none), `settle_asset`, `quote_asset`
@@ -107,6 +108,15 @@ class ContractTerms(Mapping[str, Listing]):
             if listed[name] != before:
                 standing &= [a is b or a == b for a, b in zip(listed[name], before, strict=True)]
         return standing
+
+    def restated(self, listings: Mapping[str, Listing], symbols: Iterable[str]) -> dict[str, Listing]:
+        """Return the listings of some instruments that are sound and of other terms than stand here."""
+        found = ((symbol, listings.get(symbol)) for symbol in symbols)
+        return {
+            symbol: listing
+            for symbol, listing in found
+            if listing is not None and _terms_of(listing) != _terms_of(self[symbol]) and _is_sound(listing)
+        }
 
     def covered(self, rulebook: Rulebook) -> Flags:
         """Return which instruments are of a kind and a form that the rulebook covers."""

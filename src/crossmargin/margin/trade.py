@@ -6,7 +6,7 @@ The rule stands here once; the compiled engine's what-if is its twin.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["Holding", "Terms", "TradeCheck", "TradeChecks", "trade"]
+__all__ = ["Holding", "Terms", "TradeCheck", "TradeChecks", "joined", "trade"]
+
+_DUST: Final = 2.0**-50  # of what is moved: less is left over from rounding
 
 
 class TradeCheck(NamedTuple):
@@ -67,6 +69,8 @@ class Holding:
 def trade(terms: Terms, opposite: Holding, same: Holding, amount: float, price: float) -> tuple[float, float]:
     """Change what is held by a trade of `amount` signed contracts at `price`; return what goes into the wallet.
 
+    What rounding alone would leave of a leg (see :func:`joined`) is closed with it, and opens nothing.
+
     Parameters
     ----------
     opposite, same
@@ -77,23 +81,30 @@ def trade(terms: Terms, opposite: Holding, same: Holding, amount: float, price: 
     tuple
         Funding, and premium or gain: signed amounts of the settlement asset, to be added in this order.
     """
-    before = opposite.quantity
-    closing = _closing(before, amount)
+    closing, opened = _parts(opposite.quantity, amount)
     cost, funding = opposite.close(closing)
     if terms.option:
-        opened = amount - (opposite.quantity - before)
         same.quantity += opened
         same.cost += opened * price if same.cost else 0.0  # only where what is held states its entry
         return funding, -(amount * terms.multiplier * price)
     price_of_one = 1.0 / price if terms.inverse else price
     gained = -cost - closing * price_of_one
-    same.quantity += amount - closing
-    same.cost += (amount - closing) * price_of_one
+    same.quantity += opened
+    same.cost += opened * price_of_one
     return funding, gained * terms.multiplier * (-1.0 if terms.inverse else 1.0)
 
 
-def _closing(held: float, amount: float) -> float:
-    """Return the part of a trade that closes what is held: signed as the trade."""
+def joined(held: float, amount: float) -> float:
+    """Return a sum; 0 where what is left of the larger part is within rounding of nothing, 2^-50 of it."""
+    after = held + amount
+    return 0.0 if abs(after) <= _DUST * max(abs(held), abs(amount)) else after
+
+
+def _parts(held: float, amount: float) -> tuple[float, float]:
+    """Return the parts of a trade that close what is held and that open: signed as the trade."""
+    if joined(held, amount) == 0:
+        return -held, 0.0
     if held * amount >= 0:
-        return 0.0
-    return amount if abs(amount) <= abs(held) else -held
+        return 0.0, amount
+    closing = amount if abs(amount) <= abs(held) else -held
+    return closing, amount - closing

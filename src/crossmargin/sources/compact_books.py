@@ -158,8 +158,9 @@ def read_compact_book(folder: str | Path, first: int = 0, last: int | None = Non
     Raises
     ------
     InputError
-        When there is no such book, a table is missing, cut short or of other columns, a number points nowhere, or
-        pyarrow is not installed.
+        When there is no such book, a table is missing, cut short or of other columns, a number points nowhere, a
+        contract stands twice in a class, or pyarrow is not installed. In which order a class has its contracts is
+        looked at where prices are (:func:`assess_book`).
     """
     pa, place = arrow(), Path(folder)
     meta = _decode(_content(place / META), place / META)
@@ -209,8 +210,12 @@ def _read(pa: ModuleType, folder: Path, name: str, inputs: int) -> dict[str, Any
     except (OSError, pa.ArrowException) as error:
         message = f"this table of a compact book cannot be read ({error}); write the book anew"
         raise InputError(FailureReason.MALFORMED_INPUT, message, path=str(path)) from error
-    expected = _TABLES[name] | {f"{_INPUT}{n}": "double" for n in range(inputs)}
     found = {field.name: str(field.type) for field in table.schema}
+    stated = sum(column.startswith(_INPUT) for column in found)
+    if stated != inputs:
+        message = f"{META} counts {inputs} inputs, this table has columns of {stated}; write the book anew"
+        raise InputError(FailureReason.MALFORMED_INPUT, message, path=str(path))
+    expected = _TABLES[name] | {f"{_INPUT}{n}": "double" for n in range(inputs)}
     fits = found.keys() == expected.keys() and all(found[key] in kinds.split(" or ") for key, kinds in expected.items())
     if not fits or any(column.null_count for column in table.columns):
         message = f"expected columns {expected} without nulls, found {found}"
@@ -265,6 +270,10 @@ def _check_places(book: CompactBook, place: Path) -> None:
     _within(book.legs.pool_class, len(universe.pools), "classes of pools", place)
     _within(rows.contract, universe.contract_count, "contracts", place)
     _within(rows.pool_class, len(universe.pools), "classes of pools", place)
+    key = rows.pool_class.astype(np.int64) * universe.contract_count + rows.contract
+    if (np.diff(rows.pool_class) < 0).any() or np.unique(key).shape != key.shape:  # prices say more: `check_layout`
+        message = "template rows must stand in the order of classes, each contract once in a class; write the book anew"
+        raise InputError(FailureReason.MALFORMED_INPUT, message, path=str(place))
     names = np.fromiter(book.pool_labels, np.int64, len(book.pool_labels))
     if not np.isin(np.unique(book.pool_key), names).all() or (np.diff(account) < 0).any():
         message = "pools must stand in the order of accounts, each with a name of meta.json; write the book anew"

@@ -10,7 +10,7 @@ import numpy as np
 from crossmargin import kernels
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.pools import PoolColumns
-from crossmargin.margin.program.growth import grown, in_order, renumbered
+from crossmargin.margin.program.growth import check_layout, grown, in_order, renumbered
 from crossmargin.margin.program.nodes import NotRecordableError
 from crossmargin.margin.program.program import OUTPUTS, Market, Program, make_market, make_program
 from crossmargin.margin.program.unpack import unpack
@@ -92,6 +92,7 @@ def at_market(
     """
     age: Any = {"max_quote_age_seconds": max_quote_age_seconds, "reports": book.reports}
     market = make_market(book.universe, snapshot, rulebook, **age)
+    check_layout(book, market)
     if in_order(book.universe, market.priced.contracts):
         return book, market
     legs = book.legs.packed()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from crossmargin.errors import FailureReason, InputError
+from crossmargin.instruments import InstrumentKind
 from crossmargin.margin.program.compact import PLACE_MASK, PLACE_SHIFT, SMALL, LegArrays
 from crossmargin.margin.program.template import make_rows
 from crossmargin.margin.program.universe import PoolClass, make_universe, price
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from crossmargin.margin.model import Rulebook
+    from crossmargin.margin.program.book import CompactBook
     from crossmargin.margin.program.program import Market
-    from crossmargin.margin.program.universe import Universe
+    from crossmargin.margin.program.universe import Priced, Universe
     from crossmargin.market import Listing, Snapshot
 
     Ints = npt.NDArray[np.int64]
@@ -30,6 +33,8 @@ __all__ = [
     "Growth",
     "bucket_bits",
     "changed_contracts",
+    "check_layout",
+    "check_restated",
     "grown",
     "in_order",
     "listed_anew",
@@ -47,9 +52,18 @@ class Growth(NamedTuple):
     row: Ints
 
 
-def listed_anew(universe: Universe, snapshot: Snapshot, rulebook: Rulebook) -> tuple[dict[str, Listing], list[str]]:
-    """Return the instruments that the rulebook margins and the assets that a snapshot has and a universe lacks."""
-    listings = {
+_FIXED: Final = ("kind", "contract", "settlement_asset")
+_FIXED_OF_SPOT: Final = (*_FIXED, "underlying", "quote_asset")
+
+
+def listed_anew(
+    universe: Universe, snapshot: Snapshot, rulebook: Rulebook, restated: Mapping[str, Listing]
+) -> tuple[dict[str, Listing], list[str]]:
+    """Return the instruments that the rulebook margins and the assets that a snapshot has and a universe lacks.
+
+    Those that the snapshot lists on other terms (`restated`) are among the instruments.
+    """
+    listings = dict(restated) | {
         symbol: listing
         for symbol, listing in snapshot.listings.items()
         if symbol not in universe.listings and listing.kind in rulebook.scope and listing.contract in rulebook.contracts
@@ -60,10 +74,44 @@ def listed_anew(universe: Universe, snapshot: Snapshot, rulebook: Rulebook) -> t
     return listings, [name for name in wanted if name not in known]
 
 
+def check_restated(universe: Universe, priced: Priced, held: Ints) -> None:
+    """Refuse terms by which what is held would be of another pool, or its cost of another unit.
+
+    Parameters
+    ----------
+    held
+        Rows that some leg stands on: what nobody holds may be listed on any terms.
+
+    Raises
+    ------
+    InputError
+        INVALID_INSTRUMENT, with what was and what is.
+    """
+    keys = list(universe.place)
+    kept = {keys[contract] for contract in np.unique(universe.rows.contract[held]).tolist()}
+    for symbol, listing in priced.restated.items():
+        before = universe.listings[symbol]
+        for name in _FIXED_OF_SPOT if before.kind == InstrumentKind.SPOT else _FIXED:
+            was, found = getattr(before, name), getattr(listing, name)
+            if was != found and symbol in kept:
+                message = (
+                    f"its {name} was {was} and is {found} now, while accounts hold it: list that as another symbol"
+                )
+                raise InputError(FailureReason.INVALID_INSTRUMENT, message, instrument=symbol)
+
+
+def check_layout(book: CompactBook, market: Market) -> None:
+    """Refuse a market in which what a book holds has become another contract: see :func:`check_restated`."""
+    if market.priced.restated:
+        check_restated(book.universe, market.priced, np.unique(book.legs.row))
+
+
 def in_order(universe: Universe, c: Contracts) -> bool:
     """Return whether the rows still stand as these columns would order them."""
     rows = make_rows(universe.rows.contract, universe.rows.pool_class, c)
-    return bool((rows.contract == universe.rows.contract).all() and (rows.pool_class == universe.rows.pool_class).all())
+    return np.array_equal(rows.contract, universe.rows.contract) and np.array_equal(
+        rows.pool_class, universe.rows.pool_class
+    )
 
 
 def grown(

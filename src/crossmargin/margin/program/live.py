@@ -56,12 +56,13 @@ class LiveBook:
     max_quote_age_seconds
         As of :func:`assess_book`, at every `mark`.
     threads
-        Most threads of one computation; None: as the kernels are set.
+        Most threads of one computation, at least 1; None: as the kernels are set.
 
     Raises
     ------
     InputError
-        When the book was laid out for another rulebook, or the snapshot lacks the price of a reporting asset.
+        When the book was laid out for another rulebook or other terms (see :func:`assess_book`), the snapshot lacks the
+        price of a reporting asset, or `threads` is no number of threads.
     """
 
     def __init__(
@@ -81,6 +82,8 @@ class LiveBook:
         self._contracts: Mapping[str, int] = {}
         self._bound = -1
         with self._lock:
+            if self._state.market.priced.restated:
+                self._state.run(marked(self._state, snapshot))
             self._bind()
 
     def __len__(self) -> int:
@@ -111,7 +114,8 @@ class LiveBook:
         """Trade signed contracts in an account's shared pool, at the mark unless a price is given.
 
         What is opposite closes first and is realised into the settlement asset's balance, which also pays premiums and
-        the fee (an amount of that asset, negative where it is a rebate).
+        the fee (an amount of that asset, negative where it is a rebate). What rounding leaves of what is closed (2^-50
+        of the larger of held and traded) is closed with it.
 
         Raises
         ------
@@ -172,13 +176,17 @@ class LiveBook:
         """Take new prices; return how many pools they concern: the others stand as they are.
 
         Instruments and assets that the snapshot lists anew are known from now on; those that it no longer lists and
-        that nobody holds are forgotten when the next new one comes.
+        that nobody holds are forgotten when the next new one comes. An instrument's terms are always those of the last
+        snapshot that listed it with sound ones: figures, fills, checks and expiry go by a changed multiplier, strike,
+        expiry, option type, underlying or quote asset from now on, as if it had been so all along.
 
         Raises
         ------
         InputError
-            When it lacks the price of an asset that a pool reports in. Whatever else cannot be priced refuses the
-            accounts that hold it: see `failures`.
+            When it lacks the price of an asset that a pool reports in; INVALID_INSTRUMENT when it changes the kind, the
+            form or the settlement asset (of spot also the other two) of what some account holds or has orders in:
+            these say which pool a position is in, what unit its cost has and which wallet pays. Whatever else cannot
+            be priced refuses the accounts that hold it: see `failures`.
         """
         with self._lock:
             pools = marked(self._state, snapshot)

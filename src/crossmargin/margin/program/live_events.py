@@ -9,6 +9,7 @@ import numpy as np
 from crossmargin.margin.program.live_legs import fill, number_of
 from crossmargin.margin.program.live_targets import own_pool, row_in
 from crossmargin.margin.resolve import asset_key
+from crossmargin.margin.trade import joined
 from crossmargin.scenarios import ASSET, SPOT
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ _QUANTITY = number_of("quantity")
 _ORDERED = _BIDS, _ASKS, _BID_COST, _ASK_COST, _ORDERS = tuple(
     map(number_of, ("bids", "asks", "bid_cost", "ask_cost", "orders"))
 )
-_DUST = 2.0**-50  # of what is moved: less is left over from rounding
 
 
 def touched(state: LiveState, pool: int, rows: Sequence[int]) -> list[int]:
@@ -56,8 +56,7 @@ def credit(state: LiveState, pool: int, asset: str, amount: float) -> list[int]:
     """Add a signed amount to a pool's balance; return the pools to be computed anew."""
     row = row_in(state, pool, asset_key(asset))
     numbers = state.legs.at(pool, row)
-    after = numbers[_QUANTITY] + amount
-    numbers[_QUANTITY] = 0.0 if abs(after) <= _DUST * abs(amount) else after
+    numbers[_QUANTITY] = joined(numbers[_QUANTITY], amount)
     state.legs.put(pool, row, 0, numbers)
     return touched(state, pool, [row])
 

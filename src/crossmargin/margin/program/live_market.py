@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossmargin.margin.program.growth import bucket_bits, changed_contracts, grown, in_order, listed_anew, same_tables
+from crossmargin.margin.program.growth import (
+    bucket_bits,
+    changed_contracts,
+    check_restated,
+    grown,
+    in_order,
+    listed_anew,
+    same_tables,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,10 +37,12 @@ def reorder(state: LiveState) -> None:
 def marked(state: LiveState, snapshot: Snapshot) -> Ints | None:
     """Take a snapshot into use; return the pools to be computed anew, None for all. Refused, nothing is changed."""
     before, universe = state.market, state.universe
-    listings, assets = listed_anew(universe, snapshot, state.rulebook)
-    market = None if listings or assets else state.market_at(universe, snapshot)
+    market = state.market_at(universe, snapshot)
+    if market.priced.restated:
+        check_restated(universe, market.priced, state.rows_held())
+    listings, assets = listed_anew(universe, snapshot, state.rulebook, market.priced.restated)
     contract, growth = np.arange(universe.contract_count), None
-    if market is None or not in_order(universe, market.priced.contracts):
+    if listings or assets or not in_order(universe, market.priced.contracts):
         growth = grown(
             universe, snapshot, state.rulebook, listings=listings, assets=assets, held=state.rows_held()
         )  # fmt: skip
@@ -46,10 +56,14 @@ def marked(state: LiveState, snapshot: Snapshot) -> Ints | None:
         numeraire[number] = before.numeraire
         state.grow(growth, market)
     state.use(market, program)
+    bits = bucket_bits(market)
+    if not np.array_equal(bits[state.universe.rows.contract], state.bits):  # an asset wraps another one than before
+        state.index()
+        state.remask()
     if not same_tables(before, market):
         return None
     differs = changed_contracts(before, market, contract)
-    changed = np.bitwise_or.reduce(bucket_bits(market)[differs], initial=0)
+    changed = np.bitwise_or.reduce(bits[differs], initial=0)
     pools = slice(0, state.pools.count)
     concerned = (state.pools.mask[pools] & changed) != 0
     moved = market.numeraire != numeraire

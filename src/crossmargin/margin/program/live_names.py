@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,16 +38,16 @@ class LiveNames:
     def account(self, account: str | int) -> int:
         """Return an account's number; a number is checked and returned."""
         count = len(self._state.ids)
-        number = self._state.numbers.get(account) if isinstance(account, str) else account
-        if isinstance(number, int) and 0 <= number < count:
+        number = self._state.numbers.get(account, -1) if isinstance(account, str) else _integer(account)
+        if 0 <= number < count:
             return number
         message = f"the book has no account {account!r}; it has {count:,} accounts"
         raise InputError(FailureReason.UNKNOWN_ACCOUNT, message, account=str(account))
 
     def instrument(self, instrument: str | int) -> int:
         """Return an instrument's number; a number is checked and returned."""
-        number = self._number.get(instrument) if isinstance(instrument, str) else instrument
-        if isinstance(number, int) and 0 <= number < len(self.symbols):
+        number = self._number.get(instrument, -1) if isinstance(instrument, str) else _integer(instrument)
+        if 0 <= number < len(self.symbols):
             return number
         message = "it is not among the instruments that the book knows: mark a snapshot that lists it first"
         raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=str(instrument))
@@ -58,6 +59,14 @@ class LiveNames:
     def instruments(self, given: Any) -> Ints:  # noqa: ANN401 - names or numbers
         """Return the numbers of many instruments."""
         return _numbers(given, self.instrument)
+
+
+def _integer(given: Any) -> int:  # noqa: ANN401 - whatever a caller takes for a number
+    """Return an integer of any kind (NumPy's too) as Python's own; -1 for what is none, as True is none."""
+    try:
+        return -1 if isinstance(given, bool) else index(given)
+    except TypeError:
+        return -1
 
 
 def _numbers(given: Any, number_of: Callable[[Any], int]) -> Ints:  # noqa: ANN401 - names or numbers

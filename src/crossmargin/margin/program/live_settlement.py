@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.instruments import ContractKind, InstrumentKind, OptionType
+from crossmargin.instruments import ContractKind, InstrumentKind, OptionType, check_terms
 from crossmargin.margin.program.live_events import credit, touched
 from crossmargin.margin.program.live_legs import fill, number_of
 from crossmargin.margin.program.live_targets import own_pool, row_in, terms_of
@@ -36,6 +36,7 @@ def settle(state: LiveState, symbol: str) -> list[int]:
     if listing is None or symbol not in state.universe.place:
         message = "it is not among the instruments that the book knows: check the symbol"
         raise InputError(FailureReason.UNKNOWN_INSTRUMENT, message, instrument=symbol)
+    check_terms(listing)  # sound terms are those of the fills: `mark` took them over
     if listing.delivery_price is None:
         message = "the snapshot gives it no delivery_price: mark one that does"
         raise InputError(FailureReason.AWAITING_SETTLEMENT, message, instrument=symbol)

@@ -13,7 +13,7 @@ from crossmargin.margin.assess import assess_resolved
 from crossmargin.margin.pools import PoolColumns
 from crossmargin.margin.program.assess import program_of
 from crossmargin.margin.program.compact import CompactBook
-from crossmargin.margin.program.growth import bucket_bits, renumbered, row_table
+from crossmargin.margin.program.growth import bucket_bits, check_layout, renumbered, row_table
 from crossmargin.margin.program.ids import Ids
 from crossmargin.margin.program.live_desk import desk_of
 from crossmargin.margin.program.live_legs import LiveLegs, gathered
@@ -68,14 +68,14 @@ class LiveState:
         self.rulebook = rulebook
         self.looks_at_balances = looks_at_balances(rulebook)
         self.max_quote_age_seconds = max_quote_age_seconds
-        self.threads = threads
+        self.threads = None if threads is None else kernels.checked_threads(threads)
         self.ids = list(book.account_ids)
         self.numbers = {name: n for n, name in enumerate(self.ids)}
-        self.without = dict(book.failures)
-        self.failures = dict(book.failures)
+        self.without, self.failures = dict(book.failures), dict(book.failures)
         self.universe = book.universe
         self.pools = LivePools(book)
         self.market = self.market_at(book.universe, snapshot)
+        check_layout(book, self.market)
         self.legs = LiveLegs(book.legs, by_side=rulebook.opposite_positions != "net")
         self.legs.add_pools(self.pools.room - self.pools.count)
         self.labels = self._labels(book)

@@ -39,17 +39,21 @@ class PoolClass(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """The universe's contracts at one moment; `refused` says why one cannot be assessed, `warnings` by symbol."""
+    """The universe's contracts at one moment; `refused` says why one cannot be assessed, `warnings` by symbol.
+
+    `restated` are the snapshot's listings that have other terms than the universe; the columns are of these terms.
+    """
 
     names: Names
     contracts: Contracts
     refused: Mapping[int, Failure]
     warnings: Mapping[str, str]
+    restated: Mapping[str, Listing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """Contracts are numbered instruments first, then assets. `listings` are the terms as first seen, prepared."""
+    """Contracts are numbered instruments first, then assets. `listings` are their terms, prepared."""
 
     listings: ContractTerms
     assets: tuple[str, ...]
@@ -86,7 +90,8 @@ def price(
         reading.rows[place] = row
     names, contracts = contract_columns(reading, snapshot, np.dtype(np.float64), account_classes)
     refused = {place: error.failure() for place, error in reading.refused.items()}
-    return Priced(names, contracts, refused, reader.warnings)
+    one_by_one = (symbols[place] for place in reading.rows if place < len(terms))  # quotes of other terms are not plain
+    return Priced(names, contracts, refused, reader.warnings, terms.restated(snapshot.listings, one_by_one))
 
 
 def make_universe(
