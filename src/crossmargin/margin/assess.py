@@ -76,9 +76,8 @@ def assess_book(
     Raises
     ------
     InputError
-        When a compact book was laid out for another rulebook, or under terms that the snapshot has changed so that it
-        must be laid out anew: kind, form or settlement asset of what is held, or an order of underlyings, expiries or
-        strikes.
+        When a compact book was laid out for another rulebook, or the snapshot changes the kind, the form or the
+        settlement asset of what it holds: it must be laid out anew.
     """
     if not isinstance(book, Book):
         from crossmargin.margin.program.assess import assess_compact  # noqa: PLC0415 (keeps start-up light)
