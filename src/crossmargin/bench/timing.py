@@ -46,7 +46,8 @@ def on_threads(threads: int, call: Callable[[], T]) -> Callable[[], T]:
     kernel = serving()[0]
 
     def run() -> T:
-        kernels.use_kernel(kernel, threads)
+        if serving() != (kernel, threads):  # the choice is no part of the work
+            kernels.use_kernel(kernel, threads)
         return call()
 
     return run
