@@ -207,6 +207,7 @@ def test_items_of_another_sort_are_told_or_the_same_numbers(kernel: str, call: A
         (scale.astype(">f8"), index, matrix.astype(">f8"), starts), (scale, index.astype(">i8"), matrix, starts),
         (scale, index.astype(">i4"), matrix, starts.astype(">i8")), (scale, index.astype(np.uint8), matrix, starts),
         (scale, index.astype(np.int16), matrix, starts.astype(np.uint32)),
+        (scale, index.astype(np.uint64), matrix, starts.astype(np.uint64)),
         (scale, index, np.asfortranarray(matrix), starts),
     ]  # fmt: skip
     for arguments in same:

@@ -41,7 +41,10 @@ def checked_legs(
     ValueError
         When one has another number of dimensions.
     """
-    return _real(scale, "scale", 1), _whole(index, "index"), _real(matrix, "matrix", 2), _whole(starts, "starts")
+    begins = _whole(starts, "starts").astype(
+        np.int64, copy=False
+    )  # beyond 63 bits: below 0, and out of range all the same
+    return _real(scale, "scale", 1), _whole(index, "index"), _real(matrix, "matrix", 2), begins
 
 
 def checked_tail(depth: int, shares: npt.NDArray[Any] | None, scenarios: int) -> npt.NDArray[np.float64] | None:
