@@ -47,7 +47,10 @@ _AT_A_TIME: Final = 4096  # accounts that the evaluation takes together: some me
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompactReport(PoolColumns):
-    """A compact book under its rulebook, in columns [pools]. `engine` says whether the compiled program ran."""
+    """A compact book under its rulebook, in columns [pools]. `engine` says whether the compiled program ran.
+
+    Its figures are read-only then: those that are the same number (equity, and what stands for a requirement) are one array.
+    """
 
     book: CompactBook
     market: Market
