@@ -98,6 +98,16 @@ def test_who_holds_what_has_no_price_is_refused_until_it_has_one(engine: bool) -
     assert not assess_book(laid_out, snapshot, rulebook).failures
 
 
+def test_figures_that_are_one_number_are_one_array_which_nobody_writes() -> None:
+    if len(kernels.kernels_here()) == 1 or kernels.kernel_name().startswith("numpy"):
+        pytest.skip("the compiled engine does not serve")
+    _, found = both("deribit-portfolio@2026-02-01", 5, 20)
+    assert found.engine
+    assert found.unit_adjusted_initial is found.unit_equity
+    with pytest.raises(ValueError, match="read-only"):
+        found.unit_equity[0] = 0.0
+
+
 def test_a_compact_book_is_its_rulebooks_own() -> None:
     spec = "deribit-standard@2024-04-01"
     laid_out = compact(Book.from_accounts(random_accounts(spec, 1, 3)), market(), rules(spec))

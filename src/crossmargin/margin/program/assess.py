@@ -49,7 +49,7 @@ _AT_A_TIME: Final = 4096  # accounts that the evaluation takes together: some me
 class CompactReport(PoolColumns):
     """A compact book under its rulebook, in columns [pools]. `engine` says whether the compiled program ran.
 
-    Its figures are read-only then: those that are the same number (equity, and what stands for a requirement) are one array.
+    Its figures are read-only then: those that are one number (equity, what stands for a requirement) are one array.
     """
 
     book: CompactBook
