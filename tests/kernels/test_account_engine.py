@@ -230,7 +230,6 @@ def test_a_book_that_is_rewritten_shows() -> None:
     engine = account_engine(book, program)
     filled(engine, 1, 4)
     book["quantity"] *= 2.0
-    program["tables"] *= 3.0
     program["matrices"] *= 5.0
     close(filled(engine, 1, 4), Twin(book, program, NAMES).run())
 
