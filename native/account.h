@@ -164,7 +164,8 @@ private:
         for (; next < n_; next++) dst_[next] = __builtin_nan("");
     }
 
-    // Many sums of the same legs at once: a row of coefficients for each leg, added as a scan's rows are.
+    // Many sums of the same legs at once: a row of coefficients for each leg, added as a scan's rows are. Where `b` says so
+    // the scan before has left those of quantities. The first sum stands in lane `a`.
     void legsum(const Code& c) {
         const LaneGroup& g = p_.groups[c.aux];
         const double* by[ONE + 1] = {};
@@ -174,7 +175,8 @@ private:
         }
         const Rows& rows = b_.rows[c.level];
         double* const lanes = b_.lanes.of((n_ + 1) * g.width);
-        if (by[QUANTITY]) on_rows<ToRow>(rows, dense(c.level, false, by[QUANTITY], g.width), lanes);
+        if (c.b != 0) by[QUANTITY] = nullptr;
+        else if (by[QUANTITY]) on_rows<ToRow>(rows, dense(c.level, false, by[QUANTITY], g.width), lanes);
         else std::memset(lanes, 0, static_cast<size_t>(n_ * g.width) * sizeof(double));
         if (by[ONE]) on_rows<Onto>(rows, dense(c.level, true, by[ONE], g.width), lanes);
         by[QUANTITY] = by[ONE] = nullptr;
@@ -187,7 +189,7 @@ private:
         }
         for (int64_t j = 0; j < c.n; j++) {
             double* dst = target(b_, c.level, c.dst + j);
-            for (int64_t row = 0; row < n_; row++) dst[row] = lanes[row * g.width + j];
+            for (int64_t row = 0; row < n_; row++) dst[row] = lanes[row * g.width + c.a + j];
         }
     }
     template <class To>
@@ -224,19 +226,17 @@ private:
     template <class F>
     inline void fold_up(const Code& c, double start, F f) {
         const double* from = target(b_, c.b, c.a);
-        const int32_t* above = b_.rows[c.level].of_leg.at;
         const int64_t count = b_.rows[c.b].count;
         for (int64_t i = 0; i < n_; i++) dst_[i] = start;
         for (int64_t i = 0; i < count; i++) {
-            double& sum = dst_[above[first_leg(b_, c.b, i)]];
+            double& sum = dst_[parent(b_, c.b, c.level, i)];
             sum = f(sum, from[i]);
         }
     }
 
     void lift(const Code& c) {
         const double* from = target(b_, c.b, c.a);
-        const int32_t* above = b_.rows[c.b].of_leg.at;
-        for (int64_t i = 0; i < n_; i++) dst_[i] = from[above[first_leg(b_, c.level, i)]];
+        for (int64_t i = 0; i < n_; i++) dst_[i] = from[parent(b_, c.level, c.b, i)];
     }
 
     void max_loss(const Code& c) {

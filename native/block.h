@@ -46,6 +46,9 @@ inline void drop(const Program& p, uint32_t fill, int64_t unit, int64_t last, in
     b.extras = extras;
 }
 
+// A leg's row in the template: short, flat, or long.
+inline int32_t key_of(int32_t row, double quantity) { return 3 * row + 1 + (quantity > 0.0) - (quantity < 0.0); }
+
 // Appends the active legs of units [unit, last), which lie side by side in the book: all in one go, as a unit has few.
 // `fill` is a column of orders that the quantities take as filled, or 0. What a leg says is read once and checked: Python
 // may rewrite the book while this runs.
@@ -54,8 +57,9 @@ Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Blo
     const Source* const source = b.source.at;
     const Row* rows = static_cast<const Row*>(source[unit].row);
     const double* held = source[unit].quantity;
-    int32_t *const first = b.rows[UNIT].first.at, *const row = b.row.at + b.legs;
-    double* const quantity = b.quantity.at + b.legs;
+    int32_t *const first = b.rows[UNIT].first.at, *__restrict const row = b.row.at + b.legs;
+    int32_t* __restrict const index = b.rows[LEG].key.at + b.legs;
+    double* __restrict const quantity = b.quantity.at + b.legs;
     const int64_t leg = b.legs, e = b.extras;
     for (int64_t i = unit; i < last; b.legs += source[i++].count) first[i] = static_cast<int32_t>(b.legs);
     const int64_t count = b.legs - leg;
@@ -66,6 +70,7 @@ Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Blo
         quantity[i] = held[i];
         wrong |= static_cast<uint32_t>(row[i]) >= limit;
         none |= quantity[i] == 0.0;
+        index[i] = key_of(row[i], quantity[i]);
     }
     for (int64_t i = 1; i < count; i++) wrong += row[i] < row[i - 1];
     for (int64_t i = unit; i < last; i++) {
@@ -84,42 +89,45 @@ Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Blo
         b.ordered.at[i] = ordered;
     }
     if (wrong != 0) return blame(p, unit, last, b);
-    if (none != 0 || fill != 0) drop(p, fill, unit, last, leg, e, b);
-    int32_t* const index = b.rows[LEG].key.at + leg;
-    for (int64_t i = 0; i < b.legs - leg; i++) index[i] = 3 * row[i] + 1 + (quantity[i] > 0.0) - (quantity[i] < 0.0);
+    if (none == 0 && fill == 0) return NO_FAULT;
+    drop(p, fill, unit, last, leg, e, b);
+    for (int64_t i = 0; i < b.legs - leg; i++) index[i] = key_of(row[i], quantity[i]);
     return NO_FAULT;
 }
 
-// Rows of a level whose legs lie side by side: a new one where the row in the template or the unit changes.
-inline void take_rows(const Program& p, int level, Block& b) {
+// Rows of a level whose legs lie side by side: a new one where the row in the template or the unit changes. What a row
+// says is written for every leg and stays where the next is new: few legs make a branch that no processor foresees.
+template <bool EACH>
+void take_rows(const Program& p, int level, Block& b) {
     Rows& rows = b.rows[level];
-    const int32_t *const above = p.level_row[level], *const row = b.row.at, *const units = b.rows[UNIT].of_leg.at;
-    int32_t *const start = rows.first.at, *const keys = rows.key.at, *const of_leg = rows.of_leg.at;
-    const int64_t legs = b.legs;
-    int32_t n = 0, last = -1, before = -1;
-    for (int64_t leg = 0; leg < legs; leg++) {
-        const int32_t key = above[row[leg]], unit = units[leg];
-        start[n] = static_cast<int32_t>(leg);
-        keys[n] = key;
-        n += (key != last) | (unit != before);
-        of_leg[leg] = n - 1;
-        last = key;
-        before = unit;
+    const int32_t *const above = p.level_row[level], *const row = b.row.at, *const units = b.rows[UNIT].first.at;
+    int32_t *__restrict const start = rows.first.at, *__restrict const owner = rows.owner.at;
+    int32_t *__restrict const keys = rows.key.at, *__restrict const of_leg = rows.of_leg.at;
+    int32_t n = 0;
+    for (int64_t unit = 0; unit < b.units; unit++) {
+        int32_t last = -1;
+        for (int64_t leg = units[unit]; leg < units[unit + 1]; leg++) {
+            const int32_t key = above[row[leg]];
+            start[n] = static_cast<int32_t>(leg);
+            owner[n] = static_cast<int32_t>(unit);
+            n += key != last;
+            if (EACH) of_leg[leg] = n - 1;
+            last = key;
+        }
     }
     rows.count = n;
+    for (int64_t i = 0; i < n; i++) keys[i] = above[row[start[i]]];
 }
 
-// The unit of each leg, without a loop for each unit: few legs make its end a branch that no processor foresees.
 inline void number_units(Block& b) {
-    const int32_t* first = b.rows[UNIT].first.at;
-    int32_t *const of_leg = b.rows[UNIT].of_leg.at, unit = -1;
-    for (int64_t leg = 0; leg <= b.legs; leg++) of_leg[leg] = 0;
-    for (int64_t i = 0; i < b.units; i++) of_leg[first[i]]++;
-    for (int64_t leg = 0; leg < b.legs; leg++) of_leg[leg] = unit += of_leg[leg];
+    const int32_t* const first = b.rows[UNIT].first.at;
+    for (int64_t unit = 0; unit < b.units; unit++)
+        for (int64_t leg = first[unit]; leg < first[unit + 1]; leg++) b.rows[UNIT].of_leg.at[leg] = static_cast<int32_t>(unit);
 }
 
 // Rows of assets, whose legs lie apart: numbered as they are met.
-inline void take_assets(const Program& p, int64_t first, int64_t last, Block& b) {
+inline void take_assets(const Program& p, int64_t unit, Block& b) {
+    const int64_t first = b.rows[UNIT].first.at[unit], last = b.rows[UNIT].first.at[unit + 1];
     Rows& rows = b.rows[ASSET];
     int32_t* const slot = b.slot.at;  // of each asset of the template, the row plus one; zeros between units
     const int64_t before = rows.count;
@@ -131,7 +139,10 @@ inline void take_assets(const Program& p, int64_t first, int64_t last, Block& b)
         }
         rows.of_leg.at[leg] = slot[key] - 1;
     }
-    for (int64_t row = before; row < rows.count; row++) slot[rows.key.at[row]] = 0;
+    for (int64_t row = before; row < rows.count; row++) {
+        slot[rows.key.at[row]] = 0;
+        rows.owner.at[row] = static_cast<int32_t>(unit);
+    }
 }
 
 // `order` [legs]: the legs asset by asset; `first` then points into it.
@@ -146,10 +157,10 @@ inline void order_assets(Block& b) {
     first[0] = 0;
 }
 
-inline int64_t first_leg(const Block& b, int level, int64_t row) {
-    if (level == LEG) return row;
-    const int32_t first = b.rows[level].first.at[row];
-    return level == ASSET ? b.order.at[first] : first;
+// The row above a row of a finer level.
+inline int64_t parent(const Block& b, int fine, int coarse, int64_t row) {
+    if (coarse == UNIT && fine != LEG) return b.rows[fine].owner.at[row];
+    return b.rows[coarse].of_leg.at[fine == LEG ? row : b.rows[fine].first.at[row]];
 }
 
 inline void make_room(const Program& p, Block& b) {
@@ -170,6 +181,7 @@ inline void make_room(const Program& p, Block& b) {
         if (!p.used[level]) continue;
         if (level == LEG) continue;
         rows.of_leg.of(legs + 1);
+        rows.owner.of(legs + 1);
         rows.first.of((level == UNIT ? b.units : legs) + 1);
         rows.key.of((level == UNIT ? b.units : legs) + 1);
     }
@@ -212,11 +224,11 @@ Fault lay_out(const Program& p, uint32_t fill, Block& b) {
         const Source& s = b.source.at[unit];
         units.key.at[unit] = static_cast<int32_t>(s.pool_class);
         if (s.pool_class >= p.classes) return {Wrong::pool_class, s.unit};
-        if (p.used[ASSET]) take_assets(p, units.first.at[unit], units.first.at[unit + 1], b);
+        if (p.used[ASSET]) take_assets(p, unit, b);
     }
-    number_units(b);
+    if (p.used[UNIT] & OF_LEGS) number_units(b);
     for (int level = STRIKE; level < ASSET; level++)
-        if (p.used[level]) take_rows(p, level, b);
+        if (p.used[level]) p.used[level] & OF_LEGS ? take_rows<true>(p, level, b) : take_rows<false>(p, level, b);
     b.rows[LEG].count = b.legs;
     units.count = b.units;
     if (p.used[ASSET]) order_assets(b);

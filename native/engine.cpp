@@ -32,7 +32,7 @@ Block& Block::within() {
 
 namespace {
 
-constexpr int64_t LEGS_OF_BLOCK = 1000, UNITS_OF_BLOCK = 512, BLOCKS_OF_CHUNK = 8;
+constexpr int64_t LEGS_OF_BLOCK = 2000, UNITS_OF_BLOCK = 512, BLOCKS_OF_CHUNK = 4;
 
 struct Engine {
     Held held;

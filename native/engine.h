@@ -20,6 +20,7 @@ enum Column : uint32_t { QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, BID_COST
 enum Operation : int32_t { OPERATIONS(NUMBER) };
 #undef NUMBER
 
+enum Use : uint8_t { ROWS = 1, OF_LEGS = 2 };  // what a program asks of a level
 constexpr int64_t NONE = INT32_MIN;  // an operand that is not given
 constexpr int64_t WIDE = 8;          // doubles of a cache line: rows of matrices and registers are padded to it
 
@@ -36,10 +37,10 @@ struct LaneGroup {
     int64_t offset, width, first, terms;
 };
 struct Scan {
-    int64_t index, matrix, pitch, shocked, shocked_level, chain[3], first_segment, segments, first_fold, folds;
+    int64_t index, matrix, pitch, shocked, shocked_level, chain[3], first_segment, segments, first_fold, folds, apart;
     INLINE int64_t depth() const { return 1 + (chain[1] != 0) + (chain[2] != 0); }
 };
-enum Measure : int64_t { WORST, SHORTFALL, AT_RISK, MEAN, ROW };
+enum Measure : int64_t { WORST, SHORTFALL, AT_RISK, MEAN, ROW, LANES };
 struct Segment {
     int64_t from, to, measure, depth, shares, dst, weight, unused;
 };
@@ -131,11 +132,11 @@ struct OptionLeg {
     INLINE bool operator<(const OptionLeg& other) const { return strike < other.strike; }
 };
 
-// The rows of one level in a block: of each row its first leg (in `order` for assets) and its row in the template, of
-// each leg its row.
+// The rows of one level in a block: of each row its first leg (in `order` for assets), its row in the template and its unit;
+// of each leg its row, where the program asks for it.
 struct Rows {
     int64_t count = 0, stride = 0;
-    Store<int32_t> first, key, of_leg;
+    Store<int32_t> first, key, owner, of_leg;
     Store<double> bank;  // the level's registers, [register, stride]
 };
 
@@ -151,7 +152,7 @@ struct Block {
     Store<double> quantity, weight, cells, lanes, kept;
     Store<Extra> extra;
     Store<OptionLeg> options;
-    Store<uint8_t> ordered;  // whether a unit has bids or asks
+    Store<uint8_t> ordered, measured, bends;  // whether a unit has bids or asks; what a scan's rows ask for
     Rows rows[LEVELS];
     Store<int32_t> staged_row;  // legs after a trade, of every trade of the block
     Store<double> staged_quantity, staged_value;

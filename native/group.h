@@ -25,8 +25,9 @@ struct NewLegs : Legs {  // as they come from the caller: asking on the way cost
     bool astray(int64_t leg) const { return static_cast<uint32_t>(index[leg]) >= contracts; }  // below 0 too
 };
 
-// False where the row of a leg is outside the matrix, which is asked of new legs.
-template <int N, class From>
+// False where the row of a leg is outside the matrix, which is asked of new legs. The last APART vectors take the scale
+// without its sign.
+template <int N, int APART = 0, class From>
 INLINE bool sums(const From& legs, int64_t first, int64_t last, int64_t column, V (&sum)[N]) {
     const double* base = legs.matrix + column;
 #pragma GCC unroll 8
@@ -34,15 +35,16 @@ INLINE bool sums(const From& legs, int64_t first, int64_t last, int64_t column, 
     if (first == last) return true;
     if (legs.astray(first)) return false;
     const double* row = base + legs.index[first] * legs.pitch;
-    V scale = splat(legs.scale[first]);
+    V scale = splat(legs.scale[first]), size = absolute(scale);
 #pragma GCC unroll 8
-    for (int j = 0; j < N; j++) sum[j] = scale * load(row + j * W);
+    for (int j = 0; j < N; j++) sum[j] = (j < N - APART ? scale : size) * load(row + j * W);
     for (int64_t leg = first + 1; leg < last; leg++) {
         if (legs.astray(leg)) return false;
         row = base + legs.index[leg] * legs.pitch;
         scale = splat(legs.scale[leg]);
+        size = absolute(scale);
 #pragma GCC unroll 8
-        for (int j = 0; j < N; j++) sum[j] = sum[j] + scale * load(row + j * W);
+        for (int j = 0; j < N; j++) sum[j] = sum[j] + (j < N - APART ? scale : size) * load(row + j * W);
     }
     return true;
 }
@@ -59,20 +61,20 @@ inline auto with_lot(int64_t number, const Each& each) {
     return each(Lot<N>());
 }
 
-// One group's row of `columns` cells, strip by strip, to a sink; REST vectors are no whole strip.
-template <int REST, class From, class To>
+// One group's row of `columns` cells, strip by strip, to a sink; REST vectors, 0 for a whole strip, are the last strip.
+template <int REST, int APART = 0, class From, class To>
 INLINE bool strips_of(const From& legs, int64_t first, int64_t last, int64_t columns, To& to) {
     int64_t from = 0;
-    for (; from + STRIP * W <= columns; from += STRIP * W) {
+    for (; from + STRIP * W < columns; from += STRIP * W) {
         V sum[STRIP];
         if (!sums(legs, first, last, from, sum)) return false;
         to.take(sum, from);
     }
-    if constexpr (REST > 0) {
-        V sum[REST];
-        if (!sums(legs, first, last, from, sum)) return false;
-        to.take(sum, from);
-    }
+    if (columns == 0) return true;
+    constexpr int LEFT = REST > 0 ? REST : STRIP;
+    V sum[LEFT];
+    if (!sums<LEFT, (APART <= LEFT ? APART : 0)>(legs, first, last, from, sum)) return false;
+    to.take(sum, from);
     return true;
 }
 
@@ -89,6 +91,8 @@ struct ToRow {  // writes the cells
         for (int j = 0; j < N; j++) store(row + column + j * W, sum[j]);
     }
 };
+
+constexpr int64_t LONG = 256;  // columns
 
 // The same for long rows, which lie far: eight legs at a time go along the whole row, so that each is read in one go.
 template <int N>
@@ -112,7 +116,6 @@ inline void along(const Legs& legs, int64_t leg, bool anew, int64_t columns, dou
 }
 
 inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t columns, double* out) {
-    constexpr int64_t LONG = 256;
     ToRow rest{out};
     if (columns < LONG || first == last) return row_of(legs, first, last, columns, rest);
     int64_t leg = first;

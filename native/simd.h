@@ -93,6 +93,11 @@ inline U bits(V a) { return reinterpret_cast<U>(a); }
 inline V real(U a) { return reinterpret_cast<V>(a); }
 constexpr uint64_t SIGN = 0x8000000000000000ull;
 
+inline Mask before(int64_t lane) {  // the first lanes
+    U number;
+    for (int i = 0; i < W; i++) number[i] = static_cast<uint64_t>(i);
+    return number < static_cast<uint64_t>(lane);
+}
 inline Mask equal(V a, V b) { return a == b; }
 inline Mask unordered(V a, V b) { return (a != a) | (b != b); }
 inline Mask unordered(V a) { return a != a; }

@@ -44,12 +44,12 @@ struct Slope {
 struct Bend {
     Operand gain, loss, cap, deductible;
     int64_t level, from, to;
-    bool capped, deducted;
+    bool close_out, capped, deducted;
     Bend() = default;
     Bend(const Program& p, const Block& b, const Fold& f)
         : gain(of(p, b, f, f.gain)), loss(of(p, b, f, f.loss)), cap(of(p, b, f, f.cap == NONE ? f.gain : f.cap)),
           deductible(of(p, b, f, f.deductible == NONE ? f.gain : f.deductible)), level(f.level), from(f.from), to(f.to),
-          capped(f.cap != NONE), deducted(f.deductible != NONE) {}
+          close_out(f.close_out != 0), capped(f.cap != NONE), deducted(f.deductible != NONE) {}
     inline Slope at(int64_t row) const {
         return {splat(gain[row]), splat(loss[row]), splat(cap[row]), splat(deductible[row]), capped, deducted};
     }

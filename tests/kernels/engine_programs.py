@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tests.kernels.engine_twin import ASSET, ELEMENTWISE_ARITY, LEG, NONE, UNIT
+from tests.kernels.engine_twin import ASSET, ELEMENTWISE_ARITY, LANES, LEG, NONE, UNIT
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -151,15 +151,20 @@ class Maker:
         self.add("form", LEG, aux=at, n=count)
 
     def legsum(self) -> None:
-        level, width, blocks = 1 + int(self.rng.integers(0, 5)), 8 * int(self.rng.integers(1, 3)), 2
+        self.sums_of_legs(1 + int(self.rng.integers(0, 5)), 8 * int(self.rng.integers(1, 3)))
+
+    def sums_of_legs(self, level: int, width: int, *, left: bool = False) -> None:
+        """Sums of legs by each of their numbers; of quantities a scan may have `left` them."""
+        blocks = 2
         offset = self.put("lanes", self.numbers(blocks * 3 * self.rows * width))
         columns = self.rng.permutation([9, 1, 2, 4, 5, 6, 7, 8])[: int(self.rng.integers(0, 4))].tolist()
-        columns += [0] * int(self.rng.integers(0, 2))
+        columns += [0] * int(self.rng.integers(0, 2) * (not left))
         terms = [(column, int(self.rng.integers(0, blocks))) for column in columns]
         first = self.put("lane_terms", terms)
         group = self.put("lane_groups", [(offset, width, first, len(terms))])
         lanes = int(self.rng.integers(1, width + 1))
-        self.add("legsum", level, aux=group, n=lanes, dst=self.destination(level, lanes))
+        at = int(self.rng.integers(0, width - lanes + 1))
+        self.add("legsum", level, at, int(left), aux=group, n=lanes, dst=self.destination(level, lanes))
 
     def nested(self) -> tuple[int, int] | None:
         pairs = [(f, c) for f in range(6) for c in range(f + 1, 6) if f == LEG or c == UNIT or ASSET not in {f, c}]
@@ -210,7 +215,7 @@ class Maker:
         return self.put("matrices", rows.ravel())
 
     def usual_scan(self) -> None:
-        """A scan of worst cells in whole vectors, folded once at its finest level: it climbs in registers."""
+        """A scan of worst cells in whole vectors, folded once at its finest level; with sums of legs beside, or not."""
         rng = self.rng
         chain = [[5], [3], [2], [3, 5], [2, 5], [2, 3]][int(rng.integers(0, 6))]
         pitch = 8 * int(rng.choice([1, 2, 5, 8, 9, 17]))
@@ -222,9 +227,16 @@ class Maker:
         segments = [[a, b, 0, 1, -1, 0, weight, 0] for (a, b), weight in zip(pairwise(cuts), weights, strict=False)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
+        width = 8 * int(rng.integers(0, min(3, pitch // 8 + 1)))
+        if width:
+            at, more = (8 * int(rng.integers(0, (pitch - width) // 8 + 1)) for _ in range(2))
+            segments.append([at, at + width, LANES, 1, more if rng.random() < 0.5 else -1, 0, NONE, 0])
         scan = (self.rows_of_keys(), self.matrix(pitch, pitch), pitch, -1, 0, *chain, *[0] * (3 - len(chain)),
-                self.put("segments", segments), len(segments), self.put("folds", folds), len(folds))  # fmt: skip
+                self.put("segments", segments), len(segments), self.put("folds", folds), len(folds),
+                int(rng.random() < 0.5))  # fmt: skip
         self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
+        if width:
+            self.sums_of_legs(chain[-1], width, left=True)
 
     def scan(self) -> None:
         rng = self.rng
@@ -245,7 +257,7 @@ class Maker:
             segment[5] = self.destination(chain[-1], new=True)
         scan = (self.rows_of_keys(), self.matrix(pitch, columns), pitch, shocked, chain[0] if shocked >= 0 else 0,
                 *chain, *[0] * (3 - len(chain)), self.put("segments", segments), len(segments),
-                self.put("folds", folds), len(folds))  # fmt: skip
+                self.put("folds", folds), len(folds), 0)  # fmt: skip
         return self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
 
     def fold(self, level: int, columns: int) -> tuple[int, ...]:
@@ -277,7 +289,7 @@ class Maker:
         }
         matrices = np.array(p["matrices"], dtype=np.float64)
         wide = {name: np.array(p[name], dtype=np.int64).reshape(-1, k) for name, k in
-                (("tier_sets", 4), ("lane_groups", 4), ("scans", 12), ("folds", 8), ("segments", 8))}  # fmt: skip
+                (("tier_sets", 4), ("lane_groups", 4), ("scans", 13), ("folds", 8), ("segments", 8))}  # fmt: skip
         return {
             **floats,
             **wide,

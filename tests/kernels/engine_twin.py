@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT = range(6)
 QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, ONE = 0, 1, 2, 3, 4, 5, 9
 NONE = -(2**31)
+LANES = 5  # a measure
 _POSITION = (1 << 28) - 1
 
 ELEMENTWISE: Any = {
@@ -199,16 +200,16 @@ class OneUnit:
     def legsum(self, code: list[int]) -> None:
         offset, width, first, terms = (int(x) for x in self.program["lane_groups"][code[6]])
         block = 3 * len(self.program["multiplier"]) * width
-        for lane in range(code[7]):
+        for lane in range(code[3], code[3] + code[7]):
             totals = []
-            for legs in self.rows[code[1]]:
-                total = 0.0
+            for place, legs in enumerate(self.rows[code[1]]):
+                total = float(self.left[place][lane]) if code[4] else 0.0
                 for column, number in self.program["lane_terms"][first : first + terms].tolist():
                     for leg in (self.legs[i] for i in legs):
                         at = offset + number * block + leg.key() * width + lane
                         total += self.term(leg, column, self.program["lanes"][at])
                 totals.append(total)
-            self.held[code[1]][code[2] + lane] = np.array(totals)
+            self.held[code[1]][code[2] + lane - code[3]] = np.array(totals)
 
     def within(self, fine: int, coarse: int) -> list[list[int]]:
         """Return the finer rows of each coarser row."""
@@ -257,11 +258,11 @@ class OneUnit:
 
     def scan(self, code: list[int]) -> None:
         p = self.program
-        index, matrix, pitch, shocked, _, *rest = (int(x) for x in p["scans"][code[6]])
+        index, matrix, pitch, shocked, _, *rest, apart = (int(x) for x in p["scans"][code[6]])
         chain = [level for level in rest[:3] if level]
         segments = p["segments"][rest[3] : rest[3] + rest[4]].tolist()
         folds = p["folds"][rest[5] : rest[5] + rest[6]].tolist()
-        rows = [self.summed(legs, index, matrix, pitch) for legs in self.rows[chain[0]]]
+        rows = [self.summed(legs, index, matrix, pitch, 8 * apart) for legs in self.rows[chain[0]]]
         if shocked >= 0:
             moved = [self.summed(legs, index, shocked, pitch) for legs in self.rows[chain[0]]]
             for fold in (fold for fold in folds if fold[0]):
@@ -276,18 +277,22 @@ class OneUnit:
             for fold in (fold for fold in folds if not fold[0] and fold[1] == level):
                 for i, row in enumerate(rows):
                     row[fold[2] : fold[3]] = self.folded(fold, level, i, row[fold[2] : fold[3]])
-        for segment in segments:
+        for start, end, _, _, more, *_ in (segment for segment in segments if segment[2] == LANES):
+            self.left = [row[start:end] + (row[more : more + end - start] if more >= 0 else 0.0) for row in rows]
+        for segment in (segment for segment in segments if segment[2] != LANES):
             by = np.ones(len(rows)) if segment[6] == NONE else self.operand(chain[-1], segment[6])
             losses = [self.measured(segment, row[segment[0] : segment[1]]) * by[i] for i, row in enumerate(rows)]
             if chain[-1] == UNIT and not self.legs:
                 losses = [0.0]
             self.held[chain[-1]][segment[5]] = np.array(losses, dtype=np.float64)
 
-    def summed(self, legs: list[int], index: int, offset: int, pitch: int) -> Floats:
+    def summed(self, legs: list[int], index: int, offset: int, pitch: int, apart: int = 0) -> Floats:
+        """Return a row of scenarios; its last `apart` columns take quantities without their sign."""
         row = np.zeros(pitch)
         for leg in (self.legs[i] for i in legs):
             at = offset + int(self.program["which"][index + leg.key()]) * pitch
-            row = row + leg.quantity * self.program["matrices"][at : at + pitch]
+            scale = np.repeat([leg.quantity, abs(leg.quantity)], [pitch - apart, apart])
+            row = row + scale * self.program["matrices"][at : at + pitch]
         return row
 
     def folded(self, fold: list[int], level: int, row: int, x: Floats) -> Floats:

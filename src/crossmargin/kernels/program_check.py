@@ -23,10 +23,12 @@ LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT = range(6)
 _LEVELS: Final = 6
 _NONE: Final = -(1 << 31)  # an operand that is not given
 _WIDE: Final = 8
-_ONE, _LEVERAGE = 9, 3
+_ROWS, _OF_LEGS = 1, 3  # of a level: its rows, and of each leg its row too
+_QUANTITY, _ONE, _LEVERAGE = 0, 9, 3
 _MOST: Final = 1 << 16
 _MOST_CLASSES: Final = 256
-_WORST, _SHORTFALL, _AT_RISK, _MEAN, _ROW = range(5)
+_LONG: Final = 256  # columns of rows that are read in another way
+_WORST, _SHORTFALL, _AT_RISK, _MEAN, _ROW, _LANES = range(6)
 _ELEMENTWISE: Final = dict.fromkeys(
     ("neg", "abs", "sqrt", "exp", "log", "marginal", "step", "ramp", "worst_side"), 1
 ) | dict.fromkeys(
@@ -53,6 +55,7 @@ class _Checker:
     def __init__(self, given: Mapping[str, Any], inputs: int, names: Mapping[int, str]) -> None:
         self.of, self.inputs, self.names = Arrays(given, "program"), inputs, names
         self.at, self.name = 0, "?"
+        self.left: tuple[int, int] | None = None  # level and width of the lanes that the last operation left
 
     def program(self) -> dict[str, Any]:
         of = self.of
@@ -110,7 +113,7 @@ class _Checker:
                 raise ValueError(message)
         self.count: list[int] = counts.tolist()
         self.written = [bytearray(count) for count in self.count]
-        self.used = [level in {LEG, UNIT} for level in range(_LEVELS)]
+        self.used = [_ROWS if level in {LEG, UNIT} else 0 for level in range(_LEVELS)]
         return counts
 
     def numbered(self) -> Any:  # noqa: ANN401 - rows of the code
@@ -144,14 +147,15 @@ class _Checker:
     def table(self, offset: int, level: int) -> None:
         self.need(_within(offset, self.keys[level], self.length["tables"]), "a table within tables")
 
-    def uses(self, level: int) -> None:
+    def uses(self, level: int, how: int = _ROWS) -> None:
         self.need(LEG <= level <= UNIT, "a level from 0 to 5")
-        self.used[level] = True
+        self.used[level] |= how
 
     def nests(self, fine: int, coarse: int) -> None:
         """Level `fine` lies within level `coarse`; assets only within units."""
         nested = fine < coarse and (fine == LEG or coarse == UNIT or coarse != ASSET)
         self.need(nested, "a finer level and a coarser one")
+        self.uses(coarse, _ROWS if coarse == UNIT and fine != LEG else _OF_LEGS)
 
     def entry(self, name: str, number: int, what: str) -> Sequence[Any]:
         """Return a row of one of the program's tables of integers."""
@@ -176,6 +180,8 @@ class _Checker:
             check(level, dst, a, b, c, aux, n)
         if self.name not in {"legsum", "scan"}:
             self.writes(level, dst)
+        if self.name != "scan":
+            self.left = None
         return op, level, dst, a, b, c, aux, n
 
     def op_marginal(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
@@ -204,12 +210,12 @@ class _Checker:
             self.need(0 <= column <= _ONE, "a column from 0 to 9")
             self.table(offset, LEG)
 
-    def op_legsum(self, level: int, dst: int, _a: int, _b: int, _c: int, aux: int, n: int) -> None:
+    def op_legsum(self, level: int, dst: int, a: int, b: int, _c: int, aux: int, n: int) -> None:
         offset, width, first, terms = self.entry("lane_groups", aux, "a lane group, at a level of rows")
         self.need(level != LEG, "a lane group, at a level of rows")
-        fits = 0 < width <= _MOST and width % _WIDE == 0
-        self.need(fits, "a lane group whose width is a multiple of 8")
-        self.need(0 <= n <= width, "no more lanes than the group has")
+        self.need(0 < width <= _MOST and width % _WIDE == 0, "a lane group whose width is a multiple of 8")
+        self.need(_within(a, n, width), "no more lanes than the group has")
+        self.need(b == 0 or (b == 1 and self.left == (level, width)), "lanes that the scan before has left, or none")
         self.need(_within(first, terms, len(self.table_of["lane_terms"])), "terms within lane_terms")
         block = 3 * self.rows * width
         found = self.table_of["lane_terms"][first : first + terms]
@@ -217,6 +223,7 @@ class _Checker:
         for column, number in found:
             self.need(0 <= column <= _ONE and column != _LEVERAGE, "a column from 0 to 9 other than leverage")
             self.need(0 <= number < _MOST, "numbers of blocks")
+            self.uses(level, _ROWS if column in {_QUANTITY, _ONE} else _OF_LEGS)
             self.need(_within(offset, (number + 1) * block, self.length["lanes"]), "blocks within lanes")
         self.writes(level, dst, n)
 
@@ -241,15 +248,16 @@ class _Checker:
         for offset in (b, c, aux):
             self.table(offset, LEG)
 
-    def op_worst_side(self, _level: int, _dst: int, a: int, *_: int) -> None:
+    def op_worst_side(self, level: int, _dst: int, a: int, *_: int) -> None:
         self.need(a >= 0, "a register")
+        self.uses(level, _ROWS if level in {LEG, UNIT} else _OF_LEGS)
 
     # --- scans
 
     def op_scan(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
         index, matrix, pitch, shocked, shocked_level, *more = self.entry("scans", aux, "a scan that is there")
         chain = [one for n, one in enumerate(more[:3]) if one or n == 0]
-        first_segment, segments, first_fold, folds = more[3:]
+        first_segment, segments, first_fold, folds, apart = more[3:]
         self.need(_within(index, self.keys[LEG], self.which.shape[0]), "a matrix row for each leg's key")
         row = self.which[index : index + self.keys[LEG]]
         self.need(row.min(initial=0) >= 0, "rows of a matrix")
@@ -276,9 +284,17 @@ class _Checker:
             self.segment(level, pitch, one)
         # rows are written while others are still computed
         read = {part[6] for part in parts} | {place for one in bends if one[1] == level for place in one[4:8]}
-        self.need(read.isdisjoint(part[5] for part in parts), "destinations that the scan itself does not read")
-        for part in parts:
+        measured = [part for part in parts if part[2] != _LANES]
+        self.need(read.isdisjoint(part[5] for part in measured), "destinations that the scan itself does not read")
+        for part in measured:
             self.writes(level, part[5])
+        self.need(apart == 0 or (apart == 1 and pitch < _LONG), "0, or 1 where a row is short")
+        self.left = None
+        for start, end, _, _, more_lanes, *_ in (part for part in parts if part[2] == _LANES):
+            width = end - start
+            fits = self.left is None and width % _WIDE == 0 and (more_lanes < 0 or more_lanes + width <= pitch)
+            self.need(fits, "lanes once, a multiple of 8, within the pitch")
+            self.left = (level, width)
 
     def fold(self, chain: Sequence[int], pitch: int, fold: Sequence[int], *, closes: bool) -> None:
         close_out, level, start, end, gain, loss, cap, deductible = fold
@@ -295,7 +311,7 @@ class _Checker:
     def segment(self, level: int, pitch: int, segment: Sequence[int]) -> None:
         start, end, measure, depth, shares, _, weight, _ = segment
         self.need(0 <= start <= end <= pitch, "columns of a segment within the pitch")
-        self.need(_WORST <= measure <= _ROW, "a measure from 0 to 4")
+        self.need(_WORST <= measure <= _LANES, "a measure from 0 to 5")
         self.need(measure != _MEAN or start < end, "a mean of some columns")
         tail = measure in {_SHORTFALL, _AT_RISK}
         self.need(not tail or 1 <= depth <= end - start, "a depth within the segment")
@@ -307,7 +323,7 @@ class _Checker:
 
 _TABLES: Final = (
     ("tier_sets", "i8", 4), ("which", "i4", 1), ("form_terms", "i4", 2), ("lane_terms", "i4", 2),
-    ("lane_groups", "i8", 4), ("scans", "i8", 12), ("folds", "i8", 8), ("segments", "i8", 8), ("outputs", "i4", 1),
+    ("lane_groups", "i8", 4), ("scans", "i8", 13), ("folds", "i8", 8), ("segments", "i8", 8), ("outputs", "i4", 1),
     ("code", "i4", 8),
 )  # fmt: skip
 

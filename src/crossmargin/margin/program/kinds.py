@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.program.recording import Recording
 
     Floats = npt.NDArray[np.float64]
+    Flags = npt.NDArray[np.bool_]
 
 __all__ = ["RECORDED_KINDS", "Bend", "Scanned", "Tail"]
 
@@ -55,7 +56,8 @@ class Scanned:
     """What a scan needs beside columns.
 
     `scale` [template legs] turns a quantity into the weight of its contract's row; `gain` and `shocked` [contracts,
-    scenarios]; `chain` the levels on the way up; `weight` the place of the line's weight among the parts.
+    scenarios]; `chain` the levels on the way up; `weight` the place of the line's weight among the parts; `inside`
+    says of the template rows of the line's level whether a leg of the line may stand there.
     """
 
     chain: tuple[str, ...]
@@ -65,6 +67,7 @@ class Scanned:
     bends: tuple[Bend, ...]
     tail: Tail
     weight: int | None
+    inside: Flags
 
 
 def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, str]) -> Column:
@@ -77,17 +80,23 @@ def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, s
     chain = tuple(climb_levels(line, cells))
     parts = _Parts(recording, line, requirement)
     bends = []
+    behind: _Slopes | None = None
     for level in chain:
         at = frame if level == line.level else parts.frame(level)
         if level in spec.close_out:
-            bends.append(parts.bend(level, (0, len(cells)), spec.close_out[level], at, close_out=True))
+            bends.append(parts.bend(level, (0, len(cells)), parts.slopes(spec.close_out[level], at), close_out=True))
+        blocks = [(where, block.fold[level]) for where, block in cells.blocks if level in block.fold]
         if level in spec.fold:
-            bends.append(parts.bend(level, (0, len(cells)), spec.fold[level], at))
-        for where, block in cells.blocks:
-            if level in block.fold:
-                bends.append(parts.bend(level, (where.start, where.stop), block.fold[level], at))
-    weight = None if spec.weight is None else parts.place(spec.weight, frame)
+            slopes = parts.slopes(spec.fold[level], at)
+            if spec.measure == "worst" and level == chain[-1] and not blocks and slopes.keep_order():
+                behind = slopes
+            else:
+                bends.append(parts.bend(level, (0, len(cells)), slopes))
+        bends += [parts.bend(level, (where.start, where.stop), parts.slopes(fold, at)) for where, fold in blocks]
+    weight = None if spec.weight is None else parts.parameter(spec.weight, frame)
     confidence = scan_number(recording, spec.confidence, frame, requirement, line)
+    inside = np.zeros(recording.spaces[line.level].count, dtype=bool)
+    inside[frame.rows] = True
     more = Scanned(
         chain=chain,
         scale=scale,
@@ -95,12 +104,36 @@ def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, s
         shocked=cells.valuation.shocked if spec.close_out else None,
         bends=tuple(bends),
         tail=_tail(spec.measure, len(cells), confidence),
-        weight=weight,
+        weight=None if weight is None or behind is not None else parts.place(weight),
+        inside=inside,
     )
     node = Op("scan", line.level, tuple(parts.nodes), more)
+    if behind is not None:
+        node = behind.of_worst(node, weight)
     space = recording.spaces[line.level]
     # a row without a selected leg gains nothing, so it loses nothing either, unless a weight is no number there
     return Column(space, node) if weight is None else recording.masked(Column(space, node, frame.rows), frame)
+
+
+class _Slopes(NamedTuple):
+    """The columns of a fold: x -> min(gain max(x, 0), cap) + min(loss min(x, 0) + deductible, 0)."""
+
+    gain: Node
+    loss: Node
+    gain_cap: Node | None
+    deductible: Node | None
+
+    def keep_order(self) -> bool:
+        """Whether more is never folded to less, and a gain never to a loss: the worst cell then stays the worst."""
+        return all(part is None or (isinstance(part, Table) and bool(np.all(part.values >= 0))) for part in self)
+
+    def of_worst(self, worst: Op, weight: Node | None) -> Op:
+        """Return the worst loss after such a fold from the one before it: a number for each row, not for each cell."""
+        level, found = worst.level, Op("mul", worst.level, (worst, self.loss))
+        if self.deductible is not None:
+            above = Op("sub", level, (found, self.deductible))
+            found = Op("max", level, (above, Table(level, np.zeros(()))))
+        return found if weight is None else Op("mul", level, (found, weight))
 
 
 class _Parts:
@@ -115,9 +148,12 @@ class _Parts:
     def frame(self, level: str) -> Frame:
         return self.recording.frame(level, self.line.of, charged=self.line.section == "charges")
 
-    def place(self, parameter: Parameter, frame: Frame) -> int:
+    def parameter(self, parameter: Parameter, frame: Frame) -> Node:
         value = self.recording.parameter(parameter, frame, self.requirement, self.line.parameters)
-        self.nodes.append(self._everywhere(value, frame))
+        return self._everywhere(value, frame)
+
+    def place(self, node: Node) -> int:
+        self.nodes.append(node)
         return len(self.nodes) - 1
 
     def _everywhere(self, value: Any, frame: Frame) -> Node:  # noqa: ANN401 - recorded or plain
@@ -130,17 +166,20 @@ class _Parts:
         full[frame.rows] = value
         return Table(frame.level, full)
 
-    def bend(
-        self, level: str, columns: tuple[int, int], slopes: Slopes, frame: Frame, *, close_out: bool = False
-    ) -> Bend:
-        cap, deductible = slopes.gain_cap, slopes.deductible
+    def slopes(self, slopes: Slopes, frame: Frame) -> _Slopes:
+        gain, loss = self.parameter(slopes.gain, frame), self.parameter(slopes.loss, frame)
+        more = (slopes.gain_cap, slopes.deductible)
+        return _Slopes(gain, loss, *(None if one is None else self.parameter(one, frame) for one in more))
+
+    def bend(self, level: str, columns: tuple[int, int], slopes: _Slopes, *, close_out: bool = False) -> Bend:
+        cap, deductible = (None, None) if close_out else slopes[2:]
         return Bend(
             level,
             *columns,
-            self.place(slopes.gain, frame),
-            self.place(slopes.loss, frame),
-            None if cap is None or close_out else self.place(cap, frame),
-            None if deductible is None or close_out else self.place(deductible, frame),
+            self.place(slopes.gain),
+            self.place(slopes.loss),
+            None if cap is None else self.place(cap),
+            None if deductible is None else self.place(deductible),
             close_out,
         )
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from crossmargin.margin.program.nodes import ONE, PER_UNIT, QUANTITY, Node, Op, Table, Terms, walk
-from crossmargin.margin.program.pools import Pools, leg_sums
+from crossmargin.margin.program.pools import LegSums, Pools, lane_group, leg_sums
+from crossmargin.margin.program.scan_columns import Beside, lanes_beside, scan_slots
 from crossmargin.margin.program.scans import LEVEL_NUMBER, add_scan, scan_groups
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def lower(roots: Sequence[Node], contract: Ints, ops: Mapping[str, int]) -> dict
     """
     lowering = _Lowering(contract)
     operations = [node for node in walk(list(roots)) if isinstance(node, Op)]
-    lowering.sums([node for node in operations if node.name == "legsum"])
     lowering.find_scans([node for node in operations if node.name == "scan"])
+    lowering.sums([node for node in operations if node.name == "legsum"])
     outputs = [lowering.on_units(root) for root in roots]
     return _arrays(lowering, outputs, ops)
 
@@ -74,9 +75,15 @@ class _Lowering:
         self._same: dict[tuple[Any, ...], _Value] = {}
         self._group_of: dict[int, int] = {}
         self._groups: list[Any] = []
+        self._slot_of: dict[int, tuple[_Value, bool]] = {}
         self._count = 0
 
     # --- what is emitted first
+
+    def find_scans(self, nodes: Sequence[Op]) -> None:
+        """Say which scans share a pass."""
+        self._groups = scan_groups(nodes)
+        self._group_of = {id(node): n for n, members in enumerate(self._groups) for node in members}
 
     def sums(self, nodes: Sequence[Op]) -> None:
         """Emit all sums of legs, in one pass over them: they depend on nothing. Coarser sums are sums of finer ones."""
@@ -84,19 +91,27 @@ class _Lowering:
             if not part:
                 continue
             finest = min((node.level for node in part), key=LEVEL_NUMBER.__getitem__)
-            found = leg_sums(part, self.pools)
-            values = [self._fresh(finest) for _ in range(found.lanes)]
-            self.code.append(_Instruction("legsum", finest, [0, 0, 0], values, found.group, found.lanes))
+            found = leg_sums(part)
+            values = self._summed(finest, found)
             for node in part:
                 value = values[found.lane_of[id(node)]]
                 if node.level != finest:
                     value = self._emit("sum", node.level, [value, LEVEL_NUMBER[finest], 0])
                 self._known[id(node)] = value
 
-    def find_scans(self, nodes: Sequence[Op]) -> None:
-        """Say which scans share a pass."""
-        self._groups = scan_groups(nodes)
-        self._group_of = {id(node): n for n, members in enumerate(self._groups) for node in members}
+    def _summed(self, level: str, sums: LegSums) -> list[_Value]:
+        """Emit sums of legs onto a level, those of quantities beside scans that read the same legs where some do."""
+        coefficients = sums.coefficients(QUANTITY)
+        values = [self._fresh(level) for _ in sums.distinct]
+        first, carried = 0, False
+        for members in self._groups:
+            beside = lanes_beside(scan_slots(members), level, self.contract, coefficients)
+            if beside is not None:
+                first, carried = self._scan(members[0], beside), True
+                break
+        group = lane_group(sums, self.pools, first, QUANTITY if carried else None)
+        self.code.append(_Instruction("legsum", level, [first, int(carried), 0], values, group, len(values)))
+        return values
 
     def on_units(self, root: Node) -> _Value:
         """Emit an output; the engine gives registers, so a constant is put into one."""
@@ -117,7 +132,7 @@ class _Lowering:
         if isinstance(node, Terms):
             return self._form(node)
         if node.name == "scan":
-            return self._scan(node)
+            return self._scanned(node)
         if node.name in {"sum", "largest", "lift"}:
             return self._between(node)
         if node.name == "input":
@@ -159,16 +174,26 @@ class _Lowering:
         aux = self.pools.tiers(*node.more) if node.name in {"marginal", "step", "ramp"} else 0
         return self._emit(node.name, node.level, [*operands, *[0] * (3 - len(operands))], aux)
 
-    def _scan(self, node: Op) -> _Value:
-        members = self._groups[self._group_of[id(node)]]
-        made = [self._fresh(member.level) for member in members]
-        parts = {id(member): [self.operand(part) for part in member.parts] for member in members}
+    def _scan(self, node: Op, beside: Beside | None = None) -> int:
+        """Emit the scans that share a node's pass, with sums of legs `beside`: return the first lane of these."""
+        slots = scan_slots(self._groups[self._group_of[id(node)]])
+        made = [self._fresh(node.level) for _ in slots]
+        parts = {id(member): [self.operand(part) for part in member.parts] for slot in slots for member in slot}
         reads = [part for found in parts.values() for part in found if isinstance(part, _Value)]
-        number = add_scan(members, self.contract, self.pools, lambda at, place: parts[id(at)][place], made)
+        number, first = add_scan(slots, self.contract, self.pools, lambda at, place: parts[id(at)][place], made, beside)
         self.code.append(_Instruction("scan", node.level, [0, 0, 0], made, number, len(made), reads))
-        self._known.update({id(member): value for member, value in zip(members, made, strict=True)})
-        own: _Value = self._known[id(node)]
-        return own
+        self._slot_of |= {id(m): (value, len(slot) > 1) for slot, value in zip(slots, made, strict=True) for m in slot}
+        return first
+
+    def _scanned(self, node: Op) -> _Value:
+        """Return a scan's figures; those of a slot that it shares on its own rows only."""
+        if id(node) not in self._slot_of:
+            self._scan(node)
+        value, shared = self._slot_of[id(node)]
+        if not shared:
+            return value
+        inside = self._table(Table(node.level, node.more.inside.astype(np.float64)))
+        return self._emit("select", node.level, [inside, value, self._constant(0.0)])
 
     # --- instructions
 
@@ -266,7 +291,7 @@ def _arrays(lowering: _Lowering, outputs: Sequence[_Value], ops: Mapping[str, in
         "form_terms": table(pools.forms, 2, np.int32),
         "lane_groups": table(pools.lane_groups, 4),
         "lane_terms": table(pools.lane_terms, 2, np.int32),
-        "scans": table(pools.scans, 12),
+        "scans": table(pools.scans, 13),
         "folds": table(pools.folds, 8),
         "segments": table(pools.segments, 8),
     }

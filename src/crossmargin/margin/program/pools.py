@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["WIDTH", "LegSums", "Pool", "Pools", "leg_sums"]
+__all__ = ["WIDTH", "LegSums", "Pool", "Pools", "lane_group", "leg_sums"]
 
 WIDTH: Final = 8  # numbers in a cache line, and in the widest vector
 
@@ -91,17 +91,27 @@ class Pools:
         return len(self.tier_sets) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class LegSums:
-    """The sums of legs onto one level: their group, and the lane of each node."""
+class LegSums(NamedTuple):
+    """Sums of legs onto one level, each once, and the lane of each node among them."""
 
-    group: int
-    lanes: int
+    distinct: list[Terms]
     lane_of: dict[int, int]
 
+    def coefficients(self, name: str) -> Floats | None:
+        """Return what each sum takes of a number of the leg [template legs, lanes]; None where none takes it."""
+        taken = [terms.by.get(name) for terms in self.distinct]
+        some = next((values for values in taken if values is not None), None)
+        if some is None:
+            return None
+        found = np.zeros((some.shape[0], len(taken)))
+        for lane, values in enumerate(taken):
+            if values is not None:
+                found[:, lane] = values
+        return found
 
-def leg_sums(nodes: Sequence[Op], pools: Pools) -> LegSums:
-    """Return the lanes of sums of legs onto one level; equal sums share a lane."""
+
+def leg_sums(nodes: Sequence[Op]) -> LegSums:
+    """Return sums of legs onto one level; equal ones share a lane."""
     lane_of: dict[int, int] = {}
     known: dict[tuple[Any, ...], int] = {}
     distinct: list[Terms] = []
@@ -113,18 +123,20 @@ def leg_sums(nodes: Sequence[Op], pools: Pools) -> LegSums:
             known[key] = len(distinct)
             distinct.append(terms)
         lane_of[id(node)] = known[key]
-    wide = -(-len(distinct) // WIDTH) * WIDTH
-    names = [name for name in COLUMNS if any(name in terms.by for terms in distinct)]
+    return LegSums(distinct, lane_of)
+
+
+def lane_group(sums: LegSums, pools: Pools, first: int = 0, without: str | None = None) -> int:
+    """Return the number of a group of lanes, the first of which is `first`; `without` a number that a scan sums."""
+    wide = -(-(first + len(sums.distinct)) // WIDTH) * WIDTH
+    found = {name: sums.coefficients(name) for name in COLUMNS if name != without}
     blocks = []
-    for name in names:
-        found = next(terms.by[name] for terms in distinct if name in terms.by)
-        block = np.zeros((found.shape[0], wide))
-        for lane, terms in enumerate(distinct):
-            if name in terms.by:
-                block[:, lane] = terms.by[name]
-        blocks.append(block)
-    first = len(pools.lane_terms)
+    for values in found.values():
+        if values is not None:
+            blocks.append(np.zeros((values.shape[0], wide)))
+            blocks[-1][:, first : first + values.shape[1]] = values
+    names = [name for name, values in found.items() if values is not None]
     pools.lane_terms += [(COLUMNS.index(name), number) for number, name in enumerate(names)]
     start = pools.lanes.add(np.stack(blocks)) if blocks else 0
-    pools.lane_groups.append((start, wide, first, len(names)))
-    return LegSums(len(pools.lane_groups) - 1, len(distinct), lane_of)
+    pools.lane_groups.append((start, wide, len(pools.lane_terms) - len(names), len(names)))
+    return len(pools.lane_groups) - 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from crossmargin.margin.program.nodes import Op, walk
-from crossmargin.margin.program.pools import WIDTH
+from crossmargin.margin.program.scan_columns import Beside, Layout, layout_of
+from crossmargin.margin.program.template import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ LEVEL_NUMBER: Final = {"leg": 0, "strike": 1, "expiry": 2, "bucket": 3, "asset":
 NONE: Final = -(1 << 31)
 """An operand that is not there."""
 _MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
+_LANES: Final = len(_MEASURES)
 
 
 class _Rows(NamedTuple):
@@ -51,30 +52,39 @@ def scan_groups(nodes: Sequence[Op]) -> list[tuple[Op, ...]]:
 
 
 def add_scan(
-    members: Sequence[Op], contract: Ints, pools: Pools, operand: Callable[[Op, int], Any], made: Sequence[Any]
-) -> int:
+    slots: Sequence[Sequence[Op]],
+    contract: Ints,
+    pools: Pools,
+    operand: Callable[[Op, int], Any],
+    made: Sequence[Any],
+    sums: Beside | None = None,
+) -> tuple[int, int]:
     """Return the number of a scan of several lines; `operand(node, place)` is the value of one of a node's parts.
 
-    `contract` [template legs] is each leg's contract.
+    `contract` [template legs] is each leg's contract, `made` what stands for the lines of each slot. With `sums` of
+    :func:`lanes_beside` the scan leaves those of quantities in lanes, the first of which is returned too.
     """
+    members = [node for slot in slots for node in slot]
     chain = members[0].more.chain
     first_fold, first_segment = len(pools.folds), len(pools.segments)
-    rows = _distinct(members, contract)
-    starts = list(accumulate((_wide(node) for node in members), initial=0))
+    rows = _distinct(members, contract) if sums is None else _each(members, contract)
+    layout = layout_of(slots, sums)
     bends: list[tuple[int, list[Any]]] = []
-    for node, value, start in zip(members, made, starts, strict=False):
-        more, wide = node.more, _wide(node)
-        bends += [(chain.index(bend.level), _fold(bend, start, wide, node, operand)) for bend in more.bends]
-        pools.segments.append(_segment(more, start, wide, node, operand, value, pools))
+    for (node, *_), value, start, last in zip(slots, made, layout.starts, layout.ends, strict=True):
+        bends += [(chain.index(bend.level), _fold(bend, start, last, node, operand)) for bend in node.more.bends]
+        pools.segments.append(_segment(node, start, last, operand, value, pools))
+    starts = [start for slot, start in zip(slots, layout.starts, strict=True) for _ in slot]
+    if sums is not None:
+        pools.segments.append([*layout.lanes, _LANES, 1, layout.apart, 0, NONE, 0])
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
     shocked = members[0].more.shocked
     levels = [LEVEL_NUMBER[level] for level in chain]
     pools.scans.append(
         (
             pools.which.add(rows.of_leg),
-            pools.matrices.add(_cells(rows, [node.more.gain for node in members], starts)),
-            starts[-1],
-            -1 if shocked is None else pools.matrices.add(_cells(rows, [shocked], starts)),
+            pools.matrices.add(_cells(rows, [node.more.gain for node in members], starts, layout, sums)),
+            layout.pitch,
+            -1 if shocked is None else pools.matrices.add(_cells(rows, [shocked], starts, layout)),
             next((LEVEL_NUMBER[bend.level] for bend in members[0].more.bends if bend.close_out), 0),
             *levels,
             *[0] * (3 - len(levels)),
@@ -82,9 +92,10 @@ def add_scan(
             len(pools.segments) - first_segment,
             first_fold,
             len(pools.folds) - first_fold,
+            int(layout.apart >= 0),
         )
     )
-    return len(pools.scans) - 1
+    return len(pools.scans) - 1, layout.first
 
 
 def _distinct(members: Sequence[Op], contract: Ints) -> _Rows:
@@ -113,38 +124,48 @@ def _told_apart(code: Ints, scale: Floats, contract: Ints) -> Ints:
     return told
 
 
-def _wide(node: Op) -> int:
-    return -(-int(node.more.gain.shape[1]) // WIDTH) * WIDTH
+def _each(members: Sequence[Op], contract: Ints) -> _Rows:
+    """Return a row for each row of the template, whatever the side."""
+    scale = np.stack([node.more.scale[::SIDES] for node in members])
+    return _Rows(np.repeat(np.arange(scale.shape[1], dtype=np.int32), SIDES), contract[::SIDES], scale)
 
 
-def _cells(rows: _Rows, tables: Sequence[Floats], starts: Sequence[int]) -> Floats:
+def _cells(
+    rows: _Rows, tables: Sequence[Floats], starts: Sequence[int], layout: Layout, sums: Beside | None = None
+) -> Floats:
     """Return the cells of each row, scaled, scan beside scan [rows, columns]; the rest is zeros."""
-    cells = np.zeros((rows.contract.shape[0], starts[-1]))
+    cells = np.zeros((rows.contract.shape[0], layout.pitch))
     for scale, table, start in zip(rows.scale, tables, starts, strict=False):
         inside = np.flatnonzero(scale)
         cells[inside, start : start + table.shape[1]] = table[rows.contract[inside]] * scale[inside, None]
+    if sums is not None:
+        first = layout.lanes[0] + layout.first
+        cells[:, first : first + sums.lanes] = sums.signed
+    if sums is not None and sums.apart:
+        first = layout.apart + layout.first
+        cells[:, first : first + sums.lanes] = sums.unsigned
     return cells
 
 
-def _fold(bend: Bend, start: int, wide: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
+def _fold(bend: Bend, start: int, end: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
     places = (bend.gain, bend.loss, bend.gain_cap, bend.deductible)
     parts = [NONE if place is None else operand(node, place) for place in places]
     # columns of zeros stay zeros: whole vectors are folded
-    last = wide if bend.last == node.more.gain.shape[1] else bend.last
-    return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, start + last, *parts]
+    last = end if bend.last == node.more.gain.shape[1] else start + bend.last
+    return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, last, *parts]
 
 
 def _segment(
-    more: Scanned,
-    start: int,
-    wide: int,
     node: Op,
+    start: int,
+    end: int,
     operand: Callable[[Op, int], Any],
     made: Any,  # noqa: ANN401 - the caller's values
     pools: Pools,
 ) -> list[Any]:
+    more: Scanned = node.more
     tail = more.tail
     shares = -1 if tail.shares is None else pools.shares.add(tail.shares)
     weight = NONE if more.weight is None else operand(node, more.weight)
-    last = start + (wide if tail.measure == "worst" else more.gain.shape[1])  # a zero is never the worst loss
+    last = end if tail.measure == "worst" else start + more.gain.shape[1]  # a zero is never the worst loss
     return [start, last, _MEASURES.index(tail.measure), tail.depth, shares, made, weight, 0]
