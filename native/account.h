@@ -183,7 +183,7 @@ private:
         for (int64_t e = 0; e < b_.extras; e++) {
             const Extra& x = b_.extra.at[e];
             if (by[x.column] == nullptr) continue;
-            const double* row = by[x.column] + b_.rows[LEG].key.at[x.leg] * g.width;
+            const double* row = by[x.column] + key_of(b_.row.at[x.leg], b_.quantity.at[x.leg]) * g.width;
             double* sum = lanes + rows.of_leg.at[x.leg] * g.width;
             for (int64_t j = 0; j < g.width; j += W) add(sum + j, splat(x.value) * load(row + j));
         }

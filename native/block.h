@@ -58,7 +58,6 @@ Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Blo
     const Row* rows = static_cast<const Row*>(source[unit].row);
     const double* held = source[unit].quantity;
     int32_t *const first = b.rows[UNIT].first.at, *__restrict const row = b.row.at + b.legs;
-    int32_t* __restrict const index = b.rows[LEG].key.at + b.legs;
     double* __restrict const quantity = b.quantity.at + b.legs;
     const int64_t leg = b.legs, e = b.extras;
     for (int64_t i = unit; i < last; b.legs += source[i++].count) first[i] = static_cast<int32_t>(b.legs);
@@ -70,7 +69,6 @@ Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Blo
         quantity[i] = held[i];
         wrong |= static_cast<uint32_t>(row[i]) >= limit;
         none |= quantity[i] == 0.0;
-        index[i] = key_of(row[i], quantity[i]);
     }
     for (int64_t i = 1; i < count; i++) wrong += row[i] < row[i - 1];
     for (int64_t i = unit; i < last; i++) {
@@ -89,9 +87,10 @@ Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Blo
         b.ordered.at[i] = ordered;
     }
     if (wrong != 0) return blame(p, unit, last, b);
-    if (none == 0 && fill == 0) return NO_FAULT;
-    drop(p, fill, unit, last, leg, e, b);
-    for (int64_t i = 0; i < b.legs - leg; i++) index[i] = key_of(row[i], quantity[i]);
+    if (none != 0 || fill != 0) drop(p, fill, unit, last, leg, e, b);
+    if (!(p.used[LEG] & OF_LEGS)) return NO_FAULT;
+    int32_t* const key = b.rows[LEG].key.at + leg;
+    for (int64_t i = 0; i < b.legs - leg; i++) key[i] = key_of(row[i], quantity[i]);
     return NO_FAULT;
 }
 

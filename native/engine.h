@@ -20,7 +20,7 @@ enum Column : uint32_t { QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, BID_COST
 enum Operation : int32_t { OPERATIONS(NUMBER) };
 #undef NUMBER
 
-enum Use : uint8_t { ROWS = 1, OF_LEGS = 2 };  // what a program asks of a level
+enum Use : uint8_t { ROWS = 1, OF_LEGS = 2 };  // what a program asks of a level; of legs, their keys
 constexpr int64_t NONE = INT32_MIN;  // an operand that is not given
 constexpr int64_t WIDE = 8;          // doubles of a cache line: rows of matrices and registers are padded to it
 

@@ -11,11 +11,12 @@ namespace {
 class Climb {  // one scan over a block
 public:
     Climb(const Program& p, Block& b, const Scan& s)
-        : p_(p), b_(b), s_(s), legs_{b.quantity.at, b.scan_row.at, p.matrices + s.matrix, s.pitch} {}
+        : p_(p), b_(b), s_(s),
+          legs_{b.quantity.at, s.index < 0 ? b.row.at : b.scan_row.at, p.matrices + s.matrix, s.pitch} {}
 
     void run() {
         const int32_t *const at = p_.which + s_.index, *const key = b_.rows[LEG].key.at;
-        for (int64_t leg = 0; leg < b_.legs; leg++) b_.scan_row.at[leg] = at[key[leg]];
+        for (int64_t leg = 0; s_.index >= 0 && leg < b_.legs; leg++) b_.scan_row.at[leg] = at[key[leg]];
         double* cells = b_.cells.of(5 * s_.pitch);
         for (int64_t i = 0; i < 3; i++) at_[i] = cells + i * s_.pitch;
         shocked_ = cells + 3 * s_.pitch;

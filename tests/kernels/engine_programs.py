@@ -206,7 +206,9 @@ class Maker:
             self.add("worst_side", level, self.read(level, constants=False))
 
     def rows_of_keys(self) -> int:
-        """Return where the matrix row of each leg's key stands."""
+        """Return where the matrix row of each leg's key stands; -1: each row of the template has its own."""
+        if self.scan_rows >= self.rows and self.rng.random() < 0.5:
+            return -1
         return self.put("which", self.rng.integers(0, self.scan_rows, 3 * self.rows).tolist())
 
     def matrix(self, pitch: int, columns: int) -> int:

@@ -290,7 +290,7 @@ class OneUnit:
         """Return a row of scenarios; its last `apart` columns take quantities without their sign."""
         row = np.zeros(pitch)
         for leg in (self.legs[i] for i in legs):
-            at = offset + int(self.program["which"][index + leg.key()]) * pitch
+            at = offset + (leg.row if index < 0 else int(self.program["which"][index + leg.key()])) * pitch
             scale = np.repeat([leg.quantity, abs(leg.quantity)], [pitch - apart, apart])
             row = row + scale * self.program["matrices"][at : at + pitch]
         return row

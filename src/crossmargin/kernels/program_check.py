@@ -23,7 +23,7 @@ LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT = range(6)
 _LEVELS: Final = 6
 _NONE: Final = -(1 << 31)  # an operand that is not given
 _WIDE: Final = 8
-_ROWS, _OF_LEGS = 1, 3  # of a level: its rows, and of each leg its row too
+_ROWS, _OF_LEGS = 1, 3  # of a level: its rows, and of each leg its row too; of legs, their keys
 _QUANTITY, _ONE, _LEVERAGE = 0, 9, 3
 _MOST: Final = 1 << 16
 _MOST_CLASSES: Final = 256
@@ -169,7 +169,7 @@ class _Checker:
     def operation(self, op: int, level: int, dst: int, *rest: int) -> tuple[int, ...]:
         self.need(op in self.names, "a number of OPS")
         self.name = self.names[op]
-        self.uses(level)
+        self.uses(level, _OF_LEGS if level == LEG else _ROWS)
         a, b, c, aux, n = rest
         count = _ELEMENTWISE.get(self.name, 0)
         b, c = (b if count != 1 else a), (c if count not in {1, 2} else a)  # what nobody means is read all the same
@@ -223,7 +223,7 @@ class _Checker:
         for column, number in found:
             self.need(0 <= column <= _ONE and column != _LEVERAGE, "a column from 0 to 9 other than leverage")
             self.need(0 <= number < _MOST, "numbers of blocks")
-            self.uses(level, _ROWS if column in {_QUANTITY, _ONE} else _OF_LEGS)
+            self.uses(LEG if column in {_QUANTITY, _ONE} else level, _OF_LEGS)
             self.need(_within(offset, (number + 1) * block, self.length["lanes"]), "blocks within lanes")
         self.writes(level, dst, n)
 
@@ -258,10 +258,7 @@ class _Checker:
         index, matrix, pitch, shocked, shocked_level, *more = self.entry("scans", aux, "a scan that is there")
         chain = [one for n, one in enumerate(more[:3]) if one or n == 0]
         first_segment, segments, first_fold, folds, apart = more[3:]
-        self.need(_within(index, self.keys[LEG], self.which.shape[0]), "a matrix row for each leg's key")
-        row = self.which[index : index + self.keys[LEG]]
-        self.need(row.min(initial=0) >= 0, "rows of a matrix")
-        rows = int(row.max(initial=-1)) + 1
+        rows = self.rows if index == -1 else self.rows_read(index)
         self.need(0 < pitch <= 1 << 24 and pitch % _WIDE == 0, "a pitch that is a multiple of 8")
         for offset in (matrix, *([] if shocked == -1 else [shocked])):
             inside = offset % _WIDE == 0 and _within(offset, pitch * rows, self.length["matrices"])
@@ -295,6 +292,13 @@ class _Checker:
             fits = self.left is None and width % _WIDE == 0 and (more_lanes < 0 or more_lanes + width <= pitch)
             self.need(fits, "lanes once, a multiple of 8, within the pitch")
             self.left = (level, width)
+
+    def rows_read(self, index: int) -> int:
+        self.need(_within(index, self.keys[LEG], self.which.shape[0]), "a matrix row for each leg's key")
+        row = self.which[index : index + self.keys[LEG]]
+        self.need(row.min(initial=0) >= 0, "rows of a matrix")
+        self.uses(LEG, _OF_LEGS)
+        return int(row.max(initial=-1)) + 1
 
     def fold(self, chain: Sequence[int], pitch: int, fold: Sequence[int], *, closes: bool) -> None:
         close_out, level, start, end, gain, loss, cap, deductible = fold

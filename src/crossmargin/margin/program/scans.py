@@ -31,9 +31,12 @@ _LANES: Final = len(_MEASURES)
 
 
 class _Rows(NamedTuple):
-    """The rows of scenarios that a pass reads: the contract of each and its scale in each scan, 0 where left out."""
+    """The rows of scenarios that a pass reads: the contract of each and its scale in each scan, 0 where left out.
 
-    of_leg: npt.NDArray[np.int32]
+    `of_leg` is None where each row of the template has its own.
+    """
+
+    of_leg: npt.NDArray[np.int32] | None
     contract: Ints
     scale: Floats
 
@@ -81,7 +84,7 @@ def add_scan(
     levels = [LEVEL_NUMBER[level] for level in chain]
     pools.scans.append(
         (
-            pools.which.add(rows.of_leg),
+            -1 if rows.of_leg is None else pools.which.add(rows.of_leg),
             pools.matrices.add(_cells(rows, [node.more.gain for node in members], starts, layout, sums)),
             layout.pitch,
             -1 if shocked is None else pools.matrices.add(_cells(rows, [shocked], starts, layout)),
@@ -127,7 +130,7 @@ def _told_apart(code: Ints, scale: Floats, contract: Ints) -> Ints:
 def _each(members: Sequence[Op], contract: Ints) -> _Rows:
     """Return a row for each row of the template, whatever the side."""
     scale = np.stack([node.more.scale[::SIDES] for node in members])
-    return _Rows(np.repeat(np.arange(scale.shape[1], dtype=np.int32), SIDES), contract[::SIDES], scale)
+    return _Rows(None, contract[::SIDES], scale)
 
 
 def _cells(
