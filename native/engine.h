@@ -37,7 +37,7 @@ struct LaneGroup {
     int64_t offset, width, first, terms;
 };
 struct Scan {
-    int64_t index, matrix, pitch, shocked, shocked_level, chain[3], first_segment, segments, first_fold, folds, apart;
+    int64_t index, matrix, pitch, shocked, shocked_level, chain[3], first_segment, segments, first_fold, folds, unsigned_lanes;
     INLINE int64_t depth() const { return 1 + (chain[1] != 0) + (chain[2] != 0); }
 };
 enum Measure : int64_t { WORST, SHORTFALL, AT_RISK, MEAN, ROW, LANES };

@@ -17,6 +17,7 @@ struct Legs {
     const int32_t* index;
     const double* matrix;
     ptrdiff_t pitch;  // doubles from row to row
+    const uint64_t* kept = nullptr;  // [WIDE] bits of the scale in the last columns, where some take it without its sign
     static constexpr bool astray(int64_t) { return false; }
 };
 
@@ -25,8 +26,14 @@ struct NewLegs : Legs {  // as they come from the caller: asking on the way cost
     bool astray(int64_t leg) const { return static_cast<uint32_t>(index[leg]) >= contracts; }  // below 0 too
 };
 
-// False where the row of a leg is outside the matrix, which is asked of new legs. The last APART vectors take the scale
-// without its sign.
+inline U kept(const Legs& legs, int vector) {
+    U mask;
+    std::memcpy(&mask, legs.kept + vector * W, sizeof mask);
+    return mask;
+}
+
+// False where the row of a leg is outside the matrix, which is asked of new legs. The last APART vectors take what is kept
+// of the scale's bits.
 template <int N, int APART = 0, class From>
 INLINE bool sums(const From& legs, int64_t first, int64_t last, int64_t column, V (&sum)[N]) {
     const double* base = legs.matrix + column;
@@ -35,16 +42,16 @@ INLINE bool sums(const From& legs, int64_t first, int64_t last, int64_t column, 
     if (first == last) return true;
     if (legs.astray(first)) return false;
     const double* row = base + legs.index[first] * legs.pitch;
-    V scale = splat(legs.scale[first]), size = absolute(scale);
+    const auto by = [&](V scale, int j) { return j < N - APART ? scale : real(bits(scale) & kept(legs, j - (N - APART))); };
+    V scale = splat(legs.scale[first]);
 #pragma GCC unroll 8
-    for (int j = 0; j < N; j++) sum[j] = (j < N - APART ? scale : size) * load(row + j * W);
+    for (int j = 0; j < N; j++) sum[j] = by(scale, j) * load(row + j * W);
     for (int64_t leg = first + 1; leg < last; leg++) {
         if (legs.astray(leg)) return false;
         row = base + legs.index[leg] * legs.pitch;
         scale = splat(legs.scale[leg]);
-        size = absolute(scale);
 #pragma GCC unroll 8
-        for (int j = 0; j < N; j++) sum[j] = sum[j] + (j < N - APART ? scale : size) * load(row + j * W);
+        for (int j = 0; j < N; j++) sum[j] = sum[j] + by(scale, j) * load(row + j * W);
     }
     return true;
 }

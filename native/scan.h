@@ -12,7 +12,9 @@ class Climb {  // one scan over a block
 public:
     Climb(const Program& p, Block& b, const Scan& s)
         : p_(p), b_(b), s_(s),
-          legs_{b.quantity.at, s.index < 0 ? b.row.at : b.scan_row.at, p.matrices + s.matrix, s.pitch} {}
+          legs_{b.quantity.at, s.index < 0 ? b.row.at : b.scan_row.at, p.matrices + s.matrix, s.pitch, kept_} {
+        for (int64_t j = 0; j < WIDE; j++) kept_[j] = s.unsigned_lanes >> j & 1 ? ~SIGN : ~uint64_t{0};
+    }
 
     void run() {
         const int32_t *const at = p_.which + s_.index, *const key = b_.rows[LEG].key.at;
@@ -21,7 +23,7 @@ public:
         for (int64_t i = 0; i < 3; i++) at_[i] = cells + i * s_.pitch;
         shocked_ = cells + 3 * s_.pitch;
         prepare();
-        with_lot(s_.pitch / W % STRIP, [&](auto rest) { s_.apart ? rows_of<rest.is, WIDE / W>() : rows_of<rest.is, 0>(); });
+        with_lot(s_.pitch / W % STRIP, [&](auto rest) { s_.unsigned_lanes ? rows_of<rest.is, WIDE / W>() : rows_of<rest.is, 0>(); });
         for (int64_t i = 1; i < s_.depth(); i++) leave(i);
     }
 
@@ -29,7 +31,7 @@ private:
     int line() const { return static_cast<int>(s_.chain[s_.depth() - 1]); }
 
     struct Measured {  // a segment, and where its figures go
-        int64_t measure, from, cells, more;
+        int64_t measure, from, cells;
         double* to;
         Operand weight;
         const Segment* segment;
@@ -48,7 +50,7 @@ private:
             const int64_t cells = g.to - g.from;
             double* to = lanes ? b_.lanes.of((rows + 1) * cells) : target(b_, line(), g.dst);
             const Operand weight = g.weight == NONE ? Operand{ones, 0} : operand(p_, b_, line(), g.weight);
-            measured_[i] = {g.measure, g.from, cells, g.shares, to, weight, &g};
+            measured_[i] = {g.measure, g.from, cells, to, weight, &g};
             if (line() == UNIT) std::memset(to, 0, static_cast<size_t>(lanes ? rows * cells : rows) * sizeof(double));
         }
     }
@@ -124,10 +126,7 @@ private:
             if (m->measure == WORST) {
                 m->to[row] = worst_of(from, m->cells) * m->weight[row];
             } else if (m->measure == LANES) {
-                for (int64_t j = 0; j < m->cells; j += W) {
-                    const V sum = load(from + j);
-                    store(m->to + row * m->cells + j, m->more < 0 ? sum : sum + load(x + m->more + j));
-                }
+                for (int64_t j = 0; j < m->cells; j += W) store(m->to + row * m->cells + j, load(from + j));
             } else {
                 m->to[row] = measured(*m->segment, from, m->cells) * m->weight[row];
             }
@@ -165,6 +164,7 @@ private:
     const Program& p_;
     Block& b_;
     const Scan& s_;
+    uint64_t kept_[WIDE];  // of a quantity, in each of the last columns
     const Legs legs_;
     double* at_[3];
     double* shocked_ = nullptr;

@@ -231,11 +231,11 @@ class Maker:
             segment[5] = self.destination(chain[-1], new=True)
         width = 8 * int(rng.integers(0, min(3, pitch // 8 + 1)))
         if width:
-            at, more = (8 * int(rng.integers(0, (pitch - width) // 8 + 1)) for _ in range(2))
-            segments.append([at, at + width, LANES, 1, more if rng.random() < 0.5 else -1, 0, NONE, 0])
+            at = 8 * int(rng.integers(0, (pitch - width) // 8 + 1))
+            segments.append([at, at + width, LANES, 1, -1, 0, NONE, 0])
         scan = (self.rows_of_keys(), self.matrix(pitch, pitch), pitch, -1, 0, *chain, *[0] * (3 - len(chain)),
                 self.put("segments", segments), len(segments), self.put("folds", folds), len(folds),
-                int(rng.random() < 0.5))  # fmt: skip
+                int(rng.integers(0, 2) * rng.integers(0, 256)))  # fmt: skip
         self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
         if width:
             self.sums_of_legs(chain[-1], width, left=True)

@@ -258,11 +258,11 @@ class OneUnit:
 
     def scan(self, code: list[int]) -> None:
         p = self.program
-        index, matrix, pitch, shocked, _, *rest, apart = (int(x) for x in p["scans"][code[6]])
+        index, matrix, pitch, shocked, _, *rest, unsigned = (int(x) for x in p["scans"][code[6]])
         chain = [level for level in rest[:3] if level]
         segments = p["segments"][rest[3] : rest[3] + rest[4]].tolist()
         folds = p["folds"][rest[5] : rest[5] + rest[6]].tolist()
-        rows = [self.summed(legs, index, matrix, pitch, 8 * apart) for legs in self.rows[chain[0]]]
+        rows = [self.summed(legs, index, matrix, pitch, unsigned) for legs in self.rows[chain[0]]]
         if shocked >= 0:
             moved = [self.summed(legs, index, shocked, pitch) for legs in self.rows[chain[0]]]
             for fold in (fold for fold in folds if fold[0]):
@@ -277,8 +277,8 @@ class OneUnit:
             for fold in (fold for fold in folds if not fold[0] and fold[1] == level):
                 for i, row in enumerate(rows):
                     row[fold[2] : fold[3]] = self.folded(fold, level, i, row[fold[2] : fold[3]])
-        for start, end, _, _, more, *_ in (segment for segment in segments if segment[2] == LANES):
-            self.left = [row[start:end] + (row[more : more + end - start] if more >= 0 else 0.0) for row in rows]
+        for start, end, *_ in (segment for segment in segments if segment[2] == LANES):
+            self.left = [row[start:end] for row in rows]
         for segment in (segment for segment in segments if segment[2] != LANES):
             by = np.ones(len(rows)) if segment[6] == NONE else self.operand(chain[-1], segment[6])
             losses = [self.measured(segment, row[segment[0] : segment[1]]) * by[i] for i, row in enumerate(rows)]
@@ -286,12 +286,13 @@ class OneUnit:
                 losses = [0.0]
             self.held[chain[-1]][segment[5]] = np.array(losses, dtype=np.float64)
 
-    def summed(self, legs: list[int], index: int, offset: int, pitch: int, apart: int = 0) -> Floats:
-        """Return a row of scenarios; its last `apart` columns take quantities without their sign."""
-        row = np.zeros(pitch)
+    def summed(self, legs: list[int], index: int, offset: int, pitch: int, unsigned: int = 0) -> Floats:
+        """Return a row of scenarios; of the last 8 columns those of `unsigned` take quantities without their sign."""
+        row, plain = np.zeros(pitch), np.ones(pitch, dtype=bool)
+        plain[pitch - 8 :] = [not unsigned >> lane & 1 for lane in range(8)]
         for leg in (self.legs[i] for i in legs):
             at = offset + (leg.row if index < 0 else int(self.program["which"][index + leg.key()])) * pitch
-            scale = np.repeat([leg.quantity, abs(leg.quantity)], [pitch - apart, apart])
+            scale = np.where(plain, leg.quantity, abs(leg.quantity))
             row = row + scale * self.program["matrices"][at : at + pitch]
         return row
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Arrays", "aligned", "checked_book", "checked_desk", "checked_legs", "checked_tail"]
+__all__ = ["Arrays", "aligned", "check_level", "checked_book", "checked_desk", "checked_legs", "checked_tail"]
 
 ALIGNMENT: Final = 64  # bytes of a cache line
 _NAMES: Final = {"f8": "float64", "i8": "int64", "i4": "int32", "u4": "uint32", "u2": "uint16", "u1": "uint8"}
+_STRIKE, _ASSET = 1, 4  # levels
 
 
 def aligned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -184,3 +185,25 @@ def checked_desk(given: Mapping[str, Any], units: int, classes: int, outputs: in
         "rate": of("rate", "f8", classes),
         "account_classes": opens.shape[0],
     }
+
+
+def check_level(level: int, above: npt.NDArray[np.int32], count: int) -> None:
+    """Refuse rows out of range, and levels that do not nest: a strike in one expiry, and so on, lying together."""
+    row = above[level - 1]
+    outside = (row < 0) | (row >= count)
+    if outside.any():
+        message = f"level_row: row {int(outside.argmax())} of level {level} is out of range"
+        raise ValueError(message)
+    if level == _ASSET or not row.shape[0]:
+        return
+    new = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+    _, first = np.unique(row[new], return_index=True)
+    wrong = np.ones(row.shape[0], dtype=bool)
+    wrong[new[first]] = False  # each number begins once
+    wrong[1:] &= row[1:] != row[:-1]
+    if level > _STRIKE:
+        finer = above[level - 2]
+        wrong[1:] |= (row[1:] != row[:-1]) & (finer[1:] == finer[:-1])
+    if wrong.any():
+        message = f"level_row: row {int(wrong.argmax())} of level {level} does not lie with its like"
+        raise ValueError(message)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
-from crossmargin.kernels.door import Arrays, aligned
+from crossmargin.kernels.door import Arrays, aligned, check_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ class _Checker:
             message = "level_rows: a level is out of range, or there are too many rows"
             raise ValueError(message)
         for level in range(STRIKE, UNIT):
-            _check_level(level, above, counts[level - 1])
+            check_level(level, above, counts[level - 1])
         self.keys = [3 * rows, *counts, self.classes]
         return {
             "level_row": above,
@@ -257,7 +257,7 @@ class _Checker:
     def op_scan(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
         index, matrix, pitch, shocked, shocked_level, *more = self.entry("scans", aux, "a scan that is there")
         chain = [one for n, one in enumerate(more[:3]) if one or n == 0]
-        first_segment, segments, first_fold, folds, apart = more[3:]
+        first_segment, segments, first_fold, folds, unsigned = more[3:]
         rows = self.rows if index == -1 else self.rows_read(index)
         self.need(0 < pitch <= 1 << 24 and pitch % _WIDE == 0, "a pitch that is a multiple of 8")
         for offset in (matrix, *([] if shocked == -1 else [shocked])):
@@ -285,13 +285,12 @@ class _Checker:
         self.need(read.isdisjoint(part[5] for part in measured), "destinations that the scan itself does not read")
         for part in measured:
             self.writes(level, part[5])
-        self.need(apart == 0 or (apart == 1 and pitch < _LONG), "0, or 1 where a row is short")
-        self.left = None
-        for start, end, _, _, more_lanes, *_ in (part for part in parts if part[2] == _LANES):
-            width = end - start
-            fits = self.left is None and width % _WIDE == 0 and (more_lanes < 0 or more_lanes + width <= pitch)
-            self.need(fits, "lanes once, a multiple of 8, within the pitch")
-            self.left = (level, width)
+        self.need(
+            0 <= unsigned < 1 << _WIDE and (unsigned == 0 or pitch < _LONG), "a bit for each of 8 columns, if short"
+        )
+        lanes = [part[1] - part[0] for part in parts if part[2] == _LANES]
+        self.need(len(lanes) < 2 and all(width % _WIDE == 0 for width in lanes), "lanes once, a multiple of 8")  # noqa: PLR2004 - once
+        self.left = (level, lanes[0]) if lanes else None
 
     def rows_read(self, index: int) -> int:
         self.need(_within(index, self.keys[LEG], self.which.shape[0]), "a matrix row for each leg's key")
@@ -330,25 +329,3 @@ _TABLES: Final = (
     ("lane_groups", "i8", 4), ("scans", "i8", 13), ("folds", "i8", 8), ("segments", "i8", 8), ("outputs", "i4", 1),
     ("code", "i4", 8),
 )  # fmt: skip
-
-
-def _check_level(level: int, above: npt.NDArray[np.int32], count: int) -> None:
-    """Refuse rows out of range, and levels that do not nest: a strike in one expiry, and so on, lying together."""
-    row = above[level - 1]
-    outside = (row < 0) | (row >= count)
-    if outside.any():
-        message = f"level_row: row {int(outside.argmax())} of level {level} is out of range"
-        raise ValueError(message)
-    if level == ASSET or not row.shape[0]:
-        return
-    new = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
-    _, first = np.unique(row[new], return_index=True)
-    wrong = np.ones(row.shape[0], dtype=bool)
-    wrong[new[first]] = False  # each number begins once
-    wrong[1:] &= row[1:] != row[:-1]
-    if level > STRIKE:
-        finer = above[level - 2]
-        wrong[1:] |= (row[1:] != row[:-1]) & (finer[1:] == finer[:-1])
-    if wrong.any():
-        message = f"level_row: row {int(wrong.argmax())} of level {level} does not lie with its like"
-        raise ValueError(message)

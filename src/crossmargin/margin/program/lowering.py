@@ -101,17 +101,25 @@ class _Lowering:
 
     def _summed(self, level: str, sums: LegSums) -> list[_Value]:
         """Emit sums of legs onto a level, those of quantities beside scans that read the same legs where some do."""
+        scan, beside = self._carrier(level, sums)
+        first = 0 if scan is None else self._scan(scan, beside)
+        left = None if beside is None else beside.lanes
+        values = [self._fresh(level) for _ in range(len(sums.distinct) if left is None else left)]
+        group = lane_group(sums, self.pools, first, left)
+        operands = [first, int(beside is not None), 0]
+        self.code.append(_Instruction("legsum", level, operands, [*values], group, len(values)))
+        for lane, other in beside.second.items() if beside is not None else ():
+            values[lane] = self._emit("add", level, [values[lane], values[other], 0])
+        return values
+
+    def _carrier(self, level: str, sums: LegSums) -> tuple[Op | None, Beside | None]:
+        """Return a scan whose pass can carry sums of legs, and how they stand there; None, None where there is none."""
         coefficients = sums.coefficients(QUANTITY)
-        values = [self._fresh(level) for _ in sums.distinct]
-        first, carried = 0, False
-        for members in self._groups:
+        for members in self._groups if coefficients is not None else ():
             beside = lanes_beside(scan_slots(members), level, self.contract, coefficients)
             if beside is not None:
-                first, carried = self._scan(members[0], beside), True
-                break
-        group = lane_group(sums, self.pools, first, QUANTITY if carried else None)
-        self.code.append(_Instruction("legsum", level, [first, int(carried), 0], values, group, len(values)))
-        return values
+                return members[0], beside
+        return None, None
 
     def on_units(self, root: Node) -> _Value:
         """Emit an output; the engine gives registers, so a constant is put into one."""

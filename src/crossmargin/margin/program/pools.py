@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from crossmargin.margin.program.nodes import COLUMNS, Op, Terms
+from crossmargin.margin.program.nodes import COLUMNS, QUANTITY, Op, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,10 +126,10 @@ def leg_sums(nodes: Sequence[Op]) -> LegSums:
     return LegSums(distinct, lane_of)
 
 
-def lane_group(sums: LegSums, pools: Pools, first: int = 0, without: str | None = None) -> int:
-    """Return the number of a group of lanes, the first of which is `first`; `without` a number that a scan sums."""
-    wide = -(-(first + len(sums.distinct)) // WIDTH) * WIDTH
-    found = {name: sums.coefficients(name) for name in COLUMNS if name != without}
+def lane_group(sums: LegSums, pools: Pools, first: int = 0, left: int | None = None) -> int:
+    """Return the number of a group of lanes, the first of which is `first`; a scan has `left` as many of quantities."""
+    wide = -(-(first + (len(sums.distinct) if left is None else left)) // WIDTH) * WIDTH
+    found = {name: sums.coefficients(name) for name in COLUMNS if left is None or name != QUANTITY}
     blocks = []
     for values in found.values():
         if values is not None:

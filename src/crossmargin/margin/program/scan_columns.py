@@ -55,20 +55,20 @@ def _apart(node: Op, slot: Sequence[Op]) -> bool:
 
 
 class Beside(NamedTuple):
-    """Coefficients of sums of legs [template rows, lanes]: what each takes of a quantity, and of it unsigned."""
+    """Sums of legs that stand beside scans' cells: the coefficients of each [template rows, lanes].
 
-    signed: Floats
-    unsigned: Floats
+    `unsigned` says which of them take a quantity without its sign. A sum that takes both has its second part in a lane
+    of its own, the one that `second` names.
+    """
+
+    coefficients: Floats
+    unsigned: list[bool]
+    second: dict[int, int]
 
     @property
     def lanes(self) -> int:
-        """How many sums there are."""
-        return int(self.signed.shape[1])
-
-    @property
-    def apart(self) -> bool:
-        """Whether the side of a leg matters."""
-        return bool(self.unsigned.any())
+        """How many lanes there are."""
+        return len(self.unsigned)
 
 
 def lanes_beside(slots: Sequence[Sequence[Op]], level: str, contract: Ints, sums: Floats | None) -> Beside | None:
@@ -84,47 +84,54 @@ def lanes_beside(slots: Sequence[Sequence[Op]], level: str, contract: Ints, sums
     if members[0].level != level or members[0].more.shocked is not None or waits:
         return None
     alike = all(np.array_equal(node.more.scale[::SIDES], node.more.scale[SIDES - 1 :: SIDES]) for node in members)
-    short = sums.shape[1] <= WIDTH and sum(_whole(_cells_of(slot)) for slot in slots) <= _SHORT
+    short = sum(_whole(_cells_of(slot)) for slot in slots) <= _SHORT
     few = rows.shape[0] <= _REPEATED * np.unique(rows).shape[0]
     if not (alike and short and few and np.isfinite(sums).all()):
         return None
-    # q a + |q| b is exact where one of both is 0, or both are half of the same
-    half, other = sums[::SIDES] / 2, sums[SIDES - 1 :: SIDES] / 2
-    return Beside(other + half, other - half)
+    found = _by_side(sums[::SIDES], sums[SIDES - 1 :: SIDES])
+    return found if found.lanes <= WIDTH else None
+
+
+def _by_side(short: Floats, long: Floats) -> Beside:
+    """Return coefficients of short and long legs as those of q and of |q|.
+
+    q a + |q| b is exact where one of both is 0, or both are half of the same.
+    """
+    signed, unsigned = long / 2 + short / 2, long / 2 - short / 2
+    apart = unsigned.any(axis=0)
+    both = np.flatnonzero(apart & signed.any(axis=0))
+    main = np.where(apart & ~signed.any(axis=0), unsigned, signed)
+    kinds = [*(apart & ~signed.any(axis=0)).tolist(), *[True] * len(both)]
+    second = {int(lane): main.shape[1] + n for n, lane in enumerate(both)}
+    return Beside(np.hstack([main, unsigned[:, both]]), kinds, second)
 
 
 class Layout(NamedTuple):
-    """Where scans' cells stand among the columns of a pass, each from a whole vector on, and sums of legs beside them.
+    """Where scans' cells stand among the columns of a pass, each from a whole vector on.
 
-    `lanes` are the vectors of signed coefficients, `first` the place of the first in them, and `apart` the column where
-    the unsigned ones begin, or -1.
+    Sums of legs stand in the last vector, from the place `first` in it on; -1 where there are none.
     """
 
     starts: list[int]
     ends: list[int]
     pitch: int
-    lanes: tuple[int, int] = (0, 0)
-    first: int = 0
-    apart: int = -1
+    first: int = -1
 
 
 def layout_of(slots: Sequence[Sequence[Op]], sums: Beside | None) -> Layout:
-    """Return where scans stand, and sums of legs in what is left of a vector, so that little more is read."""
+    """Return where scans stand; sums of legs fill what one leaves of its last vector, or have a vector of their own."""
     cells = [_cells_of(slot) for slot in slots]
-    starts = list(accumulate((_whole(count) for count in cells), initial=0))
-    pitch = starts.pop()
-    ends = [*starts[1:], pitch]
-    if sums is None:
-        return Layout(starts, ends, pitch)
-    first = pitch
-    for n, (node, *_) in enumerate(slots):
-        if starts[n] + cells[n] + sums.lanes <= ends[n] and not node.more.bends:
-            first = ends[n] = starts[n] + cells[n]
-            break
-    begin, end = first // WIDTH * WIDTH, _whole(first + sums.lanes)
-    apart = max(pitch, end) if sums.apart else -1
-    wide = apart + end - begin if sums.apart else max(pitch, end)
-    return Layout(starts, ends, wide, (begin, end), first - begin, apart)
+    wide = [_whole(count) for count in cells]
+    lanes = WIDTH + 1 if sums is None else sums.lanes
+    roomy = (n for n, slot in enumerate(slots) if cells[n] + lanes <= wide[n] and not slot[0].more.bends)
+    last = next(roomy, -1)
+    order = [n for n in range(len(slots)) if n != last] + ([last] if last >= 0 else [])
+    begin = dict(zip(order, accumulate((wide[n] for n in order), initial=0), strict=False))
+    starts = [begin[n] for n in range(len(slots))]
+    ends = [start + (cells[n] if n == last else wide[n]) for n, start in enumerate(starts)]
+    own = sums is not None and last < 0
+    first = -1 if sums is None else 0 if own else cells[last] % WIDTH
+    return Layout(starts, ends, sum(wide) + WIDTH * own, first)
 
 
 def _cells_of(slot: Sequence[Op]) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from crossmargin.margin.program.nodes import Op, walk
+from crossmargin.margin.program.pools import WIDTH
 from crossmargin.margin.program.scan_columns import Beside, Layout, layout_of
 from crossmargin.margin.program.template import SIDES
 
@@ -78,7 +79,7 @@ def add_scan(
         pools.segments.append(_segment(node, start, last, operand, value, pools))
     starts = [start for slot, start in zip(slots, layout.starts, strict=True) for _ in slot]
     if sums is not None:
-        pools.segments.append([*layout.lanes, _LANES, 1, layout.apart, 0, NONE, 0])
+        pools.segments.append([layout.pitch - WIDTH, layout.pitch, _LANES, 1, -1, 0, NONE, 0])
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
     shocked = members[0].more.shocked
     levels = [LEVEL_NUMBER[level] for level in chain]
@@ -95,7 +96,7 @@ def add_scan(
             len(pools.segments) - first_segment,
             first_fold,
             len(pools.folds) - first_fold,
-            int(layout.apart >= 0),
+            0 if sums is None else sum(one << layout.first + lane for lane, one in enumerate(sums.unsigned)),
         )
     )
     return len(pools.scans) - 1, layout.first
@@ -142,11 +143,8 @@ def _cells(
         inside = np.flatnonzero(scale)
         cells[inside, start : start + table.shape[1]] = table[rows.contract[inside]] * scale[inside, None]
     if sums is not None:
-        first = layout.lanes[0] + layout.first
-        cells[:, first : first + sums.lanes] = sums.signed
-    if sums is not None and sums.apart:
-        first = layout.apart + layout.first
-        cells[:, first : first + sums.lanes] = sums.unsigned
+        first = layout.pitch - WIDTH + layout.first
+        cells[:, first : first + sums.lanes] = sums.coefficients
     return cells
 
 
