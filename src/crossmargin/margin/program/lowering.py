@@ -114,9 +114,8 @@ class _Lowering:
 
     def _carrier(self, level: str, sums: LegSums) -> tuple[Op | None, Beside | None]:
         """Return a scan whose pass can carry sums of legs, and how they stand there; None, None where there is none."""
-        coefficients = sums.coefficients(QUANTITY)
-        for members in self._groups if coefficients is not None else ():
-            beside = lanes_beside(scan_slots(members), level, self.contract, coefficients)
+        for members in self._groups if sums.takes(QUANTITY) else ():
+            beside = lanes_beside(scan_slots(members), level, self.contract, sums)
             if beside is not None:
                 return members[0], beside
         return None, None

@@ -50,6 +50,8 @@ class Pool:
 
     def array(self) -> npt.NDArray[Any]:
         """Return all of it in one array."""
+        if len(self._parts) == 1:
+            return self._parts[0]
         return np.concatenate(self._parts) if self._parts else np.zeros(0, dtype=self.dtype)
 
 
@@ -97,17 +99,17 @@ class LegSums(NamedTuple):
     distinct: list[Terms]
     lane_of: dict[int, int]
 
-    def coefficients(self, name: str) -> Floats | None:
-        """Return what each sum takes of a number of the leg [template legs, lanes]; None where none takes it."""
-        taken = [terms.by.get(name) for terms in self.distinct]
-        some = next((values for values in taken if values is not None), None)
-        if some is None:
-            return None
-        found = np.zeros((some.shape[0], len(taken)))
-        for lane, values in enumerate(taken):
-            if values is not None:
-                found[:, lane] = values
-        return found
+    def takes(self, name: str) -> bool:
+        """Whether some sum takes a number of the leg."""
+        return any(name in terms.by for terms in self.distinct)
+
+    def coefficients(self, name: str) -> Floats:
+        """Return what each sum takes of a number of the leg [template legs, lanes]."""
+        return np.stack([terms.by.get(name, self._nothing) for terms in self.distinct], axis=1)
+
+    @property
+    def _nothing(self) -> Floats:
+        return np.zeros(next(values.shape[0] for terms in self.distinct for values in terms.by.values()))
 
 
 def leg_sums(nodes: Sequence[Op]) -> LegSums:
@@ -129,14 +131,12 @@ def leg_sums(nodes: Sequence[Op]) -> LegSums:
 def lane_group(sums: LegSums, pools: Pools, first: int = 0, left: int | None = None) -> int:
     """Return the number of a group of lanes, the first of which is `first`; a scan has `left` as many of quantities."""
     wide = -(-(first + (len(sums.distinct) if left is None else left)) // WIDTH) * WIDTH
-    found = {name: sums.coefficients(name) for name in COLUMNS if left is None or name != QUANTITY}
-    blocks = []
-    for values in found.values():
-        if values is not None:
-            blocks.append(np.zeros((values.shape[0], wide)))
-            blocks[-1][:, first : first + values.shape[1]] = values
-    names = [name for name, values in found.items() if values is not None]
+    names = [name for name in COLUMNS if sums.takes(name) and (left is None or name != QUANTITY)]
+    blocks = [sums.coefficients(name) for name in names]
+    laid = np.zeros((len(blocks), blocks[0].shape[0] if blocks else 0, wide))
+    for place, block in zip(laid, blocks, strict=True):
+        place[:, first : first + block.shape[1]] = block
     pools.lane_terms += [(COLUMNS.index(name), number) for number, name in enumerate(names)]
-    start = pools.lanes.add(np.stack(blocks)) if blocks else 0
+    start = pools.lanes.add(laid) if blocks else 0
     pools.lane_groups.append((start, wide, len(pools.lane_terms) - len(names), len(names)))
     return len(pools.lane_groups) - 1

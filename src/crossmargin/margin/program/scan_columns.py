@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from crossmargin.margin.program.nodes import Op
+from crossmargin.margin.program.nodes import QUANTITY, Op
 from crossmargin.margin.program.pools import WIDTH
 from crossmargin.margin.program.template import SIDES
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from crossmargin.margin.program.kinds import Scanned
+    from crossmargin.margin.program.pools import LegSums
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -71,14 +72,12 @@ class Beside(NamedTuple):
         return len(self.unsigned)
 
 
-def lanes_beside(slots: Sequence[Sequence[Op]], level: str, contract: Ints, sums: Floats | None) -> Beside | None:
-    """Return the coefficients of sums of legs onto a level [template legs, lanes] to stand beside scans' cells.
+def lanes_beside(slots: Sequence[Sequence[Op]], level: str, contract: Ints, sums: LegSums) -> Beside | None:
+    """Return what sums of legs onto a level take of quantities, to stand beside scans' cells.
 
-    None where there are none, or scans cannot carry them: they end at another level, wait for something, differ by
-    side, or have long rows; or there would be many more rows.
+    None where scans cannot carry them: they end at another level, wait for something, differ by side, or have long
+    rows; or there would be many more rows.
     """
-    if sums is None:
-        return None
     rows, members = contract[::SIDES], [node for slot in slots for node in slot]
     waits = any(isinstance(part, Op) for node in members for part in node.parts)
     if members[0].level != level or members[0].more.shocked is not None or waits:
@@ -86,10 +85,11 @@ def lanes_beside(slots: Sequence[Sequence[Op]], level: str, contract: Ints, sums
     alike = all(np.array_equal(node.more.scale[::SIDES], node.more.scale[SIDES - 1 :: SIDES]) for node in members)
     short = sum(_whole(_cells_of(slot)) for slot in slots) <= _SHORT
     few = rows.shape[0] <= _REPEATED * np.unique(rows).shape[0]
-    if not (alike and short and few and np.isfinite(sums).all()):
+    if not (alike and short and few):
         return None
-    found = _by_side(sums[::SIDES], sums[SIDES - 1 :: SIDES])
-    return found if found.lanes <= WIDTH else None
+    taken = sums.coefficients(QUANTITY)
+    found = _by_side(taken[::SIDES], taken[SIDES - 1 :: SIDES])
+    return found if found.lanes <= WIDTH and np.isfinite(taken).all() else None
 
 
 def _by_side(short: Floats, long: Floats) -> Beside:
@@ -98,10 +98,10 @@ def _by_side(short: Floats, long: Floats) -> Beside:
     q a + |q| b is exact where one of both is 0, or both are half of the same.
     """
     signed, unsigned = long / 2 + short / 2, long / 2 - short / 2
-    apart = unsigned.any(axis=0)
-    both = np.flatnonzero(apart & signed.any(axis=0))
-    main = np.where(apart & ~signed.any(axis=0), unsigned, signed)
-    kinds = [*(apart & ~signed.any(axis=0)).tolist(), *[True] * len(both)]
+    plain, apart = (np.logical_or.reduce(found != 0, axis=0) for found in (signed, unsigned))
+    both = np.flatnonzero(plain & apart)
+    main = np.where(plain, signed, unsigned)
+    kinds = [*(apart & ~plain).tolist(), *[True] * len(both)]
     second = {int(lane): main.shape[1] + n for n, lane in enumerate(both)}
     return Beside(np.hstack([main, unsigned[:, both]]), kinds, second)
 

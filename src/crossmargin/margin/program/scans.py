@@ -141,7 +141,9 @@ def _cells(
     cells = np.zeros((rows.contract.shape[0], layout.pitch))
     for scale, table, start in zip(rows.scale, tables, starts, strict=False):
         inside = np.flatnonzero(scale)
-        cells[inside, start : start + table.shape[1]] = table[rows.contract[inside]] * scale[inside, None]
+        found = table.take(rows.contract[inside], axis=0)
+        found *= scale[inside, None]
+        cells[inside, start : start + table.shape[1]] = found
     if sums is not None:
         first = layout.pitch - WIDTH + layout.first
         cells[:, first : first + sums.lanes] = sums.coefficients
