@@ -152,6 +152,12 @@ class _Parts:
         value = self.recording.parameter(parameter, frame, self.requirement, self.line.parameters)
         return self._everywhere(value, frame)
 
+    def amount(self, parameter: Parameter, frame: Frame) -> Node:
+        """Return a cap or a deductible; below 0 it bends nothing into a loss, which is nobody's who holds nothing."""
+        value = self.recording.parameter(parameter, frame, self.requirement, self.line.parameters)
+        bends_nothing = not isinstance(value, Column) and bool(np.all(np.asarray(value) >= 0))
+        return self._everywhere(value, frame) if bends_nothing else self.recording.masked(value, frame).node
+
     def place(self, node: Node) -> int:
         self.nodes.append(node)
         return len(self.nodes) - 1
@@ -169,7 +175,7 @@ class _Parts:
     def slopes(self, slopes: Slopes, frame: Frame) -> _Slopes:
         gain, loss = self.parameter(slopes.gain, frame), self.parameter(slopes.loss, frame)
         more = (slopes.gain_cap, slopes.deductible)
-        return _Slopes(gain, loss, *(None if one is None else self.parameter(one, frame) for one in more))
+        return _Slopes(gain, loss, *(None if one is None else self.amount(one, frame) for one in more))
 
     def bend(self, level: str, columns: tuple[int, int], slopes: _Slopes, *, close_out: bool = False) -> Bend:
         cap, deductible = (None, None) if close_out else slopes[2:]

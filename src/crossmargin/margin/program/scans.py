@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from crossmargin.margin.program.nodes import Op, walk
+from crossmargin.margin.program.nodes import Op, Table, walk
 from crossmargin.margin.program.pools import WIDTH
 from crossmargin.margin.program.scan_columns import Beside, Layout, layout_of
 from crossmargin.margin.program.template import SIDES
@@ -153,8 +153,10 @@ def _cells(
 def _fold(bend: Bend, start: int, end: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
     places = (bend.gain, bend.loss, bend.gain_cap, bend.deductible)
     parts = [NONE if place is None else operand(node, place) for place in places]
-    # columns of zeros stay zeros: whole vectors are folded
-    last = end if bend.last == node.more.gain.shape[1] else start + bend.last
+    # where columns of zeros stay zeros whole vectors are folded
+    amounts = [node.parts[place] for place in places[2:] if place is not None]
+    zeros_stay = all(isinstance(part, Table) and bool(np.all(part.values >= 0)) for part in amounts)
+    last = end if zeros_stay and bend.last == node.more.gain.shape[1] else start + bend.last
     return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, last, *parts]
 
 
