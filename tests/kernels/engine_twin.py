@@ -278,7 +278,7 @@ class OneUnit:
                 for i, row in enumerate(rows):
                     row[fold[2] : fold[3]] = self.folded(fold, level, i, row[fold[2] : fold[3]])
         for start, end, *_ in (segment for segment in segments if segment[2] == LANES):
-            self.left = [row[start:end] for row in rows]
+            self.left = [row[start:end] * bool(self.legs) for row in rows]  # without legs no row is folded
         for segment in (segment for segment in segments if segment[2] != LANES):
             by = np.ones(len(rows)) if segment[6] == NONE else self.operand(chain[-1], segment[6])
             losses = [self.measured(segment, row[segment[0] : segment[1]]) * by[i] for i, row in enumerate(rows)]
