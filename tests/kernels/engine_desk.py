@@ -63,7 +63,8 @@ def twin_check(twin: Twin, desk: Mapping, account: int, contract: int, quantity:
     for other in others:
         rate = np.nan if desk["refused"][other] else desk["rate"][twin.book["pool_class"][other]]
         total = total + desk["figures"][:, other] * rate
-    return np.array([total[0], total[1], total[2] - total[0], total[3] - total[1]])
+    with np.errstate(invalid="ignore"):  # what is infinite on both sides leaves no number
+        return np.array([total[0], total[1], total[2] - total[0], total[3] - total[1]])
 
 
 def rows_of(twin: Twin, unit: int) -> list[int]:

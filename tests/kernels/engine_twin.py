@@ -200,16 +200,26 @@ class OneUnit:
     def legsum(self, code: list[int]) -> None:
         offset, width, first, terms = (int(x) for x in self.program["lane_groups"][code[6]])
         block = 3 * len(self.program["multiplier"]) * width
+        given = self.program["lane_terms"][first : first + terms].tolist()
         for lane in range(code[3], code[3] + code[7]):
             totals = []
             for place, legs in enumerate(self.rows[code[1]]):
-                total = float(self.left[place][lane]) if code[4] else 0.0
-                for column, number in self.program["lane_terms"][first : first + terms].tolist():
-                    for leg in (self.legs[i] for i in legs):
-                        at = offset + number * block + leg.key() * width + lane
-                        total += self.term(leg, column, self.program["lanes"][at])
+                at = {int(column): offset + int(number) * block + lane for column, number in given}
+                mine = [self.legs[i] for i in legs]
+                # quantities, counts, and then the rest leg by leg: the last digits are those of an order
+                total = float(self.left[place][lane]) if code[4] else self.summed_up(mine, QUANTITY, at, width)
+                total += self.summed_up(mine, ONE, at, width)
+                for leg in mine:
+                    for column in (column for column in leg.extra if column in at):
+                        total += self.term(leg, column, self.program["lanes"][at[column] + leg.key() * width])
                 totals.append(total)
             self.held[code[1]][code[2] + lane - code[3]] = np.array(totals)
+
+    def summed_up(self, legs: list[Leg], column: int, at: dict[int, int], width: int) -> float:
+        if column not in at:
+            return 0.0
+        lanes = self.program["lanes"]
+        return sum((self.term(leg, column, lanes[at[column] + leg.key() * width]) for leg in legs), 0.0)
 
     def within(self, fine: int, coarse: int) -> list[list[int]]:
         """Return the finer rows of each coarser row."""
@@ -278,7 +288,7 @@ class OneUnit:
                 for i, row in enumerate(rows):
                     row[fold[2] : fold[3]] = self.folded(fold, level, i, row[fold[2] : fold[3]])
         for start, end, *_ in (segment for segment in segments if segment[2] == LANES):
-            self.left = [row[start:end] * bool(self.legs) for row in rows]  # without legs no row is folded
+            self.left = [row[start:end] if self.legs else np.zeros(end - start) for row in rows]  # nothing to fold
         for segment in (segment for segment in segments if segment[2] != LANES):
             by = np.ones(len(rows)) if segment[6] == NONE else self.operand(chain[-1], segment[6])
             losses = [self.measured(segment, row[segment[0] : segment[1]]) * by[i] for i, row in enumerate(rows)]
