@@ -94,8 +94,9 @@ def test_what_cannot_be_done_is_refused() -> None:
     book = made(WITHOUT, 5)
     with pytest.raises(InputError, match="at least one process is needed, found 0"):
         assess_shards(book, market(), rules(WITHOUT), processes=0)
-    with pytest.raises(InputError, match="at least one shard is needed, found -1"):
-        assess_shards(book, market(), rules(WITHOUT), shards=-1)
+    for shards in (-1, 0):
+        with pytest.raises(InputError, match=f"at least one shard is needed, found {shards}"):
+            assess_shards(book, market(), rules(WITHOUT), shards=shards)
     with pytest.raises(InputError, match="laid out for another rulebook"):
         assess_shards(book, market(), rules(WITH_PROGRAM))
 

@@ -238,7 +238,8 @@ def test_a_tail_of_strange_shares_is_refused(kernel: str) -> None:
     use_kernel(kernel)
     legs = book_of(np.random.default_rng(1))
     for depth, shares, match in (
-        (2, np.array([1.0, np.nan]), "shares: not a number"),
+        (2, np.array([1.0, np.nan]), "shares: expected finite numbers"),
+        (2, np.array([1.0, np.inf]), "shares: expected finite numbers"),
         (2, np.ones(3), "shares: expected 2 along axis 0, found 3"),
         (0, None, "depth: expected 1 to 5"),
         (6, None, "depth: expected 1 to 5"),

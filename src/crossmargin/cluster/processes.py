@@ -94,7 +94,7 @@ def assess_shards(
         raise InputError(FailureReason.MALFORMED_INPUT, message)
     count = processes or (1 if program is not None or len(book) < _FEW else _processors())
     work = _Work(book.packed(), market, program, rulebook, serving()[0])
-    ranges = bounds(len(book), shards or (1 if count == 1 else count * _SHARDS_EACH))
+    ranges = bounds(len(book), (1 if count == 1 else count * _SHARDS_EACH) if shards is None else shards)
     found = np.zeros((_ROWS, len(book.legs)))
     if count == 1:
         failures = _gathered(_here(work, ranges, found), ranges, progress)

@@ -59,8 +59,8 @@ def checked_tail(depth: int, shares: npt.NDArray[Any] | None, scenarios: int) ->
     if weights.shape != (depth,):
         message = f"shares: expected {depth} along axis 0, found {weights.shape[0]}"
         raise ValueError(message)
-    if np.isnan(weights).any():
-        message = "shares: not a number"
+    if not np.isfinite(weights).all():
+        message = "shares: expected finite numbers"
         raise ValueError(message)
     return weights
 

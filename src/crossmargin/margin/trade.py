@@ -6,6 +6,7 @@ The rule stands here once; the compiled engine's what-if is its twin.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def trade(terms: Terms, opposite: Holding, same: Holding, amount: float, price: 
 
 def joined(held: float, amount: float) -> float:
     """Return a sum; 0 where what is left of the larger part is within rounding of nothing, 2^-50 of it."""
-    after = held + amount
-    return 0.0 if abs(after) <= _DUST * max(abs(held), abs(amount)) else after
+    after, larger = held + amount, max(abs(held), abs(amount))
+    return 0.0 if abs(after) <= _DUST * larger < inf else after
 
 
 def _parts(held: float, amount: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from crossmargin.margin.program.live_checks import checks, evaluated, judged, pl
 from crossmargin.margin.program.live_events import credit, place_orders, traded
 from crossmargin.margin.program.live_lock import LiveLock
 from crossmargin.margin.program.live_market import marked
-from crossmargin.margin.program.live_names import LiveNames
+from crossmargin.margin.program.live_names import LiveNames, real_numbers
 from crossmargin.margin.program.live_settlement import settle
 from crossmargin.margin.program.live_state import LiveState, error_of
 from crossmargin.margin.program.live_targets import Target, check_trade, own_pool, target_of
@@ -205,10 +205,14 @@ class LiveBook:
             return len(pools)
 
     def add_account(self, account: Account) -> int:
-        """Add an account at the end; return its number. Raises why it cannot be laid out."""
+        """Add an account; return its number. Raises why it cannot be laid out.
+
+        It comes last. One that was refused when the book was laid out holds nothing here and stays refused until it is
+        added again: it keeps its number.
+        """
         with self._lock:
             self._done(add_account(self._state, account))
-            return len(self._state.ids) - 1
+            return self._state.numbers[account.id]
 
     # --- checks
 
@@ -254,8 +258,8 @@ class LiveBook:
         """
         with self._lock:
             account, symbol = self._names.accounts(accounts), self._names.instruments(instruments)
-            quantity = np.ascontiguousarray(quantities, dtype=np.float64)
-            price = np.full(quantity.shape, np.nan) if prices is None else np.array(prices, dtype=np.float64)
+            quantity = real_numbers("quantities", quantities)
+            price = np.full(quantity.shape, np.nan) if prices is None else real_numbers("prices", prices)
             if quantity.ndim != 1 or not account.shape == symbol.shape == quantity.shape == price.shape:
                 message = "accounts, instruments, quantities and prices must be of one length"
                 raise InputError(FailureReason.MALFORMED_INPUT, message)

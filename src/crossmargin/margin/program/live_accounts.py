@@ -25,8 +25,9 @@ __all__ = ["add_account"]
 
 
 def add_account(state: LiveState, account: Account) -> list[int]:
-    """Add an account at the end; return its pools, to be computed."""
-    if account.id in state.numbers:
+    """Add an account at the end, or in the place it has where it was refused then; return its pools, to be computed."""
+    number = state.numbers.get(account.id)
+    if number is not None and number not in state.without:
         message = "an account of this id is in the book: choose another"
         raise InputError(FailureReason.DUPLICATE_ACCOUNT, message, account=account.id)
     snapshot = msgspec.structs.replace(state.snapshot, listings=_named(state, account))
@@ -35,10 +36,15 @@ def add_account(state: LiveState, account: Account) -> list[int]:
         failure = book.failures[0]
         raise InputError(failure.reason, failure.message, account=failure.account, instrument=failure.instrument)
     classes = _welcome(state, book)
-    number = state.pools.add_account(state.universe.account_classes.index(account.class_ or ""))
+    account_class = state.universe.account_classes.index(account.class_ or "")
     state.version += 1
-    state.ids.append(account.id)
-    state.numbers[account.id] = number
+    if number is None:
+        number = state.pools.add_account(account_class)
+        state.ids.append(account.id)
+        state.numbers[account.id] = number
+    else:
+        state.pools.account_class[number] = account_class
+        del state.without[number], state.failures[number]
     legs = LiveLegs(book.legs, by_side=state.legs.by_side)
     return [_moved_in(state, book, legs, number, pool, classes) for pool in range(len(book.legs))]
 

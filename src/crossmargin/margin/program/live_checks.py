@@ -58,14 +58,23 @@ def placed(state: LiveState, account: int, target: Target, quantity: float, pric
 def checks(state: LiveState, account: Ints, contract: Ints, quantity: Floats, price: Floats) -> tuple[Floats, Ints]:
     """Return the figures of `TradeCheck` [4, trades], and the trades that the engine leaves aside."""
     figures, engine = np.empty((len(TradeCheck._fields), account.shape[0])), state.engine()
-    if engine is None:
-        return figures, np.arange(account.shape[0])
+    if engine is None or state.rulebook.pool_by == "position":  # no pool is shared, and no desk made
+        return figures, _laid_out(state, account, figures, np.arange(account.shape[0]))
     aside = np.empty(account.shape[0], dtype=np.uint8)
     threads = kernels.threads_in_use() if state.threads is None else state.threads
     shift = max(0, int(account.max(initial=0)).bit_length() - 16)
     order = np.argsort((account >> shift).astype(np.uint16), kind="stable")  # what lies together is read together
     engine.checks(account, contract, quantity, price, order, figures, aside, threads)
-    return figures, np.flatnonzero(aside)
+    return figures, _laid_out(state, account, figures, np.flatnonzero(aside))
+
+
+def _laid_out(state: LiveState, account: Ints, figures: Floats, aside: Ints) -> Ints:
+    """Return those trades of accounts that hold pools; of one refused when it was laid out the figures are NaN."""
+    if not state.without:
+        return aside
+    gone = np.isin(account[aside], list(state.without))
+    figures[:, aside[gone]] = np.nan
+    return aside[~gone]
 
 
 def judged(state: LiveState, account: Ints, targets: Sequence[Target], quantity: Floats, price: Floats) -> Floats:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossmargin.errors import FailureReason, InputError
 from crossmargin.margin.program.live_legs import fill, number_of
 from crossmargin.margin.program.live_targets import own_pool, row_in
 from crossmargin.margin.resolve import asset_key
@@ -57,6 +59,10 @@ def credit(state: LiveState, pool: int, asset: str, amount: float) -> list[int]:
     row = row_in(state, pool, asset_key(asset))
     numbers = state.legs.at(pool, row)
     numbers[_QUANTITY] = joined(numbers[_QUANTITY], amount)
+    if not isfinite(numbers[_QUANTITY]):
+        message = f"the balance of {asset} would be beyond all numbers: nothing could be taken off it again"
+        account = state.ids[int(state.pools.account[pool])]
+        raise InputError(FailureReason.INVALID_QUANTITY, message, account=account)
     state.legs.put(pool, row, 0, numbers)
     return touched(state, pool, [row])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["LiveNames"]
+__all__ = ["LiveNames", "real_numbers"]
 
 
 class LiveNames:
@@ -59,6 +59,15 @@ class LiveNames:
     def instruments(self, given: Any) -> Ints:  # noqa: ANN401 - names or numbers
         """Return the numbers of many instruments."""
         return _numbers(given, self.instrument)
+
+
+def real_numbers(name: str, given: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - a list or an array
+    """Return a list of numbers in float64; refused where one is a text, a truth, or complex."""
+    numbers = np.asarray(given)
+    if numbers.size and numbers.dtype.kind not in "fiu":
+        message = f"{name}: expected real numbers, found {numbers.dtype}"
+        raise InputError(FailureReason.MALFORMED_INPUT, message)
+    return np.array(numbers, dtype=np.float64)
 
 
 def _integer(given: Any) -> int:  # noqa: ANN401 - whatever a caller takes for a number

@@ -126,7 +126,7 @@ def check_trade(state: LiveState, account: int, target: Target, quantity: float,
     """Refuse a trade that cannot be one, or that lands where the rule does not say."""
     where = {"account": state.ids[account], "instrument": target.symbol}
     if state.rulebook.pool_by == "position":
-        message = "every position is a pool of its own, so a trade has no shared pool; use what_if on the account"
+        message = "every position is a pool of its own, so a trade has no shared pool; ask the function what_if"
         raise InputError(FailureReason.OUT_OF_SCOPE, message, **where)
     if not isfinite(quantity) or quantity == 0:
         message = f"quantity must be a number other than 0, found {quantity}"
@@ -146,6 +146,6 @@ def _check_isolated(state: LiveState, account: int, target: Target) -> None:
             continue
         row = target.rows[int(state.pools.pool_class[pool])]
         if row >= 0 and row in state.legs.rows(pool):
-            message = "it is held as an isolated position, where a trade may land; use what_if on the account"
+            message = "it is held as an isolated position, where a trade may land; ask the function what_if"
             where = {"account": state.ids[account], "instrument": target.symbol}
             raise InputError(FailureReason.OUT_OF_SCOPE, message, **where)
