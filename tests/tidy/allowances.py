@@ -14,4 +14,5 @@ AVOIDED_WORDS: dict[tuple[str, str], str] = {
 # (path prefix below src/crossmargin, dotted name) -> why it may be used below the edge rooms
 IMPURE: dict[tuple[str, str], str] = {
     ("margin/program/live_lock.py", "threading.RLock"): "a live book's lock: what is computed does not depend on it",
+    ("margin/program/live_lock.py", "os.register_at_fork"): "forks wait for that lock",
 }
