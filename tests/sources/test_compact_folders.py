@@ -204,9 +204,11 @@ def test_readers_and_writers_at_once_see_whole_books(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         readers = [pool.submit(read) for _ in range(2)]
-        for writer in [pool.submit(write, turn) for turn in range(2)]:
-            writer.result()
-        done.set()
+        try:
+            for writer in [pool.submit(write, turn) for turn in range(2)]:
+                writer.result()
+        finally:
+            done.set()
         assert all(reader.result() for reader in readers)
     assert len(names_in(tmp_path)) == len(whole("arrow"))
     assert figures_of(read_compact_book(tmp_path)) in wanted
