@@ -118,6 +118,18 @@ def test_sources_hold_their_own_accounts_only(tmp_path: Path) -> None:
     assert sum(source.read().legs.quantity.size for source in shards_of(book, 4)) == book.legs.quantity.size
 
 
+def test_a_folder_written_anew_is_no_source_of_the_old_shards(tmp_path: Path) -> None:
+    book = made(WITH_PROGRAM)
+    write_compact_book(book, tmp_path)
+    shards = shards_of(tmp_path, 2)
+    kept = shards[0].read()
+    write_compact_book(book, tmp_path)
+    assert tuple(kept.account_ids) == tuple(book.account_ids)[: len(kept)]
+    with pytest.raises(InputError, match="another book was written here") as error:
+        shards[1].read()
+    assert error.value.path == str(tmp_path)
+
+
 def test_objects_come_back_from_mapped_files(tmp_path: Path) -> None:
     given: dict[str, Any] = {
         "a": np.arange(5.0),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from crossmargin.account import Account, Book, Position
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.margin import assess_book
+from crossmargin.margin import LiveBook, assess_book
 from crossmargin.margin.program import compact as laying
 from crossmargin.margin.program.book import CompactBook
 from crossmargin.margin.program.compact import compact, compact_books
@@ -144,6 +146,67 @@ def test_nothing_makes_an_empty_book() -> None:
     book = compact_books([], market(), rules(SPECS[0]))
     assert (len(book), len(book.legs)) == (0, 0)
     assert assess_book(book, market(), rules(SPECS[0])).rows() == []
+
+
+def in_portions(accounts: list[Account], cuts: tuple[int, ...]) -> CompactBook:
+    books = [Book.from_accounts(accounts[first:last]) for first, last in pairwise((0, *cuts, len(accounts)))]
+    return compact_books(books, market(), rules(SPECS[0]))
+
+
+@pytest.mark.parametrize("cuts", [(10,), (2, 10), (3,), (), (10, 40)])
+def test_an_account_id_in_two_portions_is_refused_as_in_one_book(cuts: tuple[int, ...]) -> None:
+    some = random_accounts(SPECS[0], 3, 60)
+    again = [structs.replace(some[n + 20], id=some[n].id) for n in (1, 1, 4)]
+    accounts = [*some[:3], again[0], *some[3:30], refused(some[7].id), *again[1:], *some[30:]]
+    whole = compact(Book.from_accounts(accounts), market(), rules(SPECS[0]))
+    book = in_portions(accounts, cuts)
+    assert dict(book.failures) == dict(whole.failures)
+    assert {one.reason for one in book.failures.values()} == {FailureReason.DUPLICATE_ACCOUNT}
+    assert sorted(book.failures) == [1, 3, 5, 8, 31, 32, 33]
+    assert not np.isin(book.pool_account, list(book.failures)).any()
+    assert (book.account_ids, book.pool_account.tolist()) == (whole.account_ids, whole.pool_account.tolist())
+    found, wanted = (assess_book(one, market(), rules(SPECS[0])) for one in (book, whole))
+    assert found.failures == wanted.failures
+    np.testing.assert_allclose(found.unit_maintenance, wanted.unit_maintenance, rtol=1e-12, atol=1e-6)
+
+
+def test_events_of_an_account_that_stands_twice_are_refused() -> None:
+    accounts = random_accounts(SPECS[0], 3, 8)
+    live = LiveBook(in_portions([*accounts, accounts[2]], (5,)), market(), rules(SPECS[0]))
+    before = live.book()
+    with pytest.raises(InputError) as error:
+        live.deposit(accounts[2].id, "BTC", 1.0)
+    assert error.value.reason == FailureReason.DUPLICATE_ACCOUNT
+    assert same(live.book(), before)
+    live.deposit(accounts[3].id, "BTC", 1.0)
+    with pytest.raises(InputError, match="an account of this id is in the book"):
+        live.add_account(accounts[2])
+
+
+def test_books_that_share_an_account_are_not_joined() -> None:
+    book = compacted(SPECS[0])
+    with pytest.raises(InputError, match="more than once in the books to join") as error:
+        join_books([book.part(0, 50), book.part(49, 60)])
+    assert (error.value.reason, error.value.account) == (FailureReason.DUPLICATE_ACCOUNT, book.account_ids[49])
+    twice = in_portions([*random_accounts(SPECS[0], 3, 8), random_accounts(SPECS[0], 3, 1)[0]], (5,))
+    assert same(join_books([twice.part(0, 6), twice.part(6, 9)]), twice)  # refused both: nothing is to be mistaken
+
+
+def test_repeated_ids_are_found_as_by_counting() -> None:
+    rng = np.random.default_rng(7)
+    short = ["".join(rng.choice(["", "\0", "a", "é"], size=int(rng.integers(4))).tolist()) for _ in range(200)]
+    many = [f"{n}" for n in range(70_000)]  # more than are mixed at once
+    for names in ([], ["a"], ["", ""], short, [*many, "65535", "70000"], [*short[:3], "x" * 200_000, *short[3:]]):
+        ids, counts = Ids.of(names), Counter(names)
+        assert ids.repeated().tolist() == [n for n, name in enumerate(names) if counts[name] > 1]
+    ids = Ids.of(["a", "b", "a", "b"])
+    assert ids[:2].repeated().tolist() == []
+    assert ids[1:].repeated().tolist() == [0, 2]
+
+
+def test_ids_that_mix_alike_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ids, "_mixed", lambda self: np.zeros(len(self), dtype=np.uint64))
+    assert Ids.of(["a", "b", "a", "c"]).repeated().tolist() == [0, 2]
 
 
 def test_ids_read_as_a_tuple_does() -> None:

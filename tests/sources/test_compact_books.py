@@ -26,6 +26,12 @@ def made(spec: str = SPECS[0]) -> CompactBook:
     return compact(Book.from_accounts([*random_accounts(spec, 4, 60), odd]), market(), rules(spec))
 
 
+def file_of(folder: Path, name: str) -> Path:
+    """The file of a table, which bears its book's token."""
+    (found,) = folder.glob(f"{name}.*")
+    return found
+
+
 def address(array: np.ndarray) -> int:
     return int(array.__array_interface__["data"][0])
 
@@ -53,7 +59,7 @@ def test_arrow_files_are_read_in_place(tmp_path: Path) -> None:
     before = pa.total_allocated_bytes()
     book = read_compact_book(tmp_path)
     assert pa.total_allocated_bytes() == before
-    columns = pa.ipc.open_file(pa.memory_map(str(tmp_path / "legs.arrow"))).read_all()
+    columns = pa.ipc.open_file(pa.memory_map(str(file_of(tmp_path, "legs")))).read_all()
     mapped = columns.column("quantity").chunk(0)
     for array in (*book.legs.buffers().values(), book.account_ids.ends, book.account_ids.text, book.pool_account):
         if array.size:  # nothing of the book is this process's own memory
@@ -109,24 +115,27 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda d: cut(d / "legs.arrow"), "cannot be read"),
+        (lambda d: cut(file_of(d, "legs")), "cannot be read"),
         (lambda d: cut(d / "meta.json"), "not the meta.json of a compact book"),
-        (lambda d: (d / "legs.arrow").write_bytes(b""), "cannot be read"),
-        (lambda d: (d / "legs.arrow").unlink(), "cannot be read"),
+        (lambda d: file_of(d, "legs").write_bytes(b""), "cannot be read"),
+        (lambda d: file_of(d, "legs").unlink(), "cannot be read"),
         (lambda d: (d / "meta.json").unlink(), "has a file meta.json"),
         (lambda d: (d / "meta.json").write_text("{}"), "not the meta.json of a compact book"),
-        (lambda d: replaced(d / "legs.arrow", row=None), "expected columns"),
+        (lambda d: replaced(file_of(d, "legs"), row=None), "expected columns"),
         (
-            lambda d: replaced(d / "legs.arrow", quantity=np.zeros(3, np.float32), row=np.zeros(3, np.uint16)),
+            lambda d: replaced(file_of(d, "legs"), quantity=np.zeros(3, np.float32), row=np.zeros(3, np.uint16)),
             "expected",
         ),
-        (lambda d: replaced(d / "legs.arrow", quantity=np.zeros(3), row=np.zeros(3, np.uint16)), "outside the book's"),
-        (lambda d: replaced(d / "extras.arrow", leg=np.zeros(0, np.uint32), value=np.zeros(0)), "outside the book's"),
         (
-            lambda d: replaced(d / "rows.arrow", contract=np.array([9**9]), pool_class=np.array([0])),
+            lambda d: replaced(file_of(d, "legs"), quantity=np.zeros(3), row=np.zeros(3, np.uint16)),
             "outside the book's",
         ),
-        (lambda d: replaced(d / "accounts.arrow", id=None), "expected columns"),
+        (lambda d: replaced(file_of(d, "extras"), leg=np.zeros(0, np.uint32), value=np.zeros(0)), "outside the book's"),
+        (
+            lambda d: replaced(file_of(d, "rows"), contract=np.array([9**9]), pool_class=np.array([0])),
+            "outside the book's",
+        ),
+        (lambda d: replaced(file_of(d, "accounts"), id=None), "expected columns"),
     ],
 )
 def test_what_is_no_book_is_refused(harm: object, message: str, tmp_path: Path) -> None:
@@ -144,7 +153,7 @@ def test_numbers_that_point_nowhere_are_refused(tmp_path: Path) -> None:
         write_compact_book(book, tmp_path)
         bad = column.copy()
         bad[3] = 99_999
-        replaced(tmp_path / "pools.arrow", **{name: bad})
+        replaced(file_of(tmp_path, "pools"), **{name: bad})
         with pytest.raises(InputError, match=r"points outside|pools must stand"):
             read_compact_book(tmp_path)
 
@@ -174,7 +183,7 @@ def test_a_table_of_rows_with_a_contract_twice_or_classes_mixed_is_refused(tmp_p
         {"pool_class": mixed},
     ):
         write_compact_book(book, tmp_path)
-        replaced(tmp_path / "rows.arrow", **columns)
+        replaced(file_of(tmp_path, "rows"), **columns)
         with pytest.raises(InputError, match="template rows must stand in the order of classes") as error:
             read_compact_book(tmp_path)
         assert error.value.reason == FailureReason.MALFORMED_INPUT

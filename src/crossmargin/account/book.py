@@ -158,6 +158,12 @@ def _check_price(account: Account, name: str, value: Decimal | None, instrument:
         )
 
 
+def repeated_account(name: str) -> InputError:
+    """Return why every account of an id is refused that stands more than once."""
+    message = "this account id stands more than once; merge the rows or rename one"
+    return InputError(FailureReason.DUPLICATE_ACCOUNT, message, account=name)
+
+
 def _refuse(account: Account, message: str, instrument: str | None = None) -> None:
     raise InputError(FailureReason.INVALID_QUANTITY, message, account=account.id, instrument=instrument)
 
@@ -182,8 +188,7 @@ class _Builder:
         for row, account in enumerate(accounts):
             try:
                 if account.id in repeated:
-                    message = "this account id stands more than once; merge the rows or rename one"
-                    raise InputError(FailureReason.DUPLICATE_ACCOUNT, message, account=account.id)  # noqa: TRY301
+                    raise repeated_account(account.id)
                 check_account(account)
             except InputError as error:
                 self.failures[row] = error.failure()

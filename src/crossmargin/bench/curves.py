@@ -11,6 +11,7 @@ from crossmargin.bench.setting import DERIBIT, make_stage
 from crossmargin.bench.timing import on_threads, take_turns
 from crossmargin.bench.works.tick import check_tick, parts_of, tick_of
 from crossmargin.bench.works.worst_loss import gains, worst_of
+from crossmargin.margin.program.ids import Ids
 from crossmargin.margin.program.join import join_books
 
 if TYPE_CHECKING:
@@ -74,7 +75,12 @@ def by_accounts(setting: Setting) -> Iterator[Curve]:
 
 
 def _repeated(stage: Stage, times: int) -> Stage:
-    return stage if times == 1 else replace(stage, book=join_books([stage.book] * times))
+    """Return the same accounts so many times, under names of their own."""
+    if times == 1:
+        return stage
+    book = stage.book
+    named = [replace(book, account_ids=Ids.of(f"{n}-{name}" for name in book.account_ids)) for n in range(times)]
+    return replace(stage, book=join_books(named))
 
 
 def by_scenarios(setting: Setting) -> Iterator[Curve]:

@@ -130,7 +130,7 @@ class Cluster:
             if answer is None:
                 tries[n] += 1
                 if tries[n] == MOST_TRIES:
-                    raise died(*self.sources[n][1:])
+                    raise died(self.sources[n].first, self.sources[n].last)
                 self.actors[n] = self.start(n)
                 asked[self.actors[n].tick.remote(sent)] = n
                 continue

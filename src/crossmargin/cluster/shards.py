@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from crossmargin.errors import CrossmarginError, FailureReason, InputError
 from crossmargin.margin.program.book import CompactBook
-from crossmargin.sources.compact_books import read_compact_book
+from crossmargin.sources.compact_books import read_written, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +21,20 @@ MOST_TRIES: Final = 3
 
 
 class Source(NamedTuple):
-    """Accounts [first, last) of a book, itself or its folder: where a worker that takes over reads them."""
+    """Accounts [first, last) of a book, itself or its folder: where a worker that takes over reads them.
+
+    `token` says which of the books that a folder may come to hold: those of another are other accounts.
+    """
 
     book: CompactBook | str
     first: int
     last: int
+    token: str | None = None
 
     def read(self) -> CompactBook:
-        """Return the accounts as a book of their own."""
+        """Return the accounts as a book of their own; refused where the folder holds another book by now."""
         if isinstance(self.book, str):
-            return read_compact_book(self.book, self.first, self.last)
+            return read_written(self.book, self.token, self.first, self.last)
         return self.book.part(self.first, self.last)
 
 
@@ -49,12 +53,13 @@ def shards_of(book: CompactBook | str | Path, shards: int) -> Sequence[Source]:
     ----------
     book
         A book, of which each worker gets its own accounts, or the folder of one (:func:`write_compact_book`), which
-        every worker must be able to read.
+        every worker must be able to read. A book that is written there later is refused: cut that one anew.
     """
     if isinstance(book, CompactBook):
         return [Source(book.part(*ends).packed(), 0, ends[1] - ends[0]) for ends in bounds(len(book), shards)]
-    accounts = len(read_compact_book(book))
-    return [Source(str(Path(book).resolve()), *ends) for ends in bounds(accounts, shards)]
+    token = token_of(book)
+    accounts = len(read_written(book, token, 0, None))
+    return [Source(str(Path(book).resolve()), *ends, token) for ends in bounds(accounts, shards)]
 
 
 def died(first: int, last: int) -> CrossmarginError:

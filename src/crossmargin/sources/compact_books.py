@@ -1,7 +1,8 @@
 """Compact books as Arrow files, read in place, or as Parquet; needs pyarrow, of the extra `frames`.
 
-A book is a directory: meta.json (the contracts, pools and names that numbers point into) beside five tables. An Arrow
-table is one batch without compression, so that a memory-mapped column is the array that the engine reads.
+A book is a directory: meta.json (the contracts, pools and names that numbers point into, and which files are the
+tables) beside five tables. An Arrow table is one batch without compression, so that a memory-mapped column is the array
+that the engine reads.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from crossmargin.margin.program.universe import PoolClass, Universe
 from crossmargin.margin.resolve import asset_key
 from crossmargin.margin.terms import ContractTerms
 from crossmargin.market import Listing
+from crossmargin.sources.compact_checks import check_ids, check_places, check_pools
+from crossmargin.sources.compact_folder import META, Tables, Token, new_book, new_token, path_of, put, put_meta
 from crossmargin.units import SCHEMA_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
+    from typing import BinaryIO
 
-    import numpy.typing as npt
+__all__ = ["arrow", "read_compact_book", "read_written", "token_of", "write_compact_book"]
 
-__all__ = ["arrow", "read_compact_book", "write_compact_book"]
-
-META: Final = "meta.json"
 _FORM: Final = "crossmargin compact book 1"
 _TABLES: Final = {
     "accounts": {"id": "large_string", "class": "uint8"},
@@ -51,6 +53,8 @@ class _Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     schema_version: str
     form: str
+    token: Token
+    tables: Tables
     rulebook: str
     inputs: int
     account_classes: tuple[str, ...]
@@ -72,7 +76,11 @@ def arrow() -> ModuleType:
 
 
 def write_compact_book(book: CompactBook, folder: str | Path, *, parquet: bool = False) -> None:
-    """Write a compact book into a folder, which is made when absent; meta.json comes last, as it makes it a book.
+    """Write a compact book into a folder, which is made when absent, in place of the book that it holds.
+
+    The change is one step: whoever reads the folder meanwhile, or after a writer was stopped at whatever point, finds
+    the old book or the new one. Books read from the old files keep them, so that a book may be written back to where it
+    was read from. Writers of one folder wait for one another, where the system has locks.
 
     Parameters
     ----------
@@ -83,29 +91,43 @@ def write_compact_book(book: CompactBook, folder: str | Path, *, parquet: bool =
     ------
     InputError
         When a term of an instrument is no finite number, or pyarrow is not installed.
+    OSError
+        When a file cannot be written; the folder's book is then the old one.
     """
     pa, place = arrow(), Path(folder)
     book = book.packed()
-    content = _meta_of(book, place)
+    tables: Tables = "parquet" if parquet else "arrow"
+    token = new_token()
+    content = _meta_of(book, token, tables, place)
     place.mkdir(parents=True, exist_ok=True)
-    (place / META).unlink(missing_ok=True)
-    for name, columns in _columns_of(book, pa).items():
-        table = pa.table(columns)
-        if parquet:
+    with new_book(place, token):
+        for name, columns in _columns_of(book, pa).items():
+            put(path_of(place, name, token, tables), _writer(pa, pa.table(columns), tables))
+        put_meta(place, token, content)
+
+
+def _writer(pa: ModuleType, table: Any, tables: Tables) -> Callable[[BinaryIO], None]:  # noqa: ANN401 - no types
+    """Return what writes a table to a file."""
+
+    def write(file: BinaryIO) -> None:
+        if tables == "parquet":
             import pyarrow.parquet
 
-            pyarrow.parquet.write_table(table, place / f"{name}.parquet")
-            continue
-        with pa.OSFile(str(place / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            pyarrow.parquet.write_table(table, file)
+            return
+        with pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
-    (place / META).write_bytes(content)
+
+    return write
 
 
-def _meta_of(book: CompactBook, place: Path) -> bytes:
+def _meta_of(book: CompactBook, token: str, tables: Tables, place: Path) -> bytes:
     universe = book.universe
     meta = _Meta(
         schema_version=SCHEMA_VERSION,
         form=_FORM,
+        token=token,
+        tables=tables,
         rulebook=book.rulebook,
         inputs=book.legs.inputs.shape[0],
         account_classes=universe.account_classes,
@@ -153,27 +175,59 @@ def _columns_of(book: CompactBook, pa: ModuleType) -> dict[str, dict[str, Any]]:
 def read_compact_book(folder: str | Path, first: int = 0, last: int | None = None) -> CompactBook:
     """Return the compact book in a folder, or its accounts [first, last). Arrow files are mapped, not copied.
 
-    A part needs memory for what it touches alone, so that several processes may each read one of the same files.
+    A part needs memory for what it touches alone, so that several processes may each read one of the same files. What
+    is written into the folder later changes nothing of a book that was read.
 
     Raises
     ------
     InputError
         When there is no such book, a table is missing, cut short or of other columns, a number points nowhere, a
-        contract stands twice in a class, or pyarrow is not installed. In which order a class has its contracts is
-        looked at where prices are (:func:`assess_book`).
+        contract stands twice in a class, legs stand out of order, ids are no UTF-8 or end where none can, or pyarrow is
+        not installed. DUPLICATE_ACCOUNT when an id stands twice and not as refused, which no book that was laid out
+        does: the files were changed, and whose legs are whose cannot be told. Of a part, its own accounts are looked
+        at. In which order a class has its contracts is looked at where prices are (:func:`assess_book`).
     """
+    return read_written(folder, None, first, last)
+
+
+def token_of(folder: str | Path) -> str:
+    """Return what tells the book in a folder from every other that was written there; raises as reading it does."""
+    path = Path(folder) / META
+    return _decode(_content(path), path).token
+
+
+def read_written(folder: str | Path, token: str | None, first: int, last: int | None) -> CompactBook:
+    """Return what :func:`read_compact_book` does, refused where the folder's book is not that of a token."""
     pa, place = arrow(), Path(folder)
-    meta = _decode(_content(place / META), place / META)
-    tables = {name: _read(pa, place, name, meta.inputs if name == "pools" else 0) for name in _TABLES}
+    meta, tables = _opened(pa, place)
+    if token is not None and meta.token != token:
+        message = "another book was written here since this one was cut into shards: cut it anew"
+        raise InputError(FailureReason.MALFORMED_INPUT, message, path=str(place))
     book = _book(meta, tables)
-    _check_places(book, place)
+    check_places(book, place)
     last = len(book) if last is None else last
     if not 0 <= first <= last <= len(book):
         message = f"accounts {first} to {last} are asked for; the book holds {len(book)}"
         raise InputError(FailureReason.UNKNOWN_ACCOUNT, message, path=str(place))
     part = book if (first, last) == (0, len(book)) else book.part(first, last)
-    _check_rows(part, place)
+    path = {name: str(path_of(place, name, meta.token, meta.tables)) for name in _TABLES}
+    check_ids(part, first, pa, path["accounts"])
+    check_pools(part, path)
     return part
+
+
+def _opened(pa: ModuleType, place: Path) -> tuple[_Meta, dict[str, dict[str, Any]]]:
+    """Return meta.json and the tables that it names; of the book that has come, where the one named first has gone."""
+    content = _content(place / META)
+    while True:
+        meta = _decode(content, place / META)
+        try:
+            return meta, {name: _read(pa, place, name, meta) for name in _TABLES}
+        except InputError:
+            found = _content(place / META)
+            if found == content:
+                raise
+            content = found
 
 
 def _content(path: Path) -> bytes:
@@ -196,17 +250,17 @@ def _decode(content: bytes, path: Path) -> _Meta:
     return meta
 
 
-def _read(pa: ModuleType, folder: Path, name: str, inputs: int) -> dict[str, Any]:
+def _read(pa: ModuleType, folder: Path, name: str, meta: _Meta) -> dict[str, Any]:
     """Return the columns of a table by name, each an array of NumPy's over the file, or the ids."""
-    path = folder / f"{name}.arrow"
+    path, inputs = path_of(folder, name, meta.token, meta.tables), meta.inputs if name == "pools" else 0
     try:
-        if path.is_file():
+        if meta.tables == "arrow":
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         else:
             import pyarrow.parquet
 
-            path = folder / f"{name}.parquet"
             table = pyarrow.parquet.read_table(path)
+        table.validate()  # every column is as long as it says
     except (OSError, pa.ArrowException) as error:
         message = f"this table of a compact book cannot be read ({error}); write the book anew"
         raise InputError(FailureReason.MALFORMED_INPUT, message, path=str(path)) from error
@@ -259,41 +313,3 @@ def _book(meta: _Meta, tables: dict[str, dict[str, Any]]) -> CompactBook:
         failures=meta.failures,
         rulebook=meta.rulebook,
     )  # fmt: skip
-
-
-def _check_places(book: CompactBook, place: Path) -> None:
-    """Refuse a book whose numbers of accounts, classes, names or contracts point nowhere."""
-    universe, account = book.universe, book.pool_account
-    rows = universe.rows
-    _within(account, len(book), "accounts", place)
-    _within(book.account_class, len(universe.account_classes), "account classes", place)
-    _within(book.legs.pool_class, len(universe.pools), "classes of pools", place)
-    _within(rows.contract, universe.contract_count, "contracts", place)
-    _within(rows.pool_class, len(universe.pools), "classes of pools", place)
-    key = rows.pool_class.astype(np.int64) * universe.contract_count + rows.contract
-    if (np.diff(rows.pool_class) < 0).any() or np.unique(key).shape != key.shape:  # prices say more: `check_layout`
-        message = "template rows must stand in the order of classes, each contract once in a class; write the book anew"
-        raise InputError(FailureReason.MALFORMED_INPUT, message, path=str(place))
-    names = np.fromiter(book.pool_labels, np.int64, len(book.pool_labels))
-    if not np.isin(np.unique(book.pool_key), names).all() or (np.diff(account) < 0).any():
-        message = "pools must stand in the order of accounts, each with a name of meta.json; write the book anew"
-        raise InputError(FailureReason.MALFORMED_INPUT, message, path=str(place))
-
-
-def _check_rows(book: CompactBook, place: Path) -> None:
-    """Refuse pools whose legs lie outside the table of legs, or point at no row of the template."""
-    legs = book.legs
-    for start, count, held, what in (
-        (legs.start, legs.count, legs.row, "legs"),
-        (legs.extra_start, legs.extra_count, legs.extra_leg, "extras"),
-    ):
-        _within(start.astype(np.int64) + count, held.shape[0] + 1, what, place)
-    if len(legs):
-        low, high = int(legs.start.min()), int((legs.start.astype(np.int64) + legs.count).max())
-        _within(legs.row[low:high], len(book.universe.rows), "template rows", place)
-
-
-def _within(places: npt.NDArray[Any], count: int, what: str, place: Path) -> None:
-    if places.size and (int(places.min()) < 0 or int(places.max()) >= count):
-        message = f"a number points outside the book's {count} {what}; write the book anew"
-        raise InputError(FailureReason.MALFORMED_INPUT, message, path=str(place))

@@ -87,6 +87,11 @@ class LegArrays:
         cut = {name: getattr(self, name)[first:last] for name in _BY_POOL}
         return replace(self, **cut, inputs=np.ascontiguousarray(self.inputs[:, first:last]))
 
+    def of_pools(self, pools: Ints) -> LegArrays:
+        """Return some pools over the same legs, of which none is copied."""
+        cut = {name: getattr(self, name)[pools] for name in _BY_POOL}
+        return replace(self, **cut, inputs=stated(self.inputs_of(pools)))
+
     def packed(self) -> LegArrays:
         """Return the same pools with no leg and no extra but theirs, those of a pool after those of the one before."""
         start, legs = _alone(self.start, self.count)
@@ -186,11 +191,6 @@ class CompactBook:
         """Return some accounts, ascending, as a book of their own over the same legs, of which none is copied."""
         low, high = np.searchsorted(self.pool_account, accounts), np.searchsorted(self.pool_account, accounts + 1)
         pools = ranges(low, high - low)
-        legs = replace(
-            self.legs,
-            **{name: getattr(self.legs, name)[pools] for name in _BY_POOL},
-            inputs=stated(self.legs.inputs_of(pools)),
-        )
         place = {account: n for n, account in enumerate(accounts.tolist())}
         return replace(
             self,
@@ -198,9 +198,14 @@ class CompactBook:
             account_class=self.account_class[accounts],
             pool_account=np.repeat(np.arange(accounts.shape[0], dtype=np.int32), high - low),
             pool_key=self.pool_key[pools],
-            legs=legs,
+            legs=self.legs.of_pools(pools),
             failures={place[account]: failure for account, failure in self.failures.items() if account in place},
         )
+
+    def repeated_account(self) -> str | None:
+        """Return an account id that stands more than once and is not refused, None where there is none."""
+        repeated = self.account_ids.repeated().tolist()
+        return next((self.account_ids[n] for n in repeated if n not in self.failures), None)
 
     def reports(self, asset: str) -> bool:
         """Return whether some pool reports in an asset."""

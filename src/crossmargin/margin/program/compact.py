@@ -11,7 +11,7 @@ from crossmargin.errors import Failure, FailureReason
 from crossmargin.margin.legs import gather, make_legs
 from crossmargin.margin.program.book import EXTRA_COLUMNS, PLACE_MASK, PLACE_SHIFT, SMALL, CompactBook, LegArrays
 from crossmargin.margin.program.ids import Ids
-from crossmargin.margin.program.join import Piece, join_pieces
+from crossmargin.margin.program.join import Piece, join_pieces, refuse_repeated
 from crossmargin.margin.program.nodes import COLUMNS
 from crossmargin.margin.program.split import split
 from crossmargin.margin.program.universe import PoolClass, make_universe, price
@@ -82,7 +82,8 @@ def compact_books(
     Parameters
     ----------
     books
-        Each with different accounts; their tables of symbols, assets, pools and classes may differ.
+        Their tables of symbols, assets, pools and classes may differ. Where an account id stands more than once, in one
+        of them or in several, all accounts of that id are refused (DUPLICATE_ACCOUNT), as they are of one book.
     """
     layout = _Layout(_ground(snapshot.listings, (), snapshot, rulebook, max_quote_age_seconds))
     for book in books:
@@ -228,7 +229,8 @@ class _Layout:
         table, rows = _row_table(universe, classes_of), len(universe.rows)
         joined = join_pieces(self.pieces, table, rows, classes_of, inputs)
         labels = dict(sorted(self.labels.items())) | self._name_alone(joined["pool_key"])
-        return CompactBook(**joined, pool_labels=labels, universe=universe, rulebook=ground.rulebook.digest)
+        book = CompactBook(**joined, pool_labels=labels, universe=universe, rulebook=ground.rulebook.digest)
+        return refuse_repeated(book)
 
 
 def _row_table(universe: Universe, classes_of: npt.NDArray[np.uint8]) -> Ints:

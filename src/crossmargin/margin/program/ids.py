@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Final, overload
 
 import numpy as np
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["Ids"]
+
+_TOGETHER: Final = 1 << 16  # ids that are mixed at once: their text stays in the cache
+_BASE: Final = 0x9E3779B97F4A7C15  # odd, so that it has an inverse; its bits are those of the golden ratio
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +50,28 @@ class Ids(Sequence[str]):
         """Return the same ids over no more text than theirs."""
         first, last = int(self.ends[0]), int(self.ends[-1])
         return self if first == 0 and last == self.text.shape[0] else Ids(self.ends - first, self.text[first:last])
+
+    def repeated(self) -> npt.NDArray[np.int64]:
+        """Return the places of the ids that stand more than once, ascending; no Python string for any other."""
+        mixed = self._mixed()
+        ordered = np.sort(mixed)
+        doubtful = np.flatnonzero(np.isin(mixed, ordered[1:][ordered[1:] == ordered[:-1]]))
+        names = [self[n] for n in doubtful.tolist()]
+        counts = Counter(names)
+        return doubtful[[n for n, name in enumerate(names) if counts[name] > 1]]
+
+    def _mixed(self) -> npt.NDArray[np.uint64]:
+        """Return a number for each id, the same for the same ids and as good as never for others: a polynomial."""
+        parts = [self[first : first + _TOGETHER].packed() for first in range(0, len(self), _TOGETHER)]
+        longest = max((part.text.shape[0] for part in parts), default=0)
+        power, inverse = (_powers(base, longest) for base in (_BASE, pow(_BASE, -1, 1 << 64)))
+        found = [np.zeros(0, dtype=np.uint64)]
+        for part in parts:
+            sums = np.zeros(part.text.shape[0] + 1, dtype=np.uint64)
+            np.cumsum((part.text + np.uint64(1)) * power[: part.text.shape[0]], out=sums[1:])  # modulo 2^64
+            first, last = part.ends[:-1], part.ends[1:]
+            found.append((sums[last] - sums[first]) * inverse[first])
+        return np.concatenate(found)
 
     @property
     def nbytes(self) -> int:
@@ -83,3 +109,10 @@ class Ids(Sequence[str]):
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # as a list: its arrays could change
+
+
+def _powers(base: int, count: int) -> npt.NDArray[np.uint64]:
+    """Return base ** 0 .. base ** count, modulo 2^64."""
+    found = np.full(count + 1, base, dtype=np.uint64)
+    found[0] = 1
+    return np.cumprod(found)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from crossmargin.account.book import repeated_account
 from crossmargin.errors import Failure, FailureReason, InputError
 from crossmargin.margin.program.book import PLACE_MASK, SMALL, CompactBook, LegArrays, inputs_of
 from crossmargin.margin.program.ids import Ids
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Piece", "join_books", "join_pieces"]
+__all__ = ["Piece", "join_books", "join_pieces", "refuse_repeated"]
 
 _MOST_LEGS: Final = 1 << 32
 
@@ -134,7 +135,9 @@ def join_books(parts: Sequence[CompactBook]) -> CompactBook:
     Raises
     ------
     InputError
-        When there is none, or they differ in rulebook, contracts or the names of their pools.
+        When there is none, or they differ in rulebook, contracts or the names of their pools. DUPLICATE_ACCOUNT when
+        an account id stands twice and not as refused: parts that overlap are a slip of who cut them, not of the
+        accounts, so that the join is refused and not, as by :func:`compact_books`, the accounts.
     """
     if not parts:
         message = "no book to join: at least one says which contracts there are"
@@ -152,7 +155,28 @@ def join_books(parts: Sequence[CompactBook]) -> CompactBook:
     table, classes = np.arange(rows), np.arange(len(first.universe.pools), dtype=np.uint8)
     inputs = first.legs.inputs.shape[0]
     made = join_pieces([_piece(part) for part in parts], table, rows, classes, inputs)
-    return CompactBook(**made, pool_labels=labels, universe=first.universe, rulebook=first.rulebook)
+    book = CompactBook(**made, pool_labels=labels, universe=first.universe, rulebook=first.rulebook)
+    repeated = book.repeated_account()
+    if repeated is not None:
+        message = "this account stands more than once in the books to join: cut them so that each has its own"
+        raise InputError(FailureReason.DUPLICATE_ACCOUNT, message, account=repeated)
+    return book
+
+
+def refuse_repeated(book: CompactBook) -> CompactBook:
+    """Return a book in which accounts whose id stands more than once are refused, all of them, and hold no pool."""
+    places = book.account_ids.repeated()
+    if not places.size:
+        return book
+    keep = np.flatnonzero(~np.isin(book.pool_account, places))
+    refused = {n: repeated_account(book.account_ids[n]).failure() for n in places.tolist()}
+    return replace(
+        book,
+        pool_account=book.pool_account[keep],
+        pool_key=book.pool_key[keep],
+        legs=book.legs.of_pools(keep).packed(),
+        failures=dict(sorted({**book.failures, **refused}.items())),
+    )
 
 
 def _same(a: Universe, b: Universe) -> bool:
