@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmarks.columns import made_book
-from benchmarks.market import make_snapshot
 from crossmargin import kernels
+from crossmargin.bench.setting import market_of
 from crossmargin.cluster import open_cluster, shards_of
 from crossmargin.kernels.engine import serving
 from crossmargin.margin.assess import assess_resolved
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=128.0)
     parser.add_argument("--network", type=float, default=25.0)
     asked = parser.parse_args()
-    snapshot, rules, count = make_snapshot(), load_rulebook(asked.rulebook), asked.accounts
+    snapshot, rules, count = market_of(asked.rulebook).snapshot, load_rulebook(asked.rulebook), asked.accounts
     print(
         f"{rules.name}, {len(snapshot.listings)} contracts, kernel {kernels.kernel_name()}, 20 positions and 2 balances"
     )

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,3 +48,11 @@ def test_what_is_compiled_does_not_grow(root: Path) -> None:
     """Decision 0027: what is added takes the place of something."""
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (root / "native").iterdir())
     assert lines <= 3_850
+
+
+def test_every_benchmark_can_be_started(root: Path) -> None:
+    """They run by hand and seldom: what one imports may be gone by then."""
+    names = sorted(path.stem for path in (root / "benchmarks").glob("*.py") if path.stem != "__init__")
+    code = "; ".join(f"import benchmarks.{name}" for name in names)
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
