@@ -217,14 +217,14 @@ class Maker:
         return self.put("matrices", rows.ravel())
 
     def usual_scan(self) -> None:
-        """A scan of worst cells in whole vectors, folded once at its finest level; with sums of legs beside, or not."""
+        """A scan of worst cells up to any column, folded once at its finest level; with sums of legs beside, or not."""
         rng = self.rng
         chain = [[5], [3], [2], [3, 5], [2, 5], [2, 3]][int(rng.integers(0, 6))]
         pitch = 8 * int(rng.choice([1, 2, 5, 8, 9, 17]))
         bounds = sorted({0, pitch, *(8 * rng.integers(0, pitch // 8 + 1, 3)).tolist()})
         folds = [(*self.fold(chain[0], pitch)[:2], a, b, *self.fold(chain[0], pitch)[4:]) for a, b in pairwise(bounds)]
         folds = [fold for fold in folds if rng.random() < 0.7]
-        cuts = sorted({0, pitch, *(8 * rng.integers(0, pitch // 8 + 1, 2)).tolist()})
+        cuts = sorted({0, pitch, *rng.integers(0, pitch + 1, 2).tolist()})
         weights = [self.read(chain[-1]) if rng.random() < 0.3 else NONE for _ in cuts]
         segments = [[a, b, 0, 1, -1, 0, weight, 0] for (a, b), weight in zip(pairwise(cuts), weights, strict=False)]
         for segment in segments:

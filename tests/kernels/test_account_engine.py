@@ -333,6 +333,70 @@ def test_what_is_wrong_is_refused_at_the_door(
         account_engine(given_parts["book"], given_parts["program"])
 
 
+NO_TERMS = {"lane_groups": np.array([(0, 8, 0, 0)]), "lane_terms": np.zeros((0, 2), dtype=np.int32)}
+LEFT = (0, 8, 5, 1, -1, 0, NONE, 0)
+TAKES = (OPS.get("legsum", 0), 3, 1, 0, 1, 0, 0, 2)
+
+
+def carrying(*between: tuple[int, ...], segments: tuple[tuple[int, ...], ...] = (LEFT,), level: int = 3) -> Mapping:
+    """A program whose scan leaves lanes, which a sum of legs takes, with or without operations `between`."""
+    program = one_scan() | NO_TERMS
+    scan, up = program["code"].tolist()
+    takes = (TAKES[0], level, *TAKES[2:])
+    program["code"] = np.array([scan, *between, takes, up], dtype=np.int32)
+    program["segments"] = np.array([*program["segments"].tolist(), *segments])
+    program["scans"] = np.array([(*program["scans"][0, :9], 1 + len(segments), *program["scans"][0, 10:])])
+    program["registers"] = np.array([0, 0, 3, 3, 0, 3])
+    return program
+
+
+def test_lanes_are_those_of_the_scan_just_before() -> None:
+    account_engine(plain_book(4, 5), carrying())
+    table = (OPS["neg"], 3, 0, 0, 0, 0, 0, 0)
+    wide, again = (0, 16, 5, 1, -1, 0, NONE, 0), (8, 16, 5, 1, -1, 0, NONE, 0)
+    for program in (carrying(table), carrying(segments=(wide,)), carrying(level=2), carrying(segments=())):
+        with pytest.raises(ValueError, match="lanes that the scan before has left"):
+            account_engine(plain_book(4, 5), program)
+    with pytest.raises(ValueError, match="lanes once"):
+        account_engine(plain_book(4, 5), carrying(segments=(LEFT, again)))
+
+
+def test_what_takes_quantities_without_their_sign_is_a_short_row() -> None:
+    program = one_scan(columns=256)
+    program["scans"][0, -1] = 1
+    with pytest.raises(ValueError, match="if short"):
+        account_engine(plain_book(4, 5), program)
+
+
+def test_a_matrix_has_a_row_for_each_row_of_the_template() -> None:
+    program = one_scan()
+    program["scans"][0, 0] = -1
+    account_engine(plain_book(4, 5), program)
+    program["matrices"] = program["matrices"][:-8].copy()
+    with pytest.raises(ValueError, match="a matrix within matrices"):
+        account_engine(plain_book(4, 5), program)
+
+
+def test_sums_of_legs_know_the_side_of_each() -> None:
+    program, book = one_scan(), plain_book(40, 5)
+    program["code"] = np.array([(OPS["legsum"], UNIT, 0, 0, 0, 0, 0, 1)], dtype=np.int32)
+    program |= {"lane_groups": np.array([(0, 8, 0, 1)]), "lane_terms": np.array([(0, 0)], dtype=np.int32)}
+    program["lanes"] = np.repeat(np.tile([1.0, 0.0, 10.0], 60), 8)
+    wanted = np.where(book["quantity"] > 0, 10.0, 1.0) * book["quantity"]
+    found = filled(account_engine(book, program), 1, 40)[0]
+    np.testing.assert_allclose(found, wanted.reshape(40, 5).sum(axis=1), rtol=1e-12)
+
+
+def test_a_worst_cell_without_end_is_a_loss_without_end() -> None:
+    program = one_scan()
+    program["matrices"][:2] = np.inf, -np.inf  # of the first row
+    book = plain_book(1, 1)
+    book["row"][:], book["quantity"][:] = 0, 1.0
+    for level in LEVELS:
+        use_kernel(level)
+        assert filled(account_engine(book, program), 1, 1).tolist() == [[np.inf]]
+
+
 def test_a_sum_of_legs_reads_each_column_once() -> None:
     program = one_scan()
     program["code"] = np.array([(OPS["legsum"], UNIT, 0, 0, 0, 0, 0, 1)], dtype=np.int32)

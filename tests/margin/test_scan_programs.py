@@ -14,17 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin import kernels
-from crossmargin.account import Book
+from crossmargin.account import Account, Book
 from crossmargin.margin import assess_book, compact
 from crossmargin.margin.program.assess import program_of
 from crossmargin.margin.program.program import make_market
 from tests.margin.rules import made
 from tests.margin.test_program import FIGURES, gross
-from tests.strategies.books import LATEST, market, random_accounts, snapshot_of
+from tests.strategies.books import LATEST, market, position, random_accounts, snapshot_of
 
 if TYPE_CHECKING:
-    from crossmargin.account import Account
-    from crossmargin.margin import Rulebook
+    from crossmargin.margin import CompactReport, Rulebook
     from crossmargin.market import Snapshot
 
 pytestmark = pytest.mark.skipif(not kernels.operations(), reason="programs are compiled, and the NumPy kernel serves")
@@ -40,6 +39,7 @@ vol.up = "iv * (1 + lift)"
 """
 _SCENARIOS = {
     "moves": '[{ spot = [-1, 0, 1], vol = ["up", "same"], scale = "range" }, { spot = [-0.5, 0.5], weight = 0.5 }]',
+    "folded": '[{ spot = [-1, 1], vol = ["up"], scale = "range", fold.bucket = { gain = 0.5, loss = 1 } }]',
     "few": '[{ spot = [-1, 1], vol = ["up"], scale = "range" }]',
     "eight": '[{ spot = [-1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1], vol = ["up"], scale = "range" }]',
 }
@@ -129,16 +129,18 @@ def _of(account: Account, listings: dict[str, Any]) -> Account:
 
 @given(rulebooks(), st.booleans())
 def test_the_engine_gives_what_the_evaluation_does(rulebook: Rulebook, money_by_bucket: bool) -> None:
-    book, snapshot = moment(money_by_bucket)
-    wanted, found = (
-        assess_book(book, snapshot, rulebook),
-        assess_book(compact(book, snapshot, rulebook), snapshot, rulebook),
-    )
-    assert found.engine
+    assert check(rulebook, *moment(money_by_bucket)).engine
+
+
+def check(rulebook: Rulebook, book: Book, snapshot: Snapshot) -> CompactReport:
+    """Return the report of a compact book, which has the figures and the refusals of the book."""
+    wanted = assess_book(book, snapshot, rulebook)
+    found = assess_book(compact(book, snapshot, rulebook), snapshot, rulebook)
     assert found.failures == wanted.failures
     for name in FIGURES:
         off = found.account_sum(getattr(found, f"unit_{name}")) - wanted.account_sum(getattr(wanted, f"unit_{name}"))
         assert (np.abs(off) <= 1e-12 * gross(wanted)).all(), name
+    return found
 
 
 def _arrays(scenarios: str, body: str, names: str, *, money_by_bucket: bool) -> dict[str, Any]:
@@ -155,10 +157,60 @@ def _line(name: str, kinds: list[str], scenarios: str = "eight", more: str = "")
     return f'[charges.{name}]\nkind = "scan"\nlevel = "bucket"\n{of}\nscenarios = "{scenarios}"\n{more}\n'
 
 
-@pytest.mark.parametrize(("money_by_bucket", "pitch"), [(True, 8), (False, 16)])
-def test_lines_that_never_meet_share_columns(money_by_bucket: bool, pitch: int) -> None:
-    body = _line("a", _KINDS[:3]) + _line("b", _KINDS[3:])
+@pytest.mark.parametrize(
+    ("money_by_bucket", "more", "pitch"), [(True, "", 8), (False, "", 16), (True, 'weight = "half"\nhalf = 0.5', 24)]
+)
+def test_lines_that_never_meet_share_columns(money_by_bucket: bool, more: str, pitch: int) -> None:
+    body = _line("a", _KINDS[:3]) + _line("b", _KINDS[3:], more=more)
     assert _arrays("eight", body, "a + b", money_by_bucket=money_by_bucket)["scans"][:, 2].tolist() == [pitch]
+    check(made(f"{_HEAD}eight = {_SCENARIOS['eight']}\n{body}", requirement="a + b"), *moment(money_by_bucket))
+
+
+def test_a_line_with_folds_of_its_own_and_of_its_scenarios_folds_twice() -> None:
+    line = _line("a", _KINDS, "folded", "fold.bucket = { gain = 0.25, loss = 2 }")
+    check(made(f"{_HEAD}folded = {_SCENARIOS['folded']}\n{line}", requirement="a"), *moment(money_by_bucket=False))
+
+
+@pytest.mark.parametrize("slope", ["gain", "loss"])
+def test_a_slope_without_end_is_refused_on_every_path(slope: str) -> None:
+    other = "loss" if slope == "gain" else "gain"
+    line = _line("a", _KINDS, more=f'fold.bucket = {{ {slope} = "one / none", {other} = 1 }}\none = 1\nnone = 0')
+    book, snapshot = moment(money_by_bucket=False)
+    rulebook = made(f"{_HEAD}eight = {_SCENARIOS['eight']}\n{line}", requirement="a")
+    wanted = assess_book(book, snapshot, rulebook)
+    assert wanted.failures
+    assert assess_book(compact(book, snapshot, rulebook), snapshot, rulebook).failures.keys() == wanted.failures.keys()
+
+
+def test_close_outs_above_a_finer_fold_are_evaluated() -> None:
+    block = "[{ spot = [-0.2, 0.2], fold.expiry = { gain = 0.5, loss = 1 } }]"
+    line = _line("a", ["linear option", "linear perpetual"], "few", "close_out.bucket = { gain = 0.9, loss = 1.1 }")
+    rulebook = made(f"[scenarios]\nfew = {block}\n{line}", requirement="a")
+    assert not check(rulebook, *moment(money_by_bucket=False)).engine
+
+
+def test_a_leg_adds_the_same_product_beside_a_scan() -> None:
+    """Equity equals the requirement to the bit: a position that is paid for in full is healthy."""
+    body = (
+        _line("a", ["linear perpetual"], "few")
+        + """
+[charges.paid]
+of = "option"
+is = "max(quantity, 0) * price + rate * max(-quantity, 0) * index"
+rate = 0.15
+[charges.bucket]
+level = "bucket"
+is = "paid"
+"""
+    )
+    rulebook, snapshot = made(f"{_HEAD}few = {_SCENARIOS['few']}\n{body}", requirement="a + bucket"), market()
+    options = [one for one in snapshot.listings.values() if one.kind == "option" and one.contract == "linear"]
+    accounts = [
+        Account(id=f"{one.symbol} {n}", positions=(position(one, 0.1 * (1 + n)),)) for one in options for n in range(9)
+    ]
+    book = Book.from_accounts(accounts)
+    for either in (book, compact(book, snapshot, rulebook)):
+        assert {row.state for row in assess_book(either, snapshot, rulebook).rows()} == {"healthy"}
 
 
 def test_a_fold_that_keeps_the_order_bends_the_worst_loss_alone() -> None:

@@ -83,6 +83,8 @@ def _scan(recording: Recording, line: Line, requirement: str, _key: tuple[str, s
     behind: _Slopes | None = None
     for level in chain:
         at = frame if level == line.level else parts.frame(level)
+        if level in spec.close_out and level != chain[0]:
+            raise NotRecordableError("a close-out above a finer fold")
         if level in spec.close_out:
             bends.append(parts.bend(level, (0, len(cells)), parts.slopes(spec.close_out[level], at), close_out=True))
         blocks = [(where, block.fold[level]) for where, block in cells.blocks if level in block.fold]
@@ -125,7 +127,10 @@ class _Slopes(NamedTuple):
 
     def keep_order(self) -> bool:
         """Whether more is never folded to less, and a gain never to a loss: the worst cell then stays the worst."""
-        return all(part is None or (isinstance(part, Table) and bool(np.all(part.values >= 0))) for part in self)
+        steps = (self.gain, self.loss)  # nothing times a slope without end would be no number
+        finite = all(isinstance(part, Table) and bool(np.isfinite(part.values).all()) for part in steps)
+        given = (part for part in self if part is not None)
+        return finite and all(isinstance(part, Table) and bool(np.all(part.values >= 0)) for part in given)
 
     def of_worst(self, worst: Op, weight: Node | None) -> Op:
         """Return the worst loss after such a fold from the one before it: a number for each row, not for each cell."""

@@ -103,13 +103,10 @@ class _Lowering:
         """Emit sums of legs onto a level, those of quantities beside scans that read the same legs where some do."""
         scan, beside = self._carrier(level, sums)
         first = 0 if scan is None else self._scan(scan, beside)
-        left = None if beside is None else beside.lanes
-        values = [self._fresh(level) for _ in range(len(sums.distinct) if left is None else left)]
-        group = lane_group(sums, self.pools, first, left)
+        values = [self._fresh(level) for _ in sums.distinct]
+        group = lane_group(sums, self.pools, first, left=beside is not None)
         operands = [first, int(beside is not None), 0]
-        self.code.append(_Instruction("legsum", level, operands, [*values], group, len(values)))
-        for lane, other in beside.second.items() if beside is not None else ():
-            values[lane] = self._emit("add", level, [values[lane], values[other], 0])
+        self.code.append(_Instruction("legsum", level, operands, values, group, len(values)))
         return values
 
     def _carrier(self, level: str, sums: LegSums) -> tuple[Op | None, Beside | None]:

@@ -128,10 +128,10 @@ def leg_sums(nodes: Sequence[Op]) -> LegSums:
     return LegSums(distinct, lane_of)
 
 
-def lane_group(sums: LegSums, pools: Pools, first: int = 0, left: int | None = None) -> int:
-    """Return the number of a group of lanes, the first of which is `first`; a scan has `left` as many of quantities."""
-    wide = -(-(first + (len(sums.distinct) if left is None else left)) // WIDTH) * WIDTH
-    names = [name for name in COLUMNS if sums.takes(name) and (left is None or name != QUANTITY)]
+def lane_group(sums: LegSums, pools: Pools, first: int = 0, *, left: bool = False) -> int:
+    """Return the number of a group of lanes from `first` on; a scan may have `left` what quantities add to them."""
+    wide = -(-(first + len(sums.distinct)) // WIDTH) * WIDTH
+    names = [name for name in COLUMNS if sums.takes(name) and not (left and name == QUANTITY)]
     blocks = [sums.coefficients(name) for name in names]
     laid = np.zeros((len(blocks), blocks[0].shape[0] if blocks else 0, wide))
     for place, block in zip(laid, blocks, strict=True):

@@ -58,13 +58,11 @@ def _apart(node: Op, slot: Sequence[Op]) -> bool:
 class Beside(NamedTuple):
     """Sums of legs that stand beside scans' cells: the coefficients of each [template rows, lanes].
 
-    `unsigned` says which of them take a quantity without its sign. A sum that takes both has its second part in a lane
-    of its own, the one that `second` names.
+    `unsigned` says which of them take a quantity without its sign.
     """
 
     coefficients: Floats
     unsigned: list[bool]
-    second: dict[int, int]
 
     @property
     def lanes(self) -> int:
@@ -76,7 +74,7 @@ def lanes_beside(slots: Sequence[Sequence[Op]], level: str, contract: Ints, sums
     """Return what sums of legs onto a level take of quantities, to stand beside scans' cells.
 
     None where scans cannot carry them: they end at another level, wait for something, differ by side, or have long
-    rows; or there would be many more rows.
+    rows; there would be many more rows; or a sum takes a short leg in another way than with its sign or without.
     """
     rows, members = contract[::SIDES], [node for slot in slots for node in slot]
     waits = any(isinstance(part, Op) for node in members for part in node.parts)
@@ -88,22 +86,12 @@ def lanes_beside(slots: Sequence[Sequence[Op]], level: str, contract: Ints, sums
     if not (alike and short and few):
         return None
     taken = sums.coefficients(QUANTITY)
-    found = _by_side(taken[::SIDES], taken[SIDES - 1 :: SIDES])
-    return found if found.lanes <= WIDTH and np.isfinite(taken).all() else None
-
-
-def _by_side(short: Floats, long: Floats) -> Beside:
-    """Return coefficients of short and long legs as those of q and of |q|.
-
-    q a + |q| b is exact where one of both is 0, or both are half of the same.
-    """
-    signed, unsigned = long / 2 + short / 2, long / 2 - short / 2
-    plain, apart = (np.logical_or.reduce(found != 0, axis=0) for found in (signed, unsigned))
-    both = np.flatnonzero(plain & apart)
-    main = np.where(plain, signed, unsigned)
-    kinds = [*(apart & ~plain).tolist(), *[True] * len(both)]
-    second = {int(lane): main.shape[1] + n for n, lane in enumerate(both)}
-    return Beside(np.hstack([main, unsigned[:, both]]), kinds, second)
+    sold, held = taken[::SIDES], taken[SIDES - 1 :: SIDES]
+    signed, unsigned = (np.logical_and.reduce(sold == other, axis=0) for other in (held, -held))
+    # each leg adds the very product that it would: a sum that treats the sides in other ways stands by itself
+    if taken.shape[1] > WIDTH or not (signed | unsigned).all() or not np.isfinite(taken).all():
+        return None
+    return Beside(held, (~signed).tolist())
 
 
 class Layout(NamedTuple):
