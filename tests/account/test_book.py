@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import nan
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def test_columns_point_into_the_tables() -> None:
     assert rows == [(0, "BTC", -2, 0, -1), (0, "ETH", 0, 3, -1), (0, "USD", 10, 1, -1), (1, "USD", 7, 0, 2)]
     assert [book.symbols[i] for i in o.symbol] == ["BTCUSDC", "ETHUSDC"]
     assert (o.quantity.tolist(), o.reduce_only.tolist()) == ([-1, -1], [False, True])
-    assert book.inputs["x"].tolist() == [0, 4]
+    assert book.inputs["x"].tolist() == [pytest.approx(nan, nan_ok=True), 4]
 
 
 def test_an_isolated_account_isolates_each_position() -> None:

@@ -94,7 +94,7 @@ def happen(live: LiveBook, mirror: Mirror, event: Event) -> None:
             asset = sorted(mirror.snapshot.assets)[event.instrument % len(mirror.snapshot.assets)]
             live.deposit(name, asset, event.coins)
             mirror.deposit(number, asset, Decimal(event.coins))
-        case "input" if mirror.rulebook.inputs and mirror.rulebook.pool_by == "account":
+        case "input" if mirror.rulebook.inputs:
             declared = list(mirror.rulebook.inputs)[event.instrument % len(mirror.rulebook.inputs)]
             live.set_input(name, declared, abs(event.coins))
             mirror.set_input(number, declared, abs(event.coins))

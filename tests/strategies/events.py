@@ -91,19 +91,16 @@ class Mirror:
 
     @classmethod
     def of(cls, rulebook: Rulebook, count: int, seed: int) -> Mirror:
-        """A book of random portfolios; where pools are by asset, which one an input is in depends on the book."""
+        """A book of random portfolios."""
         snapshot = listed_for(rulebook)
         made = cls(rulebook, snapshot)
-        made.accounts = [made.alone(one) for one in portfolios(rulebook, snapshot, count, seed)]
+        made.accounts = portfolios(rulebook, snapshot, count, seed)
         return made
-
-    def alone(self, account: Account) -> Account:
-        return replace(account, inputs={}) if self.rulebook.pool_by != "account" else account
 
     def newcomer(self) -> Account:
         self.joined += 1
         (account,) = portfolios(self.rulebook, self.snapshot, 1, 1_000 + self.joined)
-        return self.alone(account)
+        return account
 
     def apart(self, number: int, symbol: str) -> bool:
         """Whether a trade could land on an isolated position."""

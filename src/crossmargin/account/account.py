@@ -68,6 +68,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         The account's class, for rulebooks whose parameters vary by class (``class`` on the wire).
     inputs
         Named figures that only the venue knows (a market-maker-protection charge) and that a rulebook declares.
+        Of several pools one has them: the first shared one by name, else the first isolated position's.
     reported
         What the venue itself reported, for reconciliation. Never mixed with computed figures.
     """

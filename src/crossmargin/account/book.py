@@ -85,7 +85,8 @@ class Book:
     """Accounts in columns.
 
     `symbols`, `assets`, `pools` and `classes` are the tables that the integer columns point into;
-    `failures` are accounts that were refused at the door: they hold no rows.
+    `inputs` [accounts] by name are NaN where an account states none: the rulebook's default holds there. `failures` are
+    accounts that were refused at the door: they hold no rows.
     """
 
     account_ids: tuple[str, ...]
@@ -229,7 +230,7 @@ class _Builder:
         inputs = {}
         numbers = np.asarray(self.number(0)).dtype
         for name, values in self.inputs.items():
-            inputs[name] = np.zeros(len(accounts), dtype=numbers)
+            inputs[name] = np.full(len(accounts), np.nan, dtype=numbers)
             inputs[name][list(values)] = list(values.values())
         p, b, o = (
             _columns(rows, width, numbers)

@@ -19,7 +19,7 @@ from crossmargin.margin.touched import with_touched_assets
 from crossmargin.scenarios import ASSET
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -66,7 +66,7 @@ def resolve(
     check_inputs(book, rulebook, failures)
     held = gather(book, contracts, columns, failures, rulebook.opposite_positions)
     keys = pool_keys(contracts, held, rulebook)
-    units, unit_of = _units(book, held, keys, names, snapshot, rulebook, failures)
+    units, unit_keys, unit_of = _units(book, held, keys, names, snapshot, rulebook, failures)
     legs = make_legs(held, unit_of, contracts, rulebook.opposite_positions)
     return Resolved(
         as_of=snapshot.as_of,
@@ -77,7 +77,7 @@ def resolve(
         legs=legs,
         units=units,
         levels=make_levels(legs.contract, legs.unit, contracts, len(units)),
-        inputs=unit_inputs(book, rulebook, units.account),
+        inputs=unit_inputs(book, rulebook, units.account, unit_keys, names.assets),
         failures=failures,
         warnings=_warnings(book, reader.warnings),
         in_settlement=rulebook.reporting == SETTLEMENT,
@@ -142,7 +142,7 @@ def check_inputs(book: Book, rulebook: Rulebook, failures: dict[int, Failure]) -
         if name in rulebook.inputs:
             continue
         declared = ", ".join(rulebook.inputs) or "none"
-        for account in np.flatnonzero(values).tolist():
+        for account in np.flatnonzero(_stated(values) & (values != 0)).tolist():
             message = f"input {name} is not one that rulebook {rulebook.name} declares ({declared})"
             failures.setdefault(account, Failure(FailureReason.UNKNOWN_PARAMETER, message, book.account_ids[account]))
 
@@ -170,8 +170,8 @@ def _units(
     snapshot: Snapshot,
     rulebook: Rulebook,
     failures: Mapping[int, Failure],
-) -> tuple[Units, Ints]:
-    """Return the pools, and of each held row which one it is in. Every account that stands has at least one."""
+) -> tuple[Units, Ints, Ints]:
+    """Return the pools, their keys, and of each held row which pool it is in; every account that stands has one."""
     account, key, unit_of = number_pools(len(book), held.account, keys, failures)
     reporting = [rulebook.reporting] * len(key)
     if rulebook.reporting == SETTLEMENT:
@@ -179,14 +179,15 @@ def _units(
     table = {name: code for code, name in enumerate(names.assets)}
     reader = QuoteReader(snapshot, QuoteGuard(None), rulebook)
     prices = {name: reader.asset_price(name) for name in set(reporting)}
-    return Units(
+    units = Units(
         account=account,
         label=tuple(pool_label(k, book, names, rulebook) for k in key.tolist()),
         reporting=np.asarray([table.get(name, -1) for name in reporting], dtype=np.int64),
         numeraire=np.asarray([prices[name] for name in reporting], dtype=book.numbers),
         account_class=book.account_class[account],
         isolated=key >= ISOLATED,
-    ), unit_of
+    )
+    return units, key, unit_of
 
 
 def number_pools(accounts: int, owner: Ints, keys: Ints, failures: Mapping[int, Failure]) -> tuple[Ints, Ints, Ints]:
@@ -221,16 +222,42 @@ def pool_label(key: int, book: Book, names: Names, rulebook: Rulebook) -> str:
     return "cross"
 
 
-def unit_inputs(book: Book, rulebook: Rulebook, account: Ints) -> dict[str, Floats]:
+def unit_inputs(book: Book, rulebook: Rulebook, account: Ints, key: Ints, assets: Sequence[str]) -> dict[str, Floats]:
     """Return each declared input by unit: an account's figure belongs to its first pool, the others hold 0."""
-    first = np.unique(account, return_index=True)[1]
+    if not rulebook.inputs:
+        return {}
+    first = _first_pools(account, key, {"settlement_asset": ("", *assets), "group": book.pools}.get(rulebook.pool_by))
     out = {}
     for name, declared in rulebook.inputs.items():
         values = np.zeros(account.shape[0], dtype=book.numbers)
         given = book.inputs.get(name)
-        values[first] = declared.default if given is None else given[account[first]]
+        values[first] = declared.default
+        if given is not None:
+            own = given[account[first]]
+            says = _stated(own)
+            values[first[says]] = own[says]
         out[name] = values
     return out
+
+
+def _stated(values: Floats) -> Flags:
+    """Return where a book's input is stated: NaN is not; of an exact column nothing else can be asked."""
+    return np.asarray(values == values, dtype=bool)  # noqa: PLR0124
+
+
+def _first_pools(account: Ints, key: Ints, names: Sequence[str] | None) -> Ints:
+    """Return each account's first pool: shared ones by name, then isolated positions' as the account states them.
+
+    Keys say nothing here: a book numbers names as it meets them, so whose pool came first would be up to all accounts.
+    """
+    rank = key.copy()
+    if names is not None:
+        place = np.empty(len(names), dtype=np.int64)
+        place[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+        shared = key < ISOLATED
+        rank[shared] = place[key[shared]]
+    order = np.lexsort([rank, account])
+    return np.asarray(order[np.unique(account[order], return_index=True)[1]], dtype=np.int64)
 
 
 def _warnings(book: Book, by_symbol: Mapping[str, str]) -> dict[int, tuple[str, ...]]:

@@ -155,7 +155,7 @@ class _Layout:
         codes = np.asarray([self.classes.setdefault(name, len(self.classes)) for name in book.classes], dtype=np.int64)
         pool_class = self._pool_classes(_reporting(held, pool_of, account.shape[0], ground), codes, book, account, key)
         self._note_held(legs, pool_class)
-        inputs = list(unit_inputs(book, rules, account).values())
+        inputs = list(unit_inputs(book, rules, account, key, ground.priced.names.assets).values())
         self.pieces.append(
             Piece(
                 account_ids=Ids.of(book.account_ids),

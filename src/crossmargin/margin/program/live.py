@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossmargin.errors import FailureReason, InputError
-from crossmargin.margin.program.book import inputs_of
 from crossmargin.margin.program.live_accounts import add_account
-from crossmargin.margin.program.live_checks import checks, evaluated, judged, placed
+from crossmargin.margin.program.live_checks import checked, checks, evaluated, judged, placed
 from crossmargin.margin.program.live_events import credit, place_orders, traded
+from crossmargin.margin.program.live_inputs import parted, put_input
 from crossmargin.margin.program.live_lock import LiveLock
 from crossmargin.margin.program.live_market import marked
 from crossmargin.margin.program.live_names import LiveNames, real_numbers
@@ -163,14 +163,10 @@ class LiveBook:
                 message = f"input {name} is not one that the rulebook declares ({', '.join(declared) or 'none'})"
                 raise InputError(FailureReason.UNKNOWN_PARAMETER, message, account=self._state.ids[number])
             self._check_number(name, value, account)
-            pools = self._state.pools_of(number)
-            if not pools:
-                raise error_of(self._state.without[number])
             state = self._state
-            values = inputs_of(state.pools.inputs, slice(pools[0], pools[0] + 1))[:, 0]
-            values[declared.index(name)] = value
-            state.pools.put_inputs(pools[0], values)
-            self._done(pools[:1])
+            if number in state.without:
+                raise error_of(state.without[number])
+            self._done(put_input(state, number, declared.index(name), float(value)))
 
     def mark(self, snapshot: Snapshot) -> int:
         """Take new prices; return how many pools they concern: the others stand as they are.
@@ -232,7 +228,7 @@ class LiveBook:
             trade = placed(self._state, number, target, float(quantity), level)
             self._bind()
             self._state.quiet[0] = 1  # nothing changes from here on
-            found: TradeCheck | None = self._check(number, instrument, quantity, price)
+            found = checked(self._state, trade)
             if found is None:
                 figures, failures = evaluated(self._state, [trade])
                 if failures[0] is not None:
@@ -341,7 +337,8 @@ class LiveBook:
         self._targets.clear()
         self._names.know(state.universe.listings)
         self._contracts = state.universe.place
-        self._check = _aside if engine is None else engine.check
+        # which pool has an account's inputs after a trade is asked under the lock
+        self._check = _aside if engine is None or parted(state) else engine.check
 
 
 def _aside(*_: object) -> None:

@@ -27,7 +27,8 @@ __all__ = ["add_account"]
 def add_account(state: LiveState, account: Account) -> list[int]:
     """Add an account at the end, or in the place it has where it was refused then; return its pools, to be computed."""
     number = state.numbers.get(account.id)
-    if number is not None and number not in state.without:
+    refused = None if number is None else state.without.get(number)
+    if number is not None and (refused is None or refused.reason == FailureReason.DUPLICATE_ACCOUNT):
         message = "an account of this id is in the book: choose another"
         raise InputError(FailureReason.DUPLICATE_ACCOUNT, message, account=account.id)
     snapshot = msgspec.structs.replace(state.snapshot, listings=_named(state, account))

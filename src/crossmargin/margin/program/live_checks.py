@@ -10,6 +10,7 @@ import numpy as np
 
 from crossmargin import kernels
 from crossmargin.margin.program.compact import CompactBook
+from crossmargin.margin.program.live_inputs import carry_in_copies, know_bare_class, may_move, moving, parted
 from crossmargin.margin.program.live_legs import LiveLegs, fill, gathered
 from crossmargin.margin.program.live_targets import check_trade, own_pool, row_in
 from crossmargin.margin.resolve import asset_key
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["PlacedTrade", "checks", "evaluated", "judged", "placed"]
+__all__ = ["PlacedTrade", "checked", "checks", "evaluated", "judged", "placed"]
 
 _AT_A_TIME: Final = 1024  # changed copies that the evaluation takes together
 
@@ -46,6 +47,8 @@ class PlacedTrade(NamedTuple):
 
 def placed(state: LiveState, account: int, target: Target, quantity: float, price: float) -> PlacedTrade:
     """Return a trade placed; a pool that the account has not yet is opened, empty."""
+    if parted(state):
+        know_bare_class(state, account)  # before rows are looked up: it may renumber them
     count = state.pools.count
     pool = own_pool(state, account, target.settles)
     row_in(state, pool, target.symbol)
@@ -53,6 +56,16 @@ def placed(state: LiveState, account: int, target: Target, quantity: float, pric
     if state.pools.count > count:
         state.run([pool])
     return PlacedTrade(account, pool, row_in(state, pool, target.symbol), wallet, target, quantity, price)
+
+
+def checked(state: LiveState, trade: PlacedTrade) -> TradeCheck | None:
+    """Return where an account would stand after a trade, None where the engine leaves it aside."""
+    engine, contract = state.engine(), state.universe.place[trade.target.symbol]
+    key = int(state.pools.key[trade.pool])
+    if engine is None or (parted(state) and may_move(state, trade.account, key, contract, trade.quantity)):
+        return None
+    found: TradeCheck | None = engine.check(trade.account, trade.target.symbol, trade.quantity, trade.price)
+    return found
 
 
 def checks(state: LiveState, account: Ints, contract: Ints, quantity: Floats, price: Floats) -> tuple[Floats, Ints]:
@@ -65,6 +78,8 @@ def checks(state: LiveState, account: Ints, contract: Ints, quantity: Floats, pr
     shift = max(0, int(account.max(initial=0)).bit_length() - 16)
     order = np.argsort((account >> shift).astype(np.uint16), kind="stable")  # what lies together is read together
     engine.checks(account, contract, quantity, price, order, figures, aside, threads)
+    if parted(state):
+        aside |= moving(state, account, contract, quantity)
     return figures, _laid_out(state, account, figures, np.flatnonzero(aside))
 
 
@@ -121,10 +136,12 @@ def _after(state: LiveState, trades: Sequence[PlacedTrade]) -> CompactBook:
     """Return a compact book in which each trade is done in a copy of its account."""
     book, pools = state.book_of([trade.account for trade in trades], [trade.pool for trade in trades])
     legs = LiveLegs(book.legs, by_side=state.legs.by_side)
-    owner = book.pool_account
+    owner, keep = book.pool_account, state.looks_at_balances
     for n, trade in enumerate(trades):
         own = int(np.searchsorted(owner, n))
         own += int(np.flatnonzero(pools[own : int(np.searchsorted(owner, n + 1))] == trade.pool)[0])
-        fill(legs, own, trade.row, trade.wallet, trade.target.terms, trade.quantity, trade.price)
+        fill(legs, own, trade.row, trade.wallet, trade.target.terms, trade.quantity, trade.price, keep=keep)
+    if parted(state):
+        book = carry_in_copies(state, book, legs, [trade.account for trade in trades])
     every = np.arange(len(book.legs))
     return replace(book, legs=gathered(legs, every, book.legs.pool_class, book.legs.inputs))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossmargin.errors import FailureReason, InputError
+from crossmargin.margin.program.live_inputs import carry_inputs
 from crossmargin.margin.program.live_legs import fill, number_of
 from crossmargin.margin.program.live_targets import own_pool, row_in
 from crossmargin.margin.resolve import asset_key
@@ -34,7 +35,7 @@ def touched(state: LiveState, pool: int, rows: Sequence[int]) -> list[int]:
         state.pools.mask[pool] |= state.bits[row]
     if state.looks_at_balances:
         _tidy(state, pool)
-    return [pool, *(one for one in state.carry_inputs(int(state.pools.account[pool])) if one != pool)]
+    return [pool, *(one for one in carry_inputs(state, int(state.pools.account[pool])) if one != pool)]
 
 
 def _tidy(state: LiveState, pool: int) -> None:
@@ -72,7 +73,7 @@ def traded(state: LiveState, account: int, target: Target, quantity: float, pric
     pool = own_pool(state, account, target.settles)
     row, wallet = row_in(state, pool, target.symbol), row_in(state, pool, asset_key(target.settles))
     row = row_in(state, pool, target.symbol)  # the second may have renumbered the first
-    fill(state.legs, pool, row, wallet, target.terms, quantity, price)
+    fill(state.legs, pool, row, wallet, target.terms, quantity, price, keep=state.looks_at_balances)
     if fee:
         numbers = state.legs.at(pool, wallet)
         state.legs.put(pool, wallet, 0, numbers | {_QUANTITY: numbers[_QUANTITY] - fee})

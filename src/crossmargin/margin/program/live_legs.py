@@ -164,8 +164,10 @@ class LiveLegs:
             packed[later] -= np.uint32(1)
 
 
-def fill(legs: LiveLegs, pool: int, row: int, wallet_row: int, terms: Terms, amount: float, price: float) -> None:
-    """Apply a trade to a pool: to the legs of a row, and to the wallet that pays."""
+def fill(
+    legs: LiveLegs, pool: int, row: int, wallet_row: int, terms: Terms, amount: float, price: float, *, keep: bool
+) -> None:
+    """Apply a trade to a pool: to the legs of a row, and to the wallet that pays; `keep` it where nothing is left."""
     sides = ((-1, 1) if amount > 0 else (1, -1)) if legs.by_side else (0,)
     before = [legs.at(pool, row, side) for side in sides]
     held = [Holding(n[_QUANTITY], n.get(_COST, 0.0), n.get(_ACCRUED, 0.0)) for n in before]
@@ -176,7 +178,7 @@ def fill(legs: LiveLegs, pool: int, row: int, wallet_row: int, terms: Terms, amo
             changed.pop(_LEVERAGE, None)
         legs.put(pool, row, side, changed)
     wallet = legs.at(pool, wallet_row)
-    legs.put(pool, wallet_row, 0, wallet | {_QUANTITY: wallet[_QUANTITY] + funding + paid}, keep=True)
+    legs.put(pool, wallet_row, 0, wallet | {_QUANTITY: wallet[_QUANTITY] + funding + paid}, keep=keep)
 
 
 def gathered(legs: LiveLegs, pools: Ints, pool_class: npt.NDArray[np.uint8], inputs: Floats) -> LegArrays:

@@ -10,6 +10,7 @@ import numpy as np
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.instruments import ContractKind, InstrumentKind, OptionType, check_terms
 from crossmargin.margin.program.live_events import credit, touched
+from crossmargin.margin.program.live_inputs import carry_inputs
 from crossmargin.margin.program.live_legs import fill, number_of
 from crossmargin.margin.program.live_targets import own_pool, row_in, terms_of
 from crossmargin.margin.program.slots import ranges
@@ -86,7 +87,7 @@ def _closed(state: LiveState, pool: int, symbol: str, asset: str, terms: Terms, 
     for side in (-1, 1) if state.legs.by_side else (0,):
         held = state.legs.at(pool, row, side)[_QUANTITY]
         if held:
-            fill(state.legs, pool, row, wallet, terms, -held, price)
+            fill(state.legs, pool, row, wallet, terms, -held, price, keep=state.looks_at_balances)
         state.legs.put(pool, row, side, {})  # its open orders are void
     if state.pools.is_isolated(pool):
         return _released(state, pool)
@@ -102,4 +103,4 @@ def _released(state: LiveState, pool: int) -> list[int]:
         state.legs.put(pool, row, 0, {})
         asset = keys[state.universe.rows.contract[row]].lstrip("\0")
         changed += credit(state, own_pool(state, account, asset), asset, amount)
-    return [pool, *changed]
+    return [pool, *changed, *carry_inputs(state, account)]

@@ -184,18 +184,6 @@ class LiveState:
             self.legs.add_pools(added)
         return self.pools.open(account, key, pool_class)
 
-    def carry_inputs(self, account: int) -> list[int]:
-        """Put an account's inputs into the first of its pools that holds anything; return the pools that changed."""
-        if not self.pools.inputs.size or self.pools.follow[self.pools.first[account]] < 0:
-            return []
-        pools = list(self.pools.of(account))
-        inputs = self.pools.inputs[:, pools]
-        placed = np.zeros_like(inputs)
-        held = (n for n, pool in enumerate(pools) if self.legs.held(pool))
-        placed[:, next(held, 0)] = inputs.sum(axis=1)
-        self.pools.inputs[:, pools] = placed
-        return [pool for n, pool in enumerate(pools) if (placed[:, n] != inputs[:, n]).any()]
-
     def pools_of(self, account: int, also: int = -1) -> list[int]:
         """Return an account's pools that hold anything, or its first, and the one that is wanted beside."""
         pools = list(self.pools.of(account))

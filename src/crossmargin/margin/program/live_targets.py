@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crossmargin.margin.program.live_state import LiveState
     from crossmargin.market import Listing
 
-__all__ = ["Target", "check_trade", "keys_by_asset", "own_pool", "pool_class", "row_in", "target_of", "terms_of"]
+__all__ = ["Target", "check_trade", "keys_by_asset", "own_pool", "reporting_class", "row_in", "target_of", "terms_of"]
 
 
 class Target(NamedTuple):
@@ -79,10 +79,10 @@ def key_of(state: LiveState, asset: str) -> int:
     return 0 if keys is None else keys[asset]
 
 
-def pool_class(state: LiveState, account: int, asset: str) -> PoolClass:
-    """Return the class of an account's shared pool for what settles in an asset."""
+def reporting_class(state: LiveState, account_class: int, asset: str) -> PoolClass:
+    """Return the class of a shared pool for what settles in an asset, for accounts of a class."""
     reporting = asset if state.rulebook.reporting == SETTLEMENT else state.rulebook.reporting
-    return PoolClass(reporting, int(state.pools.account_class[account]), isolated=False)
+    return PoolClass(reporting, account_class, isolated=False)
 
 
 def own_pool(state: LiveState, account: int, asset: str) -> int:
@@ -94,7 +94,7 @@ def own_pool(state: LiveState, account: int, asset: str) -> int:
     pool = state.pools.find(account, key)
     if pool >= 0:
         return pool
-    wanted = pool_class(state, account, asset)
+    wanted = reporting_class(state, int(state.pools.account_class[account]), asset)
     if wanted not in state.classes:
         extend(state, [(asset_key(asset), wanted)])
     return state.open(account, key, state.classes[wanted])
