@@ -49,6 +49,7 @@ struct Fold {
 };
 
 struct Program {
+    static constexpr char ITEMS[] = "nnniiiiiiqqiibbbddddddddqiiqqqqinnnn";
     int64_t rows, classes, by_side;
     const int32_t* level_row[LEVELS];
     const int64_t *level_rows, *registers;  // [levels from STRIKE to ASSET], [LEVELS]
@@ -66,8 +67,9 @@ struct Program {
 };
 
 struct Book {
-    const void* row;  // u16, or i32 where `wide`
-    bool wide;
+    static constexpr char ITEMS[] = "hiddduuuuubnnnn";
+    const uint16_t* row;
+    const int32_t* wide;  // the rows where they are many, else null
     const double *quantity, *extra_value, *inputs;
     const uint32_t *start, *count, *extra_start, *extra_count, *extra_leg;
     const uint8_t* pool_class;
@@ -76,11 +78,13 @@ struct Book {
 
 // What checks read beside the book: each account's units with their figures, and where a trade in a contract lands.
 struct Desk {
+    static constexpr char ITEMS[] = "iiibbdddiiiiibnnn";
     const int32_t *first, *follow, *key;          // [accounts], [units] twice: -1 ends, a key below 0 is a position's own
     const uint8_t *account_class, *refused;       // [accounts], [units]
     const double *figures, *rate, *mark;          // [FIGURES, units], [classes], [contracts]
     const int32_t *rows, *pays, *lands, *opens;   // [classes, contracts], [contracts] twice, [account classes, contracts]
     const int32_t* outputs;                       // [FIGURES + 1] those of the program; the last counts what is refused
+    const uint8_t* quiet;
     int64_t accounts, contracts, account_classes;
 };
 constexpr int64_t FIGURES = 4;  // both requirements, then what stands for each

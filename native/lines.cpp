@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "arrays.h"
+#include "python.h"
 
 namespace {
 
@@ -317,7 +317,7 @@ PyObject* fold_lines(PyObject*, PyObject* args) {
     return guarded([&]() -> PyObject* {
         const View all = content(bytes);
         if (begin < 0 || begin > end || static_cast<size_t>(end) > all.size())
-            refuse(PyExc_ValueError, "there are no bytes %zd to %zd", begin, end);
+            return PyErr_Format(PyExc_ValueError, "there are no bytes %zd to %zd", begin, end);
         std::vector<Line> lines;
         std::vector<Row> rows;
         Line line{};

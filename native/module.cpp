@@ -1,172 +1,181 @@
-// The Python side: arrays in, arrays filled. Every function returns None, or raises and says what was expected.
-#include "module.h"
+// The Python side: arrays and numbers become a structure of addresses, and a kernel runs over its rows.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
 
-#include "arrays.h"
-#include "dispatch.h"
+#include <cctype>
+#include <cstring>
+#include <string>
+
+#include "check.h"
+#include "kernels.h"
 #include "lines.h"
-#include "pool.h"
+#include "parallel.h"
 
 namespace {
 
-const Table* chosen = nullptr;  // read and written under the interpreter's lock
-
-// `work` on ranges of rows without the interpreter's lock; by threads where it takes about a millisecond. A range has
-// enough cells to be worth the taking, and few enough that threads end together.
-template <class Work>
-PyObject* spread(int64_t rows, int64_t in_row, int64_t cells, int64_t worth_it, int threads, const Work& work) {
-    const int64_t fit = cells / (in_row > 0 ? in_row : 1), chunk = fit < 1 ? 1 : fit > 4096 ? 4096 : fit;
-    Fault fault;
-    {
-        const Unlocked unlocked;
-        fault = in_parallel(rows, chunk, rows * in_row < worth_it ? 1 : threads, work);
-    }
-    raise_if(fault);
-    Py_RETURN_NONE;
+std::vector<const Kernels*> levels_here() {  // those that this processor can run, the best last
+#if defined(HAVE_neon)
+    return {level_neon()};
+#else
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("x86-64-v3")) return {};
+    if (!__builtin_cpu_supports("x86-64-v4")) return {level_narrow(), level_v3()};
+    return {level_narrow(), level_v3(), level_v4()};
+#endif
 }
 
-// scale, index, matrix, starts, shares, depth, measure, scenarios, out: see kernels/native_engine.py; the kernels check what
-// `index` and `starts` say, as they come to it.
-PyObject* groups(PyObject*, PyObject* args) {
-    PyObject* in[6];
-    long long depth, scenarios;
-    int measure, threads;
-    if (!PyArg_ParseTuple(args, "OOOOOLiLOi", &in[0], &in[1], &in[2], &in[3], &in[4], &depth, &measure, &scenarios, &in[5],
-                          &threads))
-        return nullptr;
-    return guarded([&] {
-        const Array scale(in[0], "scale", 'd', 1), index(in[1], "index", 'i', 1), matrix(in[2], "matrix", 'd', 2);
-        const Array starts(in[3], "starts", 'q', 1), shares(in[4], "shares", 'd', 1), out(in[5], "out", 'd', 2, WRITTEN);
-        const int64_t legs = scale.extent(0), count = starts.extent(0), pitch = matrix.extent(1);
-        index.expect(0, legs);
-        const Groups g{scale.as<double>(), index.as<int32_t>(), starts.as<int64_t>(), matrix.as<double>(), out.as<double>(),
-                       legs, count, matrix.extent(0), scenarios, pitch, {shares.extent(0) ? shares.as<double>() : nullptr, depth}};
-        const auto kernel = measure == 0 ? chosen->group_rows : measure == 1 ? chosen->group_worst : chosen->group_tail;
-        return spread(count, count ? legs * pitch / count : 0, 1 << 18, 1 << 21, threads,
-                      [&](int64_t first, int64_t last) { return kernel(g, first, last); });
-    });
-}
+const Kernels* chosen = nullptr;  // read and written under the interpreter's lock
 
-// Six arguments that repeat as NumPy's do, and `tables` tables of answers, one below the other.
-template <class Kernel>
-PyObject* on_cells(Kernel kernel, int tables, PyObject* args) {
-    PyObject *in[6], *filled;
-    int threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &filled, &threads)) return nullptr;
-    return guarded([&] {
-        const Array out(filled, "out", 'd', 2, WRITTEN);
-        const int64_t rows = out.extent(0) / tables, columns = out.extent(1);
-        Cells cells{{}, out.as<double>(), rows, columns};
-        for (int i = 0; i < 6; i++) {
-            const Array argument(in[i], "argument", 'd', 2, REPEATED);  // the caller holds it
-            cells.in[i] = argument.grid(rows, columns);
-        }
-        return spread(rows, columns, 1 << 15, 1 << 18, threads,
-                      [&](int64_t first, int64_t last) { return kernel(cells, first, last); });
-    });
-}
-PyObject* option_values(PyObject*, PyObject* args) { return on_cells(chosen->option_values, 1, args); }
-PyObject* option_greeks(PyObject*, PyObject* args) { return on_cells(chosen->option_greeks, 9, args); }
-PyObject* implied_vols(PyObject*, PyObject* args) { return on_cells(chosen->implied_vols, 2, args); }
-
-void expect_places(const Array& array, const char* name, int64_t end) {
-    for (int64_t i = 0; i < array.extent(0); i++)
-        if (array.as<int64_t>()[i] < 0 || array.as<int64_t>()[i] >= end)
-            refuse(PyExc_IndexError, "%s: %lld points outside the table", name, static_cast<long long>(i));
-}
-
-// The items of as many arrays as a tuple has, each [count]; null where one is None. The caller holds them.
-template <class T, int N>
-void each_of(PyObject* tuple, const char* name, char item, int64_t count, const T* (&found)[N]) {
-    if (!PyTuple_Check(tuple) || PyTuple_Size(tuple) != N) refuse(PyExc_ValueError, "%s: expected a tuple of %d arrays", name, N);
-    for (int i = 0; i < N; i++) {
-        PyObject* object = PyTuple_GetItem(tuple, i);
-        found[i] = nullptr;
-        if (object == Py_None && item == 'B') continue;
-        const Array array(object, name, item, 1);
-        array.expect(0, count);
-        found[i] = array.as<T>();
-    }
-}
-
-// Returns whether an option was left alone: it is worth no number today.
-PyObject* revalue(PyObject*, PyObject* args) {
-    PyObject* in[9];
-    int discount, threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOpi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &in[6], &in[7], &in[8], &discount,
-                          &threads))
-        return nullptr;
-    return guarded([&] {
-        Revaluation r{};
-        const Array contract(in[2], "contract", 'q', 1), vols(in[3], "vols", 'd', 2), vol_of(in[4], "vol_of", 'q', 1);
-        const Array spot(in[6], "spot", 'd', 2, REPEATED), cells(in[7], "cells", 'd', 3, WRITTEN), today(in[8], "today", 'd', 1, WRITTEN);
-        const int64_t contracts = today.extent(0);
-        r.options = contract.extent(0), r.names = vols.extent(1), r.scenarios = vol_of.extent(0);
-        each_of(in[0], "columns", 'd', contracts, r.columns), each_of(in[1], "flags", 'B', contracts, r.flags);
-        each_of(in[5], "moves", 'd', r.scenarios, r.along);
-        vols.expect(0, r.options), cells.expect(0, 2), cells.expect(1, contracts), cells.expect(2, r.scenarios);
-        const Grid rows = spot.grid(contracts, r.scenarios);
-        if (rows.along != 8 && r.scenarios > 1) refuse(PyExc_ValueError, "spot: expected a move for each scenario");
-        expect_places(contract, "contract", contracts), expect_places(vol_of, "vol_of", r.names);
-        r.vols = vols.as<double>(), r.vol_of = vol_of.as<int64_t>(), r.contract = contract.as<int64_t>();
-        r.spot = rows.at, r.pitch = rows.down, r.discount = discount != 0, r.today = today.as<double>();
-        r.gain = cells.as<double>(), r.shocked = r.gain + contracts * r.scenarios;
-        Py_DecRef(spread(r.options, r.scenarios, 1 << 15, 1 << 18, threads,
-                         [&](int64_t first, int64_t last) { return chosen->revalue(r, first, last); }));
-        bool left = false;
-        for (int64_t i = 0; i < r.options; i++) left |= r.today[r.contract[i]] != r.today[r.contract[i]];
-        return PyBool_FromLong(left);
-    });
-}
-
-PyObject* probe(PyObject*, PyObject* args) {
-    const char* which;
-    PyObject* in;
-    long long rounds;
-    if (!PyArg_ParseTuple(args, "sOL", &which, &in, &rounds)) return nullptr;
-    return guarded([&] {
-        const Array values(in, "values", 'd', 1);
-        if (values.extent(0) < 2) refuse(PyExc_ValueError, "values: expected two or more");
-        return PyFloat_FromDouble(chosen->probe(*which, values.as<double>(), values.extent(0), rounds));
-    });
-}
-
-PyObject* levels(PyObject*, PyObject*) {
-    PyObject* names = PyList_New(0);
-    for (const Table* level : levels_here()) {
-        PyObject* name = names == nullptr ? nullptr : PyUnicode_FromString(level->name);
-        if (name == nullptr || PyList_Append(names, name) != 0) return nullptr;
-        Py_DecRef(name);
-    }
-    return names;
-}
-
-PyObject* use_level(PyObject*, PyObject* args) {
-    PyObject* wanted;
-    if (!PyArg_ParseTuple(args, "U", &wanted)) return nullptr;
-    for (const Table* level : levels_here()) {
-        if (PyUnicode_CompareWithASCIIString(wanted, level->name) != 0) continue;
-        chosen = level;
+PyObject* use_level(PyObject*, PyObject* wanted) {
+    for (const Kernels* one : levels_here()) {
+        if (!PyUnicode_Check(wanted) || PyUnicode_CompareWithASCIIString(wanted, one->level) != 0) continue;
+        chosen = one;
         Py_RETURN_NONE;
     }
     return PyErr_Format(PyExc_ValueError, "this processor has no level %R", wanted);
 }
 
-PyObject* threads(PyObject*, PyObject*) { return PyLong_FromLong(threads_here()); }
+// --- the type Arguments: a structure, and what its addresses lead to, held as long as it is there
+
+constexpr size_t MOST = 48;
+
+struct Arguments {
+    PyObject_HEAD
+    size_t place;  // of the structure among a level's
+    int64_t slots[MOST];
+    Py_buffer views[MOST];
+    PyObject* items;
+};
+PyTypeObject* type_of_arguments = nullptr;
+
+Arguments& arguments_of(PyObject* object) { return *reinterpret_cast<Arguments*>(object); }
+
+bool take_array(PyObject* object, char item, bool filled, Py_buffer& view) {
+    const struct {
+        char item;
+        const char *formats, *called;
+        size_t bytes;
+    } known[] = {{'d', "d", "float64", 8}, {'q', "ql", "int64", 8},  {'i', "il", "int32", 4},
+                 {'u', "IL", "uint32", 4}, {'h', "H", "uint16", 2}, {'b', "B?", "uint8", 1}};
+    const auto* wanted = known;
+    while (wanted->item != item) wanted++;
+    const int asked = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (filled ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(object, &view, asked) == 0 && std::strlen(view.format) == 1 &&
+        std::strchr(wanted->formats, *view.format) != nullptr && view.itemsize == static_cast<Py_ssize_t>(wanted->bytes) &&
+        reinterpret_cast<size_t>(view.buf) % wanted->bytes == 0)
+        return true;
+    PyErr_Clear();
+    PyErr_Format(PyExc_TypeError, "expected %s of %s, aligned and side by side", filled ? "a writable array" : "an array", wanted->called);
+    return false;
+}
+
+bool take(Arguments& given, PyObject* object, char item, bool filled, size_t slot) {
+    int64_t& address = given.slots[slot];
+    if (item == 'n') {
+        address = PyLong_AsLongLong(object);
+        return PyErr_Occurred() == nullptr;
+    }
+    if (object == Py_None) return true;
+    if (std::islower(item)) {
+        if (!take_array(object, item, filled, given.views[slot])) return false;
+        address = reinterpret_cast<int64_t>(given.views[slot].buf);
+        return true;
+    }
+    address = reinterpret_cast<int64_t>(arguments_of(object).slots);
+    if (Py_TYPE(object) == type_of_arguments && chosen->structures[arguments_of(object).place].initial == item) return true;
+    PyErr_Format(PyExc_TypeError, "expected another structure than %R", object);
+    return false;
+}
+
+PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {
+    const char* name;
+    PyObject* items;
+    if (!PyArg_ParseTuple(args, "sO!", &name, &PyTuple_Type, &items)) return nullptr;
+    size_t place = 0, slot = 0;
+    for (; chosen->structures[place].name != nullptr && std::strcmp(chosen->structures[place].name, name) != 0;) place++;
+    if (chosen->structures[place].name == nullptr) return PyErr_Format(PyExc_ValueError, "there is no structure %s", name);
+    PyObject* self = reinterpret_cast<allocfunc>(PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self == nullptr) return nullptr;
+    arguments_of(self).place = place;
+    arguments_of(self).items = Py_NewRef(items);
+    bool right = true;
+    for (const char* item = chosen->structures[place].items; right && *item != 0; item++) {
+        const bool filled = *item == '>';
+        item += filled;
+        PyObject* object = PyTuple_GetItem(items, static_cast<Py_ssize_t>(slot));  // null with an error beyond the last
+        right = object != nullptr && take(arguments_of(self), object, *item, filled, slot++);
+    }
+    if (right) return self;
+    Py_DecRef(self);
+    return nullptr;
+}
+
+void discard(PyObject* self) {
+    PyTypeObject* type = Py_TYPE(self);
+    for (Py_buffer& view : arguments_of(self).views) PyBuffer_Release(&view);  // nothing where there is none
+    Py_DecRef(arguments_of(self).items);
+    reinterpret_cast<freefunc>(PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DecRef(reinterpret_cast<PyObject*>(type));
+}
+
+// --- functions
+
+// Arguments, rows, rows of a range, threads -> how many rows are bad. The interpreter goes on while the kernel works.
+PyObject* run(PyObject*, PyObject* args) {
+    PyObject* given;
+    long long rows, chunk, threads;
+    if (!PyArg_ParseTuple(args, "O!LLL", type_of_arguments, &given, &rows, &chunk, &threads)) return nullptr;
+    const Structure& kernel = chosen->structures[arguments_of(given).place];
+    if (kernel.run == nullptr || chunk < 1) return PyErr_Format(PyExc_ValueError, "%s cannot run", kernel.name);
+    const auto work = [&](int64_t first, int64_t last) { return kernel.run(arguments_of(given).slots, first, last); };
+    PyThreadState* state = PyEval_SaveThread();
+    const int64_t bad = in_parallel(rows, chunk, threads, work);
+    PyEval_RestoreThread(state);
+    return bad < 0 ? PyErr_NoMemory() : PyLong_FromLongLong(bad);
+}
+
+// Arguments of checks, accounts' numbers and contracts' places by name, a kind of tuple; then of one trade the account or its
+// number, the contract, the quantity, and the price or None for the mark -> the figures; None where Python is to judge.
+PyObject* check(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    if (count != 8) return PyErr_Format(PyExc_TypeError, "check: expected 4 arguments, found %zd", count - 4);
+    const Arguments& given = arguments_of(args[0]);
+    PyObject *number = PyDict_GetItemWithError(args[1], args[4]), *place = PyDict_GetItemWithError(args[2], args[5]);
+    const int64_t account = PyLong_AsLongLong(number == nullptr ? args[4] : number), first = 0;
+    const int64_t contract = place == nullptr ? -1 : PyLong_AsLongLong(place);
+    const double quantity = PyFloat_AsDouble(args[6]);
+    const double price = args[7] == Py_None ? __builtin_nan("") : PyFloat_AsDouble(args[7]);
+    const bool odd = PyErr_Occurred() != nullptr || PyBool_Check(args[4]) || (price != price && args[7] != Py_None);
+    if (odd) PyErr_Clear();
+    Checking one;
+    std::memcpy(&one, given.slots, sizeof one);
+    if (odd || *one.desk->quiet == 0) Py_RETURN_NONE;  // no Python runs from here on: the book stands still
+    double found[FIGURES];
+    uint8_t aside = 1;
+    one.account = &account, one.contract = &contract, one.quantity = &quantity, one.price = &price, one.order = &first;
+    one.out = found, one.aside = &aside, one.trades = 1;
+    const auto work = [&](int64_t from, int64_t to) { return chosen->structures[given.place].run(&one, from, to); };
+    if (in_parallel(1, 1, 1, work) < 0) return PyErr_NoMemory();
+    double sum = 0.0;
+    for (const double figure : found) sum += aside ? 0.0 : figure - figure;
+    if (aside || sum != 0.0) Py_RETURN_NONE;
+    PyTypeObject* answer = reinterpret_cast<PyTypeObject*>(args[3]);
+    PyObject* made = reinterpret_cast<allocfunc>(PyType_GetSlot(answer, Py_tp_alloc))(answer, FIGURES);
+    for (int64_t i = 0; i < FIGURES && made != nullptr; i++) PyTuple_SetItem(made, i, PyFloat_FromDouble(found[i]));
+    return made;
+}
 
 PyMethodDef methods[] = {
-    {"groups", groups, METH_VARARGS, nullptr},
-    {"option_values", option_values, METH_VARARGS, nullptr},
-    {"option_greeks", option_greeks, METH_VARARGS, nullptr},
-    {"implied_vols", implied_vols, METH_VARARGS, nullptr},
-    {"revalue", revalue, METH_VARARGS, nullptr},
-    {"probe", probe, METH_VARARGS, nullptr},
-    {"levels", levels, METH_NOARGS, nullptr},
-    {"use_level", use_level, METH_VARARGS, nullptr},
-    {"threads", threads, METH_NOARGS, nullptr},
+    {"run", run, METH_VARARGS, nullptr},
+    {"check", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(check)), METH_FASTCALL, nullptr},
+    {"use_level", use_level, METH_O, nullptr},
     {"scan_lines", scan_lines, METH_VARARGS, nullptr},
     {"fold_lines", fold_lines, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
+
+PyType_Slot slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(create)}, {Py_tp_dealloc, reinterpret_cast<void*>(discard)}, {0, nullptr}};
+PyType_Spec spec = {"crossmargin.kernels._native.Arguments", sizeof(Arguments), 0, Py_TPFLAGS_DEFAULT, slots};
 
 int start(PyObject* module) {
     if (levels_here().empty()) {
@@ -174,14 +183,19 @@ int start(PyObject* module) {
         return -1;
     }
     chosen = levels_here().back();
-    return add_engine(module);
+    std::string levels;
+    for (const Kernels* one : levels_here()) levels += std::string(one->level) + " ";
+    PyObject* type = PyType_FromSpec(&spec);
+    type_of_arguments = reinterpret_cast<PyTypeObject*>(type);
+    if (type == nullptr || PyModule_AddObjectRef(module, "Arguments", type) != 0) return -1;
+    if (PyModule_AddStringConstant(module, "LEVELS", levels.c_str()) != 0) return -1;
+#define WORDS(name, number) #name " " #number " "
+    return PyModule_AddStringConstant(module, "OPERATIONS", OPERATIONS(WORDS));
 }
 
-PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(start)}, {0, nullptr}};
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", nullptr, 0, methods, slots, nullptr, nullptr, nullptr};
+PyModuleDef_Slot parts[] = {{Py_mod_exec, reinterpret_cast<void*>(start)}, {0, nullptr}};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", nullptr, 0, methods, parts, nullptr, nullptr, nullptr};
 
 }  // namespace
-
-const Table& level_in_use() { return *chosen; }
 
 PyMODINIT_FUNC PyInit__native() { return PyModuleDef_Init(&definition); }

@@ -25,6 +25,7 @@ struct Tail {
 };
 
 struct Groups {
+    static constexpr char ITEMS[] = "diqd>dnnnnndn";
     const double* scale;    // [legs]
     const int32_t* index;   // [legs] row of the matrix
     const int64_t* starts;  // [groups] ascending
@@ -42,6 +43,7 @@ struct Grid {
 
 // Tables of arguments, and as many tables [rows, columns] of answers as the kernel has, one after the other.
 struct Cells {
+    static constexpr char ITEMS[] = "dnndnndnndnndnndnn>dnn";
     Grid in[6];
     double* out;
     int64_t rows, columns;
@@ -52,6 +54,7 @@ enum ContractColumn { FORWARD, STRUCK, IV, YEARS, RATE, FIXED, WEIGHT, CONTRACT_
 enum ContractFlag { CALL, INVERSE, COIN, LINKED, CONTRACT_FLAGS };
 
 struct Revaluation {
+    static constexpr char ITEMS[] = "dddddddbbbbdddddqqdn>d>d>dnnnn";
     const double* columns[CONTRACT_COLUMNS];  // [contracts] each
     const uint8_t* flags[CONTRACT_FLAGS];     // [contracts] each, or null: none of them
     const double* along[4];                   // [scenarios] each: moves of rate, basis, time and peg
@@ -61,7 +64,7 @@ struct Revaluation {
     ptrdiff_t pitch;
     double *gain, *shocked, *today;  // [contracts, scenarios] twice, [contracts]; options' rows are written
     int64_t options, names, scenarios;
-    bool discount;
+    int64_t discount;
 };
 
 struct Program;
@@ -82,7 +85,3 @@ struct Table {
     double (*probe)(char which, const double* values, int64_t count, int64_t rounds);
 };
 
-const Table* level_narrow();
-const Table* level_v3();
-const Table* level_v4();
-const Table* level_neon();

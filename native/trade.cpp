@@ -207,9 +207,9 @@ Fault find_unit(const Book& book, int64_t unit, Source& source) {
     const int64_t first = book.start[unit], extra = book.extra_start[unit];
     const uint32_t count = book.count[unit], extras = book.extra_count[unit];
     if (first + count > book.arena || count > POSITION || extra + extras > book.extras) return {Wrong::span, unit};
-    const char* row = static_cast<const char*>(book.row) + first * (book.wide ? 4 : 2);
+    const void* row = book.wide != nullptr ? static_cast<const void*>(book.wide + first) : book.row + first;
     source = {row,   book.quantity + first, book.extra_value + extra, book.extra_leg + extra,
-              count, extras, unit, book.pool_class[unit], book.wide};
+              count, extras, unit, book.pool_class[unit], book.wide != nullptr};
     return NO_FAULT;
 }
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
-from crossmargin.kernels import account_engine, kernels_here, threads_in_use, use_kernel
+from crossmargin.kernels import account_engine, kernels_here, operations, threads_in_use, use_kernel
 from tests.kernels.engine_desk import make_desk, twin_check
 from tests.kernels.engine_programs import Maker, aligned
 from tests.kernels.engine_twin import NONE, UNIT, Twin
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Mapping = dict[str, Any]
 
 LEVELS = [name for name in kernels_here() if name != "numpy"]
-OPS: dict[str, int] = dict(import_module("crossmargin.kernels._native").OPS) if LEVELS else {}
+OPS: dict[str, int] = dict(operations())
 NAMES = {number: name for name, number in OPS.items()}
 SEEDS = st.integers(0, 1 << 30)
 UNFILLED = 7e77

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crossmargin.kernels.native_engine import Engine
+    from crossmargin.kernels.native_accounts import AccountEngine
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -32,12 +32,12 @@ _NUMPY = "numpy"
 _MOST_THREADS: Final = 2**31 - 1  # are counted in 32 bits
 _FLOAT = "d"  # exact numbers are summed by NumPy
 try:
-    from crossmargin.kernels import native_engine, native_options
+    from crossmargin.kernels import native_accounts, native_engine, native_options
 except ImportError:  # not built here, or the processor has none of its instruction sets
     _NATIVE: tuple[str, ...] = ()
     _PROCESSORS = 1
 else:
-    _NATIVE = tuple(f"native-{level}" for level in native_engine.levels())
+    _NATIVE = tuple(f"native-{level}" for level in native_engine.LEVELS)
     _PROCESSORS = native_engine.threads()
 
 
@@ -110,7 +110,7 @@ def threads_in_use() -> int:
 
 def account_engine(
     book: Mapping[str, object], program: Mapping[str, object], desk: Mapping[str, object] | None = None
-) -> Engine:
+) -> AccountEngine:
     """Return a program ready to run over a book, compiled; the arrays are held and read in place.
 
     With a `desk` it checks trades too: pools by account with their figures, and where a trade in a contract lands.
@@ -125,12 +125,12 @@ def account_engine(
     if not _CHOICE.native:
         message = "the account engine is compiled, and the NumPy kernel serves: choose a native one"
         raise InputError(FailureReason.MALFORMED_INPUT, message)
-    return native_engine.account_engine(book, program, desk)
+    return native_accounts.AccountEngine(book, program, desk)
 
 
 def operations() -> Mapping[str, int]:
     """Return the numbers of the account engine's operations by name; empty where no compiled kernel serves."""
-    return native_engine.OPS if _CHOICE.native else {}
+    return native_accounts.OPS if _CHOICE.native else {}
 
 
 def serving() -> tuple[str, int]:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import os
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from crossmargin.kernels import _native
-from crossmargin.kernels.door import aligned, checked_book, checked_desk
-from crossmargin.kernels.program_check import checked_program
+from crossmargin.kernels.door import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
     Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
-Engine = _native.Engine
-OPS = _native.OPS
-levels = _native.levels
-threads = _native.threads
+LEVELS: Final = tuple(_native.LEVELS.split())
 scan_lines = _native.scan_lines
 fold_lines = _native.fold_lines
 
-_NO_SHARES: Final = np.zeros(0)
 _LAYOUT: Final = ("C_CONTIGUOUS", "ALIGNED")
 _WIDE: Final = 8  # rows are filled up to whole cache lines
-_ROWS, _WORST, _TAIL = range(3)
+_CELLS: Final = 1 << 18  # of a range
+_RANGES: Final = 8  # so many take about a millisecond
+_MOST_ROWS: Final = 4096  # of a range
 _OFTEN: Final = 16  # a row that is read so often is worth a copy that begins with a cache line
 
 
-_serving = [levels()[-1]]
+_serving = [LEVELS[-1]]
 
 
 def use_level(level: str) -> None:
@@ -61,14 +57,23 @@ def as_ints(values: Ints) -> Ints:
     return values if ready else np.require(values, np.int64, _LAYOUT)
 
 
-def account_engine(
-    book: Mapping[str, Any], program: Mapping[str, Any], desk: Mapping[str, Any] | None
-) -> _native.Engine:
-    """Return a program ready to run over a book, once all three are checked."""
-    of_book = checked_book(book)
-    made = checked_program(program, of_book["inputs"].shape[0], OPS)
-    units, outputs = of_book["start"].shape[0], made["outputs"].shape[0]
-    return Engine(of_book, made, None if desk is None else checked_desk(desk, units, made["classes"], outputs))
+def threads() -> int:
+    """Return how many threads may run here at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(given: _native.Arguments, rows: int, in_row: int, cells: int, most: int) -> int:
+    """Run a kernel over its rows, by threads where it takes about a millisecond; return how many rows are bad.
+
+    Parameters
+    ----------
+    in_row
+        Cells of a row.
+    cells
+        Those of a range that is worth the taking, and few enough that threads end together.
+    """
+    chunk = min(max(1, cells // max(1, in_row)), _MOST_ROWS)
+    return _native.run(given, rows, chunk, 1 if rows * in_row < _RANGES * cells else most)
 
 
 def _index(index: Index, rows: int) -> npt.NDArray[np.int32]:
@@ -97,33 +102,39 @@ def _rows(matrix: Floats, legs: int) -> Floats:
 
 
 def _groups(
-    given: tuple[Floats, Index, Floats, Ints], out: Floats, measure: int, most: int, shares: Floats, depth: int
-) -> None:
+    kernel: str, given: tuple[Floats, Index, Floats, Ints], out: Floats, most: int, tail: tuple[Floats | None, int]
+) -> Floats:
     scale, index, matrix, starts = given
     contracts, scenarios = matrix.shape
-    table, numbers = _rows(matrix, scale.shape[0]), _index(index, contracts)
-    _native.groups(as_floats(scale), numbers, table, as_ints(starts), shares, depth, measure, scenarios, out, most)
+    table, legs, groups = _rows(matrix, scale.shape[0]), scale.shape[0], starts.shape[0]
+    numbers = _index(index, contracts)
+    if numbers.shape[0] != legs:
+        message = f"index: expected {legs} along axis 0, found {numbers.shape[0]}"
+        raise ValueError(message)
+    arguments = _native.Arguments(kernel, (
+        as_floats(scale), numbers, as_ints(starts), table, out, legs, groups, contracts, scenarios, table.shape[1], *tail,
+    ))  # fmt: skip
+    if run(arguments, groups, legs * table.shape[1] // max(1, groups), _CELLS, most):
+        raise ValueError("TODO")
+    return out
 
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
     """Return the rows of the groups."""
     out = np.empty((starts.shape[0], -(-matrix.shape[1] // _WIDE) * _WIDE))
-    _groups((scale, index, matrix, starts), out, _ROWS, most, _NO_SHARES, 1)
-    return out[:, : matrix.shape[1]]
+    return _groups("group_rows", (scale, index, matrix, starts), out, most, (None, 1))[:, : matrix.shape[1]]
 
 
 def group_worst(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
     """Return the worst loss of each group."""
     loss = np.empty((starts.shape[0], 1))
-    _groups((scale, index, matrix, starts), loss, _WORST, most, _NO_SHARES, 1)
-    return loss[:, 0]
+    return _groups("group_worst", (scale, index, matrix, starts), loss, most, (None, 1))[:, 0]
 
 
 def group_tail(
     scale: Floats, index: Index, matrix: Floats, starts: Ints, depth: int, shares: Floats | None, most: int
 ) -> Floats:
     """Return the loss of each group in its tail."""
-    weights = _NO_SHARES if shares is None else as_floats(shares)
+    weights = None if shares is None else as_floats(shares)
     loss = np.empty((starts.shape[0], 1))
-    _groups((scale, index, matrix, starts), loss, _TAIL, most, weights, depth)
-    return loss[:, 0]
+    return _groups("group_tail", (scale, index, matrix, starts), loss, most, (weights, depth))[:, 0]

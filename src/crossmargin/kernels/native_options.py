@@ -45,17 +45,17 @@ def _tables(kernel: Callable[..., None], count: int, arguments: tuple[Floats, ..
 
 def option_values(arguments: tuple[Floats, ...], most: int) -> Floats:
     """Return Black-76 prices of the common shape."""
-    return np.asarray(_tables(_native.option_values, 1, arguments, most)[0])
+    return np.asarray(_tables(None, 1, arguments, most)[0])
 
 
 def option_greeks(arguments: tuple[Floats, ...], most: int) -> Floats:
     """Return the nine Greeks, each of the common shape."""
-    return _tables(_native.option_greeks, _GREEKS, arguments, most)
+    return _tables(None, _GREEKS, arguments, most)
 
 
 def implied_vols(arguments: tuple[Floats, ...], most: int) -> Floats:
     """Return vols and status codes, each of the common shape."""
-    return _tables(_native.implied_vols, 2, arguments, most)
+    return _tables(None, 2, arguments, most)
 
 
 def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> bool:
