@@ -105,7 +105,8 @@ PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {
         PyObject* object = PyTuple_GetItem(items, static_cast<Py_ssize_t>(slot));  // null with an error beyond the last
         right = object != nullptr && take(arguments_of(self), object, *item, filled, slot++);
     }
-    if (right) return self;
+    if (right && PyTuple_Size(items) == static_cast<Py_ssize_t>(slot)) return self;
+    if (right) PyErr_Format(PyExc_IndexError, "%s has %zu items", name, slot);
     Py_DecRef(self);
     return nullptr;
 }
