@@ -3,7 +3,6 @@
 
 #include "arrays.h"
 #include "dispatch.h"
-#include "lines.h"
 #include "pool.h"
 
 namespace {
@@ -163,8 +162,6 @@ PyMethodDef methods[] = {
     {"levels", levels, METH_NOARGS, nullptr},
     {"use_level", use_level, METH_VARARGS, nullptr},
     {"threads", threads, METH_NOARGS, nullptr},
-    {"scan_lines", scan_lines, METH_VARARGS, nullptr},
-    {"fold_lines", fold_lines, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -23,8 +23,6 @@ Engine = _native.Engine
 OPS = _native.OPS
 levels = _native.levels
 threads = _native.threads
-scan_lines = _native.scan_lines
-fold_lines = _native.fold_lines
 
 _NO_SHARES: Final = np.zeros(0)
 _LAYOUT: Final = ("C_CONTIGUOUS", "ALIGNED")
