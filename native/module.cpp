@@ -8,7 +8,6 @@
 
 #include "check.h"
 #include "kernels.h"
-#include "lines.h"
 #include "parallel.h"
 
 namespace {
@@ -169,8 +168,6 @@ PyMethodDef methods[] = {
     {"run", run, METH_VARARGS, nullptr},
     {"check", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(check)), METH_FASTCALL, nullptr},
     {"use_level", use_level, METH_O, nullptr},
-    {"scan_lines", scan_lines, METH_VARARGS, nullptr},
-    {"fold_lines", fold_lines, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

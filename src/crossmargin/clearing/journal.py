@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from crossmargin.clearing.quick_replay import fold_batch
-from crossmargin.clearing.records import RECOVER, START, Batch, records_of
+from crossmargin.clearing.records import RECOVER, START, Batch, check_batch, parts_of, records_of
 from crossmargin.clearing.snapshots import SavedState, proven
-from crossmargin.clearing.state import State
+from crossmargin.clearing.state import State, fold_all
 from crossmargin.errors import FailureReason, InputError
 
 if TYPE_CHECKING:
@@ -140,6 +139,7 @@ def _reached(journal: Journal, begun: SavedState | None) -> _Reached:
     replayed = _beginning(begun)
     try:
         for batch in journal.batches(replayed.state.number):
+            check_batch(batch, replayed.head, replayed.state.number + 1)  # or the state might hear half of it
             replayed = _with_batch(replayed, batch)
     except InputError as error:
         return _Reached(begun, replayed, f"after record {replayed.state.number}: {_said(error)}")
@@ -189,5 +189,7 @@ def _beginning(saved: SavedState | None) -> Replayed:
 
 
 def _with_batch(replayed: Replayed, batch: Batch) -> Replayed:
-    fold_batch(replayed.state, batch, replayed.head)
+    """Bring the state a batch further, in place; if the batch is not whole, the state may have heard half of it."""
+    for records in parts_of(batch, replayed.head, replayed.state.number + 1):
+        fold_all(replayed.state, records)
     return Replayed(replayed.state, batch.head)

@@ -25,14 +25,3 @@ def check(
     /,
 ) -> tuple[float, float, float, float] | None: ...
 def use_level(name: str, /) -> None: ...
-def scan_lines(records: bytes, first: int, /) -> list[tuple[int, int, int]] | None: ...
-def fold_lines(
-    records: bytes,
-    begin: int,
-    end: int,
-    first: int,
-    balances: dict[str, dict[tuple[str, str], int]],
-    sources: dict[str, int],
-    count: int,
-    /,
-) -> str | None: ...

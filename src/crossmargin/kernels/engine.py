@@ -138,37 +138,6 @@ def serving() -> tuple[str, int]:
     return _CHOICE.kernel, _CHOICE.threads
 
 
-def fold_lines(
-    records: bytes,
-    begin: int,
-    end: int,
-    first: int,
-    balances: dict[str, dict[tuple[str, str], int]],
-    sources: dict[str, int],
-    count: int,
-) -> str | None:
-    """Add the rows of a journal's plain postings to balances, in place, and note each source's last command.
-
-    Plain is a posting written exactly as `msgspec` writes a record, in ASCII without escapes, at a time in UTC, and
-    numbered from `first` on.
-
-    Returns
-    -------
-    str
-        The time of the last line. None, and nothing is changed, where one is not plain, where there are not `count` of
-        them, at least one, and where no compiled kernel serves.
-    """
-    return native_engine.fold_lines(records, begin, end, first, balances, sources, count) if _CHOICE.native else None
-
-
-def scan_lines(records: bytes, first: int) -> list[tuple[int, int, int]] | None:
-    """Return the lines that are not plain, as :func:`fold_lines` calls it: where each begins, ends, and its number.
-
-    None where no compiled kernel serves, and for bytes that do not end with a line.
-    """
-    return native_engine.scan_lines(records, first) if _CHOICE.native else None
-
-
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints) -> Floats:
     """Return sum over a group's legs of scale * matrix[index], [groups, scenarios].
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
 LEVELS: Final = tuple(_native.LEVELS.split())
-scan_lines = _native.scan_lines
-fold_lines = _native.fold_lines
 
 _LAYOUT: Final = ("C_CONTIGUOUS", "ALIGNED")
 _WIDE: Final = 8  # rows are filled up to whole cache lines
