@@ -58,14 +58,3 @@ void Array::expect(int axis, int64_t wanted) const {
     refuse(PyExc_ValueError, "%s: expected %lld along axis %d, found %zd", name_, static_cast<long long>(wanted), axis,
            view_.shape[axis]);
 }
-
-Grid Array::grid(int64_t rows, int64_t columns) const {
-    ptrdiff_t steps[] = {0, 0};
-    for (int axis = 0, lacking = 2 - view_.ndim; axis < view_.ndim; axis++) {
-        if (view_.shape[axis] == 1) continue;
-        expect(axis, axis + lacking == 0 ? rows : columns);
-        steps[axis + lacking] = view_.strides[axis];
-    }
-    if ((steps[1] == 8 || steps[1] == 0) && steps[0] % 8 == 0) return {static_cast<const char*>(view_.buf), steps[0], steps[1]};
-    refuse(PyExc_ValueError, "%s: expected items that lie side by side or repeat", name_);
-}

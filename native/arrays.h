@@ -28,7 +28,6 @@ public:
 
     int64_t extent(int axis) const { return view_.shape[axis]; }
     void expect(int axis, int64_t wanted) const;
-    Grid grid(int64_t rows, int64_t columns) const;  // a row side by side or one cell; what there is one of repeats
     template <class T>
     T* as() const {
         return static_cast<T*>(view_.buf);

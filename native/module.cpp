@@ -1,6 +1,9 @@
 // The Python side: arrays in, arrays filled. Every function returns None, or raises and says what was expected.
 #include "module.h"
 
+#include <atomic>
+#include <cstring>
+
 #include "arrays.h"
 #include "dispatch.h"
 #include "lines.h"
@@ -46,89 +49,61 @@ PyObject* groups(PyObject*, PyObject* args) {
     });
 }
 
-// Six arguments that repeat as NumPy's do, and `tables` tables of answers, one below the other.
-template <class Kernel>
-PyObject* on_cells(Kernel kernel, int tables, PyObject* args) {
-    PyObject *in[6], *filled;
-    int threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOOi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &filled, &threads)) return nullptr;
-    return guarded([&] {
-        const Array out(filled, "out", 'd', 2, WRITTEN);
-        const int64_t rows = out.extent(0) / tables, columns = out.extent(1);
-        Cells cells{{}, out.as<double>(), rows, columns};
-        for (int i = 0; i < 6; i++) {
-            const Array argument(in[i], "argument", 'd', 2, REPEATED);  // the caller holds it
-            cells.in[i] = argument.grid(rows, columns);
+// A struct of pointers and integers from a tuple of arrays and integers, whose item types `kinds` names in order.
+template <class Arguments>
+Arguments read_items(PyObject* items, const char* kinds) {
+    int64_t words[sizeof(Arguments) / 8];
+    const Py_ssize_t count = sizeof(Arguments) / 8;
+    if (!PyTuple_Check(items) || PyTuple_Size(items) != count || std::strlen(kinds) != static_cast<size_t>(count))
+        refuse(PyExc_TypeError, "expected %zd arguments", count);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject* item = PyTuple_GetItem(items, i);
+        if (kinds[i] == 'n') {
+            words[i] = PyLong_AsLongLong(item);
+            if (words[i] == -1 && PyErr_Occurred()) throw PythonError{};
+            continue;
         }
-        return spread(rows, columns, 1 << 15, 1 << 18, threads,
-                      [&](int64_t first, int64_t last) { return kernel(cells, first, last); });
-    });
-}
-PyObject* option_values(PyObject*, PyObject* args) { return on_cells(chosen->option_values, 1, args); }
-PyObject* option_greeks(PyObject*, PyObject* args) { return on_cells(chosen->option_greeks, 9, args); }
-PyObject* implied_vols(PyObject*, PyObject* args) { return on_cells(chosen->implied_vols, 2, args); }
-
-void expect_places(const Array& array, const char* name, int64_t end) {
-    for (int64_t i = 0; i < array.extent(0); i++)
-        if (array.as<int64_t>()[i] < 0 || array.as<int64_t>()[i] >= end)
-            refuse(PyExc_IndexError, "%s: %lld points outside the table", name, static_cast<long long>(i));
-}
-
-// The items of as many arrays as a tuple has, each [count]; null where one is None. The caller holds them.
-template <class T, int N>
-void each_of(PyObject* tuple, const char* name, char item, int64_t count, const T* (&found)[N]) {
-    if (!PyTuple_Check(tuple) || PyTuple_Size(tuple) != N) refuse(PyExc_ValueError, "%s: expected a tuple of %d arrays", name, N);
-    for (int i = 0; i < N; i++) {
-        PyObject* object = PyTuple_GetItem(tuple, i);
-        found[i] = nullptr;
-        if (object == Py_None && item == 'B') continue;
-        const Array array(object, name, item, 1);
-        array.expect(0, count);
-        found[i] = array.as<T>();
+        Py_buffer view;
+        if (PyObject_GetBuffer(item, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) != 0) {
+            PyErr_Clear();
+            refuse(PyExc_TypeError, "expected an array side by side");
+        }
+        words[i] = static_cast<int64_t>(reinterpret_cast<uintptr_t>(view.buf));
+        const char *letters = kinds[i] == 'q' ? "lq" : kinds[i] == 'B' ? "B?" : "d", *format = view.format;
+        const bool right = std::strlen(format) == 1 && std::strchr(letters, *format) != nullptr && (kinds[i] == 'B' || words[i] % 8 == 0);
+        PyBuffer_Release(&view);
+        if (!right) refuse(PyExc_TypeError, "expected items of type %c", kinds[i]);
     }
+    Arguments read;
+    std::memcpy(&read, words, sizeof read);
+    return read;
 }
 
-// Returns whether an option was left alone: it is worth no number today.
+// Items, rows, cells of a row, threads.
+template <class Arguments>
+PyObject* on_rows(int64_t (*kernel)(const Arguments&, int64_t, int64_t), const char* kinds, PyObject* args) {
+    PyObject* items;
+    long long rows, in_row;
+    int threads;
+    if (!PyArg_ParseTuple(args, "OLLi", &items, &rows, &in_row, &threads)) return nullptr;
+    return guarded([&] {
+        const Arguments read = read_items<Arguments>(items, kinds);
+        std::atomic<int64_t> bad{0};
+        Py_DecRef(spread(rows, in_row, 1 << 15, 1 << 18, threads, [&](int64_t first, int64_t last) {
+            bad += kernel(read, first, last);
+            return NO_FAULT;
+        }));
+        return PyLong_FromLongLong(bad);
+    });
+}
+const char CELLS[] = "ddddddnnnnnnnnnnnndnn";
+PyObject* option_values(PyObject*, PyObject* args) { return on_rows(chosen->option_values, CELLS, args); }
+PyObject* option_greeks(PyObject*, PyObject* args) { return on_rows(chosen->option_greeks, CELLS, args); }
+PyObject* implied_vols(PyObject*, PyObject* args) { return on_rows(chosen->implied_vols, CELLS, args); }
 PyObject* revalue(PyObject*, PyObject* args) {
-    PyObject* in[9];
-    int discount, threads;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOpi", &in[0], &in[1], &in[2], &in[3], &in[4], &in[5], &in[6], &in[7], &in[8], &discount,
-                          &threads))
-        return nullptr;
-    return guarded([&] {
-        Revaluation r{};
-        const Array contract(in[2], "contract", 'q', 1), vols(in[3], "vols", 'd', 2), vol_of(in[4], "vol_of", 'q', 1);
-        const Array spot(in[6], "spot", 'd', 2, REPEATED), cells(in[7], "cells", 'd', 3, WRITTEN), today(in[8], "today", 'd', 1, WRITTEN);
-        const int64_t contracts = today.extent(0);
-        r.options = contract.extent(0), r.names = vols.extent(1), r.scenarios = vol_of.extent(0);
-        each_of(in[0], "columns", 'd', contracts, r.columns), each_of(in[1], "flags", 'B', contracts, r.flags);
-        each_of(in[5], "moves", 'd', r.scenarios, r.along);
-        vols.expect(0, r.options), cells.expect(0, 2), cells.expect(1, contracts), cells.expect(2, r.scenarios);
-        const Grid rows = spot.grid(contracts, r.scenarios);
-        if (rows.along != 8 && r.scenarios > 1) refuse(PyExc_ValueError, "spot: expected a move for each scenario");
-        expect_places(contract, "contract", contracts), expect_places(vol_of, "vol_of", r.names);
-        r.vols = vols.as<double>(), r.vol_of = vol_of.as<int64_t>(), r.contract = contract.as<int64_t>();
-        r.spot = rows.at, r.pitch = rows.down, r.discount = discount != 0, r.today = today.as<double>();
-        r.gain = cells.as<double>(), r.shocked = r.gain + contracts * r.scenarios;
-        Py_DecRef(spread(r.options, r.scenarios, 1 << 15, 1 << 18, threads,
-                         [&](int64_t first, int64_t last) { return chosen->revalue(r, first, last); }));
-        bool left = false;
-        for (int64_t i = 0; i < r.options; i++) left |= r.today[r.contract[i]] != r.today[r.contract[i]];
-        return PyBool_FromLong(left);
-    });
+    return on_rows(chosen->revalue, "dddddddBBBBqddddqqddddnnnnnnnnnn", args);
 }
-
-PyObject* probe(PyObject*, PyObject* args) {
-    const char* which;
-    PyObject* in;
-    long long rounds;
-    if (!PyArg_ParseTuple(args, "sOL", &which, &in, &rounds)) return nullptr;
-    return guarded([&] {
-        const Array values(in, "values", 'd', 1);
-        if (values.extent(0) < 2) refuse(PyExc_ValueError, "values: expected two or more");
-        return PyFloat_FromDouble(chosen->probe(*which, values.as<double>(), values.extent(0), rounds));
-    });
-}
+PyObject* probe(PyObject*, PyObject* args) { return on_rows(chosen->probe, "ddnn", args); }
 
 PyObject* levels(PyObject*, PyObject*) {
     PyObject* names = PyList_New(0);

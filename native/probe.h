@@ -5,41 +5,29 @@
 
 namespace {
 
-double probe_read(const double* values, int64_t count, int64_t rounds) {
-    V low[8];
-    for (V& lane : low) lane = splat(0.0);
-    for (int64_t round = 0; round < rounds; round++) {
-        for (int64_t i = 0; i + 8 * W <= count; i += 8 * W) {
-#pragma GCC unroll 8
-            for (int j = 0; j < 8; j++) low[j] = least(low[j], load(values + i + j * W));
-        }
+// Rounds of `step` on twelve registers, as many as hide how long one takes; their sum keeps the compiler from leaving it out.
+template <class Step>
+inline double busy(int64_t rounds, const Step& step) {
+    V held[12] = {};
+    for (int64_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 12
+        for (int j = 0; j < 12; j++) held[j] = step(held[j], i, j);
+    }
+    V sum = held[0];
+    for (const V& one : held) sum = sum + one;
+    return lowest_lane(sum);
+}
+
+// Rounds [first, last) of twelve multiply-adds, or of reading all values where they are read; then the width of a vector.
+int64_t probe(const Probe& p, int64_t first, int64_t last) {
+    const V factor = splat(p.values[0]), term = splat(p.values[1]);
+    for (int64_t round = first; p.reads && round < last; round++) {
+        p.out[0] = busy(p.count / (12 * W), [&](V low, int64_t i, int j) { return least(low, load(p.values + (12 * i + j) * W)); });
         __asm__ volatile("" ::: "memory");  // every round reads anew
     }
-    double lanes[W];
-    for (int j = 1; j < 8; j++) low[0] = least(low[0], low[j]);
-    store(lanes, low[0]);
-    return lanes[0];
-}
-
-double probe_fma(const double* values, int64_t count) {
-    const V factor = splat(values[0]), term = splat(values[1]);
-    V sum[12];
-    for (V& lane : sum) lane = term;
-    for (int64_t i = 0; i < count; i += 12) {
-#pragma GCC unroll 12
-        for (int j = 0; j < 12; j++) sum[j] = fma(sum[j], factor, term);
-    }
-    double lanes[W];
-    for (int j = 1; j < 12; j++) sum[0] = sum[0] + sum[j];
-    store(lanes, sum[0]);
-    return lanes[0];
-}
-
-// The name's first letter tells which: read, fma, or width (lanes of a vector).
-double probe(char which, const double* values, int64_t count, int64_t rounds) {
-    if (which == 'r') return probe_read(values, count, rounds);
-    if (which == 'f') return probe_fma(values, rounds);
-    return W;
+    if (!p.reads) p.out[0] = busy((last - first) / 12, [&](V sum, int64_t, int) { return fma(sum, factor, term); });
+    p.out[1] = W;
+    return 0;
 }
 
 }  // namespace
