@@ -18,10 +18,10 @@ public:
     int64_t run(int64_t first, int64_t last) {
         int64_t alone = 0;
         for (int64_t b = first; b < last; b += W) {
-            int64_t option[W];  // past the last one that one again
-            for (int j = 0; j < W; j++) option[j] = b + j < last ? b + j : last - 1;
-            prepare(option);
-            for (int j = 0; j < W && b + j < last; j++) alone += row(r_.contract[b + j], j);
+            for (int j = 0; j < W; j++) option_[j] = b + j < last ? b + j : last - 1;  // past the last one that one again
+            for (int j = 0; j < W; j++) contract_[j] = r_.contract[option_[j]];
+            prepare();
+            for (int j = 0; j < W && b + j < last; j++) alone += row(contract_[j], j);
         }
         return alone;
     }
@@ -32,32 +32,42 @@ private:
         return fma(share, spot * fma(basis, years, splat(1.0)), 1.0 - share);
     }
 
-    void prepare(const int64_t* option) {
-        const auto of = [&](int which) { return lanes([&](int j) { return r_.columns[which][r_.contract[option[j]]]; }); };
-        const auto is = [&](int which) { return lanes([&](int j) { return r_.flags[which][r_.contract[option[j]]] ? 1.0 : 0.0; }) != 0.0; };
-        const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS), rate = of(RATE), weight = of(WEIGHT);
+    void prepare() {
+        const auto of = [&](int which) { return lanes([&](int j) { return r_.columns[which][contract_[j]]; }); };
+        const auto is = [&](int which) { return lanes([&](int j) { return r_.flags[which][contract_[j]] ? 1.0 : 0.0; }) != 0.0; };
+        const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS), rate = of(RATE);
         const V one = splat(1.0), zero = splat(0.0), product = forward * strike;
+        V weight = of(WEIGHT);
         const Mask inverse = is(INVERSE);
         share_ = (forward - of(FIXED)) / forward, log_ratio_ = logarithm(forward / strike);
         forward_ = select(inverse, one, forward), strike_ = select(inverse, strike / forward, strike);
         Mask fine = (LEAST_NUMBER < product) & (product < GREATEST_NUMBER) & (0.0 < least(forward, strike));
         fine &= (0.0 <= years) & (0.0 <= share_) & (share_ <= 1.0);
+        V left = zero, root = zero, today = zero;
         for (int64_t state = 0; state < r_.states; state++) {
             const int64_t name = r_.vol_of[state];
-            const V vol = name < 0 ? of(IV) : lanes([&](int j) { return r_.vols[option[j] * r_.names + name]; });
-            const V ahead = years - r_.time[state], left = greatest(ahead, zero), s = vol * sqrt(left), now = rate + r_.rate[state];
-            fine &= (ahead < INFINITE) & (0.0 <= vol) & (s < INFINITE);
-            Spread& spread = spread_[state] = Spread::of(s);
+            const V vol = name < 0 ? of(IV) : lanes([&](int j) { return r_.vols[option_[j] * r_.names + name]; });
+            const bool later = state == 0 || r_.time[state] != r_.time[state - 1];
+            if (later) left = greatest(years - r_.time[state], zero), root = sqrt(left);
+            const V s = vol * root, shifted = rate + r_.rate[state];
+            fine &= (years - r_.time[state] < INFINITE) & (0.0 <= vol) & (s < INFINITE);
+            if (r_.discount) {
+                weight = of(WEIGHT) * exponential(-greatest(shifted, zero) * left);
+                fine &= shifted < INFINITE;
+            }
+            Spread spread = Spread::of(s);
             spread.reciprocal = select(HUGE_DEVIATION <= s, zero, spread.reciprocal);  // then the value is its most
-            weight_[state] = weight;
-            if (!r_.discount) continue;
-            weight_[state] = weight * exponential(-greatest(now, zero) * left);
-            fine &= now < INFINITE;
+            if (state == 0) {
+                const V still = moved(one, zero, years, share_);
+                const V f = forward_ * select(inverse, one, still), k = strike_ * select(inverse, one / still, one);
+                const Outcome outcome(f, k, absolute(log_ratio_ + logarithm(still)), spread);
+                today = outcome.value(select(is(CALL), f, k)) * weight;
+            }
+            const V found[] = {spread.half, spread.reciprocal, weight};
+            for (int j = 0; j < W; j++)
+                for (int which = 0; which < 3; which++) table_[j][which][state] = found[which][j];
         }
-        const V still = moved(one, zero, years, share_);
-        const V f = forward_ * select(inverse, one, still), k = strike_ * select(inverse, one / still, one);
-        const Outcome outcome(f, k, absolute(log_ratio_ + logarithm(still)), spread_[0]);
-        today_ = select(fine, outcome.value(select(is(CALL), f, k)) * weight_[0], splat(NOT_A_NUMBER));
+        today_ = select(fine, today, splat(NOT_A_NUMBER));
     }
 
     // The j-th option prepared. An inverse one's value over the forward is that of an option on 1 at K/F.
@@ -68,22 +78,21 @@ private:
         const bool known = before && today == today && move(r_.spot + contract * r_.pitch, r_.columns[YEARS][contract], share_[j]);
         stated = known ? today : NOT_A_NUMBER;
         if (!known) return true;
-        for (int64_t state = 0; state < r_.states; state++) {
-            half_[state] = spread_[state].half[j], reciprocal_[state] = spread_[state].reciprocal[j];
-            weights_[state] = weight_[state][j];
-        }
+        const double(&table)[3][MOST_STATES] = table_[j];
         const bool call = r_.flags[CALL][contract], inverse = r_.flags[INVERSE][contract];
-        const double* const up = moves_[inverse ? NONE : MOVE];
-        const double* const down = moves_[inverse ? BACK : NONE];
-        const double* const money = moves_[NONE + r_.flags[COIN][contract] + 2 * r_.flags[LINKED][contract]];
+        const int money = r_.flags[COIN][contract] + 2 * r_.flags[LINKED][contract];
+        const bool plain = money == NONE && !r_.discount;
         double* const gain = r_.cells + contract * r_.scenarios + r_.first;
         double* const shocked = gain + r_.contracts * r_.scenarios;
         for (int64_t begin = 0; begin < width_; begin += W) {
             const int64_t i = begin + W <= width_ ? begin : width_ - W, *const state = r_.state + i;
-            const V forward = forward_[j] * load(up + i), strike = strike_[j] * load(down + i);
-            const Spread spread = {lookup(half_, state), lookup(reciprocal_, state)};
+            V forward = splat(forward_[j]), strike = splat(strike_[j]), weight = splat(table[2][0]);
+            inverse ? strike = strike * load(moves_[BACK] + i) : forward = forward * load(moves_[MOVE] + i);
+            const Spread spread = {lookup(table[0], state), lookup(table[1], state)};
             const Outcome outcome(forward, strike, absolute(log_ratio_[j] + load(moves_[LOG] + i)), spread);
-            const V value = outcome.value(call ? forward : strike) * lookup(weights_, state) * load(money + i);
+            if (!plain) weight = lookup(table[2], state);
+            V value = outcome.value(call ? forward : strike) * weight;
+            if (!plain) value = value * load(moves_[money] + i);
             store(shocked + i, value), store(gain + i, value - today);
         }
         return false;
@@ -111,9 +120,9 @@ private:
     enum { NONE, RATIO, PEG, RATIO_AND_PEG, MOVE, BACK, LOG, ROWS };
     const Revaluation& r_;
     const int64_t width_;
-    V share_, log_ratio_, forward_, strike_, today_, weight_[MOST_STATES];  // of the options prepared
-    Spread spread_[MOST_STATES];
-    alignas(64) double half_[MOST_STATES], reciprocal_[MOST_STATES], weights_[MOST_STATES];  // of one of them
+    int64_t option_[W], contract_[W];
+    V share_, log_ratio_, forward_, strike_, today_;        // of the options prepared
+    alignas(64) double table_[W][3][MOST_STATES];  // half, reciprocal and weight in each state
     alignas(64) double moves_[ROWS][MOST_SCENARIOS];
     const double* spot_ = nullptr;
     double years_ = 0.0, last_share_ = NOT_A_NUMBER;

@@ -59,8 +59,8 @@ struct Revaluation {
     const int64_t *state, *vol_of;            // [last - first]; [states]
     const double *time, *rate;                // [states] moves
     double *cells, *today;                    // [2, contracts, scenarios] gain and value, [contracts]; options' rows are written
-    int64_t contracts, options, names, scenarios, pitch, first, last, states, discount;
-    int64_t flat;  // no move of the basis
+    int64_t contracts, options, names, scenarios, pitch, first, last, states;
+    int64_t flat, discount;  // whether the basis stays, and whether values are discounted
 };
 
 struct Probe {

@@ -33,26 +33,31 @@ _TODAY: Final = (-1, 0.0, 0.0)
 def _tables(kernel: Kernel, count: int, arguments: tuple[Floats, ...], most: int) -> Floats:
     """Return `count` tables of answers, each of the arguments' common shape."""
     shape = np.broadcast(*arguments).shape
-    if len(shape) == 1:
-        rows, columns, down = 1, shape[0], _ONE_ROW
-    elif len(shape) == _DIMENSIONS and shape[1] >= _LEAST_COLUMNS:
+    if len(shape) == _DIMENSIONS and shape[1] >= _LEAST_COLUMNS:
         rows, columns = shape
-        down = tuple(one.shape[-1] if one.ndim == _DIMENSIONS and one.shape[0] > 1 else 0 for one in arguments)
-    else:
-        rows, columns, down = 1, math.prod(shape), _ONE_ROW
+        steps = [(1, 1, *one.shape)[-2:] for one in arguments]
+        places = *(along * (down > 1) for down, along in steps), *(along > 1 for _, along in steps)
+        return _answers(kernel, arguments, places, np.empty((count, rows, columns)), most)
+    columns = math.prod(shape)
+    if len(shape) != 1:
         arguments = tuple(one if one.size == 1 else np.broadcast_to(one, shape).ravel() for one in arguments)
-    wide = columns
     if columns < _LEAST_COLUMNS:
-        wide = _LEAST_COLUMNS
-        arguments = tuple(one if one.size == 1 else np.resize(one, wide) for one in arguments)
-    along = [one.size > 1 and one.shape[-1] > 1 for one in arguments]
-    out = np.empty((count, rows, wide))
+        arguments = tuple(one if one.size == 1 else np.resize(one, _LEAST_COLUMNS) for one in arguments)
+    places = *_ONE_ROW, *(one.size > 1 for one in arguments)
+    out = np.empty((count, 1, max(columns, _LEAST_COLUMNS)))
+    return _answers(kernel, arguments, places, out, most)[:, 0, :columns].reshape(count, *shape)
+
+
+def _answers(
+    kernel: Kernel, arguments: tuple[Floats, ...], places: tuple[int, ...], out: Floats, most: int
+) -> Floats:
+    rows, columns = out.shape[1:]
     try:  # as they come: what does not lie as the kernel reads it is refused, unread
-        kernel((*arguments, *down, *along, out, rows, wide), rows, wide, most)
+        kernel((*arguments, *places, out, rows, columns), rows, columns, most)
     except (TypeError, ValueError):
         ready = [as_floats(argument) for argument in arguments]
-        kernel((*ready, *down, *along, out, rows, wide), rows, wide, most)
-    return out.reshape(count, *shape) if wide == columns else out[:, 0, :columns].reshape(count, *shape)
+        kernel((*ready, *places, out, rows, columns), rows, columns, most)
+    return out
 
 
 def option_values(arguments: tuple[Floats, ...], most: int) -> Floats:
@@ -105,55 +110,57 @@ def _widened(given: OptionScenarios, more: int) -> OptionScenarios:
 
 
 def _revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> bool:
-    _check_extents(given, cells, today)
-    (options, names), (contracts, scenarios) = given.vols.shape, cells.shape[1:]
+    (options, names), (_, contracts, scenarios) = given.vols.shape, cells.shape
     rate, basis, time, peg = given.moves
     spot = given.spot[0] if given.spot.strides[:-1] == (0,) else given.spot
     none = np.zeros(contracts, dtype=np.bool_)
     flags = (none if flag is None else flag for flag in given.flags)
     arrays = (*given.columns, *flags, given.contract, given.vols, spot, basis, peg)
+    _check_extents((*arrays[:11], today), given, cells)
     extents = contracts, options, names, scenarios, scenarios if spot.ndim == _DIMENSIONS else 0
     left = 0
-    for first, last, *states in _windows(given.vol_of.tobytes(), time.tobytes(), rate.tobytes(), names):
-        plain = first, last, len(states[1]), discount, not basis.any()
-        left += _native.revalue((*arrays, *states, cells, today, *extents, *plain), options, last - first, most)
+    for states, window in _windows(names, *(moves.tobytes() for moves in (given.vol_of, time, rate, basis))):
+        items = (*arrays, *states, cells, today, *extents, *window, discount)
+        left += _native.revalue(items, options, window[1] - window[0], most)
     return left > 0
 
 
 @lru_cache(maxsize=64)
-def _windows(vol_of: bytes, time: bytes, rate: bytes, names: int) -> tuple[tuple[int, int, Ints, Ints, Floats, Floats], ...]:
-    """Return scenarios that share few states: first and last, the state of each, and the states' vols, times and rates."""
-    keys = list(zip(*(np.frombuffer(vol_of, np.int64).tolist(), *(np.frombuffer(x).tolist() for x in (time, rate))), strict=True))
-    windows, last = [], 0
+def _windows(names: int, *moves: bytes) -> list[tuple[tuple[npt.NDArray[Any], ...], tuple[int, ...]]]:
+    """Return scenarios that share few states, by their vols, times, rates and moves of the basis.
+
+    Of each run of them: each one's state and the states' vols, times and rates; then its first and last, how many states,
+    and whether the basis stays.
+    """
+    vols, time, rate, basis = (np.frombuffer(one, kind).tolist() for one, kind in zip(moves, "qddd", strict=True))
+    _check_places("vol_of", np.array(vols, dtype=np.int64), _TODAY[0], names)
+    keys = list(zip(vols, time, rate, strict=True))
+    found, last = [], 0
     while last < len(keys):
         first = min(last, len(keys) - _LEAST_SCENARIOS)  # the last may begin among those before
-        states, found = {_TODAY: 0}, []
+        states, mine = {_TODAY: 0}, []
         for key in keys[first : first + _MOST_SCENARIOS]:
             if key not in states and len(states) == _MOST_STATES:
                 break
-            found.append(states.setdefault(key, len(states)))
-        last = first + len(found)
-        windows.append((first, last, np.array(found), *map(np.array, zip(*states, strict=True))))
-    return tuple(windows)
+            mine.append(states.setdefault(key, len(states)))
+        last = first + len(mine)
+        columns = np.array(mine), *(np.array(part) for part in zip(*states, strict=True))
+        found.append((columns, (first, last, len(states), not any(basis))))
+    return found
 
 
-def _check_extents(given: OptionScenarios, cells: Floats, today: Floats) -> None:
+def _check_extents(of_contracts: tuple[npt.NDArray[Any], ...], given: OptionScenarios, cells: Floats) -> None:
     """Refuse what would have a kernel read or write outside an array."""
-    (options, names), (_, contracts, scenarios) = given.vols.shape, cells.shape
-    spot = given.spot.shape if given.spot.ndim == _DIMENSIONS else (contracts, *given.spot.shape)
-    groups = (
-        ("contracts", (contracts,), (*given.columns, *(flag for flag in given.flags if flag is not None), today)),
-        ("scenarios", (scenarios,), (*given.moves, given.vol_of)),
-    )
-    for name, shape, arrays in groups:
-        if any(array.shape != shape for array in arrays):
-            message = f"expected {shape[0]} {name}, found {[array.shape for array in arrays]}"
-            raise ValueError(message)
-    if spot != (contracts, scenarios) or cells.shape[0] != 2 or given.contract.shape != (options,):
-        message = f"spot, cells, contract: expected {contracts} contracts, {scenarios} scenarios and {options} options"
+    contracts, scenarios = cells.shape[1:]
+    found = [*(array.shape for array in (*of_contracts, *given.moves, given.vol_of, given.contract)), cells.shape[:1]]
+    wanted = [(contracts,)] * 12 + [(scenarios,)] * 5 + [given.vols.shape[:1], (2,)]
+    if found != wanted or given.spot.shape not in {(contracts, scenarios), (scenarios,)}:
+        message = f"expected extents {wanted}, found {found}; spot: {given.spot.shape}"
         raise ValueError(message)
-    for name, places, end in (("contract", given.contract, contracts), ("vol_of", given.vol_of, names)):
-        if places.size and not (places.min() >= _TODAY[0] * (name == "vol_of") and places.max() < end):
-            place = int(((places < 0) | (places >= end)).argmax())
-            message = f"{name}: {place} points outside the table"
-            raise IndexError(message)
+    _check_places("contract", given.contract, 0, contracts)
+
+
+def _check_places(name: str, places: Ints, least: int, end: int) -> None:
+    if places.size and not (places.min() >= least and places.max() < end):
+        message = f"{name}: {int(((places < least) | (places >= end)).argmax())} points outside the table"
+        raise IndexError(message)
