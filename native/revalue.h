@@ -80,19 +80,16 @@ private:
         if (!known) return true;
         const double(&table)[3][MOST_STATES] = table_[j];
         const bool call = r_.flags[CALL][contract], inverse = r_.flags[INVERSE][contract];
-        const int money = r_.flags[COIN][contract] + 2 * r_.flags[LINKED][contract];
-        const bool plain = money == NONE && !r_.discount;
+        const double *const up = moves_[inverse ? NONE : MOVE], *const down = moves_[inverse ? BACK : NONE];
+        const double* const money = moves_[r_.flags[COIN][contract] + 2 * r_.flags[LINKED][contract]];
         double* const gain = r_.cells + contract * r_.scenarios + r_.first;
         double* const shocked = gain + r_.contracts * r_.scenarios;
         for (int64_t begin = 0; begin < width_; begin += W) {
             const int64_t i = begin + W <= width_ ? begin : width_ - W, *const state = r_.state + i;
-            V forward = splat(forward_[j]), strike = splat(strike_[j]), weight = splat(table[2][0]);
-            inverse ? strike = strike * load(moves_[BACK] + i) : forward = forward * load(moves_[MOVE] + i);
+            const V forward = forward_[j] * load(up + i), strike = strike_[j] * load(down + i);
             const Spread spread = {lookup(table[0], state), lookup(table[1], state)};
             const Outcome outcome(forward, strike, absolute(log_ratio_[j] + load(moves_[LOG] + i)), spread);
-            if (!plain) weight = lookup(table[2], state);
-            V value = outcome.value(call ? forward : strike) * weight;
-            if (!plain) value = value * load(moves_[money] + i);
+            const V value = outcome.value(call ? forward : strike) * lookup(table[2], state) * load(money + i);
             store(shocked + i, value), store(gain + i, value - today);
         }
         return false;
