@@ -35,26 +35,21 @@ private:
     void prepare() {
         const auto of = [&](int which) { return lanes([&](int j) { return r_.columns[which][contract_[j]]; }); };
         const auto is = [&](int which) { return lanes([&](int j) { return r_.flags[which][contract_[j]] ? 1.0 : 0.0; }) != 0.0; };
-        const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS), rate = of(RATE);
+        const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS), rate = of(RATE), unit = of(WEIGHT);
         const V one = splat(1.0), zero = splat(0.0), product = forward * strike;
-        V weight = of(WEIGHT);
         const Mask inverse = is(INVERSE);
         share_ = (forward - of(FIXED)) / forward, log_ratio_ = logarithm(forward / strike);
         forward_ = select(inverse, one, forward), strike_ = select(inverse, strike / forward, strike);
         Mask fine = (LEAST_NUMBER < product) & (product < GREATEST_NUMBER) & (0.0 < least(forward, strike));
         fine &= (0.0 <= years) & (0.0 <= share_) & (share_ <= 1.0);
-        V left = zero, root = zero, today = zero;
+        V today = zero;
         for (int64_t state = 0; state < r_.states; state++) {
             const int64_t name = r_.vol_of[state];
             const V vol = name < 0 ? of(IV) : lanes([&](int j) { return r_.vols[option_[j] * r_.names + name]; });
-            const bool later = state == 0 || r_.time[state] != r_.time[state - 1];
-            if (later) left = greatest(years - r_.time[state], zero), root = sqrt(left);
-            const V s = vol * root, shifted = rate + r_.rate[state];
-            fine &= (years - r_.time[state] < INFINITE) & (0.0 <= vol) & (s < INFINITE);
-            if (r_.discount) {
-                weight = of(WEIGHT) * exponential(-greatest(shifted, zero) * left);
-                fine &= shifted < INFINITE;
-            }
+            const V ahead = years - r_.time[state], left = greatest(ahead, zero), s = vol * sqrt(left);
+            const V shifted = r_.discount ? rate + r_.rate[state] : zero;
+            const V weight = r_.discount ? unit * exponential(-greatest(shifted, zero) * left) : unit;
+            fine &= (ahead < INFINITE) & (0.0 <= vol) & (s < INFINITE) & (shifted < INFINITE);
             Spread spread = Spread::of(s);
             spread.reciprocal = select(HUGE_DEVIATION <= s, zero, spread.reciprocal);  // then the value is its most
             if (state == 0) {
