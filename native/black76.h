@@ -78,29 +78,23 @@ struct Greeks {
         const V tail = o.weight * select(below, o.above.a / o.below.a, o.low / f * (o.above.b / o.below.b));
         const V probability = select(0.0 < sign * d1, 1.0 - tail, tail);
         const V rate = select(0.0 < t, -select(0.0 < d, logarithm(d), splat(NOT_A_NUMBER)) / t, zero);
-        const V delta = d * sign * probability, vega = d * money * p.root, d2_by_vol = d2 / v;
+        const V delta = d * sign * probability, vega = d * money * p.root, gamma = alive(d * density / (f * p.s));
+        const V theta = rate * p.value - alive(d * money * v / (2.0 * p.root)), rho = -t * p.value;
         const V still = select(f == k, -0.5 * p.root, zero);  // the limit of d2 / vol at no vol
-        const V greeks[OUT] = {p.value,
-                               delta,
-                               alive(d * density / (f * p.s)),
-                               vega,
-                               rate * p.value - alive(d * money * v / (2.0 * p.root)),
-                               -t * p.value,
-                               -d * select(live, density * d2_by_vol, INV_SQRT_2PI * still),
-                               alive(vega * d1 * d2 / v),
-                               rate * delta + alive(d * density * d2 / (2.0 * t))};
+        const V vanna = -d * select(live, density * (d2 / v), INV_SQRT_2PI * still), volga = alive(vega * d1 * d2 / v);
+        const V charm = rate * delta + alive(d * density * d2 / (2.0 * t));
+        const V greeks[OUT] = {p.value, delta, gamma, vega, theta, rho, vanna, volga, charm};
         const Mask fine = (0.0 <= p.lowest) & (f + k + v + t + absolute(d) < INFINITE);
         for (int i = 0; i < OUT; i++) out[0][i] = select(fine, greeks[i], splat(NOT_A_NUMBER));
     }
 };
 
-// A row is whole vectors: where it does not end with one, the last begins earlier and does some columns once more.
 template <class F>
 int64_t each(const Cells& c, int64_t first, int64_t last) {
-    constexpr int64_t N = F::TOGETHER;
+    constexpr int N = F::TOGETHER;
     for (int64_t row = first; row < last; row++) {
         for (int64_t begin = 0; begin < c.columns; begin += N * W) {
-            const int64_t i = begin + N * W <= c.columns ? begin : c.columns - N * W;
+            const int64_t i = whole(begin, c.columns, N * W);
             V in[N][6], out[N][F::OUT];
             for (int k = 0; k < N; k++)
                 for (int a = 0; a < 6; a++) {

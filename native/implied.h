@@ -54,7 +54,6 @@ struct ImpliedVols {
     V root_years, target, rest, x, low, high, log_target, s, status;
     Mask upper, lower, open;
 
-    ImpliedVols() = default;
     INLINE explicit ImpliedVols(const V* in) {
         const V zero = splat(0.0), undiscounted = in[0] / in[5];
         root_years = sqrt(in[3]);
@@ -71,17 +70,14 @@ struct ImpliedVols {
         log_target = logarithm(select(upper, rest, target));
 
         Mask below = (target <= zero) | ((zero < intrinsic) & (target <= noise)), over = rest <= noise;
-        // b(low) and 1 - b(high) are rarely near: b < 0.4 s, b < exp(-h1^2/2) where h1 < 0, and b above one half from h1 = 0.68 on
-        const V bottom = 0.5 * low - x / low, top = 0.5 * high - x / high;
-        const Mask far_out = (bottom < 0.0) & (upper | (greatest(-0.5 * bottom * bottom, splat(-600.0)) < log_target));
-        if (any(~(far_out | (0.4 * low < target)))) below |= target < TimeValue(x, low).value;
-        if (any(upper | ~(0.68 < top))) over |= rest < TimeValue(x, high).complement;
+        // b(low) and 1 - b(high) are rarely near: b < 0.4 s, and above one half from h1 = 0.68 on
+        if (any(~(0.4 * low < target))) below |= target < TimeValue(x, low).value;
+        if (any(upper | ~(0.68 < 0.5 * high - x / high))) over |= rest < TimeValue(x, high).complement;
         high = select(lower, least(high, inflection), high);
-        status = select(below, splat(BELOW_INTRINSIC), select(over, splat(ABOVE_MAXIMUM), splat(NOT_CONVERGED)));
         // where b underflows in the search, NumPy has the finer exponential
-        status = select((status == NOT_CONVERGED) & (target < 1e-280), splat(LEFT_ALONE), status);
-        const Mask numbers = absolute(in[0]) + in[1] + in[2] + in[3] + in[5] < INFINITE;
-        status = select(numbers & (0.0 < least(m, least(in[3], in[5]))), status, splat(INVALID));
+        status = select(over, splat(ABOVE_MAXIMUM), select(target < 1e-280, splat(LEFT_ALONE), splat(NOT_CONVERGED)));
+        const Mask numbers = absolute(in[0]) + in[1] + in[2] + in[3] + in[5] < INFINITE, positive = 0.0 < least(m, least(in[3], in[5]));
+        status = select(numbers & positive, select(below, splat(BELOW_INTRINSIC), status), splat(INVALID));
         open = status == NOT_CONVERGED;
 
         // far below the inflection 1/ln b, above one half ln(1 - b), between b itself
@@ -112,15 +108,14 @@ struct ImpliedVols {
 
     // One search is a chain in which each step waits for the last: another, beside it, fills the gaps.
     static inline void at(const V (*in)[6], V (*out)[OUT]) {
-        ImpliedVols one(in[0]), other(in[1]);
-        for (int iteration = 0; iteration < MOST_ITERATIONS && any(one.open | other.open); iteration++)
-            one.step(iteration), other.step(iteration);
-        one.answer(out[0]), other.answer(out[1]);
-    }
-
-    inline void answer(V* out) const {
-        const Mask found = (status == NOT_CONVERGED) & ~open;
-        out[0] = select(found, s / root_years, splat(NOT_A_NUMBER)), out[1] = select(found, splat(OK), status);
+        ImpliedVols searches[] = {ImpliedVols(in[0]), ImpliedVols(in[1])};
+        for (int iteration = 0; iteration < MOST_ITERATIONS && any(searches[0].open | searches[1].open); iteration++)
+            for (ImpliedVols& one : searches) one.step(iteration);
+        for (const ImpliedVols& one : searches) {
+            const Mask found = (one.status == NOT_CONVERGED) & ~one.open;
+            (*out)[0] = select(found, one.s / one.root_years, splat(NOT_A_NUMBER));
+            (*out++)[1] = select(found, splat(OK), one.status);
+        }
     }
 };
 

@@ -15,6 +15,6 @@
 
 const Table* NAMED(level_, LEVEL)() {
     static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, group_tail, evaluate, each<Values>,
-                                each<Greeks>, each<ImpliedVols>, revalue, probe};
+                                each<Greeks>, each<ImpliedVols>, revalue, probe<true>, probe<false>};
     return &table;
 }

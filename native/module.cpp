@@ -103,7 +103,8 @@ PyObject* implied_vols(PyObject*, PyObject* args) { return on_rows(chosen->impli
 PyObject* revalue(PyObject*, PyObject* args) {
     return on_rows(chosen->revalue, "dddddddBBBBqddddqqddddnnnnnnnnnn", args);
 }
-PyObject* probe(PyObject*, PyObject* args) { return on_rows(chosen->probe, "ddnn", args); }
+PyObject* probe_reads(PyObject*, PyObject* args) { return on_rows(chosen->probe_reads, "ddn", args); }
+PyObject* probe_multiply_adds(PyObject*, PyObject* args) { return on_rows(chosen->probe_multiply_adds, "ddn", args); }
 
 PyObject* levels(PyObject*, PyObject*) {
     PyObject* names = PyList_New(0);
@@ -134,7 +135,8 @@ PyMethodDef methods[] = {
     {"option_greeks", option_greeks, METH_VARARGS, nullptr},
     {"implied_vols", implied_vols, METH_VARARGS, nullptr},
     {"revalue", revalue, METH_VARARGS, nullptr},
-    {"probe", probe, METH_VARARGS, nullptr},
+    {"probe_reads", probe_reads, METH_VARARGS, nullptr},
+    {"probe_multiply_adds", probe_multiply_adds, METH_VARARGS, nullptr},
     {"levels", levels, METH_NOARGS, nullptr},
     {"use_level", use_level, METH_VARARGS, nullptr},
     {"threads", threads, METH_NOARGS, nullptr},

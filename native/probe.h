@@ -5,28 +5,22 @@
 
 namespace {
 
-// Rounds of `step` on twelve registers, as many as hide how long one takes; their sum keeps the compiler from leaving it out.
-template <class Step>
-inline double busy(int64_t rounds, const Step& step) {
-    V held[12] = {};
-    for (int64_t i = 0; i < rounds; i++) {
-#pragma GCC unroll 12
-        for (int j = 0; j < 12; j++) held[j] = step(held[j], i, j);
-    }
-    V sum = held[0];
-    for (const V& one : held) sum = sum + one;
-    return lowest_lane(sum);
-}
-
-// Rounds [first, last) of twelve multiply-adds, or of reading all values where they are read; then the width of a vector.
+// In each round as many items as there are values: read, or multiplied and added in twelve registers, which hide how long one
+// takes. What they come to keeps the compiler from leaving them out.
+template <bool READS>
 int64_t probe(const Probe& p, int64_t first, int64_t last) {
     const V factor = splat(p.values[0]), term = splat(p.values[1]);
-    for (int64_t round = first; p.reads && round < last; round++) {
-        p.out[0] = busy(p.count / (12 * W), [&](V low, int64_t i, int j) { return least(low, load(p.values + (12 * i + j) * W)); });
+    V held[12] = {};
+    for (int64_t round = first; round < last; round++) {
+        for (int64_t i = 0; i + 12 * W <= p.count; i += 12 * W) {
+#pragma GCC unroll 12
+            for (int j = 0; j < 12; j++)
+                held[j] = READS ? least(held[j], load(p.values + i + j * W)) : fma(held[j], factor, term);
+        }
         __asm__ volatile("" ::: "memory");  // every round reads anew
     }
-    if (!p.reads) p.out[0] = busy((last - first) / 12, [&](V sum, int64_t, int) { return fma(sum, factor, term); });
-    p.out[1] = W;
+    for (int j = 1; j < 12; j++) held[0] = held[0] + held[j];
+    p.out[0] = lowest_lane(held[0]);
     return 0;
 }
 

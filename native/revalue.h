@@ -9,117 +9,108 @@
 
 namespace {
 
-class Revaluer {
-public:
-    explicit Revaluer(const Revaluation& r) : r_(r), width_(r.last - r.first) {}
+struct Revaluer {
+    enum { NONE, RATIO, PEG, RATIO_AND_PEG, MOVE, BACK, LOG, ROWS };
+    const Revaluation& r;
+    const int64_t width = r.last - r.first;
+    int64_t option[W], contract[W];  // those in hand, past the last one that one again
+    V share, log_ratio, forward, strike, today;
+    alignas(64) double table[W][3][MOST_STATES];     // half, reciprocal and weight of each in every state
+    alignas(64) double moves[ROWS][MOST_SCENARIOS];  // of the forward and of money
+    const double* last_spot = nullptr;
+    double last_years = 0.0, last_share = NOT_A_NUMBER;
 
-    // Returns how many options are left alone: what is no number, negative, zero where it divides or out of range is not worth
-    // a number today.
-    int64_t run(int64_t first, int64_t last) {
-        int64_t alone = 0;
-        for (int64_t b = first; b < last; b += W) {
-            for (int j = 0; j < W; j++) option_[j] = b + j < last ? b + j : last - 1;  // past the last one that one again
-            for (int j = 0; j < W; j++) contract_[j] = r_.contract[option_[j]];
-            prepare();
-            for (int j = 0; j < W && b + j < last; j++) alone += row(contract_[j], j);
-        }
-        return alone;
-    }
-
-private:
     // How far the underlying moves in the forward: the part of a settlement average that is known does not.
     static inline V moved(V spot, V basis, V years, V share) {
         return fma(share, spot * fma(basis, years, splat(1.0)), 1.0 - share);
     }
 
-    void prepare() {
-        const auto of = [&](int which) { return lanes([&](int j) { return r_.columns[which][contract_[j]]; }); };
-        const auto is = [&](int which) { return lanes([&](int j) { return r_.flags[which][contract_[j]] ? 1.0 : 0.0; }) != 0.0; };
-        const V forward = of(FORWARD), strike = of(STRUCK), years = of(YEARS), rate = of(RATE), unit = of(WEIGHT);
-        const V one = splat(1.0), zero = splat(0.0), product = forward * strike;
+    // An option that is no number, negative, zero where it divides or out of range is not worth a number today.
+    void prepare(int64_t first, int64_t last) {
+        for (int j = 0; j < W; j++) option[j] = first + j < last ? first + j : last - 1;
+        for (int j = 0; j < W; j++) contract[j] = r.contract[option[j]];
+        const auto of = [&](int which) { return lanes([&](int j) { return r.columns[which][contract[j]]; }); };
+        const auto is = [&](int which) { return lanes([&](int j) { return r.flags[which][contract[j]] ? 1.0 : 0.0; }) != 0.0; };
+        const V f = of(FORWARD), k = of(STRUCK), years = of(YEARS), rate = of(RATE), unit = of(WEIGHT);
+        const V one = splat(1.0), zero = splat(0.0), product = f * k;
         const Mask inverse = is(INVERSE);
-        share_ = (forward - of(FIXED)) / forward, log_ratio_ = logarithm(forward / strike);
-        forward_ = select(inverse, one, forward), strike_ = select(inverse, strike / forward, strike);
-        Mask fine = (LEAST_NUMBER < product) & (product < GREATEST_NUMBER) & (0.0 < least(forward, strike));
-        fine &= (0.0 <= years) & (0.0 <= share_) & (share_ <= 1.0);
-        V today = zero;
-        for (int64_t state = 0; state < r_.states; state++) {
-            const int64_t name = r_.vol_of[state];
-            const V vol = name < 0 ? of(IV) : lanes([&](int j) { return r_.vols[option_[j] * r_.names + name]; });
-            const V ahead = years - r_.time[state], left = greatest(ahead, zero), s = vol * sqrt(left);
-            const V shifted = r_.discount ? rate + r_.rate[state] : zero;
-            const V weight = r_.discount ? unit * exponential(-greatest(shifted, zero) * left) : unit;
+        share = (f - of(FIXED)) / f, log_ratio = logarithm(f / k);
+        forward = select(inverse, one, f), strike = select(inverse, k / f, k);
+        Mask fine = (LEAST_NUMBER < product) & (product < GREATEST_NUMBER) & (0.0 < least(f, k));
+        fine &= (0.0 <= years) & (0.0 <= share) & (share <= 1.0);
+        for (int64_t state = 0; state < r.states; state++) {
+            const int64_t name = r.vol_of[state];
+            const V vol = name < 0 ? of(IV) : lanes([&](int j) { return r.vols[option[j] * r.names + name]; });
+            const V ahead = years - r.time[state], left = greatest(ahead, zero), s = vol * sqrt(left);
+            const V shifted = r.discount ? rate + r.rate[state] : zero;
+            const V weight = r.discount ? unit * exponential(-greatest(shifted, zero) * left) : unit;
             fine &= (ahead < INFINITE) & (0.0 <= vol) & (s < INFINITE) & (shifted < INFINITE);
             Spread spread = Spread::of(s);
             spread.reciprocal = select(HUGE_DEVIATION <= s, zero, spread.reciprocal);  // then the value is its most
             if (state == 0) {
-                const V still = moved(one, zero, years, share_);
-                const V f = forward_ * select(inverse, one, still), k = strike_ * select(inverse, one / still, one);
-                const Outcome outcome(f, k, absolute(log_ratio_ + logarithm(still)), spread);
-                today = outcome.value(select(is(CALL), f, k)) * weight;
+                const V still = moved(one, zero, years, share);
+                const V now = forward * select(inverse, one, still), back = strike * select(inverse, one / still, one);
+                const Outcome outcome(now, back, absolute(log_ratio + logarithm(still)), spread);
+                today = outcome.value(select(is(CALL), now, back)) * weight;
             }
             const V found[] = {spread.half, spread.reciprocal, weight};
             for (int j = 0; j < W; j++)
-                for (int which = 0; which < 3; which++) table_[j][which][state] = found[which][j];
+                for (int which = 0; which < 3; which++) table[j][which][state] = found[which][j];
         }
-        today_ = select(fine, today, splat(NOT_A_NUMBER));
+        today = select(fine, today, splat(NOT_A_NUMBER));
     }
 
-    // The j-th option prepared. An inverse one's value over the forward is that of an option on 1 at K/F.
-    bool row(int64_t contract, int j) {
-        const double today = today_[j];
-        double& stated = r_.today[contract];
-        const bool before = r_.first == 0 || stated == stated;  // earlier scenarios did not leave it alone
-        const bool known = before && today == today && move(r_.spot + contract * r_.pitch, r_.columns[YEARS][contract], share_[j]);
-        stated = known ? today : NOT_A_NUMBER;
+    // Moves of the forward, and of money with the coin and the peg, unless they are those of the row before. Returns whether all
+    // are in range.
+    bool move(const double* spot, double years, double share_now) {
+        const bool known = share_now == last_share && (years == last_years || r.flat);
+        if (known && (spot == last_spot || std::memcmp(spot, last_spot, static_cast<size_t>(width) * 8) == 0)) return true;
+        Mask strange{};
+        for (int64_t begin = 0; begin < width; begin += W) {
+            const int64_t i = whole(begin, width);
+            const V ratio = 1.0 + load(spot + i), peg = 1.0 + load(r.peg + r.first + i);
+            const V by = moved(ratio, load(r.basis + r.first + i), splat(years), splat(share_now));
+            const V found[ROWS] = {splat(1.0), ratio, peg, ratio * peg, by, 1.0 / by, logarithm(by)};
+            for (int row = 0; row < ROWS; row++) store(moves[row] + i, found[row]);
+            strange |= ~((1e-100 < by) & (by < 1e100));
+        }
+        last_spot = spot, last_years = years, last_share = any(strange) ? NOT_A_NUMBER : share_now;
+        return last_share == share_now;
+    }
+
+    // The j-th option in hand: whether it is left alone, as it stays where earlier scenarios left it so. An inverse one's value
+    // over the forward is that of an option on 1 at K/F.
+    bool row(int j) {
+        const int64_t c = contract[j];
+        const bool fine = today[j] == today[j] && (r.first == 0 || r.today[c] == r.today[c]);
+        const bool known = fine && move(r.spot + c * r.pitch + r.first, r.columns[YEARS][c], share[j]);
+        r.today[c] = known ? today[j] : NOT_A_NUMBER;
         if (!known) return true;
-        const double(&table)[3][MOST_STATES] = table_[j];
-        const bool call = r_.flags[CALL][contract], inverse = r_.flags[INVERSE][contract];
-        const double *const up = moves_[inverse ? NONE : MOVE], *const down = moves_[inverse ? BACK : NONE];
-        const double* const money = moves_[r_.flags[COIN][contract] + 2 * r_.flags[LINKED][contract]];
-        double* const gain = r_.cells + contract * r_.scenarios + r_.first;
-        double* const shocked = gain + r_.contracts * r_.scenarios;
-        for (int64_t begin = 0; begin < width_; begin += W) {
-            const int64_t i = begin + W <= width_ ? begin : width_ - W, *const state = r_.state + i;
-            const V forward = forward_[j] * load(up + i), strike = strike_[j] * load(down + i);
-            const Spread spread = {lookup(table[0], state), lookup(table[1], state)};
-            const Outcome outcome(forward, strike, absolute(log_ratio_[j] + load(moves_[LOG] + i)), spread);
-            const V value = outcome.value(call ? forward : strike) * lookup(table[2], state) * load(money + i);
-            store(shocked + i, value), store(gain + i, value - today);
+        const bool call = r.flags[CALL][c], inverse = r.flags[INVERSE][c], coin = r.flags[COIN][c], linked = r.flags[LINKED][c];
+        const double *const up = moves[inverse ? NONE : MOVE], *const down = moves[inverse ? BACK : NONE];
+        double *const gain = r.cells + c * r.scenarios + r.first, *const shocked = gain + r.contracts * r.scenarios;
+        for (int64_t begin = 0; begin < width; begin += W) {
+            const int64_t i = whole(begin, width), *const state = r.state + i;
+            const V now = forward[j] * load(up + i), back = strike[j] * load(down + i);
+            const Spread spread = {lookup(table[j][0], state), lookup(table[j][1], state)};
+            const Outcome outcome(now, back, absolute(log_ratio[j] + load(moves[LOG] + i)), spread);
+            const V money = load(moves[coin + 2 * linked] + i);
+            const V value = outcome.value(call ? now : back) * lookup(table[j][2], state) * money;
+            store(shocked + i, value), store(gain + i, value - today[j]);
         }
         return false;
     }
-
-    // Moves of the forward, and of the money's coin and peg, unless they are those of the row before; whether all are in range.
-    bool move(const double* spot, double years, double share) {
-        const bool known = share == last_share_ && (years == years_ || r_.flat);
-        spot += r_.first;
-        if (known && (spot == spot_ || std::memcmp(spot, spot_, static_cast<size_t>(width_) * sizeof(double)) == 0)) return true;
-        spot_ = spot, years_ = years, last_share_ = share;
-        Mask strange{};
-        for (int64_t begin = 0; begin < width_; begin += W) {
-            const int64_t i = begin + W <= width_ ? begin : width_ - W;
-            const V ratio = 1.0 + load(spot + i), peg = 1.0 + load(r_.peg + r_.first + i);
-            const V by = moved(ratio, load(r_.basis + r_.first + i), splat(years), splat(share));
-            const V rows[] = {splat(1.0), ratio, peg, ratio * peg, by, 1.0 / by, logarithm(by)};
-            for (int k = 0; k < ROWS; k++) store(moves_[k] + i, rows[k]);
-            strange |= ~((1e-100 < by) & (by < 1e100));
-        }
-        if (any(strange)) last_share_ = NOT_A_NUMBER;
-        return last_share_ == share;
-    }
-
-    enum { NONE, RATIO, PEG, RATIO_AND_PEG, MOVE, BACK, LOG, ROWS };
-    const Revaluation& r_;
-    const int64_t width_;
-    int64_t option_[W], contract_[W];
-    V share_, log_ratio_, forward_, strike_, today_;        // of the options prepared
-    alignas(64) double table_[W][3][MOST_STATES];  // half, reciprocal and weight in each state
-    alignas(64) double moves_[ROWS][MOST_SCENARIOS];
-    const double* spot_ = nullptr;
-    double years_ = 0.0, last_share_ = NOT_A_NUMBER;
 };
 
-int64_t revalue(const Revaluation& r, int64_t first, int64_t last) { return Revaluer(r).run(first, last); }
+// Returns how many options are left alone.
+int64_t revalue(const Revaluation& r, int64_t first, int64_t last) {
+    Revaluer revaluer{r};
+    int64_t alone = 0;
+    for (int64_t b = first; b < last; b += W) {
+        revaluer.prepare(b, last);
+        for (int j = 0; j < W && b + j < last; j++) alone += revaluer.row(j);
+    }
+    return alone;
+}
 
 }  // namespace

@@ -39,6 +39,8 @@ inline V load(const double* p) {
     return v;
 }
 inline void store(double* p, V v) { std::memcpy(p, &v, sizeof v); }
+// Rows are read as whole vectors: where one does not end with one, its last begins earlier and does some cells once more.
+inline int64_t whole(int64_t begin, int64_t cells, int64_t wide = W) { return begin + wide <= cells ? begin : cells - wide; }
 inline V splat(double d) { return d - V{}; }
 inline V select(Mask m, V a, V b) { return m ? a : b; }
 inline V sqrt(V a) { return lanes([&](int i) { return __builtin_sqrt(a[i]); }); }

@@ -65,8 +65,8 @@ struct Revaluation {
 
 struct Probe {
     const double* values;
-    double* out;  // [2]
-    int64_t count, reads;
+    double* out;  // [1]
+    int64_t count;
 };
 
 struct Program;
@@ -84,7 +84,8 @@ struct Table {
     int64_t (*option_greeks)(const Cells&, int64_t first, int64_t last);
     int64_t (*implied_vols)(const Cells&, int64_t first, int64_t last);
     int64_t (*revalue)(const Revaluation&, int64_t first, int64_t last);
-    int64_t (*probe)(const Probe&, int64_t first, int64_t last);
+    int64_t (*probe_reads)(const Probe&, int64_t first, int64_t last);
+    int64_t (*probe_multiply_adds)(const Probe&, int64_t first, int64_t last);
 };
 
 const Table* level_narrow();
