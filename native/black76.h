@@ -29,9 +29,9 @@ struct Outcome {
         : low(least(forward, strike)), above(low), below(low) {
         const V h = least(distance * spread.reciprocal, splat(FARTHEST));
         side = spread.half - h, far = spread.half + h;
-        const Pair tails(absolute(side), far), squares(side * side, far * far);
-        weight = exponential(-0.5 * squares.a);
-        above = polynomial(TAIL_ABOVE, tails, squares), below = polynomial(TAIL_BELOW, tails, squares);
+        const Pair tails(absolute(side), far);
+        weight = exponential(-0.5 * (tails.a * tails.a));
+        above = polynomial(TAIL_ABOVE, tails), below = polynomial(TAIL_BELOW, tails);
     }
 
     // `top` is what the option is worth at most: the forward of a call, the strike of a put. With h1 >= 0 the value is top less

@@ -20,9 +20,10 @@ inline Pair fma(Pair x, Pair y, Pair z) { return {fma(x.a, y.a, z.a), fma(x.b, y
 // Even and odd powers apart: two chains of half the length. Coefficients are read where they are used: held through a loop
 // they would not fit the registers, and before its first round all would be put on the stack.
 template <class T, int N>
-INLINE T polynomial(const double (&coefficients)[N], T x, T square) {
+INLINE T polynomial(const double (&coefficients)[N], T x) {
     const double* lowest_first = coefficients;
     __asm__("" : "+r"(lowest_first));
+    const T square = x * x;
     T one = splat(lowest_first[N - 1]), other = splat(lowest_first[N - 2]);
 #pragma GCC unroll 8
     for (int i = N - 3; i > 0; i -= 2) {
@@ -43,7 +44,7 @@ constexpr double EXP[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 /
 // exp(x) for x <= 700; 0 below -708. The power of two is read from the low bits of x / ln 2 + 1.5 * 2^52.
 INLINE V exponential(V x) {
     const V shifted = fma(x, splat(0x1.71547652b82fep0), splat(0x1.8p52)), power = shifted - 0x1.8p52;
-    const V r = fma(power, splat(-LN2_LOW), fma(power, splat(-LN2_HIGH), x)), value = polynomial(EXP, r, r * r);
+    const V r = fma(power, splat(-LN2_LOW), fma(power, splat(-LN2_HIGH), x)), value = polynomial(EXP, r);
     return select(x < -708.0, splat(0.0), real(bits(value) + (bits(shifted) << 52)));
 }
 
@@ -61,7 +62,7 @@ INLINE V logarithm(V argument) {
     const V power = real((lifted >> 52) | 0x4330000000000000ull) - (0x1.0p52 + 1023.0);
     const V f = real(bits(x) - (lifted & 0xfff0000000000000ull) + 0x3ff0000000000000ull) - 1.0;
     const V s = f / (2.0 + f), s2 = s * s, half_square = 0.5 * f * f;
-    const V low = fma(s, half_square + polynomial(LOG, s2, s2 * s2), power * LN2_LOW);
+    const V low = fma(s, half_square + polynomial(LOG, s2), power * LN2_LOW);
     return fma(power, splat(LN2_HIGH), f - (half_square - low));
 }
 

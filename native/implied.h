@@ -14,7 +14,7 @@ constexpr double OK = 0, BELOW_INTRINSIC = 1, ABOVE_MAXIMUM = 2, NOT_CONVERGED =
 
 template <class T>
 inline T scaled_tail(T x) {
-    return polynomial(TAIL_ABOVE, x, x * x) / polynomial(TAIL_BELOW, x, x * x);
+    return polynomial(TAIL_ABOVE, x) / polynomial(TAIL_BELOW, x);
 }
 
 // r(h - s/2) - r(h + s/2) for small s by Taylor's series about h up to s^9: a difference of tails would lose its digits.

@@ -20,6 +20,8 @@ struct Revaluer {
     const double* last_spot = nullptr;
     double last_years = 0.0, last_share = NOT_A_NUMBER;
 
+    explicit Revaluer(const Revaluation& given) : r(given) {}
+
     // How far the underlying moves in the forward: the part of a settlement average that is known does not.
     static inline V moved(V spot, V basis, V years, V share) {
         return fma(share, spot * fma(basis, years, splat(1.0)), 1.0 - share);
@@ -104,7 +106,7 @@ struct Revaluer {
 
 // Returns how many options are left alone.
 int64_t revalue(const Revaluation& r, int64_t first, int64_t last) {
-    Revaluer revaluer{r};
+    Revaluer revaluer(r);
     int64_t alone = 0;
     for (int64_t b = first; b < last; b += W) {
         revaluer.prepare(b, last);

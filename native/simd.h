@@ -24,6 +24,7 @@ namespace {
 
 typedef double V __attribute__((vector_size(W * 8)));
 typedef uint64_t U __attribute__((vector_size(W * 8)));
+typedef double Unaligned __attribute__((vector_size(W * 8), aligned(8), may_alias));
 using Mask = decltype(V{} < V{});  // all ones or zeros for each lane
 
 template <class F>
@@ -33,12 +34,8 @@ inline V lanes(const F& value_of) {
     return v;
 }
 
-inline V load(const double* p) {
-    V v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-}
-inline void store(double* p, V v) { std::memcpy(p, &v, sizeof v); }
+inline V load(const double* p) { return *reinterpret_cast<const Unaligned*>(p); }
+inline void store(double* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
 // Rows are read as whole vectors: where one does not end with one, its last begins earlier and does some cells once more.
 inline int64_t whole(int64_t begin, int64_t cells, int64_t wide = W) { return begin + wide <= cells ? begin : cells - wide; }
 inline V splat(double d) { return d - V{}; }
@@ -71,11 +68,7 @@ inline int compress(V a, Mask m, double* to) {  // in a register and then stored
     return __builtin_popcount(lanes_of(m));
 }
 #else
-inline bool any(Mask m) {
-    int64_t found = 0;
-    for (int i = 0; i < W; i++) found |= m[i];
-    return found != 0;
-}
+inline bool any(Mask m) { return lowest_lane(select(m, splat(-1.0), splat(0.0))) < 0.0; }
 inline V lookup(const double* table, const int64_t* index) {
     return lanes([&](int i) { return table[index[i]]; });
 }
@@ -93,9 +86,7 @@ inline U bits(V a) { return reinterpret_cast<U>(a); }
 inline V real(U a) { return reinterpret_cast<V>(a); }
 constexpr uint64_t SIGN = 0x8000000000000000ull;
 
-inline Mask before(int64_t lane) {  // the first lanes
-    return lanes([](int i) { return static_cast<double>(i); }) < static_cast<double>(lane);
-}
+inline Mask before(int64_t lane) { return lanes([](int i) { return 1.0 * i; }) < 1.0 * lane; }  // the first lanes
 inline Mask unordered(V a) { return a != a; }
 inline V absolute(V a) { return real(bits(a) & ~SIGN); }
 inline V with_sign(V magnitude, V sign) { return real((bits(magnitude) & ~SIGN) | (bits(sign) & SIGN)); }
