@@ -12,7 +12,7 @@ from crossmargin.kernels import _native
 from crossmargin.kernels.native_engine import as_floats, as_ints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -30,28 +30,27 @@ _LEAST_SCENARIOS, _MOST_SCENARIOS, _MOST_STATES = 8, 256, 16  # native/table.h
 _TODAY: Final = (-1, 0.0, 0.0)
 
 
-def _tables(kernel: Kernel, count: int, arguments: tuple[Floats, ...], most: int) -> Floats:
+def _tables(kernel: Kernel, count: int, arguments: Sequence[Floats], most: int) -> Floats:
     """Return `count` tables of answers, each of the arguments' common shape."""
     shape = np.broadcast(*arguments).shape
     if len(shape) == _DIMENSIONS and shape[1] >= _LEAST_COLUMNS:
-        rows, columns = shape
         steps = [(1, 1, *one.shape)[-2:] for one in arguments]
         places = *(along * (down > 1) for down, along in steps), *(along > 1 for _, along in steps)
-        return _answers(kernel, arguments, places, np.empty((count, rows, columns)), most)
+        return _answers(kernel, arguments, places, np.empty((count, *shape)), most)
     columns = math.prod(shape)
     if len(shape) != 1:
-        arguments = tuple(one if one.size == 1 else np.broadcast_to(one, shape).ravel() for one in arguments)
+        arguments = [one if one.size == 1 else np.broadcast_to(one, shape).ravel() for one in arguments]
     if columns < _LEAST_COLUMNS:
-        arguments = tuple(one if one.size == 1 else np.resize(one, _LEAST_COLUMNS) for one in arguments)
-    places = *_ONE_ROW, *(one.size > 1 for one in arguments)
-    out = np.empty((count, 1, max(columns, _LEAST_COLUMNS)))
-    return _answers(kernel, arguments, places, out, most)[:, 0, :columns].reshape(count, *shape)
+        arguments = [one if one.size == 1 else np.resize(one, _LEAST_COLUMNS) for one in arguments]
+    places = *_ONE_ROW, *[one.size > 1 for one in arguments]
+    out = _answers(kernel, arguments, places, np.empty((count, max(columns, _LEAST_COLUMNS))), most)
+    return out if out.shape[1:] == shape else out[:, :columns].reshape(count, *shape)
 
 
-def _answers(
-    kernel: Kernel, arguments: tuple[Floats, ...], places: tuple[int, ...], out: Floats, most: int
-) -> Floats:
-    rows, columns = out.shape[1:]
+def _answers(kernel: Kernel, arguments: Sequence[Floats], places: tuple[int, ...], out: Floats, most: int) -> Floats:
+    """Fill and return tables [count, rows, columns] or [count, columns]."""
+    columns = out.shape[-1]
+    rows = out.shape[1] if out.ndim > _DIMENSIONS else 1
     try:  # as they come: what does not lie as the kernel reads it is refused, unread
         kernel((*arguments, *places, out, rows, columns), rows, columns, most)
     except (TypeError, ValueError):
@@ -62,7 +61,7 @@ def _answers(
 
 def option_values(arguments: tuple[Floats, ...], most: int) -> Floats:
     """Return Black-76 prices of the common shape."""
-    return np.asarray(_tables(_native.option_values, 1, arguments, most)[0])
+    return _tables(_native.option_values, 1, arguments, most)[0, ...]
 
 
 def option_greeks(arguments: tuple[Floats, ...], most: int) -> Floats:
