@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from crossmargin.kernels import _native, account_engine, operations, use_kernel
+from crossmargin.kernels import account_engine, operations, use_kernel
+from crossmargin.kernels.native_options import probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +140,7 @@ def bytes_a_second() -> float:
     taken = []
     for _ in range(5):
         start = time.perf_counter()
-        _native.probe("read", values, 200)
+        probe("read", values, 200)
         taken.append(time.perf_counter() - start)
     return 200 * values.nbytes / min(taken)
 

@@ -1,12 +1,13 @@
 # The compiled kernels: arrays in, arrays filled. Built from native/ at the root of the checkout.
 from collections.abc import Mapping
-from typing import Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
+Items: TypeAlias = tuple[npt.NDArray[Any] | int, ...]
 
 def groups(
     scale: Floats,
@@ -21,54 +22,12 @@ def groups(
     threads: int,
     /,
 ) -> None: ...
-def option_values(
-    forward: Floats,
-    strike: Floats,
-    vol: Floats,
-    years: Floats,
-    sign: Floats,
-    discount: Floats,
-    out: Floats,
-    threads: int,
-    /,
-) -> None: ...
-def option_greeks(
-    forward: Floats,
-    strike: Floats,
-    vol: Floats,
-    years: Floats,
-    sign: Floats,
-    discount: Floats,
-    out: Floats,
-    threads: int,
-    /,
-) -> None: ...
-def implied_vols(
-    price: Floats,
-    forward: Floats,
-    strike: Floats,
-    years: Floats,
-    sign: Floats,
-    discount: Floats,
-    out: Floats,
-    threads: int,
-    /,
-) -> None: ...
-def revalue(
-    columns: tuple[Floats, ...],
-    flags: tuple[npt.NDArray[np.bool_] | None, ...],
-    contract: Ints,
-    vols: Floats,
-    vol_of: Ints,
-    moves: tuple[Floats, ...],
-    spot: Floats,
-    cells: Floats,
-    today: Floats,
-    discount: bool,
-    threads: int,
-    /,
-) -> bool: ...
-def probe(which: str, values: Floats, rounds: int, /) -> float: ...
+def option_values(items: Items, rows: int, in_row: int, threads: int, /) -> int: ...
+def option_greeks(items: Items, rows: int, in_row: int, threads: int, /) -> int: ...
+def implied_vols(items: Items, rows: int, in_row: int, threads: int, /) -> int: ...
+def revalue(items: Items, rows: int, in_row: int, threads: int, /) -> int: ...
+def probe_reads(items: Items, rows: int, in_row: int, threads: int, /) -> int: ...
+def probe_multiply_adds(items: Items, rows: int, in_row: int, threads: int, /) -> int: ...
 def levels() -> list[str]: ...
 def use_level(name: str, /) -> None: ...
 def threads() -> int: ...

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from crossmargin.kernels.engine import OptionScenarios
 
+    Flags = npt.NDArray[np.bool_]
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
     Kernel = Callable[[tuple[Any, ...], int, int, int], int]
@@ -74,6 +75,15 @@ def implied_vols(arguments: tuple[Floats, ...], most: int) -> Floats:
     return _tables(_native.implied_vols, 2, arguments, most)
 
 
+def probe(which: str, values: Floats, rounds: int) -> None:
+    """Let a core do what it can at most: "read" all values in each round, or "multiply-add" as many on registers."""
+    if values.size < 2:  # noqa: PLR2004  # what is multiplied by and added
+        message = "values: expected two or more"
+        raise ValueError(message)
+    kernel = {"read": _native.probe_reads, "multiply-add": _native.probe_multiply_adds}[which]
+    kernel((values, np.empty(1), values.size), rounds, 1, 1)
+
+
 def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> bool:
     """Fill the options' rows of `cells` and `today`; return whether one was left alone: NaN in `today`.
 
@@ -84,12 +94,6 @@ def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, 
     ValueError
         When an extent is not what the others make it.
     """
-    scenarios = cells.shape[2]
-    if scenarios < _LEAST_SCENARIOS:  # more of them, in which nothing moves
-        wide = np.empty((2, cells.shape[1], _LEAST_SCENARIOS))
-        left = revalue(_widened(given, _LEAST_SCENARIOS - scenarios), wide, today, most, discount=discount)
-        cells[:, given.contract] = wide[:, given.contract, :scenarios]
-        return left
     try:  # as above
         return _revalue(given, cells, today, most, discount=discount)
     except (TypeError, ValueError):
@@ -102,39 +106,46 @@ def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, 
         return _revalue(ready, cells, today, most, discount=discount)
 
 
-def _widened(given: OptionScenarios, more: int) -> OptionScenarios:
-    spot = np.concatenate([given.spot, np.zeros((*given.spot.shape[:-1], more))], axis=-1)
-    moves = tuple(np.append(move, np.zeros(more)) for move in given.moves)
-    return given._replace(vol_of=np.append(given.vol_of, np.full(more, _TODAY[0])), moves=moves, spot=spot)
-
-
 def _revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> bool:
-    (options, names), (_, contracts, scenarios) = given.vols.shape, cells.shape
-    rate, basis, time, peg = given.moves
-    spot = given.spot[0] if given.spot.strides[:-1] == (0,) else given.spot
+    contracts, scenarios = cells.shape[1:]
     none = np.zeros(contracts, dtype=np.bool_)
-    flags = (none if flag is None else flag for flag in given.flags)
-    arrays = (*given.columns, *flags, given.contract, given.vols, spot, basis, peg)
-    _check_extents((*arrays[:11], today), given, cells)
-    extents = contracts, options, names, scenarios, scenarios if spot.ndim == _DIMENSIONS else 0
+    flags = [none if flag is None else flag for flag in given.flags]
+    _check_extents(given, flags, cells, today)
+    rate, basis, time, peg = given.moves
+    names = given.vols.shape[1]
+    windows = _windows(names, given.vol_of.tobytes(), time.tobytes(), rate.tobytes(), basis.tobytes())
+    along, filled = (given.spot[0] if given.spot.strides[:-1] == (0,) else given.spot, basis, peg), cells
+    if scenarios < _LEAST_SCENARIOS:  # more of them, in which nothing moves
+        along, filled = (_widened(along[0]), _widened(basis), _widened(peg)), np.empty((2, contracts, _LEAST_SCENARIOS))
+    arrays = (*given.columns, *flags, given.contract, given.vols, *along)
+    options, columns = given.contract.shape[0], filled.shape[2]
+    extents = contracts, options, names, columns, columns if along[0].ndim == _DIMENSIONS else 0
     left = 0
-    for states, window in _windows(names, *(moves.tobytes() for moves in (given.vol_of, time, rate, basis))):
-        items = (*arrays, *states, cells, today, *extents, *window, discount)
+    for states, window in windows:
+        items = (*arrays, *states, filled, today, *extents, *window, discount)
         left += _native.revalue(items, options, window[1] - window[0], most)
+    if filled is not cells:
+        cells[:, given.contract] = filled[:, given.contract, :scenarios]
     return left > 0
+
+
+def _widened(moves: Floats) -> Floats:
+    return np.concatenate([moves, np.zeros((*moves.shape[:-1], _LEAST_SCENARIOS - moves.shape[-1]))], axis=-1)
 
 
 @lru_cache(maxsize=64)
 def _windows(names: int, *moves: bytes) -> list[tuple[tuple[npt.NDArray[Any], ...], tuple[int, ...]]]:
     """Return scenarios that share few states, by their vols, times, rates and moves of the basis.
 
-    Of each run of them: each one's state and the states' vols, times and rates; then its first and last, how many states,
-    and whether the basis stays.
+    Of each run of them: each one's state and the states' vols, times and rates; then its first and last, how many
+    states, and whether the basis stays.
     """
-    vols, time, rate, basis = (np.frombuffer(one, kind).tolist() for one, kind in zip(moves, "qddd", strict=True))
-    _check_places("vol_of", np.array(vols, dtype=np.int64), _TODAY[0], names)
-    keys = list(zip(vols, time, rate, strict=True))
-    found, last = [], 0
+    vol_of, time, rate, basis = (np.frombuffer(one, kind) for one, kind in zip(moves, "qddd", strict=True))
+    _check_places("vol_of", vol_of, names)
+    keys = list(zip(vol_of.tolist(), time.tolist(), rate.tolist(), strict=True))
+    keys += [_TODAY] * (_LEAST_SCENARIOS - len(keys))
+    found: list[tuple[tuple[npt.NDArray[Any], ...], tuple[int, ...]]] = []
+    last = 0
     while last < len(keys):
         first = min(last, len(keys) - _LEAST_SCENARIOS)  # the last may begin among those before
         states, mine = {_TODAY: 0}, []
@@ -143,23 +154,24 @@ def _windows(names: int, *moves: bytes) -> list[tuple[tuple[npt.NDArray[Any], ..
                 break
             mine.append(states.setdefault(key, len(states)))
         last = first + len(mine)
-        columns = np.array(mine), *(np.array(part) for part in zip(*states, strict=True))
-        found.append((columns, (first, last, len(states), not any(basis))))
+        columns = tuple(np.array(part) for part in (mine, *zip(*states, strict=True)))
+        found.append((columns, (first, last, len(states), not basis.any())))
     return found
 
 
-def _check_extents(of_contracts: tuple[npt.NDArray[Any], ...], given: OptionScenarios, cells: Floats) -> None:
+def _check_extents(given: OptionScenarios, flags: list[Flags], cells: Floats, today: Floats) -> None:
     """Refuse what would have a kernel read or write outside an array."""
     contracts, scenarios = cells.shape[1:]
-    found = [*(array.shape for array in (*of_contracts, *given.moves, given.vol_of, given.contract)), cells.shape[:1]]
-    wanted = [(contracts,)] * 12 + [(scenarios,)] * 5 + [given.vols.shape[:1], (2,)]
+    arrays = (*given.columns, *flags, today, *given.moves, given.vol_of, given.contract)
+    found = [(len(given.columns), len(flags), cells.shape[0]), *[array.shape for array in arrays]]
+    wanted = [(7, 4, 2), *[(contracts,)] * 12, *[(scenarios,)] * 5, given.vols.shape[:1]]
     if found != wanted or given.spot.shape not in {(contracts, scenarios), (scenarios,)}:
         message = f"expected extents {wanted}, found {found}; spot: {given.spot.shape}"
         raise ValueError(message)
-    _check_places("contract", given.contract, 0, contracts)
+    _check_places("contract", given.contract, contracts)
 
 
-def _check_places(name: str, places: Ints, least: int, end: int) -> None:
-    if places.size and not (places.min() >= least and places.max() < end):
-        message = f"{name}: {int(((places < least) | (places >= end)).argmax())} points outside the table"
+def _check_places(name: str, places: Ints, end: int) -> None:
+    if places.size and not (places.min() >= 0 and places.max() < end):
+        message = f"{name}: {int(((places < 0) | (places >= end)).argmax())} points outside the table"
         raise IndexError(message)
