@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from crossmargin.kernels import _native, account_engine, operations, use_kernel
+from crossmargin.kernels import account_engine, operations, use_kernel
+from crossmargin.kernels.native_options import probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,11 +137,10 @@ def scanned(book: Mapping, columns: int, chain: tuple[int, ...], depth: int, thr
 def bytes_a_second() -> float:
     """Return what one core reads from 256 KiB."""
     values = np.random.default_rng(0).normal(size=1 << 15)
-    given = _native.Arguments("reads", (values, np.zeros(2), values.size, 200))
     taken = []
     for _ in range(5):
         start = time.perf_counter()
-        _native.run(given, 1, 1, 1)
+        probe("reads", values, 200)
         taken.append(time.perf_counter() - start)
     return 200 * values.nbytes / min(taken)
 

@@ -50,7 +50,7 @@ private:
             case op_sub: return each(c, [](V a, V b, V) { return a - b; });
             case op_mul: return each(c, [](V a, V b, V) { return a * b; });
             case op_div: return each(c, [](V a, V b, V) { return a / b; });
-            case op_neg: return each(c, [](V a, V, V) { return negative(a); });
+            case op_neg: return each(c, [](V a, V, V) { return -a; });
             case op_abs: return each(c, [](V a, V, V) { return absolute(a); });
             case op_sqrt: return each(c, [](V a, V, V) { return sqrt(a); });
             case op_min: return each(c, [](V a, V b, V) { return minimum(a, b); });
@@ -59,9 +59,9 @@ private:
             case op_le: return each(c, [](V a, V b, V) { return flag(a <= b); });
             case op_gt: return each(c, [](V a, V b, V) { return flag(b < a); });
             case op_ge: return each(c, [](V a, V b, V) { return flag(b <= a); });
-            case op_eq: return each(c, [](V a, V b, V) { return flag(equal(a, b)); });
-            case op_ne: return each(c, [](V a, V b, V) { return select(equal(a, b), splat(0.0), splat(1.0)); });
-            case op_select: return each(c, [](V a, V b, V d) { return select(equal(a, splat(0.0)), d, b); });
+            case op_eq: return each(c, [](V a, V b, V) { return flag(a == b); });
+            case op_ne: return each(c, [](V a, V b, V) { return select(a == b, splat(0.0), splat(1.0)); });
+            case op_select: return each(c, [](V a, V b, V d) { return select(a == splat(0.0), d, b); });
             case op_pow: return one_by_one(c, [](double a, double b, int64_t) { return std::pow(a, b); });
             case op_exp: return one_by_one(c, [](double a, double, int64_t) { return std::exp(a); });
             case op_log: return one_by_one(c, [](double a, double, int64_t) { return std::log(a); });

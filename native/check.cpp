@@ -79,7 +79,7 @@ private:
 
 }  // namespace
 
-Fault check(const Table& level, const Program& p, const Book& book, const Desk& desk, const Asked* asked, int64_t count,
+Fault check(Fault (*evaluate)(const Program&, const Book&, Block& block, double* out, int64_t stride), const Program& p, const Book& book, const Desk& desk, const Asked* asked, int64_t count,
             Block& b, double* out, int64_t stride, uint8_t* aside) {
     const Checks checks(p, book, desk);
     for (int64_t i = 0; i < count; i++) checks.ahead(asked[i]);
@@ -104,7 +104,7 @@ Fault check(const Table& level, const Program& p, const Book& book, const Desk& 
     }
     double* found = b.checked.of(p.output_count * (n + 1));
     Fault fault = stage(p, trades, n, b);
-    if (fault.what == Wrong::nothing) fault = level.evaluate(p, book, b, found, n);
+    if (fault.what == Wrong::nothing) fault = evaluate(p, book, b, found, n);
     if (fault.what != Wrong::nothing) return fault;
     for (int64_t i = 0, k = 0; i < count; i++) {
         double total[FIGURES];

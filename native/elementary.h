@@ -11,7 +11,7 @@ namespace {
 struct Pair {
     V a, b;
     Pair(V one, V other) : a(one), b(other) {}
-    Pair(V same) : a(same), b(same) {}
+    Pair(V same) : Pair(same, same) {}
 };
 inline Pair operator*(Pair x, Pair y) { return {x.a * y.a, x.b * y.b}; }
 inline Pair operator/(Pair x, Pair y) { return {x.a / y.a, x.b / y.b}; }
@@ -20,9 +20,10 @@ inline Pair fma(Pair x, Pair y, Pair z) { return {fma(x.a, y.a, z.a), fma(x.b, y
 // Even and odd powers apart: two chains of half the length. Coefficients are read where they are used: held through a loop
 // they would not fit the registers, and before its first round all would be put on the stack.
 template <class T, int N>
-INLINE T polynomial(const double (&coefficients)[N], T x, T square) {
+INLINE T polynomial(const double (&coefficients)[N], T x) {
     const double* lowest_first = coefficients;
     __asm__("" : "+r"(lowest_first));
+    const T square = x * x;
     T one = splat(lowest_first[N - 1]), other = splat(lowest_first[N - 2]);
 #pragma GCC unroll 8
     for (int i = N - 3; i > 0; i -= 2) {
@@ -37,51 +38,41 @@ INLINE T polynomial(const double (&coefficients)[N], T x, T square) {
 constexpr double LN2_HIGH = 0x1.62e42fefa39efp-1, LN2_LOW = 0x1.abc9e3b39803fp-56;
 
 // Taylor's series to the 13th power on |r| <= ln(2)/2: what is left out is below 5e-18 of the value.
-constexpr double EXP[] = {1.0,           1.0,            1.0 / 2,         1.0 / 6,    1.0 / 24,
-                          1.0 / 120,     1.0 / 720,      1.0 / 5040,      1.0 / 40320, 1.0 / 362880,
+constexpr double EXP[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
                           1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
-
-// x times 2 to the power that stands in the low bits of `shifted`.
-inline V scaled(V x, V shifted) { return real(bits(x) + (bits(shifted) << 52)); }
 
 // exp(x) for x <= 700; 0 below -708. The power of two is read from the low bits of x / ln 2 + 1.5 * 2^52.
 INLINE V exponential(V x) {
-    const V shifted = fma(x, splat(0x1.71547652b82fep0), splat(0x1.8p52));
-    const V power = shifted - splat(0x1.8p52);
-    const V r = fma(power, splat(-LN2_LOW), fma(power, splat(-LN2_HIGH), x));
-    return select(x < splat(-708.0), splat(0.0), scaled(polynomial(EXP, r, r * r), shifted));
+    const V shifted = fma(x, splat(0x1.71547652b82fep0), splat(0x1.8p52)), power = shifted - 0x1.8p52;
+    const V r = fma(power, splat(-LN2_LOW), fma(power, splat(-LN2_HIGH), x)), value = polynomial(EXP, r);
+    return select(x < -708.0, splat(0.0), real(bits(value) + (bits(shifted) << 52)));
 }
 
 // W. J. Cody's form as FreeBSD's e_log.c has it: log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f).
-constexpr double LOG[] = {0.0, 6.666666666666735130e-01, 3.999999999940941908e-01,
-                          2.857142874366239149e-01, 2.222219843214978396e-01, 1.818357216161805012e-01,
-                          1.531383769920937332e-01, 1.479819860511658591e-01};
-
-// x = 2^power (1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1].
-inline U lifted(V x) { return bits(x) + (0x3ff0000000000000ull - 0x3fe6a09e667f3bcdull); }
-inline V power_of(V x) { return real((lifted(x) >> 52) | 0x4330000000000000ull) - splat(0x1.0p52 + 1023.0); }
-inline V fraction_of(V x) {
-    return real(bits(x) - (lifted(x) & 0xfff0000000000000ull) + 0x3ff0000000000000ull) - splat(1.0);
-}
+constexpr double LOG[] = {0.0, 6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+                          2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01};
 
 constexpr double LEAST_NUMBER = 1e-300, GREATEST_NUMBER = 1e300;
 
-// log(x) within one unit in the last place; what is below 1e-300 or no number counts as that, what is above as 1e300.
+// log(x) within one unit in the last place, x = 2^power (1 + f) with f in [sqrt(1/2) - 1, sqrt(2) - 1]; what is below 1e-300 or
+// no number counts as that, what is above as 1e300.
 INLINE V logarithm(V argument) {
     const V x = least(greatest(argument, splat(LEAST_NUMBER)), splat(GREATEST_NUMBER));
-    const V power = power_of(x), f = fraction_of(x), s = f / (splat(2.0) + f), s2 = s * s, half_square = splat(0.5) * f * f;
-    const V low = fma(s, half_square + polynomial(LOG, s2, s2 * s2), power * splat(LN2_LOW));
+    const U lifted = bits(x) + (0x3ff0000000000000ull - 0x3fe6a09e667f3bcdull);
+    const V power = real((lifted >> 52) | 0x4330000000000000ull) - (0x1.0p52 + 1023.0);
+    const V f = real(bits(x) - (lifted & 0xfff0000000000000ull) + 0x3ff0000000000000ull) - 1.0;
+    const V s = f / (2.0 + f), s2 = s * s, half_square = 0.5 * f * f;
+    const V low = fma(s, half_square + polynomial(LOG, s2), power * LN2_LOW);
     return fma(power, splat(LN2_HIGH), f - (half_square - low));
 }
 
 // exp(x^2/2) Phi(-x) = TAIL_ABOVE / TAIL_BELOW for x >= 0; the fit of kernels/normal_tail.py.
-constexpr double TAIL_ABOVE[] = {0.49999999999999997303,    0.7755011671045790662,     0.59495588388097160356,
-                                 0.28998287971556817756,    0.097991439064504673517,   0.023711736065036621162,
-                                 0.0041082990648092363093,  0.00049316541485211710446, 0.000037503998398520883958,
-                                 1.3968407461384080995e-6};
-constexpr double TAIL_BELOW[] = {1.0, 2.3488868950120128643, 2.5640523563645478549,
-                                 1.7173016204220165356, 0.78387867868487739412, 0.25573806199478797895,
-                                 0.060665688118990851523, 0.010391987168713218518, 0.0012396837336342859596,
-                                 0.000094008582795474982055, 3.501360509436601581e-6};
+constexpr double TAIL_ABOVE[] = {0.49999999999999997303, 0.7755011671045790662, 0.59495588388097160356, 0.28998287971556817756,
+                                 0.097991439064504673517, 0.023711736065036621162, 0.0041082990648092363093,
+                                 0.00049316541485211710446, 0.000037503998398520883958, 1.3968407461384080995e-6};
+constexpr double TAIL_BELOW[] = {1.0, 2.3488868950120128643, 2.5640523563645478549, 1.7173016204220165356,
+                                 0.78387867868487739412, 0.25573806199478797895, 0.060665688118990851523,
+                                 0.010391987168713218518, 0.0012396837336342859596, 0.000094008582795474982055,
+                                 3.501360509436601581e-6};
 
 }  // namespace

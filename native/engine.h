@@ -175,5 +175,5 @@ Fault find_unit(const Book& book, int64_t unit, Source& source);
 Fault stage(const Program& program, const Trade* trades, int64_t count, Block& block);
 // Where accounts would stand after trades, each on its own: `out` [FIGURES, stride] account-wide, NaN where one is refused;
 // `aside` [stride] 1 where the trade is for Python to judge.
-Fault check(const Table& level, const Program& program, const Book& book, const Desk& desk, const Asked* asked, int64_t count,
+Fault check(Fault (*evaluate)(const Program&, const Book&, Block& block, double* out, int64_t stride), const Program& program, const Book& book, const Desk& desk, const Asked* asked, int64_t count,
             Block& block, double* out, int64_t stride, uint8_t* aside);

@@ -9,6 +9,7 @@
 #include "revalue.h"
 #include "select.h"
 
+struct Asked;
 namespace {
 
 // --- throwaway
@@ -34,7 +35,6 @@ int64_t run_units(const Units& u, int64_t first, int64_t last) {
 }
 int64_t check_all(const Checking& c, int64_t first, int64_t last) {
     static thread_local Block b;
-    Table t{}; t.evaluate = evaluate;
     Asked asked[64];
     for (int64_t n; first < last; first += n) {
         n = last - first < 64 ? last - first : 64;
@@ -42,7 +42,7 @@ int64_t check_all(const Checking& c, int64_t first, int64_t last) {
             const int64_t at = c.order[first + i];
             asked[i] = {c.account[at], c.contract[at], c.quantity[at], c.price[at], at};
         }
-        check(t, *c.program, *c.book, *c.desk, asked, n, b, c.out, c.trades, c.aside);
+        check(evaluate, *c.program, *c.book, *c.desk, asked, n, b, c.out, c.trades, c.aside);
     }
     return 0;
 }
@@ -88,12 +88,12 @@ const Kernels* NAMED(level_, LEVEL)() {
         kernel_over<Groups, old<Groups, group_rows>>("group_rows"),
         kernel_over<Groups, old<Groups, group_worst>>("group_worst"),
         kernel_over<Groups, old<Groups, group_tail>>("group_tail"),
-        kernel_over<Cells, old<Cells, each<Values>>>("option_values"),
-        kernel_over<Cells, old<Cells, each<Greeks>>>("option_greeks"),
-        kernel_over<Cells, old<Cells, each<ImpliedVols>>>("implied_vols"),
-        kernel_over<Revaluation, old<Revaluation, revalue>>("revalue"),
-        kernel_over<Probe, reads>("reads"),
-        kernel_over<Probe, multiply_adds>("multiply_adds"),
+        kernel_over<Cells, each<Values>>("option_values"),
+        kernel_over<Cells, each<Greeks>>("option_greeks"),
+        kernel_over<Cells, each<ImpliedVols>>("implied_vols"),
+        kernel_over<Revaluation, revalue>("revalue"),
+        kernel_over<Probe, probe<true>>("reads"),
+        kernel_over<Probe, probe<false>>("multiply_adds"),
         {nullptr, 0, nullptr, nullptr},
     };
     static const Kernels kernels = {NAME_OF(LEVEL), structures};

@@ -115,8 +115,8 @@ private:
     static void fold(const Slope& slope, double* x, int64_t from, int64_t to) {
         for (; from + W <= to; from += W) store(x + from, slope(load(x + from)));
         if (from == to) return;
-        const Lanes part(to - from);
-        store(x + from, slope(load(x + from, part)), part);
+        const V rest = load(x + from);
+        store(x + from, select(before(to - from), slope(rest), rest));
     }
 
     void measure(int64_t row) {

@@ -35,16 +35,12 @@ struct Groups {
     Tail tail;
 };
 
-// A column or table that may repeat: bytes from row to row and from scenario to scenario, either of them 0.
-struct Grid {
-    const char* at;
-    ptrdiff_t down, along;
-};
-
-// Tables of arguments, and as many tables [rows, columns] of answers as the kernel has, one after the other.
+// Tables [rows, columns] of arguments, each of which may be one row or column for all: items from row to row, and whether
+// there is one for each column. As many tables of answers as the kernel has, one after the other. 16 columns at least.
 struct Cells {
-    static constexpr char ITEMS[] = "dnndnndnndnndnndnn>dnn";
-    Grid in[6];
+    static constexpr char ITEMS[] = "ddddddnnnnnnnnnnnn>dnn";
+    const double* in[6];
+    int64_t down[6], along[6];
     double* out;
     int64_t rows, columns;
 };
@@ -52,36 +48,27 @@ struct Cells {
 // A contract's columns and flags (1 or 0), in the order of the door's. WEIGHT multiplies the value of one unit.
 enum ContractColumn { FORWARD, STRUCK, IV, YEARS, RATE, FIXED, WEIGHT, CONTRACT_COLUMNS };
 enum ContractFlag { CALL, INVERSE, COIN, LINKED, CONTRACT_FLAGS };
+constexpr int64_t MOST_STATES = 16, MOST_SCENARIOS = 256;  // of one call; no fewer than 8 scenarios
 
+// Options under the scenarios [first, last). These share `states` of vol (a column of `vols`, or -1), time and rate; the
+// first state is today's.
 struct Revaluation {
-    static constexpr char ITEMS[] = "dddddddbbbbdddddqqdn>d>d>dnnnn";
+    static constexpr char ITEMS[] = "dddddddbbbbqddddqqdd>d>dnnnnnnnnnn";
     const double* columns[CONTRACT_COLUMNS];  // [contracts] each
-    const uint8_t* flags[CONTRACT_FLAGS];     // [contracts] each, or null: none of them
-    const double* along[4];                   // [scenarios] each: moves of rate, basis, time and peg
-    const double* vols;                       // [options, names]
-    const int64_t *vol_of, *contract;         // [scenarios] column of `vols`; [options]
-    const char* spot;                         // [contracts] rows of relative moves, `pitch` bytes apart
-    ptrdiff_t pitch;
-    double *gain, *shocked, *today;  // [contracts, scenarios] twice, [contracts]; options' rows are written
-    int64_t options, names, scenarios;
-    int64_t discount;
+    const uint8_t* flags[CONTRACT_FLAGS];     // [contracts] each
+    const int64_t* contract;                  // [options]
+    const double *vols, *spot;                // [options, names]; relative moves, rows of contracts `pitch` items apart
+    const double *basis, *peg;                // [scenarios] moves
+    const int64_t *state, *vol_of;            // [last - first]; [states]
+    const double *time, *rate;                // [states] moves
+    double *cells, *today;                    // [2, contracts, scenarios] gain and value, [contracts]; options' rows are written
+    int64_t contracts, options, names, scenarios, pitch, first, last, states;
+    int64_t flat, discount;  // whether the basis stays, and whether values are discounted
 };
 
-struct Program;
-struct Book;
-struct Block;
-
-struct Table {
-    const char* name;
-    Fault (*group_rows)(const Groups&, int64_t first, int64_t last);
-    Fault (*group_worst)(const Groups&, int64_t first, int64_t last);
-    Fault (*group_tail)(const Groups&, int64_t first, int64_t last);
-    // The outputs of the units in `block.source`, [output, stride] from `out` on.
-    Fault (*evaluate)(const Program&, const Book&, Block& block, double* out, int64_t stride);
-    Fault (*option_values)(const Cells&, int64_t first, int64_t last);
-    Fault (*option_greeks)(const Cells&, int64_t first, int64_t last);
-    Fault (*implied_vols)(const Cells&, int64_t first, int64_t last);
-    Fault (*revalue)(const Revaluation&, int64_t first, int64_t last);
-    double (*probe)(char which, const double* values, int64_t count, int64_t rounds);
+struct Probe {
+    static constexpr char ITEMS[] = "d>dn";
+    const double* values;
+    double* out;  // [1]
+    int64_t count;
 };
-

@@ -332,53 +332,51 @@ def test_a_price_that_falls_to_nothing_is_left_to_numpy() -> None:
 
 
 @needs_native
-def test_the_door_of_the_option_kernels_is_narrow() -> None:
-    from crossmargin.kernels import _native  # noqa: PLC0415  # where it is built
-
-    door: Any = _native  # what is wrong for its types, too
-    few = 5
-    one = np.ones(few)
-    out = np.empty((1, few))
-    row = one[None]
-    for wrong, error in ((row[:, :3], ValueError), (row.astype("f4"), TypeError), (row[None], ValueError)):
-        for kernel, tables in ((door.option_values, 1), (door.option_greeks, 9), (door.implied_vols, 2)):
-            with pytest.raises(error):
-                kernel(row, wrong, row, row, row, row, np.empty((tables, few)), 1)
-    with pytest.raises(ValueError, match="argument: expected items that lie side by side or repeat"):
-        door.option_values(row, np.ones((1, 2 * few))[:, ::2], row, row, row, row, out, 1)
-    use_kernel("native")  # what has fewer axes repeats along those that it lacks
-    for fewer in (one, one[:1], np.ones(())):
-        door.option_values(row, fewer, row, row, row, row, out, 1)
-        assert set(out[0].tolist()) == {float(kernels.option_values(*[np.ones(())] * 6))}
+def test_the_door_of_the_option_kernels_takes_what_repeats_and_no_other_extents() -> None:
+    use_kernel("native")
+    for few in (1, 5, 16, 33):
+        row = np.ones(few)
+        wanted = float(kernels.option_values(*[np.ones(())] * 6))
+        strided, single = np.ones((1, 2 * few))[0, ::2], row.astype("f4")
+        for other in (row, row[:1], np.ones(()), row[None], np.ones((3, 1)), np.ones((3, few)), strided, single):
+            for kernel in (kernels.option_values, kernels.option_greeks, kernels.implied_vols):
+                found = kernel(row, other, row, row, row, row)
+                assert found is not None
+                assert found.shape[-other.ndim :] == np.broadcast(row, other).shape or not other.ndim
+            assert set(kernels.option_values(row, other, row, row, row, row).ravel().tolist()) == {wanted}
+        for kernel in (kernels.option_values, kernels.option_greeks, kernels.implied_vols):
+            with pytest.raises(ValueError, match="broadcast"):
+                kernel(row, np.ones(few + 2), np.ones(few + 3), row, row, row)
 
 
 @needs_native
 def test_the_door_of_the_revaluation_is_narrow() -> None:
-    from crossmargin.kernels import _native  # noqa: PLC0415  # where it is built
-
-    door: Any = _native
     few = 5
     one, places, still, flags = np.ones(few), np.zeros(few, dtype=np.int64), np.zeros(2), np.zeros(few, dtype=bool)
     columns, on, along = (one,) * 7, (flags,) * 4, (still,) * 4
-    spot, cells = np.zeros((few, 2)), np.empty((2, few, 2))
-    last = (False, 1)  # no discount, one thread
-    right: tuple[Any, ...] = (columns, on, places, one[:, None], places[:2], along, spot, cells, np.empty(few))
-    assert door.revalue(*right, *last) is False
-    assert door.revalue((-one, *columns[1:]), *right[1:], *last) is True
-    assert door.revalue(columns, (flags, flags, None, None), *right[2:], *last) is False
-    wide = np.ones(2 * few)
-    wrongs: list[tuple[int, Any]] = [
-        (0, columns[:6]), (0, [*columns]), (0, (*columns[:6], wide[::2])), (0, (*columns[:6], wide)), (1, (flags,)),
-        (1, (*on[:3], flags[:2])), (3, np.ones((3, 1))), (5, along[:3]), (5, (*along[:3], one)), (7, cells[:1]),
-        (7, cells[:, ::2]), (8, np.empty(2)), (6, spot[:2]), (6, spot[:, :1]),
+    right = kernels.OptionScenarios(columns, on, places, one[:, None], places[:2], along, np.zeros((few, 2)))
+    cells, today = np.empty((2, few, 2)), np.empty(few)
+    use_kernel("native")
+
+    def left(cells: Floats = cells, today: Floats = today, **wrong: Any) -> int:  # noqa: ANN401  # what is wrong for its types, too
+        return int(kernels.revalue_options(right._replace(**wrong), cells, today, discount=False).size)
+
+    assert left() == 0
+    assert left(columns=(-one, *columns[1:])) == few
+    assert left(flags=(flags, flags, None, None)) == 0
+    assert left(columns=(*columns[:6], np.ones(2 * few)[::2])) == 0
+    wrongs: list[dict[str, Any]] = [
+        {"columns": columns[:6]}, {"columns": (*columns, one)}, {"columns": (*columns[:6], np.ones(2 * few))},
+        {"flags": (flags,)}, {"flags": (*on[:3], flags[:2])}, {"vols": np.ones((3, 1))}, {"moves": along[:3]},
+        {"moves": (*along[:3], one)}, {"cells": cells[:1]}, {"cells": cells[:, ::2]}, {"today": np.empty(2)},
+        {"spot": right.spot[:2]}, {"spot": right.spot[:, :1]},
     ]  # fmt: skip
-    for place, bad in wrongs:
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="expected"):
-            door.revalue(*right[:place], bad, *right[place + 1 :], *last)
-    for place, bad in ((0, (*columns[:6], places)), (0, (*columns[:6], None)), (1, (*on[:3], one))):
-        with pytest.raises(TypeError, match="expected"):
-            door.revalue(*right[:place], bad, *right[place + 1 :], *last)
-    for place, value in ((2, -1), (2, few), (4, -1), (4, few)):
-        bad = np.full(right[place].shape, value)
+            left(**wrong)
+    for wrong in ({"today": np.empty(few, "f4")}, {"cells": np.empty((2, few, 16))[:, :, ::2]}):
+        with pytest.raises((TypeError, ValueError), match="expected"):
+            left(**wrong)
+    for name, value in (("contract", -1), ("contract", few), ("vol_of", -1), ("vol_of", 1)):
         with pytest.raises(IndexError, match="points outside the table"):
-            door.revalue(*right[:place], bad, *right[place + 1 :], *last)
+            left(**{name: np.full(getattr(right, name).shape, value)})

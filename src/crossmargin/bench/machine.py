@@ -17,29 +17,28 @@ from crossmargin import kernels
 
 __all__ = ["Limits", "machine", "memory_bytes", "probe_limits", "processors", "resident_bytes"]
 
-_BYTES: Final = 256 * 1024
+_ITEMS: Final = 341 * 96  # just below 256 KiB, and twelve of the widest vectors at a time
 # One core's work, started on a line of input so that all cores begin together: prints the best of its rates.
 _PROBE: Final = """
 import sys, time
 import numpy as np
-from crossmargin.kernels import _native
-_native.use_level(sys.argv[1])
+from crossmargin.kernels.native_engine import use_level
+from crossmargin.kernels.native_options import probe
+use_level(sys.argv[1])
 memory = np.ones({count} + 8)
 skip = -memory.ctypes.data % 64 // 8
 values = memory[skip : skip + {count}]
-found = np.zeros(2)  # a number that keeps the work from being left out, and the lanes of a vector
-def best(which, rounds, work):
-    rates, given = [], _native.Arguments(which, (values, found, {count}, rounds))
+def best(which):
+    rates = []
     for _ in range(20):
         start = time.perf_counter()
-        _native.run(given, 1, 1, 1)
-        rates.append(work / (time.perf_counter() - start))
+        probe(which, values, 4_000)
+        rates.append(4_000 * {count} / (time.perf_counter() - start))
     return max(rates)
-best("multiply_adds", 1_000_000, 1)
+best("multiply_adds")
 print("ready", flush=True)
 sys.stdin.readline()
-adds = best("multiply_adds", 12_000_000, 12_000_000) * found[1]
-print(best("reads", 4_000, 4_000 * values.nbytes), adds, flush=True)
+print(8 * best("reads"), best("multiply_adds"), flush=True)
 """
 
 
@@ -54,7 +53,7 @@ class Limits:
 
 def probe_limits(cores: int, level: str) -> Limits:
     """Return the limits of so many cores at the widest instruction set: for each the best of 20 readings, added up."""
-    script = _PROBE.format(count=_BYTES // 8)
+    script = _PROBE.format(count=_ITEMS)
     command = [sys.executable, "-c", script, level]
     with ExitStack() as stack:
         workers = [
