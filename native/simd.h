@@ -50,15 +50,11 @@ inline V fma(V a, V b, V c) { return lanes([&](int i) { return __builtin_fma(a[i
 inline V least(V a, V b) { return a < b ? a : b; }
 inline V greatest(V a, V b) { return a > b ? a : b; }
 #endif
-inline double lowest_lane(V a) {
-    double lowest = a[0];
-    for (int i = 1; i < W; i++) lowest = a[i] < lowest ? a[i] : lowest;
-    return lowest;
-}
 
 #if defined(LEVEL_v4)
 inline __mmask8 lanes_of(Mask m) { return _mm512_movepi64_mask(reinterpret_cast<__m512i>(m)); }
 inline bool any(Mask m) { return lanes_of(m) != 0; }
+inline double lowest_lane(V a) { return _mm512_reduce_min_pd(a); }
 // table[index] for a table of 16; two registers and a permutation, as gathers are slow on many processors
 inline V lookup(const double* table, const int64_t* index) {
     return _mm512_permutex2var_pd(load(table), _mm512_loadu_si512(index), load(table + 8));
@@ -68,7 +64,16 @@ inline int compress(V a, Mask m, double* to) {  // in a register and then stored
     return __builtin_popcount(lanes_of(m));
 }
 #else
-inline bool any(Mask m) { return lowest_lane(select(m, splat(-1.0), splat(0.0))) < 0.0; }
+#if defined(LEVEL_v3)
+inline bool any(Mask m) { return _mm256_movemask_pd(reinterpret_cast<V>(m)) != 0; }
+#else
+inline bool any(Mask m) { return (m[0] | m[1]) != 0; }
+#endif
+inline double lowest_lane(V a) {
+    double lowest = a[0];
+    for (int i = 1; i < W; i++) lowest = a[i] < lowest ? a[i] : lowest;
+    return lowest;
+}
 inline V lookup(const double* table, const int64_t* index) {
     return lanes([&](int i) { return table[index[i]]; });
 }
