@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from crossmargin.clearing.records import RECOVER, START, Batch, check_batch, parts_of, records_of
+from crossmargin.clearing.records import RECOVER, START, Batch, parts_of, records_of
 from crossmargin.clearing.snapshots import SavedState, proven
 from crossmargin.clearing.state import State, fold_all
 from crossmargin.errors import FailureReason, InputError
@@ -137,13 +137,20 @@ def _kept_states(journal: Journal) -> tuple[list[SavedState], list[str]]:
 
 def _reached(journal: Journal, begun: SavedState | None) -> _Reached:
     replayed = _beginning(begun)
+    whole = replayed.state.number
     try:
-        for batch in journal.batches(replayed.state.number):
-            check_batch(batch, replayed.head, replayed.state.number + 1)  # or the state might hear half of it
+        for batch in journal.batches(whole):
             replayed = _with_batch(replayed, batch)
-    except InputError as error:
-        return _Reached(begun, replayed, f"after record {replayed.state.number}: {_said(error)}")
-    return _Reached(begun, replayed, "")
+            whole = replayed.state.number
+    except InputError as error:  # the state may have heard half of a batch: once more, as far as they are whole
+        problem = f"after record {whole}: {_said(error)}"
+    else:
+        return _Reached(begun, replayed, "")
+    replayed = _beginning(begun)
+    batches = journal.batches(replayed.state.number)
+    while replayed.state.number < whole:  # and what comes next is not asked for
+        replayed = _with_batch(replayed, next(batches))
+    return _Reached(begun, replayed, problem)
 
 
 def _gap(nothing: _Reached, begun: SavedState) -> str:

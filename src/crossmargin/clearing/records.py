@@ -108,12 +108,6 @@ def parts_of(batch: Batch, previous: bytes, first: int) -> Iterator[list[Record]
         _corrupt(batch, misnumbered)
 
 
-def check_batch(batch: Batch, previous: bytes, first: int) -> None:
-    """Raise CORRUPT_JOURNAL unless a batch is whole and follows, as `records_of` does."""
-    for _ in parts_of(batch, previous, first):
-        pass
-
-
 def check_chain(batch: Batch, previous: bytes, first: int) -> None:
     """Raise CORRUPT_JOURNAL unless a batch follows `previous`, with record number `first`, and its head is its own."""
     if batch.first != first:
