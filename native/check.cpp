@@ -66,7 +66,7 @@ private:
     }
     bool holds(int64_t unit, int64_t row) const {
         Source s;
-        if (find_unit(book_, unit, s).what != Wrong::nothing) return true;
+        if (!find_unit(book_, unit, s)) return true;
         for (uint32_t leg = 0; leg < s.count; leg++)
             if (row == (s.wide ? static_cast<const int32_t*>(s.row)[leg] : static_cast<const uint16_t*>(s.row)[leg])) return true;
         return false;
@@ -83,7 +83,7 @@ Fault check(const Table& level, const Program& p, const Book& book, const Desk& 
             Block& b, double* out, int64_t stride, uint8_t* aside) {
     const Checks checks(p, book, desk);
     for (int64_t i = 0; i < count; i++) checks.ahead(asked[i]);
-    Source* source = b.source.of(count);
+    Source* source = b.source.of(SIDES * count);
     double* others = b.others.of(count * FIGURES);
     Trade* trades = b.trades.of(count);
     int64_t n = 0;
@@ -93,9 +93,8 @@ Fault check(const Table& level, const Program& p, const Book& book, const Desk& 
         const bool left = !checks.place(asked[i], trades[n], sums);
         aside[asked[i].answer] = left;
         if (left) continue;
-        source[n] = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, trades[n].pool_class, true};
-        const Fault fault = trades[n].unit < 0 ? NO_FAULT : find_unit(book, trades[n].unit, source[n]);
-        if (fault.what != Wrong::nothing) return fault;
+        source[n] = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, trades[n].pool_class, true, 0, 0};
+        if (trades[n].unit >= 0 && !find_unit(book, trades[n].unit, source[n])) return {Wrong::span, trades[n].unit};
         __builtin_prefetch(source[n].row);
         __builtin_prefetch(source[n].extra_leg);
         __builtin_prefetch(source[n].extra_value);
@@ -103,9 +102,9 @@ Fault check(const Table& level, const Program& p, const Book& book, const Desk& 
         n++;
     }
     double* found = b.checked.of(p.output_count * (n + 1));
-    Fault fault = stage(p, trades, n, b);
-    if (fault.what == Wrong::nothing) fault = level.evaluate(p, book, b, found, n);
+    const Fault fault = stage(p, trades, n, b);
     if (fault.what != Wrong::nothing) return fault;
+    if (level.evaluate(p, book, b, found, n) != 0) return {Wrong::row, trades[0].unit};
     for (int64_t i = 0, k = 0; i < count; i++) {
         double total[FIGURES];
         for (int64_t j = 0; j < FIGURES; j++) total[j] = __builtin_nan("");

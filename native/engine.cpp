@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -24,15 +25,11 @@ void* regrow(void* old, size_t& room, size_t bytes) {
 }
 void release(void* held) { std::free(held); }
 
-Block::~Block() { delete inner; }
-Block& Block::within() {
-    if (inner == nullptr) inner = new Block;
-    return *inner;
-}
+Block::~Block() = default;
 
 namespace {
 
-constexpr int64_t LEGS_OF_BLOCK = 2000, UNITS_OF_BLOCK = 512, BLOCKS_OF_CHUNK = 4;
+constexpr int64_t LEGS_OF_BLOCK = 2000, BLOCKS_OF_CHUNK = 4;
 
 struct Engine {
     Held held;
@@ -120,25 +117,13 @@ PyObject* run(PyObject* self, PyObject* args) {
         out.expect(0, e.program.output_count);
         if (stride < count) out.expect(1, count);
         const int64_t* list = listed ? listed->as<int64_t>() : nullptr;
-        return spread(e, count, threads, [&, level = &level_in_use()](int64_t first, int64_t last) {
-            Lease lease(e);
-            Block& b = lease.block();
-            while (first < last) {
-                Source* source = b.source.of(UNITS_OF_BLOCK);
-                int64_t legs = 0;
-                const int64_t most = std::min(last - first, UNITS_OF_BLOCK);
-                for (b.units = 0; b.units < most && legs < LEGS_OF_BLOCK; b.units++) {
-                    const int64_t at = first + b.units;
-                    const Fault fault = find_unit(e.book, list ? list[at] : at, source[b.units]);
-                    if (fault.what != Wrong::nothing) return fault;
-                    legs += source[b.units].count;
-                }
-                const Fault fault = level->evaluate(e.program, e.book, b, out.as<double>() + first, stride);
-                if (fault.what != Wrong::nothing) return fault;
-                first += b.units;
-            }
+        std::atomic<int64_t> bad{0};
+        PyObject* none = spread(e, count, threads, [&, level = &level_in_use()](int64_t first, int64_t last) {
+            bad += level->run_units(e.program, e.book, list, out.as<double>(), stride, first, last);
             return NO_FAULT;
         });
+        Py_DecRef(none);
+        return PyLong_FromLongLong(bad);
     });
 }
 
@@ -242,11 +227,5 @@ int add(PyObject* module, const char* name, PyObject* object) {
 }  // namespace
 
 int add_engine(PyObject* module) {
-    PyObject* numbers = PyDict_New();
-    for (const OperationName* each = OPERATION_NAMES; numbers != nullptr && each->name != nullptr; each++) {
-        PyObject* number = PyLong_FromLong(each->number);
-        if (number == nullptr || PyDict_SetItemString(numbers, each->name, number) != 0) return -1;
-        Py_DecRef(number);
-    }
-    return add(module, "OPS", numbers) != 0 ? -1 : add(module, "Engine", PyType_FromSpec(&spec));
+    return add(module, "Engine", PyType_FromSpec(&spec));
 }

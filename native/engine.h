@@ -11,16 +11,14 @@
 enum Level : int32_t { LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT, LEVELS };
 enum Column : uint32_t { QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, BID_COST, ASK_COST, ORDERS, ONE };
 
-#define OPERATIONS(X)                                                                                                \
-    X(add, 1) X(sub, 2) X(mul, 3) X(div, 4) X(pow, 5) X(neg, 6) X(abs, 7) X(sqrt, 8) X(exp, 9) X(log, 10) X(min, 11) \
-    X(max, 12) X(lt, 13) X(le, 14) X(gt, 15) X(ge, 16) X(eq, 17) X(ne, 18) X(select, 19) X(ceil_to, 20)              \
-    X(floor_to, 21) X(marginal, 22) X(step, 23) X(ramp, 24) X(table, 40) X(input, 41) X(form, 42) X(legsum, 43)      \
-    X(sum, 44) X(largest, 45) X(lift, 46) X(scan, 47) X(max_loss, 48) X(worst_side, 49)
-#define NUMBER(name, number) op_##name = number,
-enum Operation : int32_t { OPERATIONS(NUMBER) };
-#undef NUMBER
+// What a program is made of, numbered as in kernels/operations.py.
+enum Operation : int32_t {
+    op_add = 1, op_sub, op_mul, op_div, op_pow, op_abs, op_sqrt, op_exp, op_log, op_min, op_max, op_lt, op_le, op_eq,
+    op_select, op_ceil_to, op_tiers, op_table, op_input, op_legsum, op_sum, op_largest, op_lift, op_scan,
+    op_max_loss, op_worst_side
+};
 
-enum Use : uint8_t { ROWS = 1, OF_LEGS = 2 };  // what a program asks of a level; of legs, their keys
+constexpr int64_t SIDES = 3;  // a unit, and copies with bids and with asks filled
 constexpr int64_t NONE = INT32_MIN;  // an operand that is not given
 constexpr int64_t WIDE = 8;          // doubles of a cache line: rows of matrices and registers are padded to it
 
@@ -30,48 +28,42 @@ struct Code {
 struct TierSet {
     int64_t offset, width, tables, which;
 };
-struct Term {
-    int32_t column, offset;
-};
-struct LaneGroup {
-    int64_t offset, width, first, terms;
+struct Tier {  // x -> base + (x - start) / span * slope; base alone where the span has no end
+    double base, start, span, slope;
 };
 struct Scan {
-    int64_t index, matrix, pitch, shocked, shocked_level, chain[3], first_segment, segments, first_fold, folds, unsigned_lanes;
-    INLINE int64_t depth() const { return 1 + (chain[1] != 0) + (chain[2] != 0); }
+    int64_t index, matrix, pitch, chain[3], first_segment, segments, first_fold, folds, unsigned_lanes;
 };
-enum Measure : int64_t { WORST, SHORTFALL, AT_RISK, MEAN, ROW, LANES };
+enum Measure : int64_t { WORST, SHORTFALL, AT_RISK, MEAN, ROW, CELLS };
 struct Segment {
     int64_t from, to, measure, depth, shares, dst, weight, unused;
 };
 struct Fold {
-    int64_t close_out, level, from, to, gain, loss, cap, deductible;
+    int64_t close_out, level, from, to, gain, loss, cap, deductible;  // close_out: columns from cells to shocked ones
 };
 
 struct Program {
-    int64_t rows, classes, by_side;
-    const int32_t* level_row[LEVELS];
-    const int64_t *level_rows, *registers;  // [levels from STRIKE to ASSET], [LEVELS]
-    const int32_t *which, *outputs;
-    const uint8_t *used, *always_active, *trade_kind;
-    const double *constants, *tables, *upto, *rate, *lanes, *shares, *matrices, *multiplier;  // constants WIDE times
-    const TierSet* tiers;
-    const Term *form_terms, *lane_terms;
-    const LaneGroup* groups;
+    int64_t rows, classes, assets, by_side, sides;  // `sides`: whether the worst side of orders is asked for
+    int64_t ops, output_count, scan_count;
+    const uint8_t *used, *always_active, *trade_kind;  // [LEVELS], [rows] twice
+    const int32_t *level_row, *which, *outputs;        // [levels from STRIKE to ASSET, rows]
+    const int64_t* registers;                          // [LEVELS]
+    const double *constants, *tables, *upto, *lanes, *shares, *matrices, *multiplier;  // constants WIDE times
+    const Tier* tiers;
+    const TierSet* tier_sets;
+    const int64_t (*groups)[ONE + 1];  // by column: where its coefficients begin among the lanes, or -1
     const Scan* scans;
     const Segment* segments;
     const Fold* folds;
     const Code* code;
-    int64_t ops, output_count, segment_count, scan_count;
 };
 
 struct Book {
     const void* row;  // u16, or i32 where `wide`
-    bool wide;
     const double *quantity, *extra_value, *inputs;
     const uint32_t *start, *count, *extra_start, *extra_count, *extra_leg;
     const uint8_t* pool_class;
-    int64_t arena, extras, units, stated;  // `stated` of the units have inputs: all, or none
+    int64_t wide, arena, extras, units, stated;  // `stated` of the units have inputs: all, or none
 };
 
 // What checks read beside the book: each account's units with their figures, and where a trade in a contract lands.
@@ -99,6 +91,8 @@ struct Source {
     uint32_t count, extras;
     int64_t unit, pool_class;  // a unit that is not there yet is -1
     bool wide;
+    uint32_t side;   // orders that a copy takes as filled, bids or asks; 0 of a unit itself
+    int64_t origin;  // the place of the unit that it is a copy of
 };
 constexpr uint32_t POSITION = (1u << 28) - 1;
 
@@ -127,16 +121,10 @@ struct Extra {
     double value;
 };
 
-struct OptionLeg {
-    double strike, quantity;
-    INLINE bool operator<(const OptionLeg& other) const { return strike < other.strike; }
-};
-
-// The rows of one level in a block: of each row its first leg (in `order` for assets), its row in the template and its unit;
-// of each leg its row, where the program asks for it.
+// The rows of one level in a block: of each row its first leg and its row in the template, of each leg its row.
 struct Rows {
     int64_t count = 0, stride = 0;
-    Store<int32_t> first, key, owner, of_leg;
+    Store<int32_t> first, key, of_leg;
     Store<double> bank;  // the level's registers, [register, stride]
 };
 
@@ -147,26 +135,32 @@ struct Trade {
 
 struct Block {
     int64_t units = 0, legs = 0, extras = 0;
-    Store<Source> source;
-    Store<int32_t> row, scan_row, order, slot, sorted;
-    Store<double> quantity, weight, cells, lanes, kept;
+    Store<Source> source;  // with room for as many copies of each side
+    Store<int32_t> row, scan_row, slot;
+    Store<double> quantity, cells, lanes, kept;
     Store<Extra> extra;
-    Store<OptionLeg> options;
-    Store<uint8_t> ordered, measured, bends;  // whether a unit has bids or asks; what a scan's rows ask for
     Rows rows[LEVELS];
     Store<int32_t> staged_row;  // legs after a trade, of every trade of the block
     Store<double> staged_quantity, staged_value;
     Store<uint32_t> staged_leg;
     Store<Trade> trades;
     Store<double> others, checked;  // of every trade of the block: the account's other units, the unit's outputs
-    Block* inner = nullptr;
     Block() = default;
     ~Block();
-    Block& within();  // the block of those units that are evaluated once more
 };
 
-// Where the legs of a unit lie in the book.
-Fault find_unit(const Book& book, int64_t unit, Source& source);
+// Where the legs of a unit lie in the book; false where not within it.
+INLINE bool find_unit(const Book& book, int64_t unit, Source& source) {
+    source = {nullptr, nullptr, nullptr, nullptr, 0, 0, unit, -1, true, 0, 0};
+    if (unit < 0 || unit >= book.units) return false;
+    const int64_t first = book.start[unit], extra = book.extra_start[unit];
+    const uint32_t count = book.count[unit], extras = book.extra_count[unit];
+    if (first + count > book.arena || count > POSITION || extra + extras > book.extras) return false;
+    const char* row = static_cast<const char*>(book.row) + first * (book.wide ? 4 : 2);
+    source = {row,   book.quantity + first, book.extra_value + extra, book.extra_leg + extra,
+              count, extras, unit, book.pool_class[unit], book.wide != 0, 0, 0};
+    return true;
+}
 // Fills the block's sources with units as trades would leave them, each on its own.
 Fault stage(const Program& program, const Trade* trades, int64_t count, Block& block);
 // Where accounts would stand after trades, each on its own: `out` [FIGURES, stride] account-wide, NaN where one is refused;

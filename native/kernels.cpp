@@ -14,7 +14,7 @@
 #define NAME_OF(a) TEXT(a)
 
 const Table* NAMED(level_, LEVEL)() {
-    static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, group_tail, evaluate, each<Values>,
+    static const Table table = {NAME_OF(LEVEL), group_rows, group_worst, group_tail, evaluate, run_units, each<Values>,
                                 each<Greeks>, each<ImpliedVols>, revalue, probe};
     return &table;
 }

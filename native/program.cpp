@@ -1,12 +1,8 @@
 #include "program.h"
 
-#define LINE(name, number) {#name, number},
-const OperationName OPERATION_NAMES[] = {OPERATIONS(LINE){nullptr, 0}};
-#undef LINE
-
 Book open_book(PyObject* from, Held& held) {
     Book b{};
-    b.wide = held.number(from, "wide") != 0;
+    b.wide = held.number(from, "wide");
     b.stated = held.number(from, "stated");
     b.row = held.of<char>(from, "row");
     b.quantity = held.of<double>(from, "quantity", &b.arena);
@@ -26,9 +22,9 @@ Program open_program(PyObject* from, Held& held) {
     p.rows = held.number(from, "rows");
     p.classes = held.number(from, "classes");
     p.by_side = held.number(from, "by_side");
-    const int32_t* level_row = held.of<int32_t>(from, "level_row");
-    for (int level = STRIKE; level < UNIT; level++) p.level_row[level] = level_row + (level - STRIKE) * p.rows;
-    p.level_rows = held.of<int64_t>(from, "level_rows");
+    p.assets = held.number(from, "assets");
+    p.sides = held.number(from, "sides");
+    p.level_row = held.of<int32_t>(from, "level_row");
     p.registers = held.of<int64_t>(from, "registers");
     p.used = held.of<uint8_t>(from, "used");
     p.which = held.of<int32_t>(from, "which");
@@ -38,17 +34,15 @@ Program open_program(PyObject* from, Held& held) {
     p.constants = held.of<double>(from, "constants");
     p.tables = held.of<double>(from, "tables");
     p.upto = held.of<double>(from, "tier_upto");
-    p.rate = held.of<double>(from, "tier_rate");
     p.lanes = held.of<double>(from, "lanes");
     p.shares = held.of<double>(from, "shares");
     p.matrices = held.of<double>(from, "matrices");
     p.multiplier = held.of<double>(from, "multiplier");
-    p.tiers = held.of<TierSet>(from, "tier_sets");
-    p.form_terms = held.of<Term>(from, "form_terms");
-    p.lane_terms = held.of<Term>(from, "lane_terms");
-    p.groups = held.of<LaneGroup>(from, "lane_groups");
+    p.tiers = held.of<Tier>(from, "tiers");
+    p.tier_sets = held.of<TierSet>(from, "tier_sets");
+    p.groups = held.of<int64_t[ONE + 1]>(from, "lane_groups");
     p.scans = held.of<Scan>(from, "scans", &p.scan_count);
-    p.segments = held.of<Segment>(from, "segments", &p.segment_count);
+    p.segments = held.of<Segment>(from, "segments");
     p.folds = held.of<Fold>(from, "folds");
     p.code = held.of<Code>(from, "code", &p.ops);
     return p;

@@ -50,8 +50,3 @@ private:
 Book open_book(PyObject* from, Held& held);
 Program open_program(PyObject* from, Held& held);
 Desk open_desk(PyObject* from, Held& held);
-
-extern const struct OperationName {
-    const char* name;
-    int32_t number;
-} OPERATION_NAMES[];

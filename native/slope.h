@@ -10,6 +10,7 @@ namespace {
 inline V minimum(V a, V b) { return select(unordered(a), a, least(a, b)); }
 inline V maximum(V a, V b) { return select(unordered(a), a, greatest(a, b)); }
 inline double minimum(double a, double b) { return a != a || a < b ? a : b; }
+inline double maximum(double a, double b) { return a != a || b < a ? a : b; }
 
 // An operand: a register of a level, or a constant, which stands WIDE times so that a vector of it can be read.
 struct Operand {
@@ -19,44 +20,50 @@ struct Operand {
     V vector(int64_t i) const { return load(at + (i & step)); }
 };
 
-inline Operand operand(const Program& p, const Block& b, int level, int64_t number) {
-    if (number < 0) return {p.constants + (-1 - number) * WIDE, 0};
-    return {b.rows[level].bank.at + number * b.rows[level].stride, -1};
-}
-
-inline double* target(const Block& b, int level, int64_t number) {
+inline double* target(const Block& b, int64_t level, int64_t number) {
     return b.rows[level].bank.at + number * b.rows[level].stride;
 }
 
-// x -> min(gain max(x, 0), cap) + min(loss min(x, 0) + deductible, 0), each part where it is given.
-struct Slope {
-    V gain, loss, cap, deductible;
-    bool capped, deducted;
-    inline V operator()(V x) const {
-        V up = gain * greatest(splat(0.0), x), down = loss * least(splat(0.0), x);  // NaN stays
-        if (capped) up = minimum(up, cap);
-        if (deducted) down = minimum(down + deductible, splat(0.0));
-        return up + down;
-    }
-};
+inline Operand operand(const Program& p, const Block& b, int64_t level, int64_t number) {
+    if (number < 0) return {p.constants + (-1 - number) * WIDE, 0};
+    return {target(b, level, number), -1};
+}
 
-// A fold's operands, found once for a block.
+// A fold with its operands, found once for a block.
 struct Bend {
+    const Fold* fold;
     Operand gain, loss, cap, deductible;
-    int64_t level, from, to;
-    bool close_out, capped, deducted;
-    Bend() = default;
     Bend(const Program& p, const Block& b, const Fold& f)
-        : gain(of(p, b, f, f.gain)), loss(of(p, b, f, f.loss)), cap(of(p, b, f, f.cap == NONE ? f.gain : f.cap)),
-          deductible(of(p, b, f, f.deductible == NONE ? f.gain : f.deductible)), level(f.level), from(f.from), to(f.to),
-          close_out(f.close_out != 0), capped(f.cap != NONE), deducted(f.deductible != NONE) {}
-    inline Slope at(int64_t row) const {
-        return {splat(gain[row]), splat(loss[row]), splat(cap[row]), splat(deductible[row]), capped, deducted};
+        : fold(&f), gain(operand(p, b, f.level, f.gain)), loss(operand(p, b, f.level, f.loss)),
+          cap(operand(p, b, f.level, f.cap == NONE ? f.gain : f.cap)),
+          deductible(operand(p, b, f.level, f.deductible == NONE ? f.gain : f.deductible)) {}
+
+    // x -> min(gain max(x, 0), cap) + min(loss min(x, 0) + deductible, 0), each part where it is given.
+    void bend(double* x, int64_t row) const {
+        const V up = splat(gain[row]), down = splat(loss[row]), most = splat(cap[row]), less = splat(deductible[row]);
+        each(x, [&](V x, V) {
+            V gained = up * greatest(splat(0.0), x), lost = down * least(splat(0.0), x);  // NaN stays
+            if (fold->cap != NONE) gained = minimum(gained, most);
+            if (fold->deductible != NONE) lost = minimum(lost + less, splat(0.0));
+            return gained + lost;
+        });
+    }
+
+    // x -> x + (slope - 1) y, the slope that of the shocked cell y: gain above 0, loss below.
+    void close_out(double* x, int64_t row) const {
+        const V up = splat(gain[row]), down = splat(loss[row]), one = splat(1.0), zero = splat(0.0);
+        each(x, [&](V x, V y) { return x + (select(zero < y, up, select(y < zero, down, one)) - one) * y; });
     }
 
 private:
-    static Operand of(const Program& p, const Block& b, const Fold& f, int64_t number) {
-        return operand(p, b, static_cast<int>(f.level), number);
+    template <class F>
+    void each(double* x, const F& f) const {
+        const double* y = x + fold->close_out;
+        int64_t i = fold->from;
+        for (; i + W <= fold->to; i += W) store(x + i, f(load(x + i), load(y + i)));
+        if (i == fold->to) return;
+        const Lanes part(fold->to - i);
+        store(x + i, f(load(x + i, part), load(y + i, part)), part);
     }
 };
 

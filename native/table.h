@@ -74,7 +74,9 @@ struct Table {
     Fault (*group_worst)(const Groups&, int64_t first, int64_t last);
     Fault (*group_tail)(const Groups&, int64_t first, int64_t last);
     // The outputs of the units in `block.source`, [output, stride] from `out` on.
-    Fault (*evaluate)(const Program&, const Book&, Block& block, double* out, int64_t stride);
+    int64_t (*evaluate)(const Program&, const Book&, Block& block, double* out, int64_t stride);
+    int64_t (*run_units)(const Program&, const Book&, const int64_t* list, double* out, int64_t stride, int64_t first,
+                         int64_t last);
     Fault (*option_values)(const Cells&, int64_t first, int64_t last);
     Fault (*option_greeks)(const Cells&, int64_t first, int64_t last);
     Fault (*implied_vols)(const Cells&, int64_t first, int64_t last);

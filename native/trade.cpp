@@ -202,17 +202,6 @@ private:
 
 }  // namespace
 
-Fault find_unit(const Book& book, int64_t unit, Source& source) {
-    if (unit < 0 || unit >= book.units) return {Wrong::unit, unit};
-    const int64_t first = book.start[unit], extra = book.extra_start[unit];
-    const uint32_t count = book.count[unit], extras = book.extra_count[unit];
-    if (first + count > book.arena || count > POSITION || extra + extras > book.extras) return {Wrong::span, unit};
-    const char* row = static_cast<const char*>(book.row) + first * (book.wide ? 4 : 2);
-    source = {row,   book.quantity + first, book.extra_value + extra, book.extra_leg + extra,
-              count, extras, unit, book.pool_class[unit], book.wide};
-    return NO_FAULT;
-}
-
 Fault stage(const Program& p, const Trade* trades, int64_t count, Block& b) {
     int64_t legs = 0, extras = 0;
     b.units = count;

@@ -1,6 +1,6 @@
 # The compiled kernels: arrays in, arrays filled. Built from native/ at the root of the checkout.
 from collections.abc import Mapping
-from typing import Final, TypeAlias, final
+from typing import TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -73,14 +73,12 @@ def levels() -> list[str]: ...
 def use_level(name: str, /) -> None: ...
 def threads() -> int: ...
 
-OPS: Final[Mapping[str, int]]
-
 @final
 class Engine:
     def __new__(
         cls, book: Mapping[str, object], program: Mapping[str, object], desk: Mapping[str, object] | None = None, /
     ) -> Engine: ...
-    def run(self, units: Ints | None, out: Floats, threads: int, /) -> None: ...
+    def run(self, units: Ints | None, out: Floats, threads: int, /) -> int: ...
     def check(
         self, account: str | int, contract: str | int, quantity: float, price: float | None, /
     ) -> tuple[float, float, float, float] | None: ...

@@ -8,7 +8,9 @@ import numpy as np
 
 from crossmargin.kernels import _native
 from crossmargin.kernels.door import aligned, checked_book, checked_desk
+from crossmargin.kernels.operations import OPS
 from crossmargin.kernels.program_check import checked_program
+from crossmargin.kernels.unit_faults import refuse_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
-Engine = _native.Engine
-OPS = _native.OPS
 levels = _native.levels
 threads = _native.threads
 scan_lines = _native.scan_lines
@@ -61,14 +61,35 @@ def as_ints(values: Ints) -> Ints:
     return values if ready else np.require(values, np.int64, _LAYOUT)
 
 
-def account_engine(
-    book: Mapping[str, Any], program: Mapping[str, Any], desk: Mapping[str, Any] | None
-) -> _native.Engine:
-    """Return a program ready to run over a book, once all three are checked."""
-    of_book = checked_book(book)
-    made = checked_program(program, of_book["inputs"].shape[0], OPS)
-    units, outputs = of_book["start"].shape[0], made["outputs"].shape[0]
-    return Engine(of_book, made, None if desk is None else checked_desk(desk, units, made["classes"], outputs))
+class Engine:
+    """A program ready to run over a book, and the desk that checks read: all three are checked once."""
+
+    __slots__ = ("_book", "_native", "_program", "check", "checks")
+
+    def __init__(
+        self, book: Mapping[str, Any], program: Mapping[str, Any], desk: Mapping[str, Any] | None = None
+    ) -> None:
+        self._book = checked_book(book)
+        self._program = checked_program(program, self._book["inputs"].shape[0], OPS)
+        units, outputs = self._book["start"].shape[0], self._program["outputs"].shape[0]
+        checked = None if desk is None else checked_desk(desk, units, self._program["classes"], outputs)
+        self._native = _native.Engine(self._book, self._program, checked)
+        self.check = self._native.check
+        self.checks = self._native.checks
+
+    def run(self, units: Ints | None, out: Floats, threads: int) -> None:
+        """Fill `out` [outputs, units] for the units listed, or for all of the book.
+
+        Raises
+        ------
+        ValueError, IndexError
+            When a unit is outside the book, or is not as the engine reads it.
+        """
+        if self._native.run(units, out, threads):
+            refuse_units(self._book, self._program["rows"], self._program["classes"], units)
+
+
+account_engine = Engine
 
 
 def _index(index: Index, rows: int) -> npt.NDArray[np.int32]:

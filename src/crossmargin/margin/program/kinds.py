@@ -207,12 +207,11 @@ def _tail(measure: str, scenarios: int, confidence: float | None) -> Tail:
 def _max_loss(recording: Recording, line: Line, _requirement: str, _key: tuple[str, str]) -> Column:
     frame = recording.frame(line.level, line.of, charged=line.section == "charges")
     count = recording.spaces["leg"].count
-    strike, call, counted = np.full(count, np.nan), np.zeros(count), np.zeros(count)
+    strike, call = np.full(count, np.nan), np.zeros(count)  # a leg without a strike does not count
     strike[frame.legs] = np.asarray(recording.measures["strike"])[frame.legs]
     call[frame.legs] = recording.measures.of_contract("call")[frame.legs]
-    counted[frame.legs] = 1.0
     quantity = recording.measures["quantity"]
-    return Column(recording.spaces[line.level], Op("max_loss", line.level, (quantity.node,), (strike, call, counted)))
+    return Column(recording.spaces[line.level], Op("max_loss", line.level, (quantity.node,), (strike, call)))
 
 
 def _worst_side(recording: Recording, line: Line, requirement: str, _key: tuple[str, str]) -> Column:

@@ -28,7 +28,7 @@ LEVEL_NUMBER: Final = {"leg": 0, "strike": 1, "expiry": 2, "bucket": 3, "asset":
 NONE: Final = -(1 << 31)
 """An operand that is not there."""
 _MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
-_LANES: Final = len(_MEASURES)
+_CELLS: Final = len(_MEASURES)
 
 
 class _Rows(NamedTuple):
@@ -62,11 +62,11 @@ def add_scan(
     operand: Callable[[Op, int], Any],
     made: Sequence[Any],
     sums: Beside | None = None,
-) -> tuple[int, int]:
+) -> int:
     """Return the number of a scan of several lines; `operand(node, place)` is the value of one of a node's parts.
 
-    `contract` [template legs] is each leg's contract, `made` what stands for the lines of each slot. With `sums` of
-    :func:`lanes_beside` the scan leaves those of quantities in lanes, the first of which is returned too.
+    `contract` [template legs] is each leg's contract, `made` what stands for the lines of each slot, and then for the
+    `sums` of :func:`lanes_beside`, of which the scan leaves those of quantities.
     """
     members = [node for slot in slots for node in slot]
     chain = members[0].more.chain
@@ -74,22 +74,26 @@ def add_scan(
     rows = _distinct(members, contract) if sums is None else _each(members, contract)
     layout = layout_of(slots, sums)
     bends: list[tuple[int, list[Any]]] = []
-    for (node, *_), value, start, last in zip(slots, made, layout.starts, layout.ends, strict=True):
-        bends += [(chain.index(bend.level), _fold(bend, start, last, node, operand)) for bend in node.more.bends]
+    for (node, *_), value, start, last in zip(slots, made, layout.starts, layout.ends, strict=False):
+        bends += [
+            (chain.index(bend.level), _fold(bend, start, last, layout.pitch, node, operand)) for bend in node.more.bends
+        ]
         pools.segments.append(_segment(node, start, last, operand, value, pools))
     starts = [start for slot, start in zip(slots, layout.starts, strict=True) for _ in slot]
     if sums is not None:
-        pools.segments.append([layout.pitch - WIDTH, layout.pitch, _LANES, 1, -1, 0, NONE, 0])
+        first = layout.pitch - WIDTH + layout.first
+        pools.segments.append([first, first + sums.lanes, _CELLS, 1, -1, made[len(slots)], NONE, 0])
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
+    cells = _cells(rows, [node.more.gain for node in members], starts, layout, sums)
     shocked = members[0].more.shocked
+    if shocked is not None:  # beside them, as far apart as the fold says that closes out
+        cells = np.hstack([cells, _cells(rows, [shocked], starts, layout)])
     levels = [LEVEL_NUMBER[level] for level in chain]
     pools.scans.append(
         (
             -1 if rows.of_leg is None else pools.which.add(rows.of_leg),
-            pools.matrices.add(_cells(rows, [node.more.gain for node in members], starts, layout, sums)),
-            layout.pitch,
-            -1 if shocked is None else pools.matrices.add(_cells(rows, [shocked], starts, layout)),
-            next((LEVEL_NUMBER[bend.level] for bend in members[0].more.bends if bend.close_out), 0),
+            pools.matrices.add(cells),
+            cells.shape[1],
             *levels,
             *[0] * (3 - len(levels)),
             first_segment,
@@ -99,7 +103,7 @@ def add_scan(
             0 if sums is None else sum(one << layout.first + lane for lane, one in enumerate(sums.unsigned)),
         )
     )
-    return len(pools.scans) - 1, layout.first
+    return len(pools.scans) - 1
 
 
 def _distinct(members: Sequence[Op], contract: Ints) -> _Rows:
@@ -150,14 +154,14 @@ def _cells(
     return cells
 
 
-def _fold(bend: Bend, start: int, end: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
+def _fold(bend: Bend, start: int, end: int, pitch: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
     places = (bend.gain, bend.loss, bend.gain_cap, bend.deductible)
     parts = [NONE if place is None else operand(node, place) for place in places]
     # where columns of zeros stay zeros whole vectors are folded
     amounts = [node.parts[place] for place in places[2:] if place is not None]
     zeros_stay = all(isinstance(part, Table) and bool(np.all(part.values >= 0)) for part in amounts)
     last = end if zeros_stay and bend.last == node.more.gain.shape[1] else start + bend.last
-    return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, last, *parts]
+    return [pitch * bend.close_out, LEVEL_NUMBER[bend.level], start + bend.first, last, *parts]
 
 
 def _segment(
