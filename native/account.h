@@ -141,24 +141,15 @@ private:
     }
 
     // The worst payoff of a row's options over price 0 and the strikes held, which ascend. It is straight between strikes,
-    // and its slope grows by the quantity at each, be it of a call or a put.
+    // and its slope grows by the quantity at each, be it of a call or a put; `b` and `c` are both at price 0.
     void max_loss(const Code& c) {
-        const Rows& rows = b_.rows[c.level];
-        const double *quantity = target(b_, LEG, c.a), *strikes = p_.tables + c.b, *call = p_.tables + c.c;
-        const int32_t* key = b_.rows[LEG].key.at;
+        const int32_t *const first = b_.rows[c.level].first.at, *const key = b_.rows[LEG].key.at;
+        const double *const quantity = target(b_, LEG, c.a), *const strikes = p_.tables + c.aux;
         for (int64_t row = 0; row < n_; row++) {
-            const int64_t first = rows.first.at[row], last = rows.first.at[row + 1];
-            double payoff = 0.0, slope = 0.0, price = 0.0;
-            for (int64_t leg = first; leg < last; leg++) {
-                const double strike = strikes[key[leg]];  // no number where a leg is no option
-                if (strike != strike || call[key[leg]] != 0.0) continue;
-                payoff += quantity[leg] * strike;
-                slope -= quantity[leg];
-            }
-            double lowest = minimum(payoff, 0.0);
-            for (int64_t leg = first; leg < last; leg++) {
+            double payoff = in(c, c.b)[row], slope = in(c, c.c)[row], price = 0.0, lowest = minimum(payoff, 0.0);
+            for (int64_t leg = first[row]; leg < first[row + 1]; leg++) {
                 const double strike = strikes[key[leg]];
-                if (strike != strike) continue;
+                if (strike != strike) continue;  // no option
                 payoff += slope * (strike - price);
                 price = strike;
                 slope += quantity[leg];

@@ -93,7 +93,7 @@ Fault check(const Table& level, const Program& p, const Book& book, const Desk& 
         const bool left = !checks.place(asked[i], trades[n], sums);
         aside[asked[i].answer] = left;
         if (left) continue;
-        source[n] = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, trades[n].pool_class, true, 0, 0};
+        source[n] = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, trades[n].pool_class, true};
         if (trades[n].unit >= 0 && !find_unit(book, trades[n].unit, source[n])) return {Wrong::span, trades[n].unit};
         __builtin_prefetch(source[n].row);
         __builtin_prefetch(source[n].extra_leg);

@@ -34,7 +34,7 @@ struct Tier {  // x -> base + (x - start) / span * slope; base alone where the s
 struct Scan {
     int64_t index, matrix, pitch, chain[3], first_segment, segments, first_fold, folds, unsigned_lanes;
 };
-enum Measure : int64_t { WORST, SHORTFALL, AT_RISK, MEAN, ROW, CELLS };
+enum Measure : int64_t { WORST, TAIL, ROW, CELLS };
 struct Segment {
     int64_t from, to, measure, depth, shares, dst, weight, unused;
 };
@@ -91,8 +91,8 @@ struct Source {
     uint32_t count, extras;
     int64_t unit, pool_class;  // a unit that is not there yet is -1
     bool wide;
-    uint32_t side;   // orders that a copy takes as filled, bids or asks; 0 of a unit itself
-    int64_t origin;  // the place of the unit that it is a copy of
+    uint32_t side = 0;   // orders that a copy takes as filled, bids or asks; 0 of a unit itself
+    int64_t origin = 0;  // the place of the unit that it is a copy of
 };
 constexpr uint32_t POSITION = (1u << 28) - 1;
 
@@ -151,14 +151,14 @@ struct Block {
 
 // Where the legs of a unit lie in the book; false where not within it.
 INLINE bool find_unit(const Book& book, int64_t unit, Source& source) {
-    source = {nullptr, nullptr, nullptr, nullptr, 0, 0, unit, -1, true, 0, 0};
+    source = {nullptr, nullptr, nullptr, nullptr, 0, 0, unit, -1, true};
     if (unit < 0 || unit >= book.units) return false;
     const int64_t first = book.start[unit], extra = book.extra_start[unit];
     const uint32_t count = book.count[unit], extras = book.extra_count[unit];
     if (first + count > book.arena || count > POSITION || extra + extras > book.extras) return false;
     const char* row = static_cast<const char*>(book.row) + first * (book.wide ? 4 : 2);
     source = {row,   book.quantity + first, book.extra_value + extra, book.extra_leg + extra,
-              count, extras, unit, book.pool_class[unit], book.wide != 0, 0, 0};
+              count, extras, unit, book.pool_class[unit], book.wide != 0};
     return true;
 }
 // Fills the block's sources with units as trades would leave them, each on its own.

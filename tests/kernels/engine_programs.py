@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tests.kernels.engine_twin import ASSET, ELEMENTWISE_ARITY, CELLS, LEG, NONE, UNIT
+from tests.kernels.engine_twin import ASSET, CELLS, ELEMENTWISE_ARITY, LEG, NONE, UNIT
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Mapping = dict[str, Any]
 
-INPUTS, CLASSES, CONSTANTS = 2, 3, 6
+INPUTS, CLASSES, CONSTANTS = 2, 3, 7
+PLAIN, ENDLESS = -2, -7  # the constants 1 and infinity
 _KINDS = (*ELEMENTWISE_ARITY, "ceil_to", "tiers", "table", "input", "legsum", "legsum", "sum", "largest",
           "lift", "scan", "scan", "max_loss", "worst_side")  # fmt: skip
 
@@ -76,7 +77,7 @@ class Maker:
     def read(self, level: int, *, constants: bool = True) -> int:
         held = self.written[level]
         if constants and (not held or self.rng.random() < 0.3):
-            return -1 - int(self.rng.integers(0, CONSTANTS))
+            return -1 - int(self.rng.integers(0, CONSTANTS - 1))
         return int(self.rng.choice(held))
 
     def destination(self, level: int, count: int = 1, *, new: bool = False) -> int:
@@ -177,8 +178,8 @@ class Maker:
             inside = np.flatnonzero((self.level_row[level - 1] == row) & ~np.isnan(strikes))
             strikes[inside] = np.sort(strikes[inside])
         strike = self.put("tables", np.repeat(strikes, 3))
-        call = self.put("tables", np.repeat(self.rng.integers(0, 2, self.rows), 3).astype(float))
-        self.add("max_loss", level, self.read(LEG, constants=False), strike, call)
+        a, b, c = self.read(LEG, constants=False), self.read(level), self.read(level)
+        self.add("max_loss", level, a, b, c, strike)
 
     def worst_side(self) -> None:
         level = self.level()
@@ -205,7 +206,7 @@ class Maker:
         folds = [(*self.fold(chain[0], pitch)[:2], a, b, *self.fold(chain[0], pitch)[4:]) for a, b in pairwise(bounds)]
         folds = [fold for fold in folds if rng.random() < 0.7]
         cuts = sorted({0, pitch, *rng.integers(0, pitch + 1, 2).tolist()})
-        weights = [self.read(chain[-1]) if rng.random() < 0.3 else NONE for _ in cuts]
+        weights = [self.read(chain[-1]) if rng.random() < 0.3 else PLAIN for _ in cuts]
         segments = [[a, b, 0, 1, -1, 0, weight, 0] for (a, b), weight in zip(pairwise(cuts), weights, strict=False)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
@@ -213,7 +214,7 @@ class Maker:
         to = self.destination(chain[-1], lanes, new=True) if lanes else 0
         if lanes:
             at = int(rng.integers(0, pitch - lanes + 1))
-            segments.append([at, at + lanes, CELLS, 1, -1, to, NONE, 0])
+            segments.append([at, at + lanes, CELLS, 1, -1, to, PLAIN, 0])
         scan = (self.rows_of_keys(), self.matrix(pitch, pitch), pitch, *chain, *[0] * (3 - len(chain)),
                 self.put("segments", segments), len(segments), self.put("folds", folds), len(folds),
                 int(rng.integers(0, 2) * rng.integers(0, 256)))  # fmt: skip
@@ -228,7 +229,7 @@ class Maker:
         chain = [[5], [3], [2], [3, 5], [2, 5], [2, 3], [2, 3, 5], [1, 3, 5]][int(rng.integers(0, 8))]
         columns = int(rng.choice([1, 5, 8, 13, 40, 64, 70, 130]))
         pitch, closes = -(-columns // 8) * 8, rng.random() < 0.3
-        folds = [(pitch, chain[0], 0, pitch, self.read(chain[0]), self.read(chain[0]), NONE, NONE)] * int(closes)
+        folds = [(pitch, chain[0], 0, pitch, self.read(chain[0]), self.read(chain[0]), PLAIN, NONE)] * int(closes)
         folds += [
             self.fold(level, columns) for level in chain for _ in range(int(rng.integers(0, 2) * rng.integers(0, 3)))
         ]
@@ -238,14 +239,15 @@ class Maker:
             segment[5] = self.destination(chain[-1], new=True)
         wide = pitch * (1 + closes)
         cells = self.matrix(wide, wide if closes else columns)
-        scan = (self.rows_of_keys(), cells, wide, *chain, *[0] * (3 - len(chain)), self.put("segments", segments), len(segments),
+        levels = (*chain, *[0] * (3 - len(chain)))
+        scan = (self.rows_of_keys(), cells, wide, *levels, self.put("segments", segments), len(segments),
                 self.put("folds", folds), len(folds), 0)  # fmt: skip
         return self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
 
     def fold(self, level: int, columns: int) -> tuple[int, ...]:
         start, end = sorted(self.rng.integers(0, columns + 1, 2).tolist())
         whole = self.rng.random() < 0.5
-        cap, deductible = (self.read(level) if self.rng.random() < 0.4 else NONE for _ in range(2))
+        cap, deductible = (self.read(level) if self.rng.random() < 0.4 else other for other in (ENDLESS, NONE))
         return (
             0,
             level,
@@ -258,9 +260,9 @@ class Maker:
         )
 
     def segment(self, start: int, end: int, level: int, _columns: int) -> list[int]:
-        measure, depth = int(self.rng.choice([0, 0, 0, 1, 1, 2, 3, 4])), int(self.rng.integers(1, end - start + 1))
-        shares = self.put("shares", self.rng.uniform(0, 1, depth)) if measure == 1 else -1
-        return [start, end, measure, depth, shares, 0, self.read(level) if self.rng.random() < 0.3 else NONE, 0]
+        measure, depth = int(self.rng.choice([0, 0, 0, 1, 1, 2])), int(self.rng.integers(1, end - start + 1))
+        shares = self.put("shares", self.rng.uniform(0, 1, depth)) if measure == 1 and self.rng.random() < 0.6 else -1
+        return [start, end, measure, depth, shares, 0, self.read(level) if self.rng.random() < 0.3 else PLAIN, 0]
 
     def program(self) -> Mapping:
         """Return the arrays that the engine takes."""
@@ -275,7 +277,7 @@ class Maker:
             "matrices": aligned(matrices) if rng.random() < 0.5 else matrices,
             "level_row": self.level_row, "level_rows": self.level_rows, "class_count": CLASSES,
             "always_active": (rng.random(self.rows) < 0.2).astype(np.uint8),
-            "constants": np.array([0.0, 1.0, -1.5, 2.0, 100.0, 0.25]),
+            "constants": np.array([0.0, 1.0, -1.5, 2.0, 100.0, 0.25, np.inf]),
             "which": np.array(p["which"], dtype=np.int32), "code": np.array(p["code"], dtype=np.int32).reshape(-1, 8),
             "tiers": np.array(p["tiers"], dtype=np.float64).reshape(-1, 4),
             "registers": np.array(self.registers, dtype=np.int64),

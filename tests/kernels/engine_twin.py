@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT = range(6)
 QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, ONE = 0, 1, 2, 3, 4, 5, 9
 NONE = -(2**31)
-CELLS = 5  # a measure
+CELLS = 3  # a measure
 _POSITION = (1 << 28) - 1
 
 ELEMENTWISE: Any = {
@@ -204,16 +204,17 @@ class OneUnit:
         return out
 
     def max_loss(self, code: list[int]) -> list[float]:
-        strike, call = (self.tabled(offset, LEG) for offset in (code[4], code[5]))
-        quantity, out = self.held[LEG][code[3]], []
-        for row in self.rows[code[1]]:
+        strike, quantity = self.tabled(code[6], LEG), self.held[LEG][code[3]]
+        begins, slopes = (self.operand(code[1], number) for number in code[4:6])
+        out = []
+        for place, row in enumerate(self.rows[code[1]]):
             legs = [i for i in row if not math.isnan(strike[i])]
-            away = {i: 1.0 if call[i] else -1.0 for i in legs}
             payoffs = [
-                sum(quantity[i] * max(away[i] * (price - strike[i]), 0.0) for i in legs)
+                begins[place] + slopes[place] * price + sum(quantity[i] * max(price - strike[i], 0.0) for i in legs)
                 for price in [0.0, *(strike[i] for i in legs)]
             ]
-            out.append(float(np.maximum(0.0, -np.min(payoffs))))
+            bare = slopes[place] + sum(quantity[i] for i in legs)
+            out.append(float(np.maximum(0.0, -np.min(payoffs))) if np.isfinite(bare) else math.nan)
         return out
 
     def worst_side(self, code: list[int], place: int, *, nested: bool) -> Floats:
@@ -250,7 +251,7 @@ class OneUnit:
                 left = [row[cell] if self.legs else 0.0 for row in rows]  # nothing to fold
                 self.held[chain[-1]][segment[5] + cell - segment[0]] = np.array(left, dtype=np.float64)
         for segment in (segment for segment in segments if segment[2] != CELLS):
-            by = np.ones(len(rows)) if segment[6] == NONE else self.operand(chain[-1], segment[6])
+            by = self.operand(chain[-1], segment[6])
             losses = [self.measured(segment, row[segment[0] : segment[1]]) * by[i] for i, row in enumerate(rows)]
             if chain[-1] == UNIT and not self.legs:
                 losses = [0.0]
@@ -276,8 +277,7 @@ class OneUnit:
         x = cells[fold[2] : fold[3]]
         gain, loss = (self.operand(level, fold[i])[row] for i in (4, 5))
         up, down = gain * np.maximum(x, 0.0), loss * np.minimum(x, 0.0)
-        if fold[6] != NONE:
-            up = np.minimum(up, self.operand(level, fold[6])[row])
+        up = np.minimum(up, self.operand(level, fold[6])[row])
         if fold[7] != NONE:
             down = np.minimum(down + self.operand(level, fold[7])[row], 0.0)
         return np.asarray(up + down)
@@ -289,10 +289,10 @@ class OneUnit:
         if measure == 0:
             return max(0.0, -float(row.min(initial=0.0)))
         if measure == 1:
-            return max(0.0, -float(np.sort(row)[:depth] @ self.program["shares"][shares : shares + depth]))
-        if measure == 2:
-            return max(0.0, -float(np.sort(row)[depth - 1]))
-        return -float(row.mean()) if measure == 3 else float(row.sum())
+            lowest = np.sort(row)[:depth]
+            tail = lowest @ self.program["shares"][shares : shares + depth] if shares >= 0 else lowest[-1]
+            return max(0.0, -float(tail))
+        return float(row.sum())
 
 
 ELEMENTWISE_ARITY = dict.fromkeys(ELEMENTWISE, 2) | dict.fromkeys(("abs", "sqrt", "exp", "log"), 1) | {"select": 3}

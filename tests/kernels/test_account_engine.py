@@ -155,14 +155,14 @@ def one_scan(
     return {
         "level_row": np.vstack([index, index // 5, index // 20, index % 3]).astype(np.int32),
         "level_rows": np.array([rows, 12, 3, 3]), "class_count": 1,
-        "always_active": np.zeros(rows, dtype=np.uint8), "constants": np.array([0.5, 1.0]), "tables": np.zeros(0),
-        "tier_upto": np.zeros(0), "tiers": np.zeros((0, 4)), "tier_sets": np.zeros((0, 4), dtype=np.int64),
+        "always_active": np.zeros(rows, dtype=np.uint8), "constants": np.array([0.5, 1.0, np.inf]),
+        "tables": np.zeros(0), "tier_upto": np.zeros(0), "tiers": np.zeros((0, 4)), "tier_sets": np.zeros((0, 4), dtype=np.int64),
         "which": index.repeat(3).astype(np.int32), "code": np.array(code, dtype=np.int32),
         "registers": np.array([0, 0, 1, 1, 0, 1]), "lane_groups": np.zeros((0, 10), dtype=np.int64),
         "lanes": np.zeros(0), "matrices": aligned(matrix.ravel()),
         "scans": np.array([(0, 0, pitch, *chain, *[0] * (3 - len(chain)), 0, 1, 0, int(folded), 0)]),
-        "folds": np.array([(0, chain[0], 0, columns, -1, -2, NONE, NONE)] * int(folded), dtype=np.int64).reshape(-1, 8),
-        "segments": np.array([(0, columns, measure, depth, 0, 0, NONE, 0)]), "shares": np.full(depth, 1.0 / depth),
+        "folds": np.array([(0, chain[0], 0, columns, -1, -2, -3, NONE)] * int(folded), dtype=np.int64).reshape(-1, 8),
+        "segments": np.array([(0, columns, measure, depth, 0, 0, -2, 0)]), "shares": np.full(depth, 1.0 / depth),
         "outputs": np.zeros(1, dtype=np.int32), "trade_kind": np.full(rows, 2, dtype=np.uint8),
         "multiplier": np.ones(rows), "by_side": 0,
     }  # fmt: skip
@@ -213,21 +213,27 @@ def test_a_unit_of_a_hundred_thousand_legs() -> None:
     assert found[0, 2] == 0.0
 
 
+def payoffs() -> Mapping:
+    """Return a program of the worst payoff of each bucket: of options on strikes 0, 1, ..., every other one a call."""
+    program = one_scan(8)
+    strike, put = np.repeat(np.arange(60.0), 3), np.repeat(np.arange(60) % 2 == 0, 3)
+    program |= {"tables": strike, "lanes": np.concatenate([np.ones(180), put * strike, -1.0 * put])}
+    program["lane_groups"] = np.array([(at, *[-1] * 9) for at in (0, 180, 360)])
+    program["registers"] = np.array([1, 0, 1, 3, 0, 1])
+    sums = [
+        (OPS["legsum"], 0, 0, 0, 0, 0, 0, 1),
+        (OPS["legsum"], 3, 1, 0, 0, 0, 1, 1),
+        (OPS["legsum"], 3, 2, 0, 0, 0, 2, 1),
+    ]
+    worst = [(OPS["max_loss"], 3, 0, 0, 1, 2, 0, 1), (OPS["sum"], 5, 0, 0, 3, 0, 0, 1)]
+    program["code"] = np.array([*sums, *worst], dtype=np.int32)
+    return program
+
+
 def test_an_account_of_many_options_takes_no_square_of_time() -> None:
     count = 100_000
-    program, book = one_scan(8), plain_book(1, count, 60)
-    program["tables"] = np.concatenate([np.repeat(np.arange(60.0), 3), np.repeat(np.arange(60.0) % 2, 3)])
-    program["registers"] = np.array([1, 0, 1, 1, 0, 1])
-    program["code"] = np.array(
-        [
-            (OPS["legsum"], 0, 0, 0, 0, 0, 0, 1),
-            (OPS["max_loss"], 3, 0, 0, 0, 180, 0, 1),
-            (OPS["sum"], 5, 0, 0, 3, 0, 0, 1),
-        ],
-        dtype=np.int32,
-    )
+    program, book = payoffs(), plain_book(1, count, 60)
     program["level_row"][2], program["level_rows"][2] = 0, 1
-    program |= {"lane_groups": np.array([(0, *[-1] * 9)]), "lanes": np.ones(180)}
     found = filled(account_engine(book, program), 1, 1)[0, 0]
     held, strike = np.bincount(book["row"], weights=book["quantity"], minlength=60), np.arange(60.0)
     away = strike[:, None] - strike
@@ -318,10 +324,10 @@ def test_a_strange_extra_is_refused(code: int) -> None:
         ("program", "level_row", np.array([np.arange(60) % 2] * 4, np.int32), ValueError, "does not lie with its like"),
         ("program", "registers", np.full(6, -1), ValueError, "registers: level 0 is out of range"),
         ("program", "outputs", np.array([1], dtype=np.int32), ValueError, "outputs: 1 is not written"),
-        ("program", "code", np.array([(OPS["table"], 5, *[0] * 6)], dtype=np.int32), ValueError, "a table within tables"),
-        ("program", "segments", np.array([(0, 99, 0, 1, 0, 0, NONE, 0)]), ValueError, "columns of a segment"),
-        ("program", "segments", np.array([(0, 64, 1, 65, 0, 0, NONE, 0)]), ValueError, "a depth within the segment"),
-        ("program", "segments", np.array([(0, 60, 5, 1, -1, 0, NONE, 0)]), ValueError, "a destination among the regist"),
+        ("program", "code", np.array([(OPS["table"], 5, *[0] * 6)], dtype=np.int32), ValueError, "within tables"),
+        ("program", "segments", np.array([(0, 99, 0, 1, 0, 0, -2, 0)]), ValueError, "columns of a segment"),
+        ("program", "segments", np.array([(0, 64, 1, 65, 0, 0, -2, 0)]), ValueError, "a depth within the segment"),
+        ("program", "segments", np.array([(0, 60, 3, 1, -1, 0, -2, 0)]), ValueError, "a destination among the regist"),
         ("program", "scans", np.array([(0, 0, 64, 3, 0, 0, 0, 1, 0, 0, 256)]), ValueError, "a bit for each"),
         ("program", "scans", np.array([(-1, 9, 64, 3, 0, 0, 0, 1, 0, 0, 0)]), ValueError, "a matrix within"),
         ("program", "code", np.array([(99, 0, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a number of OPS"),
@@ -343,7 +349,7 @@ def carrying(takes: int, cells: tuple[int, int] = (0, 8), *, left: bool = True) 
     program = one_scan() | {"lane_groups": np.full((1, 10), -1)}
     scan, up = program["code"].tolist()
     program["code"] = np.array([scan, (OPS["legsum"], 3, 1, 0, 1, 0, 0, takes), up], dtype=np.int32)
-    program["segments"] = np.array([*program["segments"].tolist(), *[(*cells, 5, 1, -1, 1, NONE, 0)] * left])
+    program["segments"] = np.array([*program["segments"].tolist(), *[(*cells, 3, 1, -1, 1, -2, 0)] * left])
     program["scans"] = np.array([(*program["scans"][0, :7], 1 + left, *program["scans"][0, 8:])])
     program["registers"] = np.array([0, 0, 0, 10, 0, 1])
     return program
@@ -360,21 +366,12 @@ def test_sums_go_on_from_registers_that_are_written() -> None:
 
 
 def test_strikes_ascend_within_a_row() -> None:
-    program = one_scan() | {"lane_groups": np.full((1, 10), -1), "tables": np.tile(np.repeat(np.arange(60.0), 3), 2)}
-    program["registers"] = np.array([1, 0, 1, 1, 0, 1])
-    program["code"] = np.array(
-        [
-            (OPS["legsum"], 0, 0, 0, 0, 0, 0, 1),
-            (OPS["max_loss"], 3, 0, 0, 0, 180, 0, 1),
-            (OPS["sum"], 5, 0, 0, 3, 0, 0, 1),
-        ],
-        dtype=np.int32,
-    )
+    program = payoffs()
     account_engine(plain_book(4, 5), program)
     for place, strike in ((30, 9.0), (30, 12.0), (0, -1.0)):
         changed = program | {"tables": program["tables"].copy()}
         changed["tables"][place] = strike
-        if strike == 9.0:  # noqa: PLR2004 - the strike before
+        if strike == 9.0:
             account_engine(plain_book(4, 5), changed)
             continue
         with pytest.raises(ValueError, match="strikes that ascend"):

@@ -27,7 +27,7 @@ _QUANTITY, _ONE, _LEVERAGE = 0, 9, 3
 _MOST: Final = 1 << 16
 _MOST_CLASSES: Final = 256
 _LONG: Final = 256  # columns of rows that are read in another way
-_WORST, _SHORTFALL, _AT_RISK, _MEAN, _ROW, _CELLS = range(6)
+_WORST, _TAIL, _ROW, _CELLS = range(4)
 _ELEMENTWISE: Final = dict.fromkeys(
     ("abs", "sqrt", "exp", "log", "tiers", "worst_side"), 1
 ) | dict.fromkeys(
@@ -223,13 +223,14 @@ class _Checker:
         self.need(a >= 0, "a register")
         self.reads(other, a)
 
-    def op_max_loss(self, level: int, _dst: int, a: int, b: int, c: int, _aux: int, _n: int) -> None:
+    def op_max_loss(self, level: int, _dst: int, a: int, b: int, c: int, aux: int, _n: int) -> None:
         self.need(STRIKE <= level < ASSET, "a level from 1 to 3")
         self.need(a >= 0, "a register")
         self.reads(LEG, a)
-        for offset in (b, c):
-            self.table(offset, LEG)
-        strikes = self.floats["tables"][b : b + self.keys[LEG]]
+        self.reads(level, b)
+        self.reads(level, c)
+        self.table(aux, LEG)
+        strikes = self.floats["tables"][aux : aux + self.keys[LEG]]
         given = np.flatnonzero(~np.isnan(strikes))
         row, strike = self.above[level - 1][given // 3], strikes[given]
         falls = (row[1:] == row[:-1]) & (strike[1:] < strike[:-1])
@@ -286,23 +287,17 @@ class _Checker:
         self.need(chain.count(level) == 1, "a fold at a level of the chain")
         inside = 0 <= start <= end <= pitch and 0 <= close_out <= pitch - end
         self.need(inside, "columns of a fold, and of what it closes out by, within the pitch")
-        for operand in (gain, loss):
+        for operand in (gain, loss, cap, *([] if deductible == _NONE else [deductible])):
             self.reads(level, operand)
-        for operand in (cap, deductible):
-            if operand != _NONE:
-                self.reads(level, operand)
 
     def segment(self, level: int, pitch: int, segment: Sequence[int]) -> None:
         start, end, measure, depth, shares, _, weight, _ = segment
         self.need(0 <= start <= end <= pitch, "columns of a segment within the pitch")
-        self.need(_WORST <= measure <= _CELLS, "a measure from 0 to 5")
-        self.need(measure != _MEAN or start < end, "a mean of some columns")
-        tail = measure in {_SHORTFALL, _AT_RISK}
-        self.need(not tail or 1 <= depth <= end - start, "a depth within the segment")
-        if measure == _SHORTFALL:
-            self.need(_within(shares, depth, self.length["shares"]), "shares within shares")
-        if weight != _NONE:
-            self.reads(level, weight)
+        self.need(_WORST <= measure <= _CELLS, "a measure from 0 to 3")
+        if measure == _TAIL:
+            self.need(1 <= depth <= end - start, "a depth within the segment")
+            self.need(shares == -1 or _within(shares, depth, self.length["shares"]), "shares within shares, or -1")
+        self.reads(level, weight)
 
 
 _TABLES: Final = (

@@ -183,8 +183,7 @@ class _Lowering:
         return self._emit(node.name, node.level, [part, LEVEL_NUMBER[part.level], 0])
 
     def _max_loss(self, node: Op) -> _Value:
-        strike, call = (self.pools.tables.add(values) for values in node.more)
-        return self._emit(node.name, node.level, [self.operand(node.parts[0]), strike, call])
+        return self._emit(node.name, node.level, [*map(self.operand, node.parts)], self.pools.tables.add(node.more))
 
     def _elementwise(self, node: Op) -> Any:  # noqa: ANN401 - as above
         operands = [self.operand(part) for part in node.parts]
@@ -227,10 +226,18 @@ class _Lowering:
         if id(node) not in self._slot_of:
             self._scan(node)
         value, shared = self._slot_of[id(node)]
+        if node.more.tail.measure == "mean":
+            return self._mean(node, value)
         if not shared:
             return value
         inside = self._table(Table(node.level, node.more.inside.astype(np.float64)))
         return self._emit("select", node.level, [inside, value, self._constant(0.0)])
+
+    def _mean(self, node: Op, total: _Value) -> _Value:
+        """Return the loss of the mean of a row's cells from their sum, weighted after it."""
+        loss = self._emit("div", node.level, [total, self._constant(-float(node.more.gain.shape[1])), 0])
+        weight = node.more.weight
+        return loss if weight is None else self._emit("mul", node.level, [loss, self.operand(node.parts[weight]), 0])
 
     # --- instructions
 

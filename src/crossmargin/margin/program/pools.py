@@ -77,7 +77,7 @@ class Pools:
     _tiers_at: dict[Any, int] = field(default_factory=dict)
 
     def sums(self, coefficients: Mapping[str, Floats]) -> int:
-        """Return the number of a group of sums of legs; of each column of a leg what they take [template legs, sums]."""
+        """Return the number of a group of sums of legs; what they take of each column [template legs, sums]."""
         places = {name: self.lanes.add(_padded(values)) for name, values in coefficients.items()}
         self.lane_groups.append([places.get(name, -1) for name in COLUMNS])
         return len(self.lane_groups) - 1
@@ -137,7 +137,7 @@ class LegSums(NamedTuple):
 
 def _padded(values: Floats) -> Floats:
     """Return the columns filled up to whole cache lines, but for a single one."""
-    rows, columns = values.shape
+    columns = values.shape[1]
     return values if columns == 1 else np.pad(values, ((0, 0), (0, -columns % WIDTH)))
 
 

@@ -27,8 +27,8 @@ __all__ = ["LEVEL_NUMBER", "NONE", "add_scan", "scan_groups"]
 LEVEL_NUMBER: Final = {"leg": 0, "strike": 1, "expiry": 2, "bucket": 3, "asset": 4, "account": 5}
 NONE: Final = -(1 << 31)
 """An operand that is not there."""
-_MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
-_CELLS: Final = len(_MEASURES)
+_MEASURES: Final = {"worst": 0, "expected_shortfall": 1, "value_at_risk": 1, "mean": 2, "row": 2}
+_CELLS: Final = 3
 
 
 class _Rows(NamedTuple):
@@ -76,13 +76,14 @@ def add_scan(
     bends: list[tuple[int, list[Any]]] = []
     for (node, *_), value, start, last in zip(slots, made, layout.starts, layout.ends, strict=False):
         bends += [
-            (chain.index(bend.level), _fold(bend, start, last, layout.pitch, node, operand)) for bend in node.more.bends
+            (chain.index(bend.level), _fold(bend, (start, last), layout.pitch, node, operand, pools))
+            for bend in node.more.bends
         ]
         pools.segments.append(_segment(node, start, last, operand, value, pools))
     starts = [start for slot, start in zip(slots, layout.starts, strict=True) for _ in slot]
     if sums is not None:
         first = layout.pitch - WIDTH + layout.first
-        pools.segments.append([first, first + sums.lanes, _CELLS, 1, -1, made[len(slots)], NONE, 0])
+        pools.segments.append([first, first + sums.lanes, _CELLS, 1, -1, made[len(slots)], _constant(1.0, pools), 0])
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
     cells = _cells(rows, [node.more.gain for node in members], starts, layout, sums)
     shocked = members[0].more.shocked
@@ -154,9 +155,17 @@ def _cells(
     return cells
 
 
-def _fold(bend: Bend, start: int, end: int, pitch: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
+def _constant(value: float, pools: Pools) -> int:
+    return -1 - pools.constants.add([value])
+
+
+def _fold(
+    bend: Bend, columns: tuple[int, int], pitch: int, node: Op, operand: Callable[[Op, int], Any], pools: Pools
+) -> list[Any]:
+    start, end = columns
     places = (bend.gain, bend.loss, bend.gain_cap, bend.deductible)
-    parts = [NONE if place is None else operand(node, place) for place in places]
+    lacking = (0, 0, _constant(np.inf, pools), NONE)
+    parts = [other if place is None else operand(node, place) for place, other in zip(places, lacking, strict=True)]
     # where columns of zeros stay zeros whole vectors are folded
     amounts = [node.parts[place] for place in places[2:] if place is not None]
     zeros_stay = all(isinstance(part, Table) and bool(np.all(part.values >= 0)) for part in amounts)
@@ -175,6 +184,7 @@ def _segment(
     more: Scanned = node.more
     tail = more.tail
     shares = -1 if tail.shares is None else pools.shares.add(tail.shares)
-    weight = NONE if more.weight is None else operand(node, more.weight)
+    plain = more.weight is None or tail.measure == "mean"
+    weight = _constant(1.0, pools) if plain else operand(node, more.weight)
     last = end if tail.measure == "worst" else start + more.gain.shape[1]  # a zero is never the worst loss
-    return [start, last, _MEASURES.index(tail.measure), tail.depth, shares, made, weight, 0]
+    return [start, last, _MEASURES[tail.measure], tail.depth, shares, made, weight, 0]
