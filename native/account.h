@@ -16,6 +16,7 @@ public:
     void run() {
         for (const Code* c = p_.code; c != p_.code + p_.ops; c++) {
             n_ = b_.rows[c->level].count;
+            key_ = b_.rows[c->level].key.at;
             dst_ = target(b_, c->level, c->dst);
             step(*c);
         }
@@ -31,13 +32,14 @@ private:
         for (int64_t i = 0; i < n_; i += W) store(dst_ + i, f(a.vector(i), b.vector(i), d.vector(i)));
     }
     template <class F>
-    inline void one_by_one(const Code& c, F f) {
-        const Operand a = in(c, c.a), b = in(c, c.b);
-        for (int64_t i = 0; i < n_; i++) dst_[i] = f(a[i], b[i], i);
+    inline void one_by_one(F f) {
+        for (int64_t i = 0; i < n_; i++) dst_[i] = f(i);
     }
     static V flag(Mask m) { return select(m, splat(1.0), splat(0.0)); }
 
     void step(const Code& c) {
+        const bool between = c.op == op_sum || c.op == op_largest || c.op == op_lift;  // `b` is a level
+        const Operand x = operand(p_, b_, between ? c.b : c.level, c.a), y = in(c, c.b);
         switch (c.op) {
             case op_add: return each(c, [](V a, V b, V) { return a + b; });
             case op_sub: return each(c, [](V a, V b, V) { return a - b; });
@@ -51,17 +53,17 @@ private:
             case op_le: return each(c, [](V a, V b, V) { return flag(a <= b); });
             case op_eq: return each(c, [](V a, V b, V) { return flag(equal(a, b)); });
             case op_select: return each(c, [](V a, V b, V d) { return select(equal(a, splat(0.0)), d, b); });
-            case op_pow: return one_by_one(c, [](double a, double b, int64_t) { return std::pow(a, b); });
-            case op_exp: return one_by_one(c, [](double a, double, int64_t) { return std::exp(a); });
-            case op_log: return one_by_one(c, [](double a, double, int64_t) { return std::log(a); });
-            case op_ceil_to: return one_by_one(c, [](double a, double b, int64_t) { return rounded(a, b); });
-            case op_tiers: return tiers(c);
-            case op_table: return table(c);
-            case op_input: return input(c);
+            case op_pow: return one_by_one([&](int64_t i) { return std::pow(x[i], y[i]); });
+            case op_exp: return one_by_one([&](int64_t i) { return std::exp(x[i]); });
+            case op_log: return one_by_one([&](int64_t i) { return std::log(x[i]); });
+            case op_ceil_to: return one_by_one([&](int64_t i) { return rounded(x[i], y[i]); });
+            case op_tiers: return one_by_one([&](int64_t i) { return tiered(p_.tier_sets[c.aux], key_[i], x[i]); });
+            case op_table: return one_by_one([&](int64_t i) { return p_.tables[c.aux + key_[i]]; });
+            case op_input: return one_by_one([&](int64_t i) { return stated(c.aux, b_.source.at[i].unit); });
+            case op_lift: return one_by_one([&](int64_t i) { return x[parent(b_, c.level, c.b, i)]; });
             case op_legsum: return legsum(c);
-            case op_sum: return fold_up(c, 0.0, [](double a, double b) { return a + b; });
-            case op_largest: return fold_up(c, -__builtin_inf(), [](double a, double b) { return maximum(a, b); });
-            case op_lift: return lift(c);
+            case op_sum: return fold_up(c, x.at, 0.0, [](double a, double b) { return a + b; });
+            case op_largest: return fold_up(c, x.at, -INFINITY, [](double a, double b) { return maximum(a, b); });
             case op_scan: return Climb(p_, b_, p_.scans[c.aux], c.level).run();
             case op_max_loss: return max_loss(c);
             case op_worst_side: return worst_side(c);
@@ -75,35 +77,21 @@ private:
         return (close ? nearest : __builtin_ceil(ratio)) * unit;
     }
 
-    void tiers(const Code& c) {
-        const TierSet& set = p_.tier_sets[c.aux];
-        const int32_t* key = b_.rows[c.level].key.at;
-        one_by_one(c, [&](double x, double, int64_t i) {
-            const int64_t place = set.offset + (set.which < 0 ? 0 : p_.which[set.which + key[i]] * set.width);
-            int64_t held = place;
-            for (int64_t tier = place; tier + 1 < place + set.width; tier++) held += x > p_.upto[tier];
-            const Tier& t = p_.tiers[held];
-            if (x != x) return x;
-            return t.span < __builtin_inf() ? t.base + (x - t.start) / t.span * t.slope : t.base;
-        });
+    double tiered(const TierSet& set, int32_t key, double x) const {
+        const int64_t first = set.offset + (set.which < 0 ? 0 : p_.which[set.which + key] * set.width);
+        int64_t held = first;
+        for (int64_t tier = first; tier + 1 < first + set.width; tier++) held += x > p_.upto[tier];
+        const Tier& t = p_.tiers[held];
+        if (x != x) return x;
+        return t.span < __builtin_inf() ? t.base + (x - t.start) / t.span * t.slope : t.base;
     }
 
-    void table(const Code& c) {
-        const double* from = p_.tables + c.aux;
-        const int32_t* key = b_.rows[c.level].key.at;
-        for (int64_t i = 0; i < n_; i++) dst_[i] = from[key[i]];
+    double stated(int64_t input, int64_t unit) const {
+        return unit < 0 || unit >= book_.stated ? 0.0 : book_.inputs[input * book_.stated + unit];
     }
 
-    void input(const Code& c) {
-        const double* from = book_.inputs + c.aux * book_.stated;
-        for (int64_t i = 0; i < n_; i++) {
-            const int64_t unit = b_.source.at[i].unit;
-            dst_[i] = unit < book_.stated && unit >= 0 ? from[unit] : 0.0;
-        }
-    }
-
-    // Sums of the legs' numbers, `n` at once: for each column that is summed a row of coefficients for each leg's key. Where
-    // `b` says so they go on from what stands in their registers. Many new ones stand side by side until they are complete.
+    // Sums of the legs' numbers, `n` at once: for each column that is summed a row of coefficients for each leg's key.
+    // Where `b` says so they go on from what stands in their registers. Many new ones stand side by side until complete.
     void legsum(const Code& c) {
         const int64_t *const from = p_.groups[c.aux], stride = b_.rows[c.level].stride;
         const int64_t width = c.n == 1 ? 1 : (c.n + WIDE - 1) / WIDE * WIDE, lanes = c.b != 0 || c.n == 1 ? 0 : width;
@@ -125,23 +113,16 @@ private:
     }
 
     template <class F>
-    inline void fold_up(const Code& c, double start, F f) {
-        const double* from = target(b_, c.b, c.a);
-        const int64_t count = b_.rows[c.b].count;
-        for (int64_t i = 0; i < n_; i++) dst_[i] = start;
-        for (int64_t i = 0; i < count; i++) {
+    inline void fold_up(const Code& c, const double* from, double start, F f) {
+        std::fill_n(dst_, n_, start);
+        for (int64_t i = 0; i < b_.rows[c.b].count; i++) {
             double& sum = dst_[parent(b_, c.b, c.level, i)];
             sum = f(sum, from[i]);
         }
     }
 
-    void lift(const Code& c) {
-        const double* from = target(b_, c.b, c.a);
-        for (int64_t i = 0; i < n_; i++) dst_[i] = from[parent(b_, c.level, c.b, i)];
-    }
-
-    // The worst payoff of a row's options over price 0 and the strikes held, which ascend. It is straight between strikes,
-    // and its slope grows by the quantity at each, be it of a call or a put; `b` and `c` are both at price 0.
+    // The worst payoff of a row's options over price 0 and the strikes held, which ascend. It is straight between
+    // strikes, and its slope grows by the quantity at each, be it of a call or a put; `b` and `c` are both at price 0.
     void max_loss(const Code& c) {
         const int32_t *const first = b_.rows[c.level].first.at, *const key = b_.rows[LEG].key.at;
         const double *const quantity = target(b_, LEG, c.a), *const strikes = p_.tables + c.aux;
@@ -177,15 +158,15 @@ private:
     const Program& p_;
     const Book& book_;
     Block& b_;
-    double* dst_ = nullptr;
+    double* dst_ = nullptr;  // of the operation under way: where it writes, the keys of its rows, how many there are
+    const int32_t* key_ = nullptr;
     int64_t n_ = 0;
 };
 
-// The outputs of the units in the block's source, [output, stride]. Where one of them is not as it should be all outputs
-// are no numbers, and 1 is returned.
+// The outputs of the units in the block's source, [output, stride]. Where one of them is not as it should be all
+// outputs are no numbers, and 1 is returned.
 int64_t evaluate(const Program& p, const Book& book, Block& b, double* out, int64_t stride) {
     const int64_t units = b.units;
-    if (p.sides != 0) copy_sides(b);
     const bool sound = lay_out(p, b);
     if (sound) Machine(p, book, b).run();
     for (int64_t i = 0; i < p.output_count; i++) {
@@ -199,7 +180,8 @@ int64_t evaluate(const Program& p, const Book& book, Block& b, double* out, int6
 constexpr int64_t LEGS_OF_BLOCK = 2000, UNITS_OF_BLOCK = 512;
 
 // The outputs [output, stride] of units, listed or in the book's order; returns how many are not as they should be.
-int64_t run_units(const Program& p, const Book& book, const int64_t* list, double* out, int64_t stride, int64_t first, int64_t last) {
+int64_t run_units(const Program& p, const Book& book, const int64_t* list, double* out, int64_t stride, int64_t first,
+                  int64_t last) {
     thread_local Block b;
     int64_t bad = 0;
     for (; first < last; first += b.units) {

@@ -8,11 +8,15 @@
 
 namespace {
 
+constexpr int64_t LINE = 16;  // integers
+
 // A leg's row in the template: short, flat, or long.
 inline int32_t key_of(int32_t row, double quantity) { return 3 * row + 1 + (quantity > 0.0) - (quantity < 0.0); }
 
 // The row of a level that a leg lies in, and the row above a row of a finer level.
-inline int64_t row_at(const Block& b, int level, int64_t leg) { return level == LEG ? leg : b.rows[level].of_leg.at[leg]; }
+inline int64_t row_at(const Block& b, int level, int64_t leg) {
+    return level == LEG ? leg : b.rows[level].of_leg.at[leg];
+}
 inline int64_t parent(const Block& b, int fine, int coarse, int64_t row) {
     return b.rows[coarse].of_leg.at[fine == LEG ? row : b.rows[fine].first.at[row]];
 }
@@ -35,26 +39,21 @@ inline void copy_sides(Block& b) {
 
 // Room for all units; none is there yet.
 inline void make_room(const Program& p, Block& b) {
-    constexpr int64_t LINE = 16;
     int64_t room = b.units + LINE, extras = 1;
     for (int64_t i = 0; i < b.units; i++) {
         room += b.source.at[i].count;
         extras += b.source.at[i].extras;
     }
-    b.row.of(room);
-    b.scan_row.of(room);
+    for (Store<int32_t>* integers : {&b.row, &b.scan_row}) integers->of(room);
+    for (Rows& rows : b.rows)
+        for (Store<int32_t>* integers : {&rows.first, &rows.key, &rows.of_leg}) integers->of(room);
     b.quantity.of(room);
     b.extra.of(extras);
     b.slot.of(p.assets);
     b.legs = b.extras = 0;
-    for (Rows& rows : b.rows) {
-        rows.first.of(room);
-        rows.key.of(room);
-        rows.of_leg.of(room);
-    }
 }
 
-// Appends the legs of units from `unit` on that lie side by side, all in one go, as a unit has few; the unit after them.
+// Appends the legs of units from `unit` on that lie side by side, all in one go, as a unit has few; the next unit.
 inline int64_t take_legs(int64_t unit, Block& b) {
     const Source *const source = b.source.at, &s = source[unit];
     int64_t count = 0;
@@ -69,13 +68,15 @@ inline int64_t take_legs(int64_t unit, Block& b) {
     return unit;
 }
 
-// Appends a unit's extras, and fills its orders of a side; false where extras are out of order or range.
-inline bool take_extras(const Source& s, int32_t first, Block& b) {
+// Appends a unit's extras, and fills its orders of a side; false where extras are out of order or range. Says in
+// `orders` where there are some.
+inline bool take_extras(const Source& s, int32_t first, bool& orders, Block& b) {
     for (uint32_t i = 0, before = 0; i < s.extras; i++) {
         const uint32_t code = s.extra_leg[i], column = code >> 28, leg = code & POSITION;
         if (leg < before || leg >= s.count || column < COST || column > ORDERS) return false;
         before = leg;
         const Extra& x = b.extra.at[b.extras++] = {first + static_cast<int32_t>(leg), column, s.extra_value[i]};
+        orders |= column == BIDS || column == ASKS;
         if (column == s.side) b.quantity.at[x.leg] += x.value;
     }
     return true;
@@ -87,7 +88,8 @@ inline void drop(const Program& p, Block& b) {
     int32_t legs = 0;
     int64_t extras = 0;
     for (int64_t i = 0; i < b.legs; i++) place[i] = b.quantity.at[i] != 0.0 || p.always_active[b.row.at[i]];
-    for (int64_t i = 0; i < b.extras; i++) place[b.extra.at[i].leg] |= b.extra.at[i].column != LEVERAGE && b.extra.at[i].value != 0.0;
+    for (const Extra *x = b.extra.at, *end = x + b.extras; x != end; x++)
+        place[x->leg] |= x->column != LEVERAGE && x->value != 0.0;
     for (int64_t i = 0; i < b.legs; i++) {
         b.row.at[legs] = b.row.at[i];
         b.quantity.at[legs] = b.quantity.at[i];
@@ -104,9 +106,9 @@ inline void drop(const Program& p, Block& b) {
     b.extras = extras;
 }
 
-// Reads the units of `source`; false where one is not as it should be. What the book says is read once and then checked:
-// Python may rewrite it while this runs.
-inline bool take_units(const Program& p, Block& b) {
+// Reads the units of `source`; false where one is not as it should be. What the book says is read once and then
+// checked: Python may rewrite it while this runs.
+inline bool take_units(const Program& p, bool& orders, Block& b) {
     int32_t *const first = b.rows[UNIT].first.at, *const row = b.row.at;
     for (int64_t unit = 0; unit < b.units;) unit = take_legs(unit, b);
     first[b.units] = static_cast<int32_t>(b.legs);
@@ -119,8 +121,8 @@ inline bool take_units(const Program& p, Block& b) {
     for (int64_t unit = 0; unit < b.units; unit++) {
         const Source& s = b.source.at[unit];
         const int32_t leg = first[unit];
-        if (s.pool_class < 0 || s.pool_class >= p.classes || !take_extras(s, leg, b)) return false;
-        if (leg > 0 && leg < first[unit + 1]) descents -= row[leg] < row[leg - 1];  // where a unit begins rows start anew
+        if (s.pool_class < 0 || s.pool_class >= p.classes || !take_extras(s, leg, orders, b)) return false;
+        if (leg > 0 && leg < first[unit + 1]) descents -= row[leg] < row[leg - 1];  // a unit's rows start anew
         b.rows[UNIT].key.at[unit] = static_cast<int32_t>(s.pool_class);
     }
     if (outside != 0 || descents != 0) return false;
@@ -128,9 +130,9 @@ inline bool take_units(const Program& p, Block& b) {
     return true;
 }
 
-// The rows of a level: a new one where the row in the template or the unit changes, or, where legs of a row lie apart, where
-// the unit has not met it. What a row says is written for every leg and stays where the next is new: few legs make a branch
-// that no processor foresees.
+// The rows of a level: a new one where the row in the template or the unit changes, or, where legs of a row lie apart,
+// where the unit has not met it. What a row says is written for every leg and stays where the next is new: few legs
+// make a branch that no processor foresees.
 template <bool APART>
 void take_rows(const Program& p, int level, Block& b) {
     const int32_t *const above = p.level_row + (level - STRIKE) * p.rows, *const row = b.row.at;
@@ -156,14 +158,20 @@ void take_rows(const Program& p, int level, Block& b) {
 
 // Lays out the units of `source`; registers get room but no values. False where a unit is not as it should be.
 inline bool lay_out(const Program& p, Block& b) {
+    bool orders = false;
     make_room(p, b);
-    if (!take_units(p, b)) return false;
+    if (!take_units(p, orders, b)) return false;
+    if (orders && p.sides != 0 && b.source.at[b.units - 1].side == 0) {
+        copy_sides(b);
+        return lay_out(p, b);
+    }
     Rows &legs = b.rows[LEG], &units = b.rows[UNIT];
     legs.count = b.legs;
     units.count = b.units;
     for (int64_t i = 0; p.used[LEG] && i < b.legs; i++) legs.key.at[i] = key_of(b.row.at[i], b.quantity.at[i]);
-    for (int32_t unit = 0; unit < b.units; unit++)  // a cache line at a time: what is too much the next one overwrites
-        for (int32_t leg = units.first.at[unit]; leg < units.first.at[unit + 1]; leg += 16) std::fill_n(units.of_leg.at + leg, 16, unit);
+    for (int32_t unit = 0; unit < b.units; unit++)  // lines at a time: what is too much the next unit overwrites
+        for (int64_t leg = units.first.at[unit]; leg < units.first.at[unit + 1]; leg += LINE)
+            std::fill_n(units.of_leg.at + leg, LINE, unit);
     for (int level = STRIKE; level < UNIT; level++)
         if (p.used[level]) level == ASSET ? take_rows<true>(p, level, b) : take_rows<false>(p, level, b);
     for (int level = LEG; level < LEVELS; level++) {

@@ -1,7 +1,7 @@
 // The account engine's plain data: a book of legs, a program of operations over registers, the scratch of a block.
 //
-// The levels (narrow, v3, v4) share these types, so nothing here may become a function of its own: each level would emit
-// one for its instruction set, and the linker keeps only one of them.
+// The levels (narrow, v3, v4) share these types, so nothing here may become a function of its own: each level would
+// emit one for its instruction set, and the linker keeps only one of them.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ enum Operation : int32_t {
     op_max_loss, op_worst_side
 };
 
-constexpr int64_t SIDES = 3;  // a unit, and copies with bids and with asks filled
+constexpr int64_t SIDES = 3;         // a unit, and copies with bids and with asks filled
 constexpr int64_t NONE = INT32_MIN;  // an operand that is not given
 constexpr int64_t WIDE = 8;          // doubles of a cache line: rows of matrices and registers are padded to it
 
@@ -104,9 +104,6 @@ template <class T>
 struct Store {  // scratch that grows; what it held is gone then
     T* at = nullptr;
     size_t room = 0;
-    INLINE Store() {}
-    Store(const Store&) = delete;
-    Store& operator=(const Store&) = delete;
     INLINE ~Store() { release(at); }
     INLINE T* of(int64_t n) {
         const size_t bytes = static_cast<size_t>(n) * sizeof(T);
@@ -146,6 +143,7 @@ struct Block {
     Store<Trade> trades;
     Store<double> others, checked;  // of every trade of the block: the account's other units, the unit's outputs
     Block() = default;
+    Block(const Block&) = delete;
     ~Block();
 };
 

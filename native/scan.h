@@ -28,7 +28,8 @@ public:
     void run() {
         const int32_t *const at = p_.which + s_.index, *const key = b_.rows[LEG].key.at;
         for (int64_t leg = 0; s_.index >= 0 && leg < b_.legs; leg++) b_.scan_row.at[leg] = at[key[leg]];
-        with_lot(s_.pitch / W % STRIP, [&](auto rest) { s_.unsigned_lanes ? rows_of<rest.is, WIDE / W>() : rows_of<rest.is, 0>(); });
+        with_lot(s_.pitch / W % STRIP,
+                 [&](auto rest) { s_.unsigned_lanes ? rows_of<rest.is, WIDE / W>() : rows_of<rest.is, 0>(); });
     }
 
 private:
@@ -69,8 +70,8 @@ private:
         }
     }
 
-    // A fold, x -> min(gain max(x, 0), cap) + min(loss min(x, 0) + deductible, 0), the last part where it is given; or a
-    // close-out, x -> x + (slope - 1) y, the slope of gain or loss that the shocked cell y has.
+    // A fold, x -> min(gain max(x, 0), cap) + min(loss min(x, 0) + deductible, 0), the last part where it is given; or
+    // a close-out, x -> x + (slope - 1) y, the slope of gain or loss that the shocked cell y has.
     void fold(const Fold& f, double* x, int64_t row) const {
         const auto in = [&](int64_t number) { return splat(operand(p_, b_, f.level, number)[row]); };
         const bool deducted = f.deductible != NONE;

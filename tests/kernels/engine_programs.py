@@ -229,7 +229,9 @@ class Maker:
         chain = [[5], [3], [2], [3, 5], [2, 5], [2, 3], [2, 3, 5], [1, 3, 5]][int(rng.integers(0, 8))]
         columns = int(rng.choice([1, 5, 8, 13, 40, 64, 70, 130]))
         pitch, closes = -(-columns // 8) * 8, rng.random() < 0.3
-        folds = [(pitch, chain[0], 0, pitch, self.read(chain[0]), self.read(chain[0]), PLAIN, NONE)] * int(closes)
+        folds: list[tuple[int, ...]] = [
+            (pitch, chain[0], 0, pitch, self.read(chain[0]), self.read(chain[0]), PLAIN, NONE)
+        ] * int(closes)
         folds += [
             self.fold(level, columns) for level in chain for _ in range(int(rng.integers(0, 2) * rng.integers(0, 3)))
         ]

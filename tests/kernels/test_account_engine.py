@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crossmargin.kernels._native import Engine
+    from crossmargin.kernels.native_engine import Engine
 
     Floats = npt.NDArray[np.float64]
     Mapping = dict[str, Any]
@@ -156,8 +156,8 @@ def one_scan(
         "level_row": np.vstack([index, index // 5, index // 20, index % 3]).astype(np.int32),
         "level_rows": np.array([rows, 12, 3, 3]), "class_count": 1,
         "always_active": np.zeros(rows, dtype=np.uint8), "constants": np.array([0.5, 1.0, np.inf]),
-        "tables": np.zeros(0), "tier_upto": np.zeros(0), "tiers": np.zeros((0, 4)), "tier_sets": np.zeros((0, 4), dtype=np.int64),
-        "which": index.repeat(3).astype(np.int32), "code": np.array(code, dtype=np.int32),
+        "tables": np.zeros(0), "tier_upto": np.zeros(0), "tiers": np.zeros((0, 4)),
+        "tier_sets": np.zeros((0, 4), dtype=np.int64), "which": index.repeat(3).astype(np.int32), "code": np.array(code, dtype=np.int32),
         "registers": np.array([0, 0, 1, 1, 0, 1]), "lane_groups": np.zeros((0, 10), dtype=np.int64),
         "lanes": np.zeros(0), "matrices": aligned(matrix.ravel()),
         "scans": np.array([(0, 0, pitch, *chain, *[0] * (3 - len(chain)), 0, 1, 0, int(folded), 0)]),

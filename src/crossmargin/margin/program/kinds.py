@@ -214,7 +214,7 @@ def _max_loss(recording: Recording, line: Line, _requirement: str, _key: tuple[s
         raise NotRecordableError("a payoff over prices below 0")
     # the payoff at price 0, and its slope there
     sums = [Terms({name: np.where(put, by * rate, 0.0) for name, by in held.by.items()}) for rate in (strike, -1.0)]
-    parts = (held, *(Op("legsum", line.level, (terms,)) for terms in sums))
+    parts: tuple[Node, ...] = (held, *(Op("legsum", line.level, (terms,)) for terms in sums))
     return Column(recording.spaces[line.level], Op("max_loss", line.level, parts, strike))
 
 

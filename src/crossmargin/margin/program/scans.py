@@ -184,7 +184,7 @@ def _segment(
     more: Scanned = node.more
     tail = more.tail
     shares = -1 if tail.shares is None else pools.shares.add(tail.shares)
-    plain = more.weight is None or tail.measure == "mean"
-    weight = _constant(1.0, pools) if plain else operand(node, more.weight)
+    by = None if tail.measure == "mean" else more.weight  # a mean is made of the sum, and weighted then
+    weight = _constant(1.0, pools) if by is None else operand(node, by)
     last = end if tail.measure == "worst" else start + more.gain.shape[1]  # a zero is never the worst loss
     return [start, last, _MEASURES[tail.measure], tail.depth, shares, made, weight, 0]
