@@ -1,7 +1,7 @@
 // Black-76 and its Greeks on registers: the work of the NumPy engine. See pricing/black76.py for the formulas.
 //
-// One exponential and one division for both probabilities. A value depends on its own arguments and not on where they stand,
-// or a scenario that moves nothing would gain the last bit.
+// One exponential and one division for both probabilities. A value depends on its own arguments and not on where they
+// stand, or a scenario that moves nothing would gain the last bit.
 #pragma once
 
 #include "elementary.h"
@@ -20,7 +20,8 @@ struct Spread {
     }
 };
 
-// With m = min(F, K): side = h1, far = -h2, weight = exp(-h1^2/2), and of both tails what stands above and below the bar.
+// With m = min(F, K): side = h1, far = -h2, weight = exp(-h1^2/2), and of both tails what stands above and below the
+// bar.
 struct Outcome {
     V low, side, far, weight;
     Pair above, below;
@@ -34,8 +35,9 @@ struct Outcome {
         above = polynomial(TAIL_ABOVE, tails), below = polynomial(TAIL_BELOW, tails);
     }
 
-    // `top` is what the option is worth at most: the forward of a call, the strike of a put. With h1 >= 0 the value is top less
-    // m weight (near + far tail), else intrinsic value and m weight (near - far tail): the sign of h1 goes into the near one.
+    // `top` is what the option is worth at most: the forward of a call, the strike of a put. With h1 >= 0 the value is
+    // top less m weight (near + far tail), else intrinsic value and m weight (near - far tail): the sign of h1 goes
+    // into the near one.
     inline V value(V top) const {
         const V tails = fma(above.b, below.a, with_sign(above.a, side) * below.b) / (below.a * below.b);
         const V intrinsic = top - low, base = select(0.0 <= side, top, intrinsic);
@@ -43,8 +45,8 @@ struct Outcome {
     }
 };
 
-// An option by its arguments in the order of pricing.price: forward, strike, vol, years, sign, discount. The distance is that
-// of the quotient, which keeps the digits that a difference of logarithms loses near the strike.
+// An option by its arguments in the order of pricing.price: forward, strike, vol, years, sign, discount. The distance
+// is that of the quotient, which keeps the digits that a difference of logarithms loses near the strike.
 struct Priced {
     V root, s, spread, lowest, value;  // minima tell what is negative, sums what is no number
     Outcome o;
@@ -68,7 +70,8 @@ struct Values {
 struct Greeks {
     static constexpr int OUT = 9, TOGETHER = 1;
     static inline void at(const V (*in)[6], V (*out)[OUT]) {
-        const V f = in[0][0], k = in[0][1], v = in[0][2], t = in[0][3], sign = in[0][4], d = in[0][5], zero = splat(0.0);
+        const V f = in[0][0], k = in[0][1], v = in[0][2], t = in[0][3], sign = in[0][4], d = in[0][5];
+        const V zero = splat(0.0);
         const Priced p(in[0]);
         const Outcome& o = p.o;
         const Mask live = 0.0 < p.spread, below = f <= k;

@@ -1,244 +1,262 @@
 // A block of units: their active legs laid out side by side, and the rows of every level above them.
 #pragma once
 
-#include "engine.h"
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "arguments.h"
 
 namespace {
 
-// What is wrong with the legs of units [unit, last), which were taken as they are: a row out of range, or out of order.
-inline Fault blame(const Program& p, int64_t unit, int64_t last, const Block& b) {
-    for (; unit < last; unit++) {
-        const int32_t* row = b.row.at + b.rows[UNIT].first.at[unit];
-        for (int64_t leg = 0, before = 0; leg < b.source.at[unit].count; before = row[leg++]) {
-            if (row[leg] < 0 || row[leg] >= p.rows) return {Wrong::row, b.source.at[unit].unit};
-            if (row[leg] < before) return {Wrong::order, b.source.at[unit].unit};
-        }
+// The legs of one unit, as they lie in the book or as a trade would leave them.
+struct Source {
+    const void* row;
+    const double *quantity, *extra_value;
+    const uint32_t* extra_leg;
+    uint32_t count, extras;
+    int64_t unit, pool_class;  // a unit that is not there yet is -1
+    bool wide;
+    uint32_t side = 0;   // orders that a copy takes as filled, bids or asks; 0 of a unit itself
+    int64_t origin = 0;  // the place of the unit that it is a copy of
+};
+constexpr uint32_t POSITION = (1u << 28) - 1;
+
+template <class T>
+struct Store {  // scratch that grows; what it held is gone then
+    T* at = nullptr;
+    size_t room = 0;
+    ~Store() { std::free(at); }
+    T* of(int64_t n) {  // zeros that begin with a cache line
+        const size_t bytes = static_cast<size_t>(n) * sizeof(T);
+        if (bytes <= room) return at;
+        std::free(std::exchange(at, nullptr));
+        room = 0;
+        const size_t wanted = (bytes + bytes / 4 + 127) / 64 * 64;
+        at = static_cast<T*>(std::aligned_alloc(64, wanted));
+        if (at == nullptr) throw std::bad_alloc{};
+        room = wanted;
+        std::memset(static_cast<void*>(at), 0, wanted);
+        return at;
     }
-    return NO_FAULT;
+};
+
+struct Extra {
+    int32_t leg;
+    uint32_t column;
+    double value;
+};
+
+// The rows of one level in a block: of each row its first leg and its row in the template, of each leg its row.
+struct Rows {
+    int64_t count = 0, stride = 0;
+    Store<int32_t> first, key, of_leg;
+    Store<double> bank;  // the level's registers, [register, stride]
+};
+
+struct Block {
+    int64_t units = 0, legs = 0, extras = 0;
+    Store<Source> source;  // with room for as many copies of each side
+    Store<int32_t> row, scan_row, slot;
+    Store<double> quantity, cells, lanes, kept;
+    Store<Extra> extra;
+    Rows rows[LEVELS];
+};
+
+// The thread's own.
+inline Block& own_block() {
+    thread_local Block block;
+    return block;
 }
 
-// Fills orders, and leaves out the legs of nothing: of those taken last, from unit, leg and extra on.
-inline void drop(const Program& p, uint32_t fill, int64_t unit, int64_t last, int64_t leg, int64_t e, Block& b) {
-    int32_t* const place = b.rows[LEG].key.at;
-    int64_t legs = leg, extras = e;
-    for (int64_t i = leg; i < b.legs; i++) place[i] = b.quantity.at[i] != 0.0 || p.always_active[b.row.at[i]];
-    for (int64_t i = e; i < b.extras; i++) {
-        const Extra& x = b.extra.at[i];
-        if (x.column != LEVERAGE && x.value != 0.0) place[x.leg] = 1;
-        if (x.column == fill) b.quantity.at[x.leg] += x.value;
-    }
-    for (int64_t i = leg; i < b.legs; i++) {
-        b.row.at[legs] = b.row.at[i];
-        b.quantity.at[legs] = b.quantity.at[i];
-        while (unit < last && b.rows[UNIT].first.at[unit] == i) b.rows[UNIT].first.at[unit++] = static_cast<int32_t>(legs);
-        const bool stays = place[i] != 0;
-        place[i] = stays ? static_cast<int32_t>(legs) : -1;
-        legs += stays;
-    }
-    for (; unit < last; unit++) b.rows[UNIT].first.at[unit] = static_cast<int32_t>(legs);
-    for (int64_t i = e; i < b.extras; i++) {
-        Extra x = b.extra.at[i];
-        x.leg = place[x.leg];
-        b.extra.at[extras] = x;
-        extras += x.leg >= 0;
-    }
-    b.legs = legs;
-    b.extras = extras;
+// Where the legs of a unit lie in the book; false where not within it.
+inline bool find_unit(const Book& book, int64_t unit, Source& source) {
+    source = {nullptr, nullptr, nullptr, nullptr, 0, 0, unit, -1, true};
+    if (unit < 0 || unit >= book.units) return false;
+    const int64_t first = book.start[unit], extra = book.extra_start[unit];
+    const uint32_t count = book.count[unit], extras = book.extra_count[unit];
+    if (first + count > book.arena || count > POSITION || extra + extras > book.extras) return false;
+    const void* const row = book.wide ? static_cast<const void*>(book.wide + first) : book.row + first;
+    source = {row,   book.quantity + first, book.extra_value + extra, book.extra_leg + extra,
+              count, extras, unit, book.pool_class[unit], book.wide != nullptr};
+    return true;
 }
+
+constexpr int64_t LINE = 16;  // integers
 
 // A leg's row in the template: short, flat, or long.
 inline int32_t key_of(int32_t row, double quantity) { return 3 * row + 1 + (quantity > 0.0) - (quantity < 0.0); }
 
-// Appends the active legs of units [unit, last), which lie side by side in the book: all in one go, as a unit has few.
-// `fill` is a column of orders that the quantities take as filled, or 0. What a leg says is read once and checked: Python
-// may rewrite the book while this runs.
-template <class Row>
-Fault take_legs(const Program& p, uint32_t fill, int64_t unit, int64_t last, Block& b) {
-    const Source* const source = b.source.at;
-    const Row* rows = static_cast<const Row*>(source[unit].row);
-    const double* held = source[unit].quantity;
-    int32_t *const first = b.rows[UNIT].first.at, *__restrict const row = b.row.at + b.legs;
-    double* __restrict const quantity = b.quantity.at + b.legs;
-    const int64_t leg = b.legs, e = b.extras;
-    for (int64_t i = unit; i < last; b.legs += source[i++].count) first[i] = static_cast<int32_t>(b.legs);
-    const int64_t count = b.legs - leg;
-    const uint32_t limit = static_cast<uint32_t>(p.rows);
-    int32_t wrong = 0, none = 0;
-    for (int64_t i = 0; i < count; i++) {
-        row[i] = static_cast<int32_t>(rows[i]);
-        quantity[i] = held[i];
-        wrong |= static_cast<uint32_t>(row[i]) >= limit;
-        none |= quantity[i] == 0.0;
-    }
-    for (int64_t i = 1; i < count; i++) wrong += row[i] < row[i - 1];
-    for (int64_t i = unit; i < last; i++) {
-        const Source& s = source[i];
-        const int64_t at = first[i] - leg;
-        if (s.count != 0 && at > 0) wrong -= row[at] < row[at - 1];  // where a unit begins it may
-        bool ordered = false;
-        for (uint32_t k = 0, before = 0; k < s.extras; k++) {
-            const uint32_t code = s.extra_leg[k], column = code >> 28, mine = code & POSITION;
-            const double value = s.extra_value[k];
-            if (mine < before || mine >= s.count || column < COST || column > ORDERS) return {Wrong::extra, s.unit};
-            before = mine;
-            ordered |= (column == BIDS || column == ASKS) && value != 0.0;
-            b.extra.at[b.extras++] = {static_cast<int32_t>(first[i] + mine), column, value};
-        }
-        b.ordered.at[i] = ordered;
-    }
-    if (wrong != 0) return blame(p, unit, last, b);
-    if (none != 0 || fill != 0) drop(p, fill, unit, last, leg, e, b);
-    if (!(p.used[LEG] & OF_LEGS)) return NO_FAULT;
-    int32_t* const key = b.rows[LEG].key.at + leg;
-    for (int64_t i = 0; i < b.legs - leg; i++) key[i] = key_of(row[i], quantity[i]);
-    return NO_FAULT;
+// The row of a level that a leg lies in, and the row above a row of a finer level.
+inline int64_t row_at(const Block& b, int level, int64_t leg) {
+    return level == LEG ? leg : b.rows[level].of_leg.at[leg];
 }
-
-// Rows of a level whose legs lie side by side: a new one where the row in the template or the unit changes. What a row
-// says is written for every leg and stays where the next is new: few legs make a branch that no processor foresees.
-template <bool EACH>
-void take_rows(const Program& p, int level, Block& b) {
-    Rows& rows = b.rows[level];
-    const int32_t *const above = p.level_row[level], *const row = b.row.at, *const units = b.rows[UNIT].first.at;
-    int32_t *__restrict const start = rows.first.at, *__restrict const owner = rows.owner.at;
-    int32_t *__restrict const keys = rows.key.at, *__restrict const of_leg = rows.of_leg.at;
-    int32_t n = 0;
-    for (int64_t unit = 0; unit < b.units; unit++) {
-        int32_t last = -1;
-        for (int64_t leg = units[unit]; leg < units[unit + 1]; leg++) {
-            const int32_t key = above[row[leg]];
-            start[n] = static_cast<int32_t>(leg);
-            owner[n] = static_cast<int32_t>(unit);
-            n += key != last;
-            if (EACH) of_leg[leg] = n - 1;
-            last = key;
-        }
-    }
-    rows.count = n;
-    for (int64_t i = 0; i < n; i++) keys[i] = above[row[start[i]]];
-}
-
-inline void number_units(Block& b) {
-    const int32_t* const first = b.rows[UNIT].first.at;
-    for (int64_t unit = 0; unit < b.units; unit++)
-        for (int64_t leg = first[unit]; leg < first[unit + 1]; leg++) b.rows[UNIT].of_leg.at[leg] = static_cast<int32_t>(unit);
-}
-
-// Rows of assets, whose legs lie apart: numbered as they are met.
-inline void take_assets(const Program& p, int64_t unit, Block& b) {
-    const int64_t first = b.rows[UNIT].first.at[unit], last = b.rows[UNIT].first.at[unit + 1];
-    Rows& rows = b.rows[ASSET];
-    int32_t* const slot = b.slot.at;  // of each asset of the template, the row plus one; zeros between units
-    const int64_t before = rows.count;
-    for (int64_t leg = first; leg < last; leg++) {
-        const int32_t key = p.level_row[ASSET][b.row.at[leg]];
-        if (slot[key] == 0) {
-            rows.key.at[rows.count] = key;
-            slot[key] = static_cast<int32_t>(++rows.count);
-        }
-        rows.of_leg.at[leg] = slot[key] - 1;
-    }
-    for (int64_t row = before; row < rows.count; row++) {
-        slot[rows.key.at[row]] = 0;
-        rows.owner.at[row] = static_cast<int32_t>(unit);
-    }
-}
-
-// `order` [legs]: the legs asset by asset; `first` then points into it.
-inline void order_assets(Block& b) {
-    Rows& rows = b.rows[ASSET];
-    int32_t* const first = rows.first.at;
-    for (int64_t row = 0; row <= rows.count; row++) first[row] = 0;
-    for (int64_t leg = 0; leg < b.legs; leg++) first[rows.of_leg.at[leg] + 1]++;
-    for (int64_t row = 0; row < rows.count; row++) first[row + 1] += first[row];
-    for (int64_t leg = 0; leg < b.legs; leg++) b.order.at[first[rows.of_leg.at[leg]]++] = static_cast<int32_t>(leg);
-    for (int64_t row = rows.count; row > 0; row--) first[row] = first[row - 1];
-    first[0] = 0;
-}
-
-// The row above a row of a finer level.
 inline int64_t parent(const Block& b, int fine, int coarse, int64_t row) {
-    if (coarse == UNIT && fine != LEG) return b.rows[fine].owner.at[row];
     return b.rows[coarse].of_leg.at[fine == LEG ? row : b.rows[fine].first.at[row]];
 }
 
+// Behind the units two copies of each with orders: one with bids filled, one with asks.
+inline void copy_sides(Block& b) {
+    const int64_t units = b.units;
+    Source* const source = b.source.at;
+    const auto ordered = [](uint32_t code) { return code >> 28 == BIDS || code >> 28 == ASKS; };
+    for (int64_t unit = 0; unit < units; unit++) {
+        const Source& s = source[unit];
+        if (!std::any_of(s.extra_leg, s.extra_leg + s.extras, ordered)) continue;
+        for (uint32_t side = BIDS; side <= ASKS; side++) {
+            source[b.units] = s;
+            source[b.units].side = side;
+            source[b.units++].origin = unit;
+        }
+    }
+}
+
+// Room for all units; none is there yet.
 inline void make_room(const Program& p, Block& b) {
-    int64_t legs = 0, extras = 0;
+    int64_t room = b.units + LINE, extras = 1;
     for (int64_t i = 0; i < b.units; i++) {
-        legs += b.source.at[i].count;
+        room += b.source.at[i].count;
         extras += b.source.at[i].extras;
     }
-    b.row.of(legs + 1);
-    b.scan_row.of(legs + 1);
-    b.quantity.of(legs + WIDE);
-    b.extra.of(extras + 1);
-    b.ordered.of(b.units + 1);
-    b.rows[LEG].key.of(legs + 1);
-    for (int level = LEG; level < LEVELS; level++) {
-        Rows& rows = b.rows[level];
-        rows.count = 0;
-        if (!p.used[level]) continue;
-        if (level == LEG) continue;
-        rows.of_leg.of(legs + 1);
-        rows.owner.of(legs + 1);
-        rows.first.of((level == UNIT ? b.units : legs) + 1);
-        rows.key.of((level == UNIT ? b.units : legs) + 1);
-    }
-    if (!p.used[ASSET]) return;
-    b.slot.of(p.level_rows[ASSET - STRIKE] + 1);
-    b.order.of(legs + 1);
-}
-
-// The row of a level at which a unit begins; of a unit without legs, the next one's.
-inline int64_t first_row(const Block& b, int level, int64_t unit) {
-    const int64_t leg = b.rows[UNIT].first.at[unit];
-    return level == LEG ? leg : level == UNIT ? unit : leg < b.legs ? b.rows[level].of_leg.at[leg] : b.rows[level].count;
-}
-
-// Units from `unit` on whose legs lie side by side, one at least.
-inline int64_t together(const Block& b, int64_t unit) {
-    const Source* s = b.source.at + unit;
-    int64_t n = 1;
-    for (; unit + n < b.units && s[n].wide == s->wide; n++) {
-        const Source& last = s[n - 1];
-        const char* end = static_cast<const char*>(last.row) + last.count * (last.wide ? 4 : 2);
-        if (s[n].row != end || s[n].quantity != last.quantity + last.count) break;
-    }
-    return n;
-}
-
-// Lays out the units of `source`; registers get room but no values.
-Fault lay_out(const Program& p, uint32_t fill, Block& b) {
-    make_room(p, b);
+    for (Store<int32_t>* integers : {&b.row, &b.scan_row}) integers->of(room);
+    for (Rows& rows : b.rows)
+        for (Store<int32_t>* integers : {&rows.first, &rows.key, &rows.of_leg}) integers->of(room);
+    b.quantity.of(room);
+    b.extra.of(extras);
+    b.slot.of(p.assets);
     b.legs = b.extras = 0;
-    Rows& units = b.rows[UNIT];
-    for (int64_t unit = 0, n = 0; unit < b.units; unit += n) {
-        n = together(b, unit);
-        const auto take = b.source.at[unit].wide ? take_legs<int32_t> : take_legs<uint16_t>;
-        const Fault fault = take(p, fill, unit, unit + n, b);
-        if (fault.what != Wrong::nothing) return fault;
+}
+
+// Appends the legs of units from `unit` on that lie side by side, all in one go, as a unit has few; the next unit.
+inline int64_t take_legs(int64_t unit, Block& b) {
+    const Source *const source = b.source.at, &s = source[unit];
+    int64_t count = 0;
+    do {
+        b.rows[UNIT].first.at[unit] = static_cast<int32_t>(b.legs + count);
+        count += source[unit++].count;
+    } while (unit < b.units && source[unit].quantity == s.quantity + count);
+    if (s.wide) std::copy_n(static_cast<const int32_t*>(s.row), count, b.row.at + b.legs);
+    else std::copy_n(static_cast<const uint16_t*>(s.row), count, b.row.at + b.legs);
+    std::copy_n(s.quantity, count, b.quantity.at + b.legs);
+    b.legs += count;
+    return unit;
+}
+
+// Appends a unit's extras, and fills its orders of a side; false where extras are out of order or range. Says in
+// `orders` where there are some.
+inline bool take_extras(const Source& s, int32_t first, bool& orders, Block& b) {
+    for (uint32_t i = 0, before = 0; i < s.extras; i++) {
+        const uint32_t code = s.extra_leg[i], column = code >> 28, leg = code & POSITION;
+        if (leg < before || leg >= s.count || column < COST || column > ORDERS) return false;
+        before = leg;
+        const Extra& x = b.extra.at[b.extras++] = {first + static_cast<int32_t>(leg), column, s.extra_value[i]};
+        orders |= column == BIDS || column == ASKS;
+        if (column == s.side) b.quantity.at[x.leg] += x.value;
     }
-    units.first.at[b.units] = static_cast<int32_t>(b.legs);
+    return true;
+}
+
+// Leaves out the legs of nothing.
+inline void drop(const Program& p, Block& b) {
+    int32_t *const place = b.rows[LEG].key.at, *const first = b.rows[UNIT].first.at;
+    int32_t legs = 0;
+    int64_t extras = 0;
+    for (int64_t i = 0; i < b.legs; i++) place[i] = b.quantity.at[i] != 0.0 || p.always_active[b.row.at[i]];
+    for (const Extra *x = b.extra.at, *end = x + b.extras; x != end; x++)
+        place[x->leg] |= x->column != LEVERAGE && x->value != 0.0;
+    for (int64_t i = 0; i < b.legs; i++) {
+        b.row.at[legs] = b.row.at[i];
+        b.quantity.at[legs] = b.quantity.at[i];
+        legs += std::exchange(place[i], legs);
+    }
+    place[b.legs] = legs;
+    b.legs = legs;
+    for (int64_t unit = 0; unit <= b.units; unit++) first[unit] = place[first[unit]];
+    for (int64_t i = 0; i < b.extras; i++) {
+        Extra& x = b.extra.at[extras] = b.extra.at[i];
+        extras += place[x.leg + 1] != place[x.leg];
+        x.leg = place[x.leg];
+    }
+    b.extras = extras;
+}
+
+// Reads the units of `source`; false where one is not as it should be. What the book says is read once and then
+// checked: Python may rewrite it while this runs.
+inline bool take_units(const Program& p, bool& orders, Block& b) {
+    int32_t *const first = b.rows[UNIT].first.at, *const row = b.row.at;
+    for (int64_t unit = 0; unit < b.units;) unit = take_legs(unit, b);
+    first[b.units] = static_cast<int32_t>(b.legs);
+    int64_t outside = 0, none = 0, descents = 0;
+    for (int64_t i = 0; i < b.legs; i++) {
+        outside |= static_cast<uint32_t>(row[i]) >= static_cast<uint32_t>(p.rows);
+        none |= b.quantity.at[i] == 0.0;
+    }
+    for (int64_t i = 1; i < b.legs; i++) descents += row[i] < row[i - 1];
     for (int64_t unit = 0; unit < b.units; unit++) {
         const Source& s = b.source.at[unit];
-        units.key.at[unit] = static_cast<int32_t>(s.pool_class);
-        if (s.pool_class >= p.classes) return {Wrong::pool_class, s.unit};
-        if (p.used[ASSET]) take_assets(p, unit, b);
+        const int32_t leg = first[unit];
+        if (s.pool_class < 0 || s.pool_class >= p.classes || !take_extras(s, leg, orders, b)) return false;
+        if (leg > 0 && leg < first[unit + 1]) descents -= row[leg] < row[leg - 1];  // a unit's rows start anew
+        b.rows[UNIT].key.at[unit] = static_cast<int32_t>(s.pool_class);
     }
-    if (p.used[UNIT] & OF_LEGS) number_units(b);
-    for (int level = STRIKE; level < ASSET; level++)
-        if (p.used[level]) p.used[level] & OF_LEGS ? take_rows<true>(p, level, b) : take_rows<false>(p, level, b);
-    b.rows[LEG].count = b.legs;
+    if (outside != 0 || descents != 0) return false;
+    if (none != 0) drop(p, b);
+    return true;
+}
+
+// The rows of a level: a new one where the row in the template or the unit changes, or, where legs of a row lie apart,
+// where the unit has not met it. What a row says is written for every leg and stays where the next is new: few legs
+// make a branch that no processor foresees.
+template <bool APART>
+void take_rows(const Program& p, int level, Block& b) {
+    const int32_t *const above = p.level_row + (level - STRIKE) * p.rows, *const row = b.row.at;
+    Rows &rows = b.rows[level], &units = b.rows[UNIT];
+    int32_t *__restrict const first = rows.first.at, *__restrict const keys = rows.key.at;
+    int32_t *__restrict const of_leg = rows.of_leg.at, *const slot = b.slot.at;  // the row last given to an asset
+    if (APART) std::fill_n(slot, p.assets, -1);
+    int32_t n = 0;
+    for (int64_t unit = 0; unit < b.units; unit++) {
+        const int32_t before = n;
+        for (int32_t last = -1, leg = units.first.at[unit]; leg < units.first.at[unit + 1]; leg++) {
+            const int32_t key = above[row[leg]];
+            const bool fresh = APART ? slot[key] < before : key != last;
+            first[n] = leg;
+            keys[n] = last = key;
+            if (APART && fresh) slot[key] = n;
+            n += fresh;
+            of_leg[leg] = APART ? slot[key] : n - 1;
+        }
+    }
+    rows.count = n;
+}
+
+// Lays out the units of `source`; registers get room but no values. False where a unit is not as it should be.
+inline bool lay_out(const Program& p, Block& b) {
+    bool orders = false;
+    make_room(p, b);
+    if (!take_units(p, orders, b)) return false;
+    if (orders && p.sides != 0 && b.source.at[b.units - 1].side == 0) {
+        copy_sides(b);
+        return lay_out(p, b);
+    }
+    Rows &legs = b.rows[LEG], &units = b.rows[UNIT];
+    legs.count = b.legs;
     units.count = b.units;
-    if (p.used[ASSET]) order_assets(b);
+    for (int64_t i = 0; p.used[LEG] && i < b.legs; i++) legs.key.at[i] = key_of(b.row.at[i], b.quantity.at[i]);
+    for (int32_t unit = 0; unit < b.units; unit++)  // lines at a time: what is too much the next unit overwrites
+        for (int64_t leg = units.first.at[unit]; leg < units.first.at[unit + 1]; leg += LINE)
+            std::fill_n(units.of_leg.at + leg, LINE, unit);
+    for (int level = STRIKE; level < UNIT; level++)
+        if (p.used[level]) level == ASSET ? take_rows<true>(p, level, b) : take_rows<false>(p, level, b);
     for (int level = LEG; level < LEVELS; level++) {
         Rows& rows = b.rows[level];
-        if (!p.used[level]) continue;
-        if (level != LEG) rows.first.at[rows.count] = static_cast<int32_t>(b.legs);
+        rows.first.at[rows.count] = static_cast<int32_t>(b.legs);
         rows.stride = (rows.count + WIDE - 1) / WIDE * WIDE;
         rows.bank.of(rows.stride * p.registers[level] + WIDE);
     }
-    return NO_FAULT;
+    return true;
 }
 
 }  // namespace

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "simd.h"
-#include "table.h"
+#include "arguments.h"
 
 namespace {
 
-// Two arguments of one polynomial: the second chain of multiply-adds fills the gaps of the first, and each coefficient is
-// read once.
+// Two arguments of one polynomial: the second chain of multiply-adds fills the gaps of the first, and each coefficient
+// is read once.
 struct Pair {
     V a, b;
     Pair(V one, V other) : a(one), b(other) {}
@@ -17,8 +17,8 @@ inline Pair operator*(Pair x, Pair y) { return {x.a * y.a, x.b * y.b}; }
 inline Pair operator/(Pair x, Pair y) { return {x.a / y.a, x.b / y.b}; }
 inline Pair fma(Pair x, Pair y, Pair z) { return {fma(x.a, y.a, z.a), fma(x.b, y.b, z.b)}; }
 
-// Even and odd powers apart: two chains of half the length. Coefficients are read where they are used: held through a loop
-// they would not fit the registers, and before its first round all would be put on the stack.
+// Even and odd powers apart: two chains of half the length. Coefficients are read where they are used: held through a
+// loop they would not fit the registers, and before its first round all would be put on the stack.
 template <class T, int N>
 INLINE T polynomial(const double (&coefficients)[N], T x) {
     const double* lowest_first = coefficients;
@@ -38,8 +38,8 @@ INLINE T polynomial(const double (&coefficients)[N], T x) {
 constexpr double LN2_HIGH = 0x1.62e42fefa39efp-1, LN2_LOW = 0x1.abc9e3b39803fp-56;
 
 // Taylor's series to the 13th power on |r| <= ln(2)/2: what is left out is below 5e-18 of the value.
-constexpr double EXP[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
-                          1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
+constexpr double EXP[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+                          1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
 
 // exp(x) for x <= 700; 0 below -708. The power of two is read from the low bits of x / ln 2 + 1.5 * 2^52.
 INLINE V exponential(V x) {
@@ -49,13 +49,14 @@ INLINE V exponential(V x) {
 }
 
 // W. J. Cody's form as FreeBSD's e_log.c has it: log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f).
-constexpr double LOG[] = {0.0, 6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
-                          2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01};
+constexpr double LOG[] = {
+    0.0, 6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
+    1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01};
 
 constexpr double LEAST_NUMBER = 1e-300, GREATEST_NUMBER = 1e300;
 
-// log(x) within one unit in the last place, x = 2^power (1 + f) with f in [sqrt(1/2) - 1, sqrt(2) - 1]; what is below 1e-300 or
-// no number counts as that, what is above as 1e300.
+// log(x) within one unit in the last place, x = 2^power (1 + f) with f in [sqrt(1/2) - 1, sqrt(2) - 1]; what is below
+// 1e-300 or no number counts as that, what is above as 1e300.
 INLINE V logarithm(V argument) {
     const V x = least(greatest(argument, splat(LEAST_NUMBER)), splat(GREATEST_NUMBER));
     const U lifted = bits(x) + (0x3ff0000000000000ull - 0x3fe6a09e667f3bcdull);
@@ -67,12 +68,13 @@ INLINE V logarithm(V argument) {
 }
 
 // exp(x^2/2) Phi(-x) = TAIL_ABOVE / TAIL_BELOW for x >= 0; the fit of kernels/normal_tail.py.
-constexpr double TAIL_ABOVE[] = {0.49999999999999997303, 0.7755011671045790662, 0.59495588388097160356, 0.28998287971556817756,
-                                 0.097991439064504673517, 0.023711736065036621162, 0.0041082990648092363093,
-                                 0.00049316541485211710446, 0.000037503998398520883958, 1.3968407461384080995e-6};
-constexpr double TAIL_BELOW[] = {1.0, 2.3488868950120128643, 2.5640523563645478549, 1.7173016204220165356,
-                                 0.78387867868487739412, 0.25573806199478797895, 0.060665688118990851523,
-                                 0.010391987168713218518, 0.0012396837336342859596, 0.000094008582795474982055,
-                                 3.501360509436601581e-6};
+constexpr double TAIL_ABOVE[] = {
+    0.49999999999999997303, 0.7755011671045790662, 0.59495588388097160356, 0.28998287971556817756,
+    0.097991439064504673517, 0.023711736065036621162, 0.0041082990648092363093, 0.00049316541485211710446,
+    0.000037503998398520883958, 1.3968407461384080995e-6};
+constexpr double TAIL_BELOW[] = {
+    1.0, 2.3488868950120128643, 2.5640523563645478549, 1.7173016204220165356, 0.78387867868487739412,
+    0.25573806199478797895, 0.060665688118990851523, 0.010391987168713218518, 0.0012396837336342859596,
+    0.000094008582795474982055, 3.501360509436601581e-6};
 
 }  // namespace

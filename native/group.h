@@ -5,7 +5,7 @@
 // added, not fused: a long and a short leg then cancel to nothing, as they do in NumPy, and the reads take as long.
 #pragma once
 
-#include "engine.h"
+#include "block.h"
 #include "simd.h"
 
 namespace {
@@ -15,45 +15,35 @@ constexpr int STRIP = 8;
 struct Legs {
     const double* scale;
     const int32_t* index;
-    const double* matrix;
-    ptrdiff_t pitch;  // doubles from row to row
+    const double* matrix;  // at least one row
+    ptrdiff_t pitch;       // doubles from row to row
     const uint64_t* kept = nullptr;  // [WIDE] bits of the scale in the last columns, where some take it without its sign
-    static constexpr bool astray(int64_t) { return false; }
+    int64_t rows = INT64_MAX;        // rows that legs may ask for; where one asks for another, its sums are no numbers
 };
 
-struct NewLegs : Legs {  // as they come from the caller: asking on the way costs nothing beside the reads
-    int64_t contracts;
-    bool astray(int64_t leg) const { return static_cast<uint32_t>(index[leg]) >= contracts; }  // below 0 too
-};
-
-inline U kept(const Legs& legs, int vector) {
-    U mask;
-    std::memcpy(&mask, legs.kept + vector * W, sizeof mask);
-    return mask;
-}
-
-// False where the row of a leg is outside the matrix, which is asked of new legs. The last APART vectors take what is kept
-// of the scale's bits.
-template <int N, int APART = 0, class From>
-INLINE bool sums(const From& legs, int64_t first, int64_t last, int64_t column, V (&sum)[N]) {
-    const double* base = legs.matrix + column;
+// Sums of N vectors of columns, to a sink, or of those of a row and the legs. The last APART vectors take what is kept of the
+// scale's bits. What begins with -0.0 is what is added, to the sign of a zero.
+template <int N, int APART = 0, class To>
+INLINE void strip(Legs legs, int64_t first, int64_t last, int64_t column, To& to, const double* onto) {
+    legs.matrix += column;
+    const auto kept = [&](int j) { return bits(load(reinterpret_cast<const double*>(legs.kept) + (j - N + APART) * W)); };
+    V sum[N];
 #pragma GCC unroll 8
-    for (int j = 0; j < N; j++) sum[j] = splat(0.0);
-    if (first == last) return true;
-    if (legs.astray(first)) return false;
-    const double* row = base + legs.index[first] * legs.pitch;
-    const auto by = [&](V scale, int j) { return j < N - APART ? scale : real(bits(scale) & kept(legs, j - (N - APART))); };
-    V scale = splat(legs.scale[first]);
+    for (int j = 0; j < N; j++) sum[j] = onto ? load(onto + column + j * W) : splat(first < last ? -0.0 : 0.0);
+    for (int64_t leg = first; leg < last; leg++) {
+        const uint32_t number = static_cast<uint32_t>(legs.index[leg]);  // below 0 is beyond any
+        const double* row = legs.matrix;
+        double by = __builtin_nan("");
+        if (number < legs.rows) {
+            row += number * legs.pitch;
+            by = legs.scale[leg];
+        }
+        const V scale = splat(by);
 #pragma GCC unroll 8
-    for (int j = 0; j < N; j++) sum[j] = by(scale, j) * load(row + j * W);
-    for (int64_t leg = first + 1; leg < last; leg++) {
-        if (legs.astray(leg)) return false;
-        row = base + legs.index[leg] * legs.pitch;
-        scale = splat(legs.scale[leg]);
-#pragma GCC unroll 8
-        for (int j = 0; j < N; j++) sum[j] = sum[j] + by(scale, j) * load(row + j * W);
+        for (int j = 0; j < N; j++)
+            sum[j] = sum[j] + (j < N - APART ? scale : real(bits(scale) & kept(j))) * load(row + j * W);
     }
-    return true;
+    to.take(sum, column);
 }
 
 template <int N>
@@ -68,26 +58,18 @@ inline auto with_lot(int64_t number, const Each& each) {
     return each(Lot<N>());
 }
 
-// One group's row of `columns` cells, strip by strip, to a sink; REST vectors, 0 for a whole strip, are the last strip.
-template <int REST, int APART = 0, class From, class To>
-INLINE bool strips_of(const From& legs, int64_t first, int64_t last, int64_t columns, To& to) {
-    int64_t from = 0;
-    for (; from + STRIP * W < columns; from += STRIP * W) {
-        V sum[STRIP];
-        if (!sums(legs, first, last, from, sum)) return false;
-        to.take(sum, from);
-    }
-    if (columns == 0) return true;
+// One group's row of `columns` cells, a vector at least; REST vectors, 0 for a whole strip, are the last strip.
+template <int REST, int APART = 0, class To>
+INLINE void strips_of(const Legs& legs, int64_t first, int64_t last, int64_t columns, To& to, const double* onto = nullptr) {
     constexpr int LEFT = REST > 0 ? REST : STRIP;
-    V sum[LEFT];
-    if (!sums<LEFT, (APART <= LEFT ? APART : 0)>(legs, first, last, from, sum)) return false;
-    to.take(sum, from);
-    return true;
+    int64_t from = 0;
+    for (; from + LEFT * W < columns; from += STRIP * W) strip<STRIP>(legs, first, last, from, to, onto);
+    strip<LEFT, (APART <= LEFT ? APART : 0)>(legs, first, last, from, to, onto);
 }
 
 template <class To>
-inline void row_of(const Legs& legs, int64_t first, int64_t last, int64_t columns, To& to) {
-    with_lot(columns / W % STRIP, [&](auto rest) { return strips_of<rest.is>(legs, first, last, columns, to); });
+INLINE void row_of(const Legs& legs, int64_t first, int64_t last, int64_t columns, To& to, const double* onto = nullptr) {
+    with_lot(columns / W % STRIP, [&](auto rest) { strips_of<rest.is>(legs, first, last, columns, to, onto); });
 }
 
 struct ToRow {  // writes the cells
@@ -99,106 +81,43 @@ struct ToRow {  // writes the cells
     }
 };
 
-constexpr int64_t LONG = 256;  // columns
+constexpr int64_t LONG = 256, AT_ONCE = 16;  // columns, legs
 
-// The same for long rows, which lie far: eight legs at a time go along the whole row, so that each is read in one go.
-template <int N>
-inline void along(const Legs& legs, int64_t leg, bool anew, int64_t columns, double* out) {
-    if constexpr (N > 0) {
-        const double* row[N];
-        V scale[N];
-#pragma GCC unroll 8
-        for (int k = 0; k < N; k++) {
-            row[k] = legs.matrix + legs.index[leg + k] * legs.pitch;
-            scale[k] = splat(legs.scale[leg + k]);
-        }
-        for (int64_t j = 0; j < columns; j += W) {
-            V sum = scale[0] * load(row[0] + j);
-            if (!anew) sum = load(out + j) + sum;
-#pragma GCC unroll 8
-            for (int k = 1; k < N; k++) sum = sum + scale[k] * load(row[k] + j);
-            store(out + j, sum);
-        }
-    }
-}
-
+// Long rows lie far: some legs at a time go along the whole row, so that each is read in one go.
 inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t columns, double* out) {
-    ToRow rest{out};
-    if (columns < LONG || first == last) return row_of(legs, first, last, columns, rest);
-    int64_t leg = first;
-    for (; leg + 8 <= last; leg += 8) along<8>(legs, leg, leg == first, columns, out);
-    with_lot(last - leg, [&](auto lot) { along<lot.is>(legs, leg, leg == first, columns, out); });
+    ToRow to{out};
+    if (columns < LONG || last - first <= AT_ONCE) return row_of(legs, first, last, columns, to);
+    row_of(legs, first, first + AT_ONCE, columns, to);
+    while ((first += AT_ONCE) < last) row_of(legs, first, last - first < AT_ONCE ? last : first + AT_ONCE, columns, to, out);
 }
 
-struct ToWorst {  // keeps the lowest cell, and a sum that is no number where a cell is none, or infinities meet
-    V low = splat(0.0), all = splat(0.0);
-    template <int N>
-    inline void take(V (&sum)[N], int64_t) {
-#pragma GCC unroll 8
-        for (int j = 0; j < N; j++) {
-            low = least(sum[j], low);
-            all = all + sum[j];
-        }
-    }
-};
-
+// Whether a cell is no number.
 inline bool strange(const double* row, int64_t cells) {
-    V all = splat(0.0);
-    double rest = 0.0;
+    Mask odd{};
     int64_t i = 0;
-    for (; i + W <= cells; i += W) all = all + load(row + i);
-    for (; i < cells; i++) rest += row[i];
-    if (!any(unordered(all)) && rest == rest) return false;
-    while (i > 0 && row[i - 1] == row[i - 1]) i--;  // infinities of both signs meet in a sum that is no number
-    return i > 0;
+    for (; i + W <= cells; i += W) odd |= unordered(load(row + i));
+    return any(odd | (unordered(load(row + i)) & before(cells - i)));
 }
 
-__attribute__((noinline)) bool strange(const Legs& legs, int64_t first, int64_t last, int64_t cells) {
-    Store<double> row;
-    write_row(legs, first, last, legs.pitch, row.of(legs.pitch));
-    return strange(row.at, cells);  // without the filling, where an infinite quantity of nothing is no number
-}
-
-__attribute__((noinline)) int64_t first_astray(const NewLegs& legs, int64_t first, int64_t last) {
-    while (first + 1 < last && !legs.astray(first)) first++;
-    return first;
-}
-
-// What `each` finds wrong with a group and its legs, whose rows it is to ask for.
-template <class Each>
-inline Fault each_group(const Groups& g, int64_t first, int64_t last, const Each& each) {
-    const NewLegs legs{{g.scale, g.index, g.matrix, g.pitch}, g.contracts};
+// Fills the `figures` of each group, which are no numbers where a group is not within the legs; how many groups begin with
+// none.
+template <class Fill>
+inline int64_t each_group(const Groups& g, int64_t first, int64_t last, int64_t figures, const Fill& fill) {
+    const Legs legs{g.scale, g.index, g.matrix, g.pitch, nullptr, g.contracts};
+    int64_t bad = 0;
     for (int64_t i = first; i < last; i++) {
         const int64_t from = g.starts[i], to = i + 1 < g.groups ? g.starts[i + 1] : g.legs;
-        if (from < 0 || to < from) return {Wrong::start, i};
-        if (to > g.legs) return {Wrong::start, i + 1};
-        const Wrong wrong = each(legs, i, from, to);
-        if (wrong != Wrong::nothing) return {wrong, wrong == Wrong::leg ? first_astray(legs, from, to) : i};
+        double* const out = g.out + i * figures;
+        if (0 <= from && from <= to && to <= g.legs) fill(legs, from, to, out);
+        else for (int64_t j = 0; j < figures; j++) out[j] = __builtin_nan("");
+        bad += out[0] != out[0];
     }
-    return NO_FAULT;
+    return bad;
 }
 
-inline Wrong write_new(const NewLegs& legs, int64_t first, int64_t last, double* out) {
-    for (int64_t leg = first; leg < last; leg++)
-        if (legs.astray(leg)) return Wrong::leg;
-    write_row(legs, first, last, legs.pitch, out);
-    return Wrong::nothing;
-}
-
-Fault group_rows(const Groups& g, int64_t first, int64_t last) {
-    return each_group(g, first, last, [&](const NewLegs& legs, int64_t group, int64_t from, int64_t to) {
-        return write_new(legs, from, to, g.out + group * g.pitch);
-    });
-}
-
-Fault group_worst(const Groups& g, int64_t first, int64_t last) {
-    return with_lot(g.pitch / W % STRIP, [&](auto rest) {
-        return each_group(g, first, last, [&](const NewLegs& legs, int64_t group, int64_t from, int64_t to) {
-            ToWorst worst;
-            if (!strips_of<rest.is>(legs, from, to, g.pitch, worst)) return Wrong::leg;
-            g.out[group] = 0.0 - lowest_lane(worst.low);
-            return any(unordered(worst.all)) && strange(legs, from, to, g.scenarios) ? Wrong::number : Wrong::nothing;
-        });
+int64_t group_rows(const Groups& g, int64_t first, int64_t last) {
+    return each_group(g, first, last, g.pitch, [&](const Legs& legs, int64_t from, int64_t to, double* out) {
+        write_row(legs, from, to, g.pitch, out);
     });
 }
 

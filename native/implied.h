@@ -1,4 +1,5 @@
-// Implied vol on registers: the problem and the three functions of pricing/implied.py, and Halley's steps inside a bracket.
+// Implied vol on registers: the problem and the three functions of pricing/implied.py, and Halley's steps inside a
+// bracket.
 //
 // A lane that has its root stands still while the others go on, so that a root depends on its own price alone.
 #pragma once
@@ -17,7 +18,8 @@ inline T scaled_tail(T x) {
     return polynomial(TAIL_ABOVE, x) / polynomial(TAIL_BELOW, x);
 }
 
-// r(h - s/2) - r(h + s/2) for small s by Taylor's series about h up to s^9: a difference of tails would lose its digits.
+// r(h - s/2) - r(h + s/2) for small s by Taylor's series about h up to s^9: a difference of tails would lose its
+// digits.
 inline V tail_difference(V h, V s) {
     const V half = 0.5 * s;
     V before = scaled_tail(h), current = fma(h, before, splat(-INV_SQRT_2PI)), term = half, total = current * term;
@@ -56,14 +58,13 @@ struct ImpliedVols {
 
     INLINE explicit ImpliedVols(const V* in) {
         const V zero = splat(0.0), undiscounted = in[0] / in[5];
-        root_years = sqrt(in[3]);
-        const V m = least(in[1], in[2]), intrinsic = greatest(in[4] * (in[1] - in[2]), zero), over_m = greatest(in[1], in[2]) - m;
+        root_years = sqrt(in[3]), low = LEAST_VOL * root_years, high = GREATEST_VOL * root_years;
+        const V m = least(in[1], in[2]), intrinsic = greatest(in[4] * (in[1] - in[2]), zero);
         target = (undiscounted - intrinsic) / m, rest = (m - (undiscounted - intrinsic)) / m;
         const V noise = NOISE * greatest(undiscounted, zero) / m;
         // x = ln(1 + y); what the sum 1 + y drops is put back
-        const V y = over_m / m, sum = 1.0 + y;
+        const V y = (greatest(in[1], in[2]) - m) / m, sum = 1.0 + y;
         x = logarithm(sum) + (y - (sum - 1.0)) / sum;
-        low = LEAST_VOL * root_years, high = GREATEST_VOL * root_years;
         const V inflection = sqrt(2.0 * x), start = greatest(inflection, low);
         const TimeValue middle(x, start);
         upper = 0.5 < target, lower = (target < 0.5 * middle.value) & (low < inflection);
@@ -76,8 +77,9 @@ struct ImpliedVols {
         high = select(lower, least(high, inflection), high);
         // where b underflows in the search, NumPy has the finer exponential
         status = select(over, splat(ABOVE_MAXIMUM), select(target < 1e-280, splat(LEFT_ALONE), splat(NOT_CONVERGED)));
-        const Mask numbers = absolute(in[0]) + in[1] + in[2] + in[3] + in[5] < INFINITE, positive = 0.0 < least(m, least(in[3], in[5]));
-        status = select(numbers & positive, select(below, splat(BELOW_INTRINSIC), status), splat(INVALID));
+        const Mask numbers = absolute(in[0]) + in[1] + in[2] + in[3] + in[5] < INFINITE;
+        const Mask valid = numbers & (0.0 < least(m, least(in[3], in[5])));
+        status = select(valid, select(below, splat(BELOW_INTRINSIC), status), splat(INVALID));
         open = status == NOT_CONVERGED;
 
         // far below the inflection 1/ln b, above one half ln(1 - b), between b itself

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <string>
 
-#include "check.h"
+#include "arguments.h"
 #include "kernels.h"
 #include "parallel.h"
 
@@ -186,9 +186,7 @@ int start(PyObject* module) {
     PyObject* type = PyType_FromSpec(&spec);
     type_of_arguments = reinterpret_cast<PyTypeObject*>(type);
     if (type == nullptr || PyModule_AddObjectRef(module, "Arguments", type) != 0) return -1;
-    if (PyModule_AddStringConstant(module, "LEVELS", levels.c_str()) != 0) return -1;
-#define WORDS(name, number) #name " " #number " "
-    return PyModule_AddStringConstant(module, "OPERATIONS", OPERATIONS(WORDS));
+    return PyModule_AddStringConstant(module, "LEVELS", levels.c_str());
 }
 
 PyModuleDef_Slot parts[] = {{Py_mod_exec, reinterpret_cast<void*>(start)}, {0, nullptr}};

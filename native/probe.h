@@ -5,8 +5,8 @@
 
 namespace {
 
-// In each round as many items as there are values: read, or multiplied and added in twelve registers, which hide how long one
-// takes. What they come to keeps the compiler from leaving them out.
+// In each round as many items as there are values: read, or multiplied and added in twelve registers, which hide how
+// long one takes. What they come to keeps the compiler from leaving them out.
 template <bool READS>
 int64_t probe(const Probe& p, int64_t first, int64_t last) {
     const V factor = splat(p.values[0]), term = splat(p.values[1]);

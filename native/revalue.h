@@ -1,8 +1,9 @@
 // Options under scenarios: value, and gain on today's, as scenarios/revalue.py wants them.
 //
-// A cell costs one exponential and one division. What it shares is computed before: logarithm and reciprocal of a move once for
-// all rows with that move, deviations, discounts and ln(F/K) once for each option, for a vector of options at a time. Today is a
-// scenario like any other, computed by the same operations: where nothing moves, the difference is nothing.
+// A cell costs one exponential and one division. What it shares is computed before: logarithm and reciprocal of a move
+// once for all rows with that move, deviations, discounts and ln(F/K) once for each option, for a vector of options at
+// a time. Today is a scenario like any other, computed by the same operations: where nothing moves, the difference is
+// nothing.
 #pragma once
 
 #include "black76.h"
@@ -32,10 +33,10 @@ struct Revaluer {
         for (int j = 0; j < W; j++) option[j] = first + j < last ? first + j : last - 1;
         for (int j = 0; j < W; j++) contract[j] = r.contract[option[j]];
         const auto of = [&](int which) { return lanes([&](int j) { return r.columns[which][contract[j]]; }); };
-        const auto is = [&](int which) { return lanes([&](int j) { return r.flags[which][contract[j]] ? 1.0 : 0.0; }) != 0.0; };
+        const auto flag = [&](int which) { return lanes([&](int j) { return r.flags[which][contract[j]]; }); };
         const V f = of(FORWARD), k = of(STRUCK), years = of(YEARS), rate = of(RATE), unit = of(WEIGHT);
         const V one = splat(1.0), zero = splat(0.0), product = f * k;
-        const Mask inverse = is(INVERSE);
+        const Mask inverse = flag(INVERSE) != 0.0;
         share = (f - of(FIXED)) / f, log_ratio = logarithm(f / k);
         forward = select(inverse, one, f), strike = select(inverse, k / f, k);
         Mask fine = (LEAST_NUMBER < product) & (product < GREATEST_NUMBER) & (0.0 < least(f, k));
@@ -53,7 +54,7 @@ struct Revaluer {
                 const V still = moved(one, zero, years, share);
                 const V now = forward * select(inverse, one, still), back = strike * select(inverse, one / still, one);
                 const Outcome outcome(now, back, absolute(log_ratio + logarithm(still)), spread);
-                today = outcome.value(select(is(CALL), now, back)) * weight;
+                today = outcome.value(select(flag(CALL) != 0.0, now, back)) * weight;
             }
             const V found[] = {spread.half, spread.reciprocal, weight};
             for (int j = 0; j < W; j++)
@@ -62,11 +63,11 @@ struct Revaluer {
         today = select(fine, today, splat(NOT_A_NUMBER));
     }
 
-    // Moves of the forward, and of money with the coin and the peg, unless they are those of the row before. Returns whether all
-    // are in range.
+    // Moves of the forward, and of money with the coin and the peg, unless they are those of the row before. Returns
+    // whether all are in range.
     bool move(const double* spot, double years, double share_now) {
         const bool known = share_now == last_share && (years == last_years || r.flat);
-        if (known && (spot == last_spot || std::memcmp(spot, last_spot, static_cast<size_t>(width) * 8) == 0)) return true;
+        if (known && (spot == last_spot || std::memcmp(spot, last_spot, width * sizeof(double)) == 0)) return true;
         Mask strange{};
         for (int64_t begin = 0; begin < width; begin += W) {
             const int64_t i = whole(begin, width);
@@ -80,15 +81,16 @@ struct Revaluer {
         return last_share == share_now;
     }
 
-    // The j-th option in hand: whether it is left alone, as it stays where earlier scenarios left it so. An inverse one's value
-    // over the forward is that of an option on 1 at K/F.
+    // The j-th option in hand: whether it is left alone, as it stays where earlier scenarios left it so. An inverse
+    // one's value over the forward is that of an option on 1 at K/F.
     bool row(int j) {
         const int64_t c = contract[j];
         const bool fine = today[j] == today[j] && (r.first == 0 || r.today[c] == r.today[c]);
         const bool known = fine && move(r.spot + c * r.pitch + r.first, r.columns[YEARS][c], share[j]);
         r.today[c] = known ? today[j] : NOT_A_NUMBER;
         if (!known) return true;
-        const bool call = r.flags[CALL][c], inverse = r.flags[INVERSE][c], coin = r.flags[COIN][c], linked = r.flags[LINKED][c];
+        const bool call = r.flags[CALL][c], inverse = r.flags[INVERSE][c];
+        const bool coin = r.flags[COIN][c], linked = r.flags[LINKED][c];
         const double *const up = moves[inverse ? NONE : MOVE], *const down = moves[inverse ? BACK : NONE];
         double *const gain = r.cells + c * r.scenarios + r.first, *const shocked = gain + r.contracts * r.scenarios;
         for (int64_t begin = 0; begin < width; begin += W) {

@@ -1,5 +1,5 @@
-// A vector of doubles as wide as the instruction set: the compiler's own vector type, and what that type lacks.
-// With two lanes (NEON, and `narrow`, which tests it on x86) no intrinsic is named: the compiler finds the instructions.
+// A vector of doubles as wide as the instruction set: the compiler's own vector type, and what that type lacks. With
+// two lanes (NEON, and `narrow`, which tests it on x86) no intrinsic is named: the compiler finds the instructions.
 //
 // Everything lives in an unnamed namespace: the same source is compiled once for each level, and no level may lend its
 // code to another. Tests hold the levels to the same bits.
@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <cstring>
+
+#define INLINE inline __attribute__((always_inline))
 
 #if defined(LEVEL_v4)
 #include <immintrin.h>
@@ -36,8 +38,11 @@ inline V lanes(const F& value_of) {
 
 inline V load(const double* p) { return *reinterpret_cast<const Unaligned*>(p); }
 inline void store(double* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
-// Rows are read as whole vectors: where one does not end with one, its last begins earlier and does some cells once more.
-inline int64_t whole(int64_t begin, int64_t cells, int64_t wide = W) { return begin + wide <= cells ? begin : cells - wide; }
+// Rows are read as whole vectors: where one does not end with one, its last begins earlier and does some cells once
+// more.
+inline int64_t whole(int64_t begin, int64_t cells, int64_t wide = W) {
+    return begin + wide <= cells ? begin : cells - wide;
+}
 inline V splat(double d) { return d - V{}; }
 inline V select(Mask m, V a, V b) { return m ? a : b; }
 inline V sqrt(V a) { return lanes([&](int i) { return __builtin_sqrt(a[i]); }); }
@@ -74,9 +79,7 @@ inline double lowest_lane(V a) {
     for (int i = 1; i < W; i++) lowest = a[i] < lowest ? a[i] : lowest;
     return lowest;
 }
-inline V lookup(const double* table, const int64_t* index) {
-    return lanes([&](int i) { return table[index[i]]; });
-}
+inline V lookup(const double* table, const int64_t* index) { return lanes([&](int i) { return table[index[i]]; }); }
 inline int compress(V a, Mask m, double* to) {
     int n = 0;
     for (int i = 0; i < W; i++) {

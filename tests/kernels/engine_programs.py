@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tests.kernels.engine_twin import ASSET, ELEMENTWISE_ARITY, LANES, LEG, NONE, UNIT
+from tests.kernels.engine_twin import ASSET, CELLS, ELEMENTWISE_ARITY, LEG, NONE, UNIT
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Mapping = dict[str, Any]
 
-INPUTS, CLASSES, CONSTANTS = 2, 3, 6
-_KINDS = (*ELEMENTWISE_ARITY, "ceil_to", "floor_to", "marginal", "step", "ramp", "table", "input", "form", "legsum",
-          "sum", "largest", "lift", "scan", "scan", "max_loss", "worst_side")  # fmt: skip
+INPUTS, CLASSES, CONSTANTS = 2, 3, 7
+PLAIN, ENDLESS = -2, -7  # the constants 1 and infinity
+_KINDS = (*ELEMENTWISE_ARITY, "ceil_to", "tiers", "table", "input", "legsum", "legsum", "sum", "largest",
+          "lift", "scan", "scan", "max_loss", "worst_side")  # fmt: skip
 
 
 def aligned(values: Floats) -> Floats:
@@ -39,8 +40,8 @@ class Maker:
         self.written: list[list[int]] = [[] for _ in range(6)]
         self.registers = [0] * 6
         self.parts: dict[str, list[Any]] = {
-            name: [] for name in ("tables", "tier_upto", "tier_rate", "tier_sets", "which", "form_terms", "lane_groups",
-                                  "lane_terms", "lanes", "scans", "matrices", "folds", "segments", "shares", "code")
+            name: [] for name in ("tables", "tier_upto", "tiers", "tier_sets", "which", "lane_groups", "lanes",
+                                  "scans", "matrices", "folds", "segments", "shares", "code")
         }  # fmt: skip
         self.scan_rows = int(rng.integers(1, 9))
         for _ in range(int(rng.integers(1, 25))):
@@ -76,7 +77,7 @@ class Maker:
     def read(self, level: int, *, constants: bool = True) -> int:
         held = self.written[level]
         if constants and (not held or self.rng.random() < 0.3):
-            return -1 - int(self.rng.integers(0, CONSTANTS))
+            return -1 - int(self.rng.integers(0, CONSTANTS - 1))
         return int(self.rng.choice(held))
 
     def destination(self, level: int, count: int = 1, *, new: bool = False) -> int:
@@ -107,31 +108,24 @@ class Maker:
 
     def operation(self) -> None:
         name = str(self.rng.choice(_KINDS))
-        if name in ELEMENTWISE_ARITY or name in {"ceil_to", "floor_to"}:
+        if name in ELEMENTWISE_ARITY or name == "ceil_to":
             level = self.level()
             a, b, c = (self.read(level) for _ in range(3))
             self.add(name, level, a, b, c)
         else:
             getattr(self, name)()
 
-    def tiers(self, name: str) -> None:
+    def tiers(self) -> None:
         level, width, count = self.level(), int(self.rng.integers(1, 5)), int(self.rng.integers(1, 4))
         upto = np.sort(self.rng.uniform(0, 30, (count, width)).round(1) + np.arange(width), axis=1)
         upto[:, -1] = np.where(self.rng.random(count) < 0.7, np.inf, upto[:, -1])
         at = self.put("tier_upto", upto.ravel())
-        self.put("tier_rate", self.rng.uniform(0, 1, width * count).round(2))
+        pieces = self.rng.uniform(0, 1, (width * count, 4)).round(2) + np.array([0.0, 0.0, 0.1, 0.0])
+        pieces[self.rng.random(width * count) < 0.3, 2] = np.inf
+        self.put("tiers", pieces.tolist())
         which = self.put("which", self.rng.integers(0, count, self.keys(level))) if self.rng.random() < 0.6 else -1
         number = self.put("tier_sets", [(at, width, count, which)])
-        self.add(name, level, self.read(level), aux=number)
-
-    def marginal(self) -> None:
-        self.tiers("marginal")
-
-    def step(self) -> None:
-        self.tiers("step")
-
-    def ramp(self) -> None:
-        self.tiers("ramp")
+        self.add("tiers", level, self.read(level), aux=number)
 
     def new_table(self, level: int) -> int:
         return self.put("tables", self.numbers(self.keys(level)))
@@ -143,28 +137,19 @@ class Maker:
     def input(self) -> None:
         self.add("input", UNIT, aux=int(self.rng.integers(0, INPUTS)))
 
-    def form(self) -> None:
-        count = int(self.rng.integers(0, 4))
-        at = self.put(
-            "form_terms", [(int(self.rng.choice([0, 0, 9, *range(1, 9)])), self.new_table(LEG)) for _ in range(count)]
-        )
-        self.add("form", LEG, aux=at, n=count)
-
     def legsum(self) -> None:
-        self.sums_of_legs(1 + int(self.rng.integers(0, 5)), 8 * int(self.rng.integers(1, 3)))
+        lanes = 1 if self.rng.random() < 0.5 else int(self.rng.integers(1, 17))
+        self.sums_of_legs(self.level(), lanes)
 
-    def sums_of_legs(self, level: int, width: int, *, left: bool = False) -> None:
-        """Sums of legs by each of their numbers; of quantities a scan may have `left` them."""
-        blocks = 2
+    def sums_of_legs(self, level: int, lanes: int, dst: int | None = None) -> None:
+        """Sums of legs by each of their numbers; they may go on from registers."""
+        blocks, width = 2, 1 if lanes == 1 else -(-lanes // 8) * 8
         offset = self.put("lanes", self.numbers(blocks * 3 * self.rows * width))
-        columns = self.rng.permutation([9, 1, 2, 4, 5, 6, 7, 8])[: int(self.rng.integers(0, 4))].tolist()
-        columns += [0] * int(self.rng.integers(0, 2) * (not left))
-        terms = [(column, int(self.rng.integers(0, blocks))) for column in columns]
-        first = self.put("lane_terms", terms)
-        group = self.put("lane_groups", [(offset, width, first, len(terms))])
-        lanes = int(self.rng.integers(1, width + 1))
-        at = int(self.rng.integers(0, width - lanes + 1))
-        self.add("legsum", level, at, int(left), aux=group, n=lanes, dst=self.destination(level, lanes))
+        columns = self.rng.permutation(10)[: int(self.rng.integers(0, 5))].tolist()
+        places = {column: offset + int(self.rng.integers(0, blocks)) * 3 * self.rows * width for column in columns}
+        group = self.put("lane_groups", [tuple(places.get(column, -1) for column in range(10))])
+        to = self.destination(level, lanes) if dst is None else dst
+        self.add("legsum", level, 0, int(dst is not None), aux=group, n=lanes, dst=to)
 
     def nested(self) -> tuple[int, int] | None:
         pairs = [(f, c) for f in range(6) for c in range(f + 1, 6) if f == LEG or c == UNIT or ASSET not in {f, c}]
@@ -187,18 +172,14 @@ class Maker:
     def max_loss(self) -> None:
         if not self.written[LEG]:
             return
-        strike = self.put("tables", np.repeat(abs(self.numbers(self.rows)), 3))
-        call, counts = (
-            self.put("tables", np.repeat(self.rng.integers(0, 2, self.rows), 3).astype(float)) for _ in range(2)
-        )
-        self.add(
-            "max_loss",
-            int(self.rng.choice([1, 2, 2, 2, 3, 4, 5])),
-            self.read(LEG, constants=False),
-            strike,
-            call,
-            counts,
-        )
+        level = int(self.rng.choice([1, 2, 2, 2, 3]))
+        strikes = np.where(self.rng.random(self.rows) < 0.3, np.nan, abs(self.numbers(self.rows)))
+        for row in range(int(self.level_rows[level - 1])):  # ascending within a row
+            inside = np.flatnonzero((self.level_row[level - 1] == row) & ~np.isnan(strikes))
+            strikes[inside] = np.sort(strikes[inside])
+        strike = self.put("tables", np.repeat(strikes, 3))
+        a, b, c = self.read(LEG, constants=False), self.read(level), self.read(level)
+        self.add("max_loss", level, a, b, c, strike)
 
     def worst_side(self) -> None:
         level = self.level()
@@ -225,20 +206,21 @@ class Maker:
         folds = [(*self.fold(chain[0], pitch)[:2], a, b, *self.fold(chain[0], pitch)[4:]) for a, b in pairwise(bounds)]
         folds = [fold for fold in folds if rng.random() < 0.7]
         cuts = sorted({0, pitch, *rng.integers(0, pitch + 1, 2).tolist()})
-        weights = [self.read(chain[-1]) if rng.random() < 0.3 else NONE for _ in cuts]
+        weights = [self.read(chain[-1]) if rng.random() < 0.3 else PLAIN for _ in cuts]
         segments = [[a, b, 0, 1, -1, 0, weight, 0] for (a, b), weight in zip(pairwise(cuts), weights, strict=False)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
-        width = 8 * int(rng.integers(0, min(3, pitch // 8 + 1)))
-        if width:
-            at = 8 * int(rng.integers(0, (pitch - width) // 8 + 1))
-            segments.append([at, at + width, LANES, 1, -1, 0, NONE, 0])
-        scan = (self.rows_of_keys(), self.matrix(pitch, pitch), pitch, -1, 0, *chain, *[0] * (3 - len(chain)),
+        lanes = int(rng.integers(0, min(17, pitch)))
+        to = self.destination(chain[-1], lanes, new=True) if lanes else 0
+        if lanes:
+            at = int(rng.integers(0, pitch - lanes + 1))
+            segments.append([at, at + lanes, CELLS, 1, -1, to, PLAIN, 0])
+        scan = (self.rows_of_keys(), self.matrix(pitch, pitch), pitch, *chain, *[0] * (3 - len(chain)),
                 self.put("segments", segments), len(segments), self.put("folds", folds), len(folds),
                 int(rng.integers(0, 2) * rng.integers(0, 256)))  # fmt: skip
         self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
-        if width:
-            self.sums_of_legs(chain[-1], width, left=True)
+        if lanes:
+            self.sums_of_legs(chain[-1], lanes, to)
 
     def scan(self) -> None:
         rng = self.rng
@@ -246,26 +228,28 @@ class Maker:
             return self.usual_scan()
         chain = [[5], [3], [2], [3, 5], [2, 5], [2, 3], [2, 3, 5], [1, 3, 5]][int(rng.integers(0, 8))]
         columns = int(rng.choice([1, 5, 8, 13, 40, 64, 70, 130]))
-        pitch = -(-columns // 8) * 8
-        shocked = self.matrix(pitch, columns) if rng.random() < 0.3 else -1
-        folds = [
+        pitch, closes = -(-columns // 8) * 8, rng.random() < 0.3
+        folds: list[tuple[int, ...]] = [
+            (pitch, chain[0], 0, pitch, self.read(chain[0]), self.read(chain[0]), PLAIN, NONE)
+        ] * int(closes)
+        folds += [
             self.fold(level, columns) for level in chain for _ in range(int(rng.integers(0, 2) * rng.integers(0, 3)))
         ]
-        if shocked >= 0:
-            folds.append((1, chain[0], 0, pitch, self.read(chain[0]), self.read(chain[0]), NONE, NONE))
         bounds = sorted({0, columns, *rng.integers(0, columns + 1, int(rng.integers(0, 3))).tolist()})
         segments = [self.segment(a, b, chain[-1], columns) for a, b in pairwise(bounds)]
         for segment in segments:
             segment[5] = self.destination(chain[-1], new=True)
-        scan = (self.rows_of_keys(), self.matrix(pitch, columns), pitch, shocked, chain[0] if shocked >= 0 else 0,
-                *chain, *[0] * (3 - len(chain)), self.put("segments", segments), len(segments),
+        wide = pitch * (1 + closes)
+        cells = self.matrix(wide, wide if closes else columns)
+        levels = (*chain, *[0] * (3 - len(chain)))
+        scan = (self.rows_of_keys(), cells, wide, *levels, self.put("segments", segments), len(segments),
                 self.put("folds", folds), len(folds), 0)  # fmt: skip
         return self.add("scan", chain[-1], aux=self.put("scans", [scan]), dst=0)
 
     def fold(self, level: int, columns: int) -> tuple[int, ...]:
         start, end = sorted(self.rng.integers(0, columns + 1, 2).tolist())
         whole = self.rng.random() < 0.5
-        cap, deductible = (self.read(level) if self.rng.random() < 0.4 else NONE for _ in range(2))
+        cap, deductible = (self.read(level) if self.rng.random() < 0.4 else other for other in (ENDLESS, NONE))
         return (
             0,
             level,
@@ -278,30 +262,26 @@ class Maker:
         )
 
     def segment(self, start: int, end: int, level: int, _columns: int) -> list[int]:
-        measure, depth = int(self.rng.choice([0, 0, 0, 1, 1, 2, 3, 4])), int(self.rng.integers(1, end - start + 1))
-        shares = self.put("shares", self.rng.uniform(0, 1, depth)) if measure == 1 else -1
-        return [start, end, measure, depth, shares, 0, self.read(level) if self.rng.random() < 0.3 else NONE, 0]
+        measure, depth = int(self.rng.choice([0, 0, 0, 1, 1, 2])), int(self.rng.integers(1, end - start + 1))
+        shares = self.put("shares", self.rng.uniform(0, 1, depth)) if measure == 1 and self.rng.random() < 0.6 else -1
+        return [start, end, measure, depth, shares, 0, self.read(level) if self.rng.random() < 0.3 else PLAIN, 0]
 
     def program(self) -> Mapping:
         """Return the arrays that the engine takes."""
         p, rng = self.parts, self.rng
-        floats = {
-            name: np.array(p[name], dtype=np.float64)
-            for name in ("tables", "tier_upto", "tier_rate", "lanes", "shares")
-        }
+        floats = {name: np.array(p[name], dtype=np.float64) for name in ("tables", "tier_upto", "lanes", "shares")}
         matrices = np.array(p["matrices"], dtype=np.float64)
         wide = {name: np.array(p[name], dtype=np.int64).reshape(-1, k) for name, k in
-                (("tier_sets", 4), ("lane_groups", 4), ("scans", 13), ("folds", 8), ("segments", 8))}  # fmt: skip
+                (("tier_sets", 4), ("lane_groups", 10), ("scans", 11), ("folds", 8), ("segments", 8))}  # fmt: skip
         return {
             **floats,
             **wide,
             "matrices": aligned(matrices) if rng.random() < 0.5 else matrices,
             "level_row": self.level_row, "level_rows": self.level_rows, "class_count": CLASSES,
             "always_active": (rng.random(self.rows) < 0.2).astype(np.uint8),
-            "constants": np.array([0.0, 1.0, -1.5, 2.0, 100.0, 0.25]),
+            "constants": np.array([0.0, 1.0, -1.5, 2.0, 100.0, 0.25, np.inf]),
             "which": np.array(p["which"], dtype=np.int32), "code": np.array(p["code"], dtype=np.int32).reshape(-1, 8),
-            "form_terms": np.array(p["form_terms"], dtype=np.int32).reshape(-1, 2),
-            "lane_terms": np.array(p["lane_terms"], dtype=np.int32).reshape(-1, 2),
+            "tiers": np.array(p["tiers"], dtype=np.float64).reshape(-1, 4),
             "registers": np.array(self.registers, dtype=np.int64),
             "outputs": np.array(self.written[UNIT], dtype=np.int32),
             "trade_kind": rng.integers(0, 4, self.rows).astype(np.uint8),

@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT = range(6)
 QUANTITY, COST, ACCRUED, LEVERAGE, BIDS, ASKS, ONE = 0, 1, 2, 3, 4, 5, 9
 NONE = -(2**31)
-LANES = 5  # a measure
+CELLS = 3  # a measure
 _POSITION = (1 << 28) - 1
 
 ELEMENTWISE: Any = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power, "neg": np.negative,
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power,
     "abs": np.abs, "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "min": np.minimum, "max": np.maximum,
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
-    "select": np.where,
+    "lt": np.less, "le": np.less_equal, "eq": np.equal, "select": np.where,
 }  # fmt: skip
 
 
@@ -146,80 +145,44 @@ class OneUnit:
         return [stated[self.unit] if self.unit >= 0 and len(stated) else 0.0]
 
     def ceil_to(self, code: list[int]) -> Floats:
-        return self.rounded(code, np.ceil)
-
-    def floor_to(self, code: list[int]) -> Floats:
-        return self.rounded(code, np.floor)
-
-    def rounded(self, code: list[int], towards: Any) -> Floats:  # noqa: ANN401 - a ufunc
         from crossmargin.margin.functions import _rounded  # noqa: PLC0415
 
-        return _rounded(towards, self.operand(code[1], code[3]), self.operand(code[1], code[4]))
+        return _rounded(np.ceil, self.operand(code[1], code[3]), self.operand(code[1], code[4]))
 
-    def tiered(self, code: list[int], function: str) -> Floats:
-        from crossmargin.margin import functions  # noqa: PLC0415
-        from crossmargin.margin.model import Tiers  # noqa: PLC0415
-
-        offset, width, count, which = (int(x) for x in self.program["tier_sets"][code[6]])
-        part = slice(offset, offset + width * count)
-        upto, rate = (self.program[name][part].reshape(count, width) for name in ("tier_upto", "tier_rate"))
-        tables = tuple(Tiers(tuple(u), tuple(r)) for u, r in zip(upto.tolist(), rate.tolist(), strict=True))
-        number = (
-            None
-            if which < 0
-            else np.array([self.program["which"][which + key] for key in self.keys[code[1]]], dtype=np.intp)
-        )
-        result: Floats = getattr(functions, function)(
-            functions.TierColumn(tables, number), self.operand(code[1], code[3])
-        )
-        return result
-
-    def marginal(self, code: list[int]) -> Floats:
-        return self.tiered(code, "marginal")
-
-    def step(self, code: list[int]) -> Floats:
-        return self.tiered(code, "step")
-
-    def ramp(self, code: list[int]) -> Floats:
-        return self.tiered(code, "ramp")
-
-    def form(self, code: list[int]) -> list[float]:
-        terms = self.program["form_terms"][code[6] : code[6] + code[7]]
-        return [
-            sum((self.term(leg, int(c), self.program["tables"][o + leg.key()]) for c, o in terms), 0.0)
-            for leg in self.legs
-        ]
-
-    @staticmethod
-    def term(leg: Leg, column: int, coefficient: float) -> float:
-        """Nothing where the leg lacks the column, but NaN for leverage."""
-        if column in {QUANTITY, ONE, LEVERAGE} or column in leg.extra:
-            return leg.column(column) * coefficient
-        return 0.0
+    def tiers(self, code: list[int]) -> list[float]:
+        offset, width, _, which = (int(x) for x in self.program["tier_sets"][code[6]])
+        out = []
+        for key, x in zip(self.keys[code[1]], self.operand(code[1], code[3]).tolist(), strict=True):
+            first = offset + (0 if which < 0 else int(self.program["which"][which + key]) * width)
+            held = int((x > self.program["tier_upto"][first : first + width - 1]).sum())
+            base, start, span, slope = self.program["tiers"][first + held]
+            level = base if np.isinf(span) else base + (x - start) / span * slope
+            out.append(x if math.isnan(x) else float(level))
+        return out
 
     def legsum(self, code: list[int]) -> None:
-        offset, width, first, terms = (int(x) for x in self.program["lane_groups"][code[6]])
-        block = 3 * len(self.program["multiplier"]) * width
-        given = self.program["lane_terms"][first : first + terms].tolist()
-        for lane in range(code[3], code[3] + code[7]):
+        offsets, count = self.program["lane_groups"][code[6]].tolist(), code[7]
+        width = 1 if count == 1 else -(-count // 8) * 8
+        for lane in range(count):
             totals = []
             for place, legs in enumerate(self.rows[code[1]]):
-                at = {int(column): offset + int(number) * block + lane for column, number in given}
+                at = {column: offset + lane for column, offset in enumerate(offsets) if offset >= 0}
                 mine = [self.legs[i] for i in legs]
                 # quantities, counts, and then the rest leg by leg: the last digits are those of an order
-                total = float(self.left[place][lane]) if code[4] else self.summed_up(mine, QUANTITY, at, width)
+                total = float(self.held[code[1]][code[2] + lane][place]) if code[4] else 0.0
+                total += self.summed_up(mine, QUANTITY, at, width)
                 total += self.summed_up(mine, ONE, at, width)
                 for leg in mine:
                     for column in (column for column in leg.extra if column in at):
-                        total += self.term(leg, column, self.program["lanes"][at[column] + leg.key() * width])
+                        total += leg.extra[column] * self.program["lanes"][at[column] + leg.key() * width]
                 totals.append(total)
-            self.held[code[1]][code[2] + lane - code[3]] = np.array(totals)
+            self.held[code[1]][code[2] + lane] = np.array(totals, dtype=np.float64)
 
     def summed_up(self, legs: list[Leg], column: int, at: dict[int, int], width: int) -> float:
         if column not in at:
             return 0.0
         lanes = self.program["lanes"]
-        return sum((self.term(leg, column, lanes[at[column] + leg.key() * width]) for leg in legs), 0.0)
+        return sum((leg.column(column) * lanes[at[column] + leg.key() * width] for leg in legs), 0.0)
 
     def within(self, fine: int, coarse: int) -> list[list[int]]:
         """Return the finer rows of each coarser row."""
@@ -241,16 +204,17 @@ class OneUnit:
         return out
 
     def max_loss(self, code: list[int]) -> list[float]:
-        strike, call, counts = (self.tabled(offset, LEG) for offset in (code[4], code[5], code[6]))
-        quantity, out = self.held[LEG][code[3]], []
-        for row in self.rows[code[1]]:
-            legs = [i for i in row if counts[i] and not math.isnan(strike[i])]
-            away = {i: 1.0 if call[i] else -1.0 for i in legs}
+        strike, quantity = self.tabled(code[6], LEG), self.held[LEG][code[3]]
+        begins, slopes = (self.operand(code[1], number) for number in code[4:6])
+        out = []
+        for place, row in enumerate(self.rows[code[1]]):
+            legs = [i for i in row if not math.isnan(strike[i])]
             payoffs = [
-                sum(quantity[i] * max(away[i] * (price - strike[i]), 0.0) for i in legs)
+                begins[place] + slopes[place] * price + sum(quantity[i] * max(price - strike[i], 0.0) for i in legs)
                 for price in [0.0, *(strike[i] for i in legs)]
             ]
-            out.append(float(np.maximum(0.0, -np.min(payoffs))))
+            bare = slopes[place] + sum(quantity[i] for i in legs)
+            out.append(float(np.maximum(0.0, -np.min(payoffs))) if np.isfinite(bare) else math.nan)
         return out
 
     def worst_side(self, code: list[int], place: int, *, nested: bool) -> Floats:
@@ -268,29 +232,26 @@ class OneUnit:
 
     def scan(self, code: list[int]) -> None:
         p = self.program
-        index, matrix, pitch, shocked, _, *rest, unsigned = (int(x) for x in p["scans"][code[6]])
+        index, matrix, pitch, *rest, unsigned = (int(x) for x in p["scans"][code[6]])
         chain = [level for level in rest[:3] if level]
         segments = p["segments"][rest[3] : rest[3] + rest[4]].tolist()
         folds = p["folds"][rest[5] : rest[5] + rest[6]].tolist()
         rows = [self.summed(legs, index, matrix, pitch, unsigned) for legs in self.rows[chain[0]]]
-        if shocked >= 0:
-            moved = [self.summed(legs, index, shocked, pitch) for legs in self.rows[chain[0]]]
-            for fold in (fold for fold in folds if fold[0]):
-                gain, loss = (self.operand(chain[0], fold[i]) for i in (4, 5))
-                slopes = [np.where(x > 0, gain[i], np.where(x < 0, loss[i], 1.0)) for i, x in enumerate(moved)]
-                rows = [row + (slope - 1.0) * x for row, slope, x in zip(rows, slopes, moved, strict=True)]
         for place, level in enumerate(chain):
             if place:
                 rows = [
                     sum((rows[j] for j in inner), np.zeros(pitch)) for inner in self.within(chain[place - 1], level)
                 ]
-            for fold in (fold for fold in folds if not fold[0] and fold[1] == level):
+            for fold in (fold for fold in folds if fold[1] == level):
                 for i, row in enumerate(rows):
-                    row[fold[2] : fold[3]] = self.folded(fold, level, i, row[fold[2] : fold[3]])
-        for start, end, *_ in (segment for segment in segments if segment[2] == LANES):
-            self.left = [row[start:end] if self.legs else np.zeros(end - start) for row in rows]  # nothing to fold
-        for segment in (segment for segment in segments if segment[2] != LANES):
-            by = np.ones(len(rows)) if segment[6] == NONE else self.operand(chain[-1], segment[6])
+                    bend = self.closed_out if fold[0] else self.folded
+                    row[fold[2] : fold[3]] = bend(fold, level, i, row)
+        for segment in (segment for segment in segments if segment[2] == CELLS):
+            for cell in range(segment[0], segment[1]):
+                left = [row[cell] if self.legs else 0.0 for row in rows]  # nothing to fold
+                self.held[chain[-1]][segment[5] + cell - segment[0]] = np.array(left, dtype=np.float64)
+        for segment in (segment for segment in segments if segment[2] != CELLS):
+            by = self.operand(chain[-1], segment[6])
             losses = [self.measured(segment, row[segment[0] : segment[1]]) * by[i] for i, row in enumerate(rows)]
             if chain[-1] == UNIT and not self.legs:
                 losses = [0.0]
@@ -306,11 +267,17 @@ class OneUnit:
             row = row + scale * self.program["matrices"][at : at + pitch]
         return row
 
-    def folded(self, fold: list[int], level: int, row: int, x: Floats) -> Floats:
+    def closed_out(self, fold: list[int], level: int, row: int, cells: Floats) -> Floats:
+        gain, loss = (self.operand(level, fold[i])[row] for i in (4, 5))
+        x, moved = cells[fold[2] : fold[3]], cells[fold[2] + fold[0] : fold[3] + fold[0]]
+        slopes = np.where(moved > 0, gain, np.where(moved < 0, loss, 1.0))
+        return np.asarray(x + (slopes - 1.0) * moved)
+
+    def folded(self, fold: list[int], level: int, row: int, cells: Floats) -> Floats:
+        x = cells[fold[2] : fold[3]]
         gain, loss = (self.operand(level, fold[i])[row] for i in (4, 5))
         up, down = gain * np.maximum(x, 0.0), loss * np.minimum(x, 0.0)
-        if fold[6] != NONE:
-            up = np.minimum(up, self.operand(level, fold[6])[row])
+        up = np.minimum(up, self.operand(level, fold[6])[row])
         if fold[7] != NONE:
             down = np.minimum(down + self.operand(level, fold[7])[row], 0.0)
         return np.asarray(up + down)
@@ -322,15 +289,13 @@ class OneUnit:
         if measure == 0:
             return max(0.0, -float(row.min(initial=0.0)))
         if measure == 1:
-            return max(0.0, -float(np.sort(row)[:depth] @ self.program["shares"][shares : shares + depth]))
-        if measure == 2:
-            return max(0.0, -float(np.sort(row)[depth - 1]))
-        return -float(row.mean()) if measure == 3 else float(row.sum())
+            lowest = np.sort(row)[:depth]
+            tail = lowest @ self.program["shares"][shares : shares + depth] if shares >= 0 else lowest[-1]
+            return max(0.0, -float(tail))
+        return float(row.sum())
 
 
-ELEMENTWISE_ARITY = (
-    dict.fromkeys(ELEMENTWISE, 2) | dict.fromkeys(("neg", "abs", "sqrt", "exp", "log"), 1) | {"select": 3}
-)
+ELEMENTWISE_ARITY = dict.fromkeys(ELEMENTWISE, 2) | dict.fromkeys(("abs", "sqrt", "exp", "log"), 1) | {"select": 3}
 
 
 def _side(leg: Leg) -> float:

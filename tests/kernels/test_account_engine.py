@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crossmargin.kernels._native import Engine
+    from crossmargin.kernels.native_engine import Engine
 
     Floats = npt.NDArray[np.float64]
     Mapping = dict[str, Any]
 
 LEVELS = [name for name in kernels_here() if name != "numpy"]
-OPS: dict[str, int] = dict(operations())
+OPS: dict[str, int] = dict(import_module("crossmargin.kernels.operations").OPS)
 NAMES = {number: name for name, number in OPS.items()}
 SEEDS = st.integers(0, 1 << 30)
 UNFILLED = 7e77
@@ -71,7 +71,7 @@ def shaken(book: Mapping, program: Mapping) -> Twin:
     def moved(given: Mapping, names: tuple[str, ...]) -> Mapping:
         return given | {name: given[name] * (1 + 1e-13 * rng.uniform(-1, 1, given[name].shape)) for name in names}
 
-    numbers = moved(program, ("tables", "lanes", "matrices", "constants", "tier_upto", "tier_rate"))
+    numbers = moved(program, ("tables", "lanes", "matrices", "constants", "tier_upto", "tiers"))
     return Twin(moved(book, ("quantity", "extra_value", "inputs")), numbers, NAMES)
 
 
@@ -155,15 +155,14 @@ def one_scan(
     return {
         "level_row": np.vstack([index, index // 5, index // 20, index % 3]).astype(np.int32),
         "level_rows": np.array([rows, 12, 3, 3]), "class_count": 1,
-        "always_active": np.zeros(rows, dtype=np.uint8), "constants": np.array([0.5, 1.0]), "tables": np.zeros(0),
-        "tier_upto": np.zeros(0), "tier_rate": np.zeros(0), "tier_sets": np.zeros((0, 4), dtype=np.int64),
-        "which": index.repeat(3).astype(np.int32), "code": np.array(code, dtype=np.int32),
-        "registers": np.array([0, 0, 1, 1, 0, 1]), "form_terms": np.zeros((0, 2), dtype=np.int32),
-        "lane_groups": np.zeros((0, 4), dtype=np.int64), "lane_terms": np.zeros((0, 2), dtype=np.int32),
+        "always_active": np.zeros(rows, dtype=np.uint8), "constants": np.array([0.5, 1.0, np.inf]),
+        "tables": np.zeros(0), "tier_upto": np.zeros(0), "tiers": np.zeros((0, 4)),
+        "tier_sets": np.zeros((0, 4), dtype=np.int64), "which": index.repeat(3).astype(np.int32), "code": np.array(code, dtype=np.int32),
+        "registers": np.array([0, 0, 1, 1, 0, 1]), "lane_groups": np.zeros((0, 10), dtype=np.int64),
         "lanes": np.zeros(0), "matrices": aligned(matrix.ravel()),
-        "scans": np.array([(0, 0, pitch, -1, 0, *chain, *[0] * (3 - len(chain)), 0, 1, 0, int(folded), 0)]),
-        "folds": np.array([(0, chain[0], 0, columns, -1, -2, NONE, NONE)] * int(folded), dtype=np.int64).reshape(-1, 8),
-        "segments": np.array([(0, columns, measure, depth, 0, 0, NONE, 0)]), "shares": np.full(depth, 1.0 / depth),
+        "scans": np.array([(0, 0, pitch, *chain, *[0] * (3 - len(chain)), 0, 1, 0, int(folded), 0)]),
+        "folds": np.array([(0, chain[0], 0, columns, -1, -2, -3, NONE)] * int(folded), dtype=np.int64).reshape(-1, 8),
+        "segments": np.array([(0, columns, measure, depth, 0, 0, -2, 0)]), "shares": np.full(depth, 1.0 / depth),
         "outputs": np.zeros(1, dtype=np.int32), "trade_kind": np.full(rows, 2, dtype=np.uint8),
         "multiplier": np.ones(rows), "by_side": 0,
     }  # fmt: skip
@@ -214,15 +213,27 @@ def test_a_unit_of_a_hundred_thousand_legs() -> None:
     assert found[0, 2] == 0.0
 
 
+def payoffs() -> Mapping:
+    """Return a program of the worst payoff of each bucket: of options on strikes 0, 1, ..., every other one a call."""
+    program = one_scan(8)
+    strike, put = np.repeat(np.arange(60.0), 3), np.repeat(np.arange(60) % 2 == 0, 3)
+    program |= {"tables": strike, "lanes": np.concatenate([np.ones(180), put * strike, -1.0 * put])}
+    program["lane_groups"] = np.array([(at, *[-1] * 9) for at in (0, 180, 360)])
+    program["registers"] = np.array([1, 0, 1, 3, 0, 1])
+    sums = [
+        (OPS["legsum"], 0, 0, 0, 0, 0, 0, 1),
+        (OPS["legsum"], 3, 1, 0, 0, 0, 1, 1),
+        (OPS["legsum"], 3, 2, 0, 0, 0, 2, 1),
+    ]
+    worst = [(OPS["max_loss"], 3, 0, 0, 1, 2, 0, 1), (OPS["sum"], 5, 0, 0, 3, 0, 0, 1)]
+    program["code"] = np.array([*sums, *worst], dtype=np.int32)
+    return program
+
+
 def test_an_account_of_many_options_takes_no_square_of_time() -> None:
     count = 100_000
-    program, book = one_scan(8), plain_book(1, count, 60)
-    program["tables"] = np.concatenate([np.ones(180), np.repeat(np.arange(60.0), 3), np.repeat(np.arange(60.0) % 2, 3)])
-    program["registers"] = np.array([1, 0, 1, 1, 0, 1])
-    program["form_terms"] = np.array([(0, 0)], dtype=np.int32)
-    program["code"] = np.array(
-        [(OPS["form"], 0, 0, 0, 0, 0, 0, 1), (OPS["max_loss"], 5, 0, 0, 180, 360, 0, 0)], dtype=np.int32
-    )
+    program, book = payoffs(), plain_book(1, count, 60)
+    program["level_row"][2], program["level_rows"][2] = 0, 1
     found = filled(account_engine(book, program), 1, 1)[0, 0]
     held, strike = np.bincount(book["row"], weights=book["quantity"], minlength=60), np.arange(60.0)
     away = strike[:, None] - strike
@@ -313,12 +324,12 @@ def test_a_strange_extra_is_refused(code: int) -> None:
         ("program", "level_row", np.array([np.arange(60) % 2] * 4, np.int32), ValueError, "does not lie with its like"),
         ("program", "registers", np.full(6, -1), ValueError, "registers: level 0 is out of range"),
         ("program", "outputs", np.array([1], dtype=np.int32), ValueError, "outputs: 1 is not written"),
-        ("program", "code", np.array([(40, 5, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a table within tables"),
-        ("program", "segments", np.array([(0, 99, 0, 1, 0, 0, NONE, 0)]), ValueError, "columns of a segment"),
-        ("program", "segments", np.array([(0, 64, 1, 65, 0, 0, NONE, 0)]), ValueError, "a depth within the segment"),
-        ("program", "segments", np.array([(0, 60, 5, 1, -1, 0, NONE, 0)]), ValueError, "lanes once, a multiple of 8"),
-        ("program", "scans", np.array([(0, 0, 64, -1, 0, 3, 0, 0, 0, 1, 0, 0, 256)]), ValueError, "a bit for each"),
-        ("program", "scans", np.array([(-1, 9, 64, -1, 0, 3, 0, 0, 0, 1, 0, 0, 0)]), ValueError, "a matrix within"),
+        ("program", "code", np.array([(OPS["table"], 5, *[0] * 6)], dtype=np.int32), ValueError, "within tables"),
+        ("program", "segments", np.array([(0, 99, 0, 1, 0, 0, -2, 0)]), ValueError, "columns of a segment"),
+        ("program", "segments", np.array([(0, 64, 1, 65, 0, 0, -2, 0)]), ValueError, "a depth within the segment"),
+        ("program", "segments", np.array([(0, 60, 3, 1, -1, 0, -2, 0)]), ValueError, "a destination among the regist"),
+        ("program", "scans", np.array([(0, 0, 64, 3, 0, 0, 0, 1, 0, 0, 256)]), ValueError, "a bit for each"),
+        ("program", "scans", np.array([(-1, 9, 64, 3, 0, 0, 0, 1, 0, 0, 0)]), ValueError, "a matrix within"),
         ("program", "code", np.array([(99, 0, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a number of OPS"),
         ("program", "code", np.array([(1, 5, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "written before"),
         ("program", "code", np.array([(1, 9, 0, 0, 0, 0, 0, 0)], dtype=np.int32), ValueError, "a level from 0 to 5"),
@@ -333,32 +344,38 @@ def test_what_is_wrong_is_refused_at_the_door(
         account_engine(given_parts["book"], given_parts["program"])
 
 
-NO_TERMS = {"lane_groups": np.array([(0, 8, 0, 0)]), "lane_terms": np.zeros((0, 2), dtype=np.int32)}
-LEFT = (0, 8, 5, 1, -1, 0, NONE, 0)
-TAKES = (OPS.get("legsum", 0), 3, 1, 0, 1, 0, 0, 2)
-
-
-def carrying(*between: tuple[int, ...], segments: tuple[tuple[int, ...], ...] = (LEFT,), level: int = 3) -> Mapping:
-    """A program whose scan leaves lanes, which a sum of legs takes, with or without operations `between`."""
-    program = one_scan() | NO_TERMS
+def carrying(takes: int, cells: tuple[int, int] = (0, 8), *, left: bool = True) -> Mapping:
+    """A program whose scan leaves cells in registers from 1 on, from which `takes` sums of legs go on."""
+    program = one_scan() | {"lane_groups": np.full((1, 10), -1)}
     scan, up = program["code"].tolist()
-    takes = (TAKES[0], level, *TAKES[2:])
-    program["code"] = np.array([scan, *between, takes, up], dtype=np.int32)
-    program["segments"] = np.array([*program["segments"].tolist(), *segments])
-    program["scans"] = np.array([(*program["scans"][0, :9], 1 + len(segments), *program["scans"][0, 10:])])
-    program["registers"] = np.array([0, 0, 3, 3, 0, 3])
+    program["code"] = np.array([scan, (OPS["legsum"], 3, 1, 0, 1, 0, 0, takes), up], dtype=np.int32)
+    program["segments"] = np.array([*program["segments"].tolist(), *[(*cells, 3, 1, -1, 1, -2, 0)] * left])
+    program["scans"] = np.array([(*program["scans"][0, :7], 1 + left, *program["scans"][0, 8:])])
+    program["registers"] = np.array([0, 0, 0, 10, 0, 1])
     return program
 
 
-def test_lanes_are_those_of_the_scan_just_before() -> None:
-    account_engine(plain_book(4, 5), carrying())
-    table = (OPS["neg"], 3, 0, 0, 0, 0, 0, 0)
-    wide, again = (0, 16, 5, 1, -1, 0, NONE, 0), (8, 16, 5, 1, -1, 0, NONE, 0)
-    for program in (carrying(table), carrying(segments=(wide,)), carrying(level=2), carrying(segments=())):
-        with pytest.raises(ValueError, match="lanes that the scan before has left"):
+def test_sums_go_on_from_registers_that_are_written() -> None:
+    account_engine(plain_book(4, 5), carrying(8))
+    account_engine(plain_book(4, 5), carrying(2, (60, 63)))
+    for program in (carrying(9), carrying(4, (60, 63)), carrying(1, left=False)):
+        with pytest.raises(ValueError, match="sums that are written before"):
             account_engine(plain_book(4, 5), program)
-    with pytest.raises(ValueError, match="lanes once"):
-        account_engine(plain_book(4, 5), carrying(segments=(LEFT, again)))
+    with pytest.raises(ValueError, match="a destination among the registers"):
+        account_engine(plain_book(4, 5), carrying(8, (0, 10)))
+
+
+def test_strikes_ascend_within_a_row() -> None:
+    program = payoffs()
+    account_engine(plain_book(4, 5), program)
+    for place, strike in ((30, 9.0), (30, 12.0), (0, -1.0)):
+        changed = program | {"tables": program["tables"].copy()}
+        changed["tables"][place] = strike
+        if strike == 9.0:
+            account_engine(plain_book(4, 5), changed)
+            continue
+        with pytest.raises(ValueError, match="strikes that ascend"):
+            account_engine(plain_book(4, 5), changed)
 
 
 def test_what_takes_quantities_without_their_sign_is_a_short_row() -> None:
@@ -380,8 +397,8 @@ def test_a_matrix_has_a_row_for_each_row_of_the_template() -> None:
 def test_sums_of_legs_know_the_side_of_each() -> None:
     program, book = one_scan(), plain_book(40, 5)
     program["code"] = np.array([(OPS["legsum"], UNIT, 0, 0, 0, 0, 0, 1)], dtype=np.int32)
-    program |= {"lane_groups": np.array([(0, 8, 0, 1)]), "lane_terms": np.array([(0, 0)], dtype=np.int32)}
-    program["lanes"] = np.repeat(np.tile([1.0, 0.0, 10.0], 60), 8)
+    program["lane_groups"] = np.array([(0, *[-1] * 9)])
+    program["lanes"] = np.tile([1.0, 0.0, 10.0], 60)
     wanted = np.where(book["quantity"] > 0, 10.0, 1.0) * book["quantity"]
     found = filled(account_engine(book, program), 1, 40)[0]
     np.testing.assert_allclose(found, wanted.reshape(40, 5).sum(axis=1), rtol=1e-12)
@@ -397,20 +414,18 @@ def test_a_worst_cell_without_end_is_a_loss_without_end() -> None:
         assert filled(account_engine(book, program), 1, 1).tolist() == [[np.inf]]
 
 
-def test_a_sum_of_legs_reads_each_column_once() -> None:
+def test_a_sum_of_legs_may_read_columns_of_the_same_coefficients() -> None:
     program = one_scan()
     program["code"] = np.array([(OPS["legsum"], UNIT, 0, 0, 0, 0, 0, 1)], dtype=np.int32)
-    program["lane_groups"] = np.array([(0, 8, 0, 2)])
-    program["lanes"] = np.ones(3 * 60 * 8)
-    for terms, wrong in (([(0, 0), (0, 0)], True), ([(0, 0), (1, 0)], False)):
-        program["lane_terms"] = np.array(terms, dtype=np.int32)
-        if wrong:
-            with pytest.raises(ValueError, match="each column once"):
-                account_engine(plain_book(4, 5), program)
-        else:
-            book = plain_book(4, 5)
-            found = filled(account_engine(book, program), 1, 4)
-            np.testing.assert_allclose(found[0], book["quantity"].reshape(4, 5).sum(axis=1), rtol=1e-12)
+    program["lane_groups"] = np.array([(0, 0, *[-1] * 8)])
+    program["lanes"] = np.ones(180)
+    book = plain_book(4, 5)
+    found = filled(account_engine(book, program), 1, 4)
+    np.testing.assert_allclose(found[0], book["quantity"].reshape(4, 5).sum(axis=1), rtol=1e-12)
+    for offset in (1, -2):
+        program["lane_groups"][0, 4] = offset
+        with pytest.raises(ValueError, match="within lanes"):
+            account_engine(book, program)
 
 
 def test_what_is_missing_is_named() -> None:

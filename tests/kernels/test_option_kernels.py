@@ -350,6 +350,18 @@ def test_the_door_of_the_option_kernels_takes_what_repeats_and_no_other_extents(
 
 
 @needs_native
+def test_moves_in_any_layout_are_the_same_moves() -> None:
+    contracts = desk()
+    shifts = moves(contracts, 20, 3, 1)
+    use_kernel("native")
+    wanted = revalue(contracts, shifts, in_settlement=False, discount=True)
+    swapped = {name: getattr(shifts, name).astype(">f8") for name in ("rate", "basis", "time", "peg", "spot", "vols")}
+    for vol_of in (shifts.vol_of, shifts.vol_of.astype("i4"), shifts.vol_of.astype(">i8")):
+        found = revalue(contracts, replace(shifts, **swapped, vol_of=vol_of), in_settlement=False, discount=True)
+        assert found.gain.tobytes() == wanted.gain.tobytes()
+
+
+@needs_native
 def test_the_door_of_the_revaluation_is_narrow() -> None:
     few = 5
     one, places, still, flags = np.ones(few), np.zeros(few, dtype=np.int64), np.zeros(2), np.zeros(few, dtype=bool)
@@ -365,6 +377,7 @@ def test_the_door_of_the_revaluation_is_narrow() -> None:
     assert left(columns=(-one, *columns[1:])) == few
     assert left(flags=(flags, flags, None, None)) == 0
     assert left(columns=(*columns[:6], np.ones(2 * few)[::2])) == 0
+    assert left(vol_of=places[:2].astype("i4"), moves=(still.astype(">f8"),) * 4, contract=places.astype("i2")) == 0
     wrongs: list[dict[str, Any]] = [
         {"columns": columns[:6]}, {"columns": (*columns, one)}, {"columns": (*columns[:6], np.ones(2 * few))},
         {"flags": (flags,)}, {"flags": (*on[:3], flags[:2])}, {"vols": np.ones((3, 1))}, {"moves": along[:3]},

@@ -17,6 +17,7 @@ __all__ = ["Arrays", "aligned", "check_level", "checked_book", "checked_desk", "
 ALIGNMENT: Final = 64  # bytes of a cache line
 _NAMES: Final = {"f8": "float64", "i8": "int64", "i4": "int32", "u4": "uint32", "u2": "uint16", "u1": "uint8"}
 _STRIKE, _ASSET = 1, 4  # levels
+_KINDS: Final = 3  # of trades
 
 
 def aligned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -151,10 +152,11 @@ def checked_book(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def checked_desk(given: Mapping[str, Any], units: int, classes: int, outputs: int) -> dict[str, Any]:
+def checked_desk(given: Mapping[str, Any], units: int, program: Mapping[str, Any]) -> dict[str, Any]:
     """Return a desk's arrays; their extents agree with each other's, with the book's units and with the program."""
     of = Arrays(given, "desk")
     accounts, contracts = of("first", "i4", None).shape[0], of("mark", "f8", None).shape[0]
+    classes, outputs = program["classes"], program["outputs"].shape[0]
     wanted = of("outputs", "i4", 5).copy()
     least = np.asarray([0, 0, 0, 0, -1])
     if (wanted >= outputs).any() or (wanted < least).any():
@@ -173,18 +175,30 @@ def checked_desk(given: Mapping[str, Any], units: int, classes: int, outputs: in
         "first": given["first"],
         "mark": given["mark"],
         "outputs": wanted,
-        "opens": opens,
-        "rows": of("rows", "i4", classes, contracts),
+        "opens": np.where(opens < classes, opens, -1).astype(np.int32),
+        **_places(of("rows", "i4", classes, contracts), of("pays", "i4", contracts), program),
         "figures": of("figures", "f8", 4, units),
         "follow": of("follow", "i4", units),
         "key": of("key", "i4", units),
         "refused": of("refused", "u1", units),
-        "pays": of("pays", "i4", contracts),
         "lands": of("lands", "i4", contracts),
         "account_class": of("account_class", "u1", accounts),
         "rate": of("rate", "f8", classes),
         "account_classes": opens.shape[0],
     }
+
+
+def _places(
+    rows: npt.NDArray[np.int32], pays: npt.NDArray[np.int32], program: Mapping[str, Any]
+) -> dict[str, npt.NDArray[np.int32]]:
+    """Return by class and contract the rows of trades and of the wallets that pay: -1 where nothing can be traded."""
+    count, kind = program["rows"], program["trade_kind"]
+    traded = np.zeros(count + 2, dtype=bool)  # by the row plus one: what is out of range is taken for the first or last
+    traded[1:-1] = (kind >= 1) & (kind <= _KINDS)
+    wallets = np.take(rows, pays, axis=1, mode="clip") if pays.size else rows
+    able = np.take(traded, rows.astype(np.int64) + 1, mode="clip") & (wallets != rows) & (wallets < count)
+    able &= (pays >= 0) & (pays < pays.shape[0])
+    return {"rows": rows.copy(), "wallets": np.where(able, wallets, np.int32(-1))}
 
 
 def check_level(level: int, above: npt.NDArray[np.int32], count: int) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from crossmargin.errors import FailureReason, InputError
 from crossmargin.kernels import numpy_engine
 from crossmargin.kernels.door import checked_legs, checked_tail
+from crossmargin.kernels.operations import OPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +131,7 @@ def account_engine(
 
 def operations() -> Mapping[str, int]:
     """Return the numbers of the account engine's operations by name; empty where no compiled kernel serves."""
-    return native_accounts.OPS if _CHOICE.native else {}
+    return OPS if _CHOICE.native else {}
 
 
 def serving() -> tuple[str, int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from crossmargin.kernels import _native
 from crossmargin.kernels.door import Arrays, checked_book, checked_desk
+from crossmargin.kernels.operations import OPS
 from crossmargin.kernels.program_check import checked_program
 from crossmargin.kernels.unit_faults import refuse_units
 
@@ -21,11 +22,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.uint8]
 
-__all__ = ["OPS", "AccountEngine"]
-
-_WORDS: Final = _native.OPERATIONS.split()
-OPS: Final = {name: int(number) for name, number in zip(_WORDS[::2], _WORDS[1::2], strict=True)}
-"""Numbers of the operations by name."""
+__all__ = ["AccountEngine"]
 
 _LEGS_OF_RANGE: Final = 8_000
 _WORTH_THREADS: Final = 1 << 21  # cells: about a millisecond
@@ -50,12 +47,12 @@ class AccountEngine:
         cells = _OPERATION * self.program["code"].shape[0] + int(self.program["scans"][:, _PITCH].sum())
         self._alone = _WORTH_THREADS // max(1, self._legs * cells)  # units that one thread takes
         self._parts = (
-            _arguments("program", self.program | _counted(self.program)),
+            _arguments("program", self.program | {"ops": self.program["code"].shape[0], "output_count": self.outputs}),
             _arguments("book", self.book | _sized(self.book)),
         )
         self._desk, self.check = None, _aside
         if desk is not None:
-            known = checked_desk(desk, self.units, self.program["classes"], self.outputs)
+            known = checked_desk(desk, self.units, self.program)
             known |= {"accounts": known["first"].shape[0], "contracts": known["mark"].shape[0]}
             self._desk = _arguments("desk", known)
             one = _native.Arguments("checks", (*self._parts, self._desk, *[None] * 7, 0))
@@ -75,7 +72,7 @@ class AccountEngine:
             message = f"out: expected {count} along axis 1, found {room}"
             raise ValueError(message)
         if self._spread(_native.Arguments("evaluate", (*self._parts, listed, out, room)), count, threads):
-            refuse_units(self.book, self.program, listed)
+            refuse_units(self.book, self.program["rows"], self.program["classes"], listed)
 
     def checks(  # noqa: PLR0913, PLR0917 - arrays of one trade's parts
         self, account: Ints, contract: Ints, quantity: Floats, price: Floats, order: Ints, out: Floats, aside: Flags,
@@ -94,14 +91,13 @@ class AccountEngine:
         }, "checks")  # fmt: skip
         trades = of("account", "i8", None).shape[0]
         given = (
-            account, of("contract", "i8", trades), of("quantity", "f8", trades), of("price", "f8", trades),
-            of("order", "i8", trades), of("out", "f8", _FIGURES, trades), of("aside", "u1", trades),
+            account, of("contract", "i8", trades), of("order", "i8", trades), of("quantity", "f8", trades),
+            of("price", "f8", trades), of("out", "f8", _FIGURES, trades), of("aside", "u1", trades),
         )  # fmt: skip
-        outside = np.flatnonzero((order < 0) | (order >= trades))
-        if outside.size:
+        if self._spread(_native.Arguments("checks", (*self._parts, self._desk, *given, trades)), trades, threads):
+            outside = np.flatnonzero((order < 0) | (order >= trades))
             message = f"order: {order[outside[0]]} is outside the trades"
             raise IndexError(message)
-        self._spread(_native.Arguments("checks", (*self._parts, self._desk, *given, trades)), trades, threads)
 
     def _spread(self, arguments: _native.Arguments, units: int, threads: int) -> int:
         chunk = max(1, _LEGS_OF_RANGE // self._legs)
@@ -125,29 +121,19 @@ def _sized(book: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _counted(program: Mapping[str, Any]) -> dict[str, Any]:
-    strike, expiry, bucket, asset = program["level_row"]
-    return {
-        "none": None, "strike_row": strike, "expiry_row": expiry, "bucket_row": bucket, "asset_row": asset,
-        "ops": program["code"].shape[0], "output_count": program["outputs"].shape[0],
-        "segment_count": program["segments"].shape[0], "scan_count": program["scans"].shape[0],
-    }  # fmt: skip
-
-
 _ITEMS: Final = {
+    "program": (
+        "rows", "classes", "assets", "by_side", "sides", "ops", "output_count", "used", "always_active", "trade_kind",
+        "level_row", "which", "outputs", "registers", "constants", "tables", "tier_upto", "lanes", "shares", "matrices",
+        "multiplier", "tiers", "tier_sets", "lane_groups", "scans", "segments", "folds", "code",
+    ),
     "book": (
         "row", "wide", "quantity", "extra_value", "inputs", "start", "count", "extra_start", "extra_count", "extra_leg",
         "pool_class", "arena", "extras", "units", "stated",
     ),
-    "program": (
-        "rows", "classes", "by_side", "none", "strike_row", "expiry_row", "bucket_row", "asset_row", "none", "level_rows",
-        "registers", "which", "outputs", "used", "always_active", "trade_kind", "constants", "tables", "tier_upto",
-        "tier_rate", "lanes", "shares", "matrices", "multiplier", "tier_sets", "form_terms", "lane_terms", "lane_groups",
-        "scans", "segments", "folds", "code", "ops", "output_count", "segment_count", "scan_count",
-    ),
     "desk": (
-        "first", "follow", "key", "account_class", "refused", "figures", "rate", "mark", "rows", "pays", "lands", "opens",
-        "outputs", "quiet", "accounts", "contracts", "account_classes",
+        "first", "follow", "key", "account_class", "refused", "figures", "rate", "mark", "rows", "wallets", "lands",
+        "opens", "outputs", "quiet", "accounts", "contracts", "account_classes",
     ),
 }  # fmt: skip
-"""Structures item by item, in the order of their members in native/."""
+"""Structures item by item, in the order of their members in native/arguments.h."""

@@ -88,14 +88,14 @@ def _index(index: Index, rows: int) -> npt.NDArray[np.int32]:
 
 
 def _rows(matrix: Floats, legs: int) -> Floats:
-    """Return the rows filled up with zeros to whole cache lines: themselves where they are."""
+    """Return the rows filled up with zeros to whole cache lines, one at least: themselves where they are."""
     contracts, scenarios = matrix.shape
-    wide = -(-scenarios // _WIDE) * _WIDE
-    if wide == scenarios:
+    wide = max(1, -(-scenarios // _WIDE)) * _WIDE
+    if wide == scenarios and contracts:
         ready = as_floats(matrix)
         return aligned(ready) if legs > _OFTEN * contracts else ready
-    filled = np.zeros((contracts, wide))
-    filled[:, :scenarios] = matrix
+    filled = np.zeros((max(1, contracts), wide))
+    filled[:contracts, :scenarios] = matrix
     return aligned(filled)
 
 
@@ -105,21 +105,43 @@ def _groups(
     scale, index, matrix, starts = given
     contracts, scenarios = matrix.shape
     table, legs, groups = _rows(matrix, scale.shape[0]), scale.shape[0], starts.shape[0]
-    numbers = _index(index, contracts)
+    numbers, begins = _index(index, contracts), as_ints(starts)
     if numbers.shape[0] != legs:
         message = f"index: expected {legs} along axis 0, found {numbers.shape[0]}"
         raise ValueError(message)
     arguments = _native.Arguments(kernel, (
-        as_floats(scale), numbers, as_ints(starts), table, out, legs, groups, contracts, scenarios, table.shape[1], *tail,
+        as_floats(scale), numbers, begins, table, out, legs, groups, contracts, scenarios, table.shape[1], *tail,
     ))  # fmt: skip
     if run(arguments, groups, legs * table.shape[1] // max(1, groups), _CELLS, most):
-        raise ValueError("TODO")
+        _refuse(numbers, begins, contracts, out[:, 0] if out.shape[1] == 1 else np.zeros(groups))
     return out
+
+
+def _refuse(index: npt.NDArray[np.int32], starts: Ints, contracts: int, figures: Floats) -> None:
+    """Raise what is wrong with the lowest group of which something is: its bounds, one of its legs, or its figure."""
+    legs = index.shape[0]
+    ends = np.append(starts[1:], legs)
+    apart = (starts < 0) | (ends < starts)
+    wrong = apart | (ends > legs)
+    sound = int(wrong.argmax()) if wrong.any() else starts.shape[0]
+    inside = slice(int(starts[0]), int(ends[sound - 1])) if sound else slice(0)
+    outside = np.flatnonzero((index[inside] < 0) | (index[inside] >= contracts)) + inside.start if sound else index[:0]
+    strange = np.flatnonzero(np.isnan(figures[:sound]))
+    group = int(np.searchsorted(starts[:sound], outside[0], side="right")) - 1 if outside.size else sound
+    if strange.size and strange[0] < group:
+        message = f"group {strange[0]}: not a number"
+        raise ValueError(message)
+    if outside.size:
+        message = f"index: leg {outside[0]} points outside the table"
+        raise IndexError(message)
+    if sound < starts.shape[0]:
+        message = f"starts: {sound if apart[sound] else sound + 1} is out of order or out of range"
+        raise ValueError(message)
 
 
 def group_rows(scale: Floats, index: Index, matrix: Floats, starts: Ints, most: int) -> Floats:
     """Return the rows of the groups."""
-    out = np.empty((starts.shape[0], -(-matrix.shape[1] // _WIDE) * _WIDE))
+    out = np.empty((starts.shape[0], max(1, -(-matrix.shape[1] // _WIDE)) * _WIDE))
     return _groups("group_rows", (scale, index, matrix, starts), out, most, (None, 1))[:, : matrix.shape[1]]
 
 

@@ -23,16 +23,15 @@ LEG, STRIKE, EXPIRY, BUCKET, ASSET, UNIT = range(6)
 _LEVELS: Final = 6
 _NONE: Final = -(1 << 31)  # an operand that is not given
 _WIDE: Final = 8
-_ROWS, _OF_LEGS = 1, 3  # of a level: its rows, and of each leg its row too; of legs, their keys
 _QUANTITY, _ONE, _LEVERAGE = 0, 9, 3
 _MOST: Final = 1 << 16
 _MOST_CLASSES: Final = 256
 _LONG: Final = 256  # columns of rows that are read in another way
-_WORST, _SHORTFALL, _AT_RISK, _MEAN, _ROW, _LANES = range(6)
+_WORST, _TAIL, _ROW, _CELLS = range(4)
 _ELEMENTWISE: Final = dict.fromkeys(
-    ("neg", "abs", "sqrt", "exp", "log", "marginal", "step", "ramp", "worst_side"), 1
+    ("abs", "sqrt", "exp", "log", "tiers", "worst_side"), 1
 ) | dict.fromkeys(
-    ("add", "sub", "mul", "div", "pow", "min", "max", "lt", "le", "gt", "ge", "eq", "ne", "ceil_to", "floor_to"), 2
+    ("add", "sub", "mul", "div", "pow", "min", "max", "lt", "le", "eq", "ceil_to"), 2
 ) | {"select": 3}  # fmt: skip
 
 
@@ -55,14 +54,13 @@ class _Checker:
     def __init__(self, given: Mapping[str, Any], inputs: int, names: Mapping[int, str]) -> None:
         self.of, self.inputs, self.names = Arrays(given, "program"), inputs, names
         self.at, self.name = 0, "?"
-        self.left: tuple[int, int] | None = None  # level and width of the lanes that the last operation left
 
     def program(self) -> dict[str, Any]:
         of = self.of
         self.rows = of("always_active", "u1", None).shape[0]
         made: dict[str, Any] = self.template()
-        self.floats = {name: of(name, "f8", None) for name in ("tables", "tier_upto", "tier_rate", "lanes", "shares")}
-        made |= self.floats
+        self.floats = {name: of(name, "f8", None) for name in ("tables", "tier_upto", "lanes", "shares")}
+        made |= self.floats | {"tiers": of("tiers", "f8", self.floats["tier_upto"].shape[0], 4)}
         made["multiplier"] = of("multiplier", "f8", self.rows)
         made["matrices"] = aligned(of("matrices", "f8", None))
         constants = of("constants", "f8", None)
@@ -80,14 +78,15 @@ class _Checker:
             if not self.is_written(UNIT, output):
                 message = f"outputs: {output} is not written"
                 raise ValueError(message)
-        made["used"] = np.asarray(self.used, dtype=np.uint8)
+        made["used"] = np.frombuffer(self.used, dtype=np.uint8)
+        made["sides"] = int(self.sides)
         made["trade_kind"] = of("trade_kind", "u1", self.rows).copy()
         return made | {"by_side": of.number("by_side"), "classes": self.classes, "rows": self.rows}
 
     def template(self) -> dict[str, Any]:
         """Check the template's rows and levels; return copies of what the engine reads of them."""
         of, rows = self.of, self.rows
-        above = of("level_row", "i4", 4, rows).copy()
+        above = self.above = of("level_row", "i4", 4, rows).copy()
         counts = of("level_rows", "i8", 4).tolist()
         self.classes = of.number("class_count")
         if not 0 <= self.classes <= _MOST_CLASSES:
@@ -101,7 +100,7 @@ class _Checker:
         self.keys = [3 * rows, *counts, self.classes]
         return {
             "level_row": above,
-            "level_rows": np.asarray(counts, dtype=np.int64),
+            "assets": counts[-1],
             "always_active": of("always_active", "u1", rows).copy(),
         }
 
@@ -113,7 +112,7 @@ class _Checker:
                 raise ValueError(message)
         self.count: list[int] = counts.tolist()
         self.written = [bytearray(count) for count in self.count]
-        self.used = [_ROWS if level in {LEG, UNIT} else 0 for level in range(_LEVELS)]
+        self.used, self.sides = bytearray(_LEVELS), False
         return counts
 
     def numbered(self) -> Any:  # noqa: ANN401 - rows of the code
@@ -145,17 +144,18 @@ class _Checker:
         self.written[level][number : number + count] = b"\1" * count
 
     def table(self, offset: int, level: int) -> None:
+        self.uses(level)
         self.need(_within(offset, self.keys[level], self.length["tables"]), "a table within tables")
 
-    def uses(self, level: int, how: int = _ROWS) -> None:
+    def uses(self, level: int) -> None:
         self.need(LEG <= level <= UNIT, "a level from 0 to 5")
-        self.used[level] |= how
+        self.used[level] = 1
 
     def nests(self, fine: int, coarse: int) -> None:
         """Level `fine` lies within level `coarse`; assets only within units."""
         nested = fine < coarse and (fine == LEG or coarse == UNIT or coarse != ASSET)
         self.need(nested, "a finer level and a coarser one")
-        self.uses(coarse, _ROWS if coarse == UNIT and fine != LEG else _OF_LEGS)
+        self.uses(coarse)
 
     def entry(self, name: str, number: int, what: str) -> Sequence[Any]:
         """Return a row of one of the program's tables of integers."""
@@ -169,7 +169,7 @@ class _Checker:
     def operation(self, op: int, level: int, dst: int, *rest: int) -> tuple[int, ...]:
         self.need(op in self.names, "a number of OPS")
         self.name = self.names[op]
-        self.uses(level, _OF_LEGS if level == LEG else _ROWS)
+        self.uses(level)
         a, b, c, aux, n = rest
         count = _ELEMENTWISE.get(self.name, 0)
         b, c = (b if count != 1 else a), (c if count not in {1, 2} else a)  # what nobody means is read all the same
@@ -180,22 +180,18 @@ class _Checker:
             check(level, dst, a, b, c, aux, n)
         if self.name not in {"legsum", "scan"}:
             self.writes(level, dst)
-        if self.name != "scan":
-            self.left = None
         return op, level, dst, a, b, c, aux, n
 
-    def op_marginal(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
+    def op_tiers(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
         offset, width, tables, which = self.entry("tier_sets", aux, "a tier set that is there")
-        tiers = min(self.length["tier_upto"], self.length["tier_rate"])
+        tiers = self.length["tier_upto"]
         self.need(0 < width <= tiers and 0 < tables <= tiers, "a tier set with tiers")
-        self.need(_within(offset, width * tables, tiers), "tiers within tier_upto and tier_rate")
+        self.need(_within(offset, width * tables, tiers), "tiers within tier_upto")
         if which >= 0:
             keys = self.keys[level]
             self.need(_within(which, keys, self.which.shape[0]), "a table number for each row of the level")
             numbers = self.which[which : which + keys]
             self.need(((numbers >= 0) & (numbers < tables)).all(), "numbers of tables in which")
-
-    op_step = op_ramp = op_marginal
 
     def op_table(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
         self.table(aux, level)
@@ -203,28 +199,14 @@ class _Checker:
     def op_input(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
         self.need(level == UNIT and 0 <= aux < self.inputs, "an input, at level 5")
 
-    def op_form(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, n: int) -> None:
-        terms = self.table_of["form_terms"]
-        self.need(level == LEG and _within(aux, n, len(terms)), "terms within form_terms, at level 0")
-        for column, offset in terms[aux : aux + n]:
-            self.need(0 <= column <= _ONE, "a column from 0 to 9")
-            self.table(offset, LEG)
-
-    def op_legsum(self, level: int, dst: int, a: int, b: int, _c: int, aux: int, n: int) -> None:
-        offset, width, first, terms = self.entry("lane_groups", aux, "a lane group, at a level of rows")
-        self.need(level != LEG, "a lane group, at a level of rows")
-        self.need(0 < width <= _MOST and width % _WIDE == 0, "a lane group whose width is a multiple of 8")
-        self.need(_within(a, n, width), "no more lanes than the group has")
-        self.need(b == 0 or (b == 1 and self.left == (level, width)), "lanes that the scan before has left, or none")
-        self.need(_within(first, terms, len(self.table_of["lane_terms"])), "terms within lane_terms")
-        block = 3 * self.rows * width
-        found = self.table_of["lane_terms"][first : first + terms]
-        self.need(len({column for column, _ in found}) == terms, "each column once")
-        for column, number in found:
-            self.need(0 <= column <= _ONE and column != _LEVERAGE, "a column from 0 to 9 other than leverage")
-            self.need(0 <= number < _MOST, "numbers of blocks")
-            self.uses(LEG if column in {_QUANTITY, _ONE} else level, _OF_LEGS)
-            self.need(_within(offset, (number + 1) * block, self.length["lanes"]), "blocks within lanes")
+    def op_legsum(self, level: int, dst: int, _a: int, b: int, _c: int, aux: int, n: int) -> None:
+        offsets = self.entry("lane_groups", aux, "a lane group that is there")
+        self.need(0 < n <= _MOST and b in {0, 1}, "some sums, anew or going on")
+        self.need(b == 0 or all(self.is_written(level, dst + k) for k in range(n)), "sums that are written before")
+        width = n if n == 1 else -(-n // _WIDE) * _WIDE
+        for offset in offsets:
+            inside = offset == -1 or _within(offset, 3 * self.rows * width, self.length["lanes"])
+            self.need(inside, "coefficients within lanes, or -1")
         self.writes(level, dst, n)
 
     def op_sum(self, level: int, _dst: int, a: int, b: int, _c: int, _aux: int, _n: int) -> None:
@@ -242,28 +224,32 @@ class _Checker:
         self.reads(other, a)
 
     def op_max_loss(self, level: int, _dst: int, a: int, b: int, c: int, aux: int, _n: int) -> None:
-        self.need(level != LEG, "a level of rows")
+        self.need(STRIKE <= level < ASSET, "a level from 1 to 3")
         self.need(a >= 0, "a register")
         self.reads(LEG, a)
-        for offset in (b, c, aux):
-            self.table(offset, LEG)
+        self.reads(level, b)
+        self.reads(level, c)
+        self.table(aux, LEG)
+        strikes = self.floats["tables"][aux : aux + self.keys[LEG]]
+        given = np.flatnonzero(~np.isnan(strikes))
+        row, strike = self.above[level - 1][given // 3], strikes[given]
+        falls = (row[1:] == row[:-1]) & (strike[1:] < strike[:-1])
+        self.need(not (strike < 0).any() and not falls.any(), "strikes that ascend within a row, none below 0")
 
-    def op_worst_side(self, level: int, _dst: int, a: int, *_: int) -> None:
+    def op_worst_side(self, _level: int, _dst: int, a: int, *_: int) -> None:
         self.need(a >= 0, "a register")
-        self.uses(level, _ROWS if level in {LEG, UNIT} else _OF_LEGS)
+        self.sides = True
 
     # --- scans
 
     def op_scan(self, level: int, _dst: int, _a: int, _b: int, _c: int, aux: int, _n: int) -> None:
-        index, matrix, pitch, shocked, shocked_level, *more = self.entry("scans", aux, "a scan that is there")
+        index, matrix, pitch, *more = self.entry("scans", aux, "a scan that is there")
         chain = [one for n, one in enumerate(more[:3]) if one or n == 0]
         first_segment, segments, first_fold, folds, unsigned = more[3:]
         rows = self.rows if index == -1 else self.rows_read(index)
         self.need(0 < pitch <= 1 << 24 and pitch % _WIDE == 0, "a pitch that is a multiple of 8")
-        for offset in (matrix, *([] if shocked == -1 else [shocked])):
-            inside = offset % _WIDE == 0 and _within(offset, pitch * rows, self.length["matrices"])
-            self.need(inside, "a matrix within matrices, at a multiple of 8")
-        self.need(shocked == -1 or shocked_level == chain[0], "close-outs at the finest level of the chain")
+        inside = matrix % _WIDE == 0 and _within(matrix, pitch * rows, self.length["matrices"])
+        self.need(inside, "a matrix within matrices, at a multiple of 8")
         self.need(more[1] != 0 or more[2] == 0, "a chain of levels without a gap")
         for n, one in enumerate(chain):
             self.need(one not in {LEG, ASSET}, "a chain of the levels 1, 2, 3 and 5")
@@ -276,56 +262,46 @@ class _Checker:
         bends = self.table_of["folds"][first_fold : first_fold + folds]
         parts = self.table_of["segments"][first_segment : first_segment + segments]
         for one in bends:
-            self.fold(chain, pitch, one, closes=shocked >= 0)
+            self.fold(chain, pitch, one)
         for one in parts:
             self.segment(level, pitch, one)
         # rows are written while others are still computed
         read = {part[6] for part in parts} | {place for one in bends if one[1] == level for place in one[4:8]}
-        measured = [part for part in parts if part[2] != _LANES]
-        self.need(read.isdisjoint(part[5] for part in measured), "destinations that the scan itself does not read")
-        for part in measured:
-            self.writes(level, part[5])
+        made = [(part[5], part[1] - part[0] if part[2] == _CELLS else 1) for part in parts]
+        for dst, count in made:
+            self.need(read.isdisjoint(range(dst, dst + count)), "destinations that the scan itself does not read")
+            self.writes(level, dst, count)
         self.need(
             0 <= unsigned < 1 << _WIDE and (unsigned == 0 or pitch < _LONG), "a bit for each of 8 columns, if short"
         )
-        lanes = [part[1] - part[0] for part in parts if part[2] == _LANES]
-        self.need(len(lanes) < 2 and all(width % _WIDE == 0 for width in lanes), "lanes once, a multiple of 8")  # noqa: PLR2004 - once
-        self.left = (level, lanes[0]) if lanes else None
 
     def rows_read(self, index: int) -> int:
         self.need(_within(index, self.keys[LEG], self.which.shape[0]), "a matrix row for each leg's key")
         row = self.which[index : index + self.keys[LEG]]
         self.need(row.min(initial=0) >= 0, "rows of a matrix")
-        self.uses(LEG, _OF_LEGS)
+        self.uses(LEG)
         return int(row.max(initial=-1)) + 1
 
-    def fold(self, chain: Sequence[int], pitch: int, fold: Sequence[int], *, closes: bool) -> None:
+    def fold(self, chain: Sequence[int], pitch: int, fold: Sequence[int]) -> None:
         close_out, level, start, end, gain, loss, cap, deductible = fold
-        fits = close_out == 0 or (close_out == 1 and closes and level == chain[0])
-        self.need(fits, "a fold or a close-out of the finest level")
         self.need(chain.count(level) == 1, "a fold at a level of the chain")
-        self.need(0 <= start <= end <= pitch, "columns of a fold within the pitch")
-        for operand in (gain, loss):
+        inside = 0 <= start <= end <= pitch and 0 <= close_out <= pitch - end
+        self.need(inside, "columns of a fold, and of what it closes out by, within the pitch")
+        for operand in (gain, loss, cap, *([] if deductible == _NONE else [deductible])):
             self.reads(level, operand)
-        for operand in (cap, deductible):
-            if operand != _NONE:
-                self.reads(level, operand)
 
     def segment(self, level: int, pitch: int, segment: Sequence[int]) -> None:
         start, end, measure, depth, shares, _, weight, _ = segment
         self.need(0 <= start <= end <= pitch, "columns of a segment within the pitch")
-        self.need(_WORST <= measure <= _LANES, "a measure from 0 to 5")
-        self.need(measure != _MEAN or start < end, "a mean of some columns")
-        tail = measure in {_SHORTFALL, _AT_RISK}
-        self.need(not tail or 1 <= depth <= end - start, "a depth within the segment")
-        if measure == _SHORTFALL:
-            self.need(_within(shares, depth, self.length["shares"]), "shares within shares")
-        if weight != _NONE:
-            self.reads(level, weight)
+        self.need(_WORST <= measure <= _CELLS, "a measure from 0 to 3")
+        if measure == _TAIL:
+            self.need(1 <= depth <= end - start, "a depth within the segment")
+            self.need(shares == -1 or _within(shares, depth, self.length["shares"]), "shares within shares, or -1")
+        self.reads(level, weight)
 
 
 _TABLES: Final = (
-    ("tier_sets", "i8", 4), ("which", "i4", 1), ("form_terms", "i4", 2), ("lane_terms", "i4", 2),
-    ("lane_groups", "i8", 4), ("scans", "i8", 13), ("folds", "i8", 8), ("segments", "i8", 8), ("outputs", "i4", 1),
+    ("tier_sets", "i8", 4), ("which", "i4", 1), ("lane_groups", "i8", 10),
+    ("scans", "i8", 11), ("folds", "i8", 8), ("segments", "i8", 8), ("outputs", "i4", 1),
     ("code", "i4", 8),
 )  # fmt: skip

@@ -206,13 +206,16 @@ def _tail(measure: str, scenarios: int, confidence: float | None) -> Tail:
 
 def _max_loss(recording: Recording, line: Line, _requirement: str, _key: tuple[str, str]) -> Column:
     frame = recording.frame(line.level, line.of, charged=line.section == "charges")
-    count = recording.spaces["leg"].count
-    strike, call, counted = np.full(count, np.nan), np.zeros(count), np.zeros(count)
+    strike = np.full(recording.spaces["leg"].count, np.nan)  # a leg without one does not count
     strike[frame.legs] = np.asarray(recording.measures["strike"])[frame.legs]
-    call[frame.legs] = recording.measures.of_contract("call")[frame.legs]
-    counted[frame.legs] = 1.0
-    quantity = recording.measures["quantity"]
-    return Column(recording.spaces[line.level], Op("max_loss", line.level, (quantity.node,), (strike, call, counted)))
+    put = ~(np.isnan(strike) | recording.measures.of_contract("call"))
+    held = recording.measures["quantity"].node
+    if not isinstance(held, Terms) or ((strike < 0) & ~np.isnan(strike)).any():
+        raise NotRecordableError("a payoff over prices below 0")
+    # the payoff at price 0, and its slope there
+    sums = [Terms({name: np.where(put, by * rate, 0.0) for name, by in held.by.items()}) for rate in (strike, -1.0)]
+    parts: tuple[Node, ...] = (held, *(Op("legsum", line.level, (terms,)) for terms in sums))
+    return Column(recording.spaces[line.level], Op("max_loss", line.level, parts, strike))
 
 
 def _worst_side(recording: Recording, line: Line, requirement: str, _key: tuple[str, str]) -> Column:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from crossmargin.margin.program.nodes import ONE, PER_UNIT, QUANTITY, Node, Op, Table, Terms, walk
-from crossmargin.margin.program.pools import LegSums, Pools, lane_group, leg_sums
+from crossmargin.margin.program.nodes import COLUMNS, ONE, PER_UNIT, QUANTITY, Node, Op, Table, Terms, walk
+from crossmargin.margin.program.pools import TIERED, LegSums, Pools, leg_sums
 from crossmargin.margin.program.scan_columns import Beside, lanes_beside, scan_slots
 from crossmargin.margin.program.scans import LEVEL_NUMBER, add_scan, scan_groups
 
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
 __all__ = ["lower"]
+
+_SAID_OTHERWISE: Final = {"gt": "lt", "ge": "le", "neg": "mul", "floor_to": "ceil_to", "ne": "sub"}
 
 
 class _Value(NamedTuple):
@@ -44,6 +48,7 @@ class _Instruction:
     aux: int = 0
     count: int = 1
     reads: list[_Value] = field(default_factory=list)
+    together: int = 0  # so many of what is made, the last, stand side by side
 
 
 def lower(roots: Sequence[Node], contract: Ints, ops: Mapping[str, int]) -> dict[str, Any]:
@@ -101,12 +106,16 @@ class _Lowering:
 
     def _summed(self, level: str, sums: LegSums) -> list[_Value]:
         """Emit sums of legs onto a level, those of quantities beside scans that read the same legs where some do."""
-        scan, beside = self._carrier(level, sums)
-        first = 0 if scan is None else self._scan(scan, beside)
         values = [self._fresh(level) for _ in sums.distinct]
-        group = lane_group(sums, self.pools, first, left=beside is not None)
-        operands = [first, int(beside is not None), 0]
-        self.code.append(_Instruction("legsum", level, operands, values, group, len(values)))
+        scan, beside = self._carrier(level, sums)
+        left = {name: sums.coefficients(name) for name in COLUMNS if sums.takes(name)}
+        if scan is not None:
+            self._scan(scan, beside, values)
+            del left[QUANTITY]
+        if left:
+            group, reads = self.pools.sums(left), [] if scan is None else values
+            operands = [0, int(scan is not None), 0]
+            self.code.append(_Instruction("legsum", level, operands, values, group, len(values), reads, len(values)))
         return values
 
     def _carrier(self, level: str, sums: LegSums) -> tuple[Op | None, Beside | None]:
@@ -152,12 +161,19 @@ class _Lowering:
     def _form(self, node: Terms) -> Any:  # noqa: ANN401 - as above
         if set(node.by) <= {ONE}:
             return self._table(Table("leg", node.by.get(ONE, np.zeros(1))))
-        plain = [(name, values) for name, values in node.by.items() if name != PER_UNIT]
-        made = self._emit("form", "leg", [0, 0, 0], self.pools.form(plain), len(plain)) if plain else None
-        if PER_UNIT not in node.by:
-            return made
-        part = self.operand(_entry(node.by[PER_UNIT]))
-        return part if made is None else self._emit("add", "leg", [made, part, 0])
+        plain = {name: values[:, None] for name, values in node.by.items() if name not in {PER_UNIT, "leverage"}}
+        parts = [self._emit("legsum", "leg", [0, 0, 0], self.pools.sums(plain))] if plain else []
+        if "leverage" in node.by:
+            parts.append(self._leverage(node.by["leverage"]))
+        if PER_UNIT in node.by:
+            parts.append(self.operand(_entry(node.by[PER_UNIT])))
+        return reduce(lambda made, part: self._emit("add", "leg", [made, part, 0]), parts)
+
+    def _leverage(self, rate: Floats) -> _Value:
+        """Emit leverage times a rate; no number where a leg states none."""
+        found = self._emit("legsum", "leg", [0, 0, 0], self.pools.sums({"leverage": np.ones((rate.shape[0], 1))}))
+        stated = self._emit("select", "leg", [found, found, self._constant(np.nan)])
+        return self._emit("mul", "leg", [stated, self._table(Table("leg", rate)), 0])
 
     def _between(self, node: Op) -> _Value:
         part = self.operand(node.parts[0])
@@ -167,37 +183,61 @@ class _Lowering:
         return self._emit(node.name, node.level, [part, LEVEL_NUMBER[part.level], 0])
 
     def _max_loss(self, node: Op) -> _Value:
-        strike, call, counted = (self.pools.tables.add(values) for values in node.more)
-        return self._emit(node.name, node.level, [self.operand(node.parts[0]), strike, call], counted)
+        return self._emit(node.name, node.level, [*map(self.operand, node.parts)], self.pools.tables.add(node.more))
 
     def _elementwise(self, node: Op) -> Any:  # noqa: ANN401 - as above
         operands = [self.operand(part) for part in node.parts]
         one = self._constant(1.0)
         if node.name == "mul" and one in operands:
             return operands[1 - operands.index(one)]
-        aux = self.pools.tiers(*node.more) if node.name in {"marginal", "step", "ramp"} else 0
-        return self._emit(node.name, node.level, [*operands, *[0] * (3 - len(operands))], aux)
+        if node.name in TIERED:
+            if node.name == "marginal":
+                operands = [self._emit("max", node.level, [*operands, self._constant(0.0), 0])]
+            return self._emit("tiers", node.level, [*operands, 0, 0], self.pools.tiers(node.name, *node.more))
+        if node.name in _SAID_OTHERWISE:
+            return self._otherwise(node, operands)
+        return self._emit(node.name, node.level, [*operands, *[0] * (3 - len(operands))])
 
-    def _scan(self, node: Op, beside: Beside | None = None) -> int:
-        """Emit the scans that share a node's pass, with sums of legs `beside`: return the first lane of these."""
+    def _otherwise(self, node: Op, operands: list[Any]) -> _Value:
+        """Emit what the engine has no operation for by one that gives the same bits."""
+        level, name = node.level, _SAID_OTHERWISE[node.name]
+        if node.name in {"gt", "ge"}:
+            return self._emit(name, level, [*reversed(operands), 0])
+        if node.name == "neg":
+            return self._emit(name, level, [*operands, self._constant(-1.0), 0])
+        if node.name == "floor_to":  # up to a multiple of what is below 0
+            unit = self._emit("mul", level, [operands[1], self._constant(-1.0), 0])
+            return self._emit(name, level, [operands[0], unit, 0])
+        return self._emit(name, level, [self._constant(1.0), self._emit("eq", level, [*operands, 0]), 0])
+
+    def _scan(self, node: Op, beside: Beside | None = None, sums: Sequence[_Value] = ()) -> None:
+        """Emit the scans that share a node's pass, with `sums` of legs beside."""
         slots = scan_slots(self._groups[self._group_of[id(node)]])
         made = [self._fresh(node.level) for _ in slots]
         parts = {id(member): [self.operand(part) for part in member.parts] for slot in slots for member in slot}
         reads = [part for found in parts.values() for part in found if isinstance(part, _Value)]
-        number, first = add_scan(slots, self.contract, self.pools, lambda at, place: parts[id(at)][place], made, beside)
-        self.code.append(_Instruction("scan", node.level, [0, 0, 0], made, number, len(made), reads))
+        every = [*made, *sums]
+        number = add_scan(slots, self.contract, self.pools, lambda at, place: parts[id(at)][place], every, beside)
+        self.code.append(_Instruction("scan", node.level, [0, 0, 0], every, number, 1, reads, len(sums)))
         self._slot_of |= {id(m): (value, len(slot) > 1) for slot, value in zip(slots, made, strict=True) for m in slot}
-        return first
 
     def _scanned(self, node: Op) -> _Value:
         """Return a scan's figures; those of a slot that it shares on its own rows only."""
         if id(node) not in self._slot_of:
             self._scan(node)
         value, shared = self._slot_of[id(node)]
+        if node.more.tail.measure == "mean":
+            return self._mean(node, value)
         if not shared:
             return value
         inside = self._table(Table(node.level, node.more.inside.astype(np.float64)))
         return self._emit("select", node.level, [inside, value, self._constant(0.0)])
+
+    def _mean(self, node: Op, total: _Value) -> _Value:
+        """Return the loss of the mean of a row's cells from their sum, weighted after it."""
+        loss = self._emit("div", node.level, [total, self._constant(-float(node.more.gain.shape[1])), 0])
+        weight = node.more.weight
+        return loss if weight is None else self._emit("mul", node.level, [loss, self.operand(node.parts[weight]), 0])
 
     # --- instructions
 
@@ -241,10 +281,9 @@ class _Registers:
         last |= dict.fromkeys(outputs, len(code))
         spare: dict[str, list[int]] = {level: [] for level in LEVEL_NUMBER}
         for n, step in enumerate(code):
-            # lanes of one operation stand side by side
-            side_by_side = len(step.made) > 1 and step.op == "legsum"
-            for value in step.made:
-                self.place[value] = self._take(value.level, [] if side_by_side else spare[value.level])
+            for left, value in zip(range(len(step.made), 0, -1), step.made, strict=True):
+                if value not in self.place:
+                    self.place[value] = self._take(value.level, [] if left <= step.together else spare[value.level])
             for value in {*_read(step), *step.made}:
                 if last.get(value, n) == n:
                     spare[value.level].append(self.place[value])
@@ -275,9 +314,9 @@ def _arrays(lowering: _Lowering, outputs: Sequence[_Value], ops: Mapping[str, in
         for step in lowering.code
     ]  # fmt: skip
 
-    def table(rows: Sequence[Any], width: int, dtype: Any = np.int64) -> npt.NDArray[Any]:  # noqa: ANN401 - a dtype
+    def table(rows: Sequence[Any], width: int) -> npt.NDArray[np.int64]:
         numbers = [[registers.number(part) for part in row] for row in rows]
-        return np.asarray(numbers, dtype=dtype).reshape(len(numbers), width)
+        return np.asarray(numbers, dtype=np.int64).reshape(len(numbers), width)
 
     return {
         "code": np.asarray(code, dtype=np.int32).reshape(len(code), 8),
@@ -288,14 +327,12 @@ def _arrays(lowering: _Lowering, outputs: Sequence[_Value], ops: Mapping[str, in
         "shares": pools.shares.array(),
         "lanes": pools.lanes.array(),
         "matrices": pools.matrices.array(),
-        "tier_upto": np.asarray(pools.upto, dtype=np.float64),
-        "tier_rate": np.asarray(pools.rate, dtype=np.float64),
+        "tier_upto": pools.upto.array(),
+        "tiers": pools.pieces.array().reshape(-1, 4),
         "which": pools.which.array(),
         "tier_sets": table(pools.tier_sets, 4),
-        "form_terms": table(pools.forms, 2, np.int32),
-        "lane_groups": table(pools.lane_groups, 4),
-        "lane_terms": table(pools.lane_terms, 2, np.int32),
-        "scans": table(pools.scans, 13),
+        "lane_groups": table(pools.lane_groups, len(COLUMNS)),
+        "scans": table(pools.scans, 11),
         "folds": table(pools.folds, 8),
         "segments": table(pools.segments, 8),
     }

@@ -67,6 +67,6 @@ def _reads_only(node: Op, selected: Flags) -> bool:
     if node.name == "scan":
         return node.more.weight is None and not (node.more.scale[~selected] != 0).any()
     if node.name == "max_loss":
-        return not (node.more[2][~selected] != 0).any()
+        return bool(np.isnan(node.more[~selected]).all())
     inside = part.parts[0] if isinstance(part, Op) and part.name == "select" and part.level == "leg" else None
     return isinstance(inside, Table) and not (np.broadcast_to(inside.values, selected.shape)[~selected] != 0).any()

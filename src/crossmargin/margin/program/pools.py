@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from crossmargin.margin.program.nodes import COLUMNS, QUANTITY, Op, Terms
+from crossmargin.margin.program.nodes import COLUMNS, Op, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["WIDTH", "LegSums", "Pool", "Pools", "lane_group", "leg_sums"]
+__all__ = ["TIERED", "WIDTH", "LegSums", "Pool", "Pools", "leg_sums"]
 
 WIDTH: Final = 8  # numbers in a cache line, and in the widest vector
 
 
+TIERED: Final = frozenset({"marginal", "step", "ramp"})
 _LARGE: Final = 1 << 17  # bytes: to find that such an array is there already takes longer than to lay it out again
 
 
@@ -37,13 +38,14 @@ class Pool:
         """Return where the values stand."""
         part = np.ascontiguousarray(values, dtype=self.dtype)
         if part.nbytes > _LARGE:
-            return self._laid(part)
+            return self.extend(part)
         key = part.shape, part.tobytes()
         if key not in self._place:
-            self._place[key] = self._laid(part)
+            self._place[key] = self.extend(part)
         return self._place[key]
 
-    def _laid(self, part: npt.NDArray[Any]) -> int:
+    def extend(self, part: npt.NDArray[Any]) -> int:
+        """Return where the values stand, which are laid behind what is there."""
         self._parts.append(part.ravel())
         self.length += part.size
         return self.length - part.size
@@ -64,33 +66,54 @@ class Pools:
     shares: Pool = field(default_factory=Pool)
     lanes: Pool = field(default_factory=Pool)
     matrices: Pool = field(default_factory=Pool)
-    upto: list[float] = field(default_factory=list)
-    rate: list[float] = field(default_factory=list)
+    upto: Pool = field(default_factory=Pool)
+    pieces: Pool = field(default_factory=Pool)
     which: Pool = field(default_factory=lambda: Pool(np.int32))
-    forms: list[tuple[int, int]] = field(default_factory=list)
     tier_sets: list[tuple[int, int, int, int]] = field(default_factory=list)
-    lane_groups: list[tuple[int, int, int, int]] = field(default_factory=list)
-    lane_terms: list[tuple[int, int]] = field(default_factory=list)
+    lane_groups: list[list[int]] = field(default_factory=list)
     scans: list[tuple[int, ...]] = field(default_factory=list)
     folds: list[list[Any]] = field(default_factory=list)
     segments: list[list[Any]] = field(default_factory=list)
     _tiers_at: dict[Any, int] = field(default_factory=dict)
 
-    def form(self, terms: Sequence[tuple[str, Floats]]) -> int:
-        """Return where a sum of leg numbers begins: a row for each of its terms."""
-        self.forms += [(COLUMNS.index(name), self.tables.add(values)) for name, values in terms]
-        return len(self.forms) - len(terms)
+    def sums(self, coefficients: Mapping[str, Floats]) -> int:
+        """Return the number of a group of sums of legs; what they take of each column [template legs, sums]."""
+        places = {name: self.lanes.add(_padded(values)) for name, values in coefficients.items()}
+        self.lane_groups.append([places.get(name, -1) for name in COLUMNS])
+        return len(self.lane_groups) - 1
 
-    def tiers(self, upto: Floats, rate: Floats, which: npt.NDArray[np.int32] | None) -> int:
+    def tiers(self, name: str, upto: Floats, rate: Floats, which: npt.NDArray[np.int32] | None) -> int:
         """Return the number of a set of tier tables [tables, tiers], and which one each row reads."""
-        key = upto.shape, upto.tobytes(), rate.tobytes()
+        key = name, upto.shape, upto.tobytes(), rate.tobytes()
         if key not in self._tiers_at:
-            self._tiers_at[key] = len(self.upto)
-            self.upto += upto.ravel().tolist()
-            self.rate += rate.ravel().tolist()
+            self._tiers_at[key] = self.upto.extend(upto)
+            self.pieces.extend(_pieces(name, upto, rate))
         place = -1 if which is None else self.which.add(which)
         self.tier_sets.append((self._tiers_at[key], upto.shape[1], upto.shape[0], place))
         return len(self.tier_sets) - 1
+
+
+def _pieces(name: str, upto: Floats, rate: Floats) -> Floats:
+    """Return what a function of tiers is on each: base, start, span, slope of base + (x - start) / span * slope.
+
+    A piece whose span has no end is level.
+    """
+    start = np.concatenate([np.zeros((upto.shape[0], 1)), upto[:, :-1]], axis=1)
+    if name == "step":
+        base, span, slope = rate, np.full(upto.shape, np.inf), np.zeros(upto.shape)
+    elif name == "ramp":
+        base = np.concatenate([rate[:, :1], rate[:, :-1]], axis=1)
+        span, slope = np.where(upto < np.inf, upto - start, np.inf), rate - base
+        span[:, 0] = np.inf
+    else:
+        with np.errstate(invalid="ignore"):  # tiers behind one without end are never reached
+            below = np.cumsum((upto - start) * rate, axis=1)
+        base, span, slope = (
+            np.concatenate([np.zeros_like(start[:, :1]), below[:, :-1]], axis=1),
+            np.ones(upto.shape),
+            rate,
+        )
+    return np.stack([base, start, span, slope], axis=-1)
 
 
 class LegSums(NamedTuple):
@@ -112,6 +135,12 @@ class LegSums(NamedTuple):
         return np.zeros(next(values.shape[0] for terms in self.distinct for values in terms.by.values()))
 
 
+def _padded(values: Floats) -> Floats:
+    """Return the columns filled up to whole cache lines, but for a single one."""
+    columns = values.shape[1]
+    return values if columns == 1 else np.pad(values, ((0, 0), (0, -columns % WIDTH)))
+
+
 def leg_sums(nodes: Sequence[Op]) -> LegSums:
     """Return sums of legs onto one level; equal ones share a lane."""
     lane_of: dict[int, int] = {}
@@ -126,17 +155,3 @@ def leg_sums(nodes: Sequence[Op]) -> LegSums:
             distinct.append(terms)
         lane_of[id(node)] = known[key]
     return LegSums(distinct, lane_of)
-
-
-def lane_group(sums: LegSums, pools: Pools, first: int = 0, *, left: bool = False) -> int:
-    """Return the number of a group of lanes from `first` on; a scan may have `left` what quantities add to them."""
-    wide = -(-(first + len(sums.distinct)) // WIDTH) * WIDTH
-    names = [name for name in COLUMNS if sums.takes(name) and not (left and name == QUANTITY)]
-    blocks = [sums.coefficients(name) for name in names]
-    laid = np.zeros((len(blocks), blocks[0].shape[0] if blocks else 0, wide))
-    for place, block in zip(laid, blocks, strict=True):
-        place[:, first : first + block.shape[1]] = block
-    pools.lane_terms += [(COLUMNS.index(name), number) for number, name in enumerate(names)]
-    start = pools.lanes.add(laid) if blocks else 0
-    pools.lane_groups.append((start, wide, len(pools.lane_terms) - len(names), len(names)))
-    return len(pools.lane_groups) - 1

@@ -27,8 +27,8 @@ __all__ = ["LEVEL_NUMBER", "NONE", "add_scan", "scan_groups"]
 LEVEL_NUMBER: Final = {"leg": 0, "strike": 1, "expiry": 2, "bucket": 3, "asset": 4, "account": 5}
 NONE: Final = -(1 << 31)
 """An operand that is not there."""
-_MEASURES: Final = ("worst", "expected_shortfall", "value_at_risk", "mean", "row")
-_LANES: Final = len(_MEASURES)
+_MEASURES: Final = {"worst": 0, "expected_shortfall": 1, "value_at_risk": 1, "mean": 2, "row": 2}
+_CELLS: Final = 3
 
 
 class _Rows(NamedTuple):
@@ -62,11 +62,11 @@ def add_scan(
     operand: Callable[[Op, int], Any],
     made: Sequence[Any],
     sums: Beside | None = None,
-) -> tuple[int, int]:
+) -> int:
     """Return the number of a scan of several lines; `operand(node, place)` is the value of one of a node's parts.
 
-    `contract` [template legs] is each leg's contract, `made` what stands for the lines of each slot. With `sums` of
-    :func:`lanes_beside` the scan leaves those of quantities in lanes, the first of which is returned too.
+    `contract` [template legs] is each leg's contract, `made` what stands for the lines of each slot, and then for the
+    `sums` of :func:`lanes_beside`, of which the scan leaves those of quantities.
     """
     members = [node for slot in slots for node in slot]
     chain = members[0].more.chain
@@ -74,22 +74,27 @@ def add_scan(
     rows = _distinct(members, contract) if sums is None else _each(members, contract)
     layout = layout_of(slots, sums)
     bends: list[tuple[int, list[Any]]] = []
-    for (node, *_), value, start, last in zip(slots, made, layout.starts, layout.ends, strict=True):
-        bends += [(chain.index(bend.level), _fold(bend, start, last, node, operand)) for bend in node.more.bends]
+    for (node, *_), value, start, last in zip(slots, made, layout.starts, layout.ends, strict=False):
+        bends += [
+            (chain.index(bend.level), _fold(bend, (start, last), layout.pitch, node, operand, pools))
+            for bend in node.more.bends
+        ]
         pools.segments.append(_segment(node, start, last, operand, value, pools))
     starts = [start for slot, start in zip(slots, layout.starts, strict=True) for _ in slot]
     if sums is not None:
-        pools.segments.append([layout.pitch - WIDTH, layout.pitch, _LANES, 1, -1, 0, NONE, 0])
+        first = layout.pitch - WIDTH + layout.first
+        pools.segments.append([first, first + sums.lanes, _CELLS, 1, -1, made[len(slots)], _constant(1.0, pools), 0])
     pools.folds += [row for _, row in sorted(bends, key=lambda found: found[0])]
+    cells = _cells(rows, [node.more.gain for node in members], starts, layout, sums)
     shocked = members[0].more.shocked
+    if shocked is not None:  # beside them, as far apart as the fold says that closes out
+        cells = np.hstack([cells, _cells(rows, [shocked], starts, layout)])
     levels = [LEVEL_NUMBER[level] for level in chain]
     pools.scans.append(
         (
             -1 if rows.of_leg is None else pools.which.add(rows.of_leg),
-            pools.matrices.add(_cells(rows, [node.more.gain for node in members], starts, layout, sums)),
-            layout.pitch,
-            -1 if shocked is None else pools.matrices.add(_cells(rows, [shocked], starts, layout)),
-            next((LEVEL_NUMBER[bend.level] for bend in members[0].more.bends if bend.close_out), 0),
+            pools.matrices.add(cells),
+            cells.shape[1],
             *levels,
             *[0] * (3 - len(levels)),
             first_segment,
@@ -99,7 +104,7 @@ def add_scan(
             0 if sums is None else sum(one << layout.first + lane for lane, one in enumerate(sums.unsigned)),
         )
     )
-    return len(pools.scans) - 1, layout.first
+    return len(pools.scans) - 1
 
 
 def _distinct(members: Sequence[Op], contract: Ints) -> _Rows:
@@ -150,14 +155,22 @@ def _cells(
     return cells
 
 
-def _fold(bend: Bend, start: int, end: int, node: Op, operand: Callable[[Op, int], Any]) -> list[Any]:
+def _constant(value: float, pools: Pools) -> int:
+    return -1 - pools.constants.add([value])
+
+
+def _fold(
+    bend: Bend, columns: tuple[int, int], pitch: int, node: Op, operand: Callable[[Op, int], Any], pools: Pools
+) -> list[Any]:
+    start, end = columns
     places = (bend.gain, bend.loss, bend.gain_cap, bend.deductible)
-    parts = [NONE if place is None else operand(node, place) for place in places]
+    lacking = (0, 0, _constant(np.inf, pools), NONE)
+    parts = [other if place is None else operand(node, place) for place, other in zip(places, lacking, strict=True)]
     # where columns of zeros stay zeros whole vectors are folded
     amounts = [node.parts[place] for place in places[2:] if place is not None]
     zeros_stay = all(isinstance(part, Table) and bool(np.all(part.values >= 0)) for part in amounts)
     last = end if zeros_stay and bend.last == node.more.gain.shape[1] else start + bend.last
-    return [int(bend.close_out), LEVEL_NUMBER[bend.level], start + bend.first, last, *parts]
+    return [pitch * bend.close_out, LEVEL_NUMBER[bend.level], start + bend.first, last, *parts]
 
 
 def _segment(
@@ -171,6 +184,7 @@ def _segment(
     more: Scanned = node.more
     tail = more.tail
     shares = -1 if tail.shares is None else pools.shares.add(tail.shares)
-    weight = NONE if more.weight is None else operand(node, more.weight)
+    by = None if tail.measure == "mean" else more.weight  # a mean is made of the sum, and weighted then
+    weight = _constant(1.0, pools) if by is None else operand(node, by)
     last = end if tail.measure == "worst" else start + more.gain.shape[1]  # a zero is never the worst loss
-    return [start, last, _MEASURES.index(tail.measure), tail.depth, shares, made, weight, 0]
+    return [start, last, _MEASURES[tail.measure], tail.depth, shares, made, weight, 0]
