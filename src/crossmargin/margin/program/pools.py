@@ -103,16 +103,13 @@ def _pieces(name: str, upto: Floats, rate: Floats) -> Floats:
         base, span, slope = rate, np.full(upto.shape, np.inf), np.zeros(upto.shape)
     elif name == "ramp":
         base = np.concatenate([rate[:, :1], rate[:, :-1]], axis=1)
-        span, slope = np.where(upto < np.inf, upto - start, np.inf), rate - base
+        span, slope = np.where(upto < np.inf, upto, np.inf) - np.where(upto < np.inf, start, 0.0), rate - base
         span[:, 0] = np.inf
     else:
         with np.errstate(invalid="ignore"):  # tiers behind one without end are never reached
             below = np.cumsum((upto - start) * rate, axis=1)
-        base, span, slope = (
-            np.concatenate([np.zeros_like(start[:, :1]), below[:, :-1]], axis=1),
-            np.ones(upto.shape),
-            rate,
-        )
+        base = np.concatenate([np.zeros((upto.shape[0], 1)), below[:, :-1]], axis=1)
+        span, slope = np.ones(upto.shape), rate
     return np.stack([base, start, span, slope], axis=-1)
 
 
