@@ -28,6 +28,7 @@ _GREEKS: Final = 9
 _LEAST_COLUMNS: Final = 16  # two of the widest vectors
 _ONE_ROW: Final = (0,) * 6  # from row to row
 _LEAST_SCENARIOS, _MOST_SCENARIOS, _MOST_STATES = 8, 256, 16  # native/table.h
+_FLOATS, _INTS = np.dtype(np.float64), np.dtype(np.int64)
 _TODAY: Final = (-1, 0.0, 0.0)
 
 
@@ -45,7 +46,9 @@ def _tables(kernel: str, count: int, arguments: Sequence[Floats], most: int) -> 
         arguments = [one if one.size == 1 else np.resize(one, _LEAST_COLUMNS) for one in arguments]
     places = *_ONE_ROW, *[one.size > 1 for one in arguments]
     out = _answers(kernel, arguments, places, np.empty((count, max(columns, _LEAST_COLUMNS))), most)
-    return out if out.shape[1:] == shape else out[:, :columns].reshape(count, *shape)
+    if columns < _LEAST_COLUMNS:
+        out = out[:, :columns]
+    return out if len(shape) == 1 else out.reshape(count, *shape)
 
 
 def _answers(kernel: str, arguments: Sequence[Floats], places: tuple[int, ...], out: Floats, most: int) -> Floats:
@@ -108,25 +111,36 @@ def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, 
 
 def _revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> bool:
     contracts, scenarios = cells.shape[1:]
-    none = np.zeros(contracts, dtype=np.bool_)
-    flags = [none if flag is None else flag for flag in given.flags]
+    flags = [_none_of(contracts) if flag is None else flag for flag in given.flags]
     _check_extents(given, flags, cells, today)
-    rate, basis, time, peg = (as_floats(move) for move in given.moves)  # windows know them by their bytes
+    rate, basis, time, peg = given.moves
     names = given.vols.shape[1]
-    windows = _windows(names, as_ints(given.vol_of).tobytes(), time.tobytes(), rate.tobytes(), basis.tobytes())
+    if not (given.vol_of.dtype == _INTS and time.dtype == rate.dtype == basis.dtype == _FLOATS):
+        raise TypeError  # windows know them by their bytes
+    moving: Sequence[Any] = given.vol_of, time, rate, basis
+    windows = _windows(names, b"".join(moving))
     along, filled = (given.spot[0] if given.spot.strides[:-1] == (0,) else given.spot, basis, peg), cells
     if scenarios < _LEAST_SCENARIOS:  # more of them, in which nothing moves
         along, filled = (_widened(along[0]), _widened(basis), _widened(peg)), np.empty((2, contracts, _LEAST_SCENARIOS))
     arrays = (*given.columns, *flags, given.contract, given.vols, *along)
     options, columns = given.contract.shape[0], filled.shape[2]
     extents = contracts, options, names, columns, columns if along[0].ndim == _DIMENSIONS else 0
+    ready = [
+        _native.Arguments("revalue", (*arrays, *states, filled, today, *extents, *window, discount))
+        for states, window in windows
+    ]
+    _check_places("contract", given.contract, contracts)  # integers, or they would not be ready
     left = 0
-    for states, window in windows:
-        items = (*arrays, *states, filled, today, *extents, *window, discount)
-        left += run(_native.Arguments("revalue", items), options, window[1] - window[0], _CELLS, most)
+    for one, (_, window) in zip(ready, windows, strict=True):
+        left += run(one, options, window[1] - window[0], _CELLS, most)
     if filled is not cells:
         cells[:, given.contract] = filled[:, given.contract, :scenarios]
     return left > 0
+
+
+@lru_cache(maxsize=16)
+def _none_of(contracts: int) -> Flags:
+    return np.zeros(contracts, dtype=np.bool_)
 
 
 def _widened(moves: Floats) -> Floats:
@@ -134,13 +148,14 @@ def _widened(moves: Floats) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def _windows(names: int, *moves: bytes) -> list[tuple[tuple[npt.NDArray[Any], ...], tuple[int, ...]]]:
+def _windows(names: int, moves: bytes) -> list[tuple[tuple[npt.NDArray[Any], ...], tuple[int, ...]]]:
     """Return scenarios that share few states, by their vols, times, rates and moves of the basis.
 
     Of each run of them: each one's state and the states' vols, times and rates; then its first and last, how many
     states, and whether the basis stays.
     """
-    vol_of, time, rate, basis = (np.frombuffer(one, kind) for one, kind in zip(moves, "qddd", strict=True))
+    numbers, time, rate, basis = np.frombuffer(moves).reshape(4, -1)
+    vol_of = numbers.view(np.int64)
     _check_places("vol_of", vol_of, names)
     keys = list(zip(vol_of.tolist(), time.tolist(), rate.tolist(), strict=True))
     keys += [_TODAY] * (_LEAST_SCENARIOS - len(keys))
@@ -162,16 +177,17 @@ def _windows(names: int, *moves: bytes) -> list[tuple[tuple[npt.NDArray[Any], ..
 def _check_extents(given: OptionScenarios, flags: list[Flags], cells: Floats, today: Floats) -> None:
     """Refuse what would have a kernel read or write outside an array."""
     contracts, scenarios = cells.shape[1:]
-    arrays = (*given.columns, *flags, today, *given.moves, given.vol_of, given.contract)
-    found = [(len(given.columns), len(flags), cells.shape[0]), *[array.shape for array in arrays]]
-    wanted = [(7, 4, 2), *[(contracts,)] * 12, *[(scenarios,)] * 5, given.vols.shape[:1]]
+    of_contracts = {array.size for array in (*given.columns, *flags, today)}
+    along = {array.size for array in (*given.moves, given.vol_of)}
+    counts = len(given.columns), len(flags), len(given.moves), len(cells)
+    found = counts, of_contracts, along, given.contract.shape
+    wanted = (7, 4, 4, 2), {contracts}, {scenarios}, given.vols.shape[:1]
     if found != wanted or given.spot.shape not in {(contracts, scenarios), (scenarios,)}:
         message = f"expected extents {wanted}, found {found}; spot: {given.spot.shape}"
         raise ValueError(message)
-    _check_places("contract", given.contract, contracts)
 
 
 def _check_places(name: str, places: Ints, end: int) -> None:
-    if places.size and not (places.min() >= 0 and places.max() < end):
+    if places.size and not (places[places.argmin()] >= 0 and places[places.argmax()] < end):  # quicker than min and max
         message = f"{name}: {int(((places < 0) | (places >= end)).argmax())} points outside the table"
         raise IndexError(message)
