@@ -13,16 +13,12 @@ constexpr int MOST_ITERATIONS = 100, PATIENCE = 10;
 // ImpliedVolStatus, and one more
 constexpr double OK = 0, BELOW_INTRINSIC = 1, ABOVE_MAXIMUM = 2, NOT_CONVERGED = 3, INVALID = 4, LEFT_ALONE = 5;
 
-template <class T>
-inline T scaled_tail(T x) {
-    return polynomial(TAIL_ABOVE, x) / polynomial(TAIL_BELOW, x);
-}
-
 // r(h - s/2) - r(h + s/2) for small s by Taylor's series about h up to s^9: a difference of tails would lose its
 // digits.
 inline V tail_difference(V h, V s) {
     const V half = 0.5 * s;
-    V before = scaled_tail(h), current = fma(h, before, splat(-INV_SQRT_2PI)), term = half, total = current * term;
+    V before = polynomial(TAIL_ABOVE, h) / polynomial(TAIL_BELOW, h);
+    V current = fma(h, before, splat(-INV_SQRT_2PI)), term = half, total = current * term;
     for (int order = 1; order <= 7; order += 2) {
         before = fma(h, current, static_cast<double>(order) * before);
         current = fma(h, before, (order + 1.0) * current);
@@ -37,26 +33,25 @@ struct TimeValue {
     V value, complement, slope, curvature;
 
     INLINE TimeValue(V x, V s) {
-        const V per_s = 1.0 / s, h = least(x * per_s, splat(FARTHEST));
-        const V h1 = 0.5 * s - h, far = 0.5 * s + h, weight = exponential(-0.5 * h1 * h1);
-        const Pair tails = scaled_tail(Pair(absolute(h1), far));
-        const V both_tails = weight * (tails.a + tails.b);
-        const Mask above = 0.0 <= h1, small = (s < 0.1) & (h < 4.0);
-        value = select(above, 1.0 - both_tails, weight * (tails.a - tails.b));
-        if (any(small)) value = select(small, weight * tail_difference(h, s), value);
+        const V per_s = 1.0 / s;
+        const Outcome o(x, {0.5 * s, per_s});
+        const Pair tails = o.above / o.below;
+        const V both_tails = o.weight * (tails.a + tails.b);
+        const Mask above = 0.0 <= o.side, small = (s < 0.1) & (o.h < 4.0);
+        value = select(above, 1.0 - both_tails, o.weight * (tails.a - tails.b));
+        if (any(small)) value = select(small, o.weight * tail_difference(o.h, s), value);
         complement = select(above & ~small, both_tails, 1.0 - value);
-        slope = INV_SQRT_2PI * weight;
-        curvature = -h1 * far * per_s;
+        slope = INV_SQRT_2PI * o.weight;
+        curvature = -o.side * o.far * per_s;
     }
 };
 
 // Arguments: price, forward, strike, years, sign, discount. Answers: the vol, and its status as a number.
-struct ImpliedVols {
-    static constexpr int OUT = 2, TOGETHER = 2;
+struct Search {
     V root_years, target, rest, x, low, high, log_target, s, status;
     Mask upper, lower, open;
 
-    INLINE explicit ImpliedVols(const V* in) {
+    INLINE explicit Search(const V* in) {
         const V zero = splat(0.0), undiscounted = in[0] / in[5];
         root_years = sqrt(in[3]), low = LEAST_VOL * root_years, high = GREATEST_VOL * root_years;
         const V m = least(in[1], in[2]), intrinsic = greatest(in[4] * (in[1] - in[2]), zero);
@@ -107,18 +102,18 @@ struct ImpliedVols {
         s = select(open, next, s);
         open &= ~(near | (high - low <= NOISE * high));
     }
-
-    // One search is a chain in which each step waits for the last: another, beside it, fills the gaps.
-    static inline void at(const V (*in)[6], V (*out)[OUT]) {
-        ImpliedVols searches[] = {ImpliedVols(in[0]), ImpliedVols(in[1])};
-        for (int iteration = 0; iteration < MOST_ITERATIONS && any(searches[0].open | searches[1].open); iteration++)
-            for (ImpliedVols& one : searches) one.step(iteration);
-        for (const ImpliedVols& one : searches) {
-            const Mask found = (one.status == NOT_CONVERGED) & ~one.open;
-            (*out)[0] = select(found, one.s / one.root_years, splat(NOT_A_NUMBER));
-            (*out++)[1] = select(found, splat(OK), one.status);
-        }
-    }
 };
+
+// One search is a chain in which each step waits for the last: another, beside it, fills the gaps.
+inline void implied_vols(const V (*in)[6], V (*out)[2]) {
+    Search searches[] = {Search(in[0]), Search(in[1])};
+    for (int iteration = 0; iteration < MOST_ITERATIONS && any(searches[0].open | searches[1].open); iteration++)
+        for (Search& one : searches) one.step(iteration);
+    for (const Search& one : searches) {
+        const Mask found = (one.status == NOT_CONVERGED) & ~one.open;
+        (*out)[0] = select(found, one.s / one.root_years, splat(NOT_A_NUMBER));
+        (*out++)[1] = select(found, splat(OK), one.status);
+    }
+}
 
 }  // namespace

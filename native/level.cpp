@@ -4,7 +4,6 @@
 #include "group.h"
 #include "implied.h"
 #include "kernels.h"
-#include "probe.h"
 #include "revalue.h"
 #include "select.h"
 
@@ -50,9 +49,9 @@ const Kernels* NAMED(level_, LEVEL)() {
         kernel_over<Groups, group_rows>("group_rows"),
         kernel_over<Groups, group_worst>("group_worst"),
         kernel_over<Groups, group_tail>("group_tail"),
-        kernel_over<Cells, each<Values>>("option_values"),
-        kernel_over<Cells, each<Greeks>>("option_greeks"),
-        kernel_over<Cells, each<ImpliedVols>>("implied_vols"),
+        kernel_over<Cells, each<1, 1, values>>("option_values"),
+        kernel_over<Cells, each<1, 9, greeks>>("option_greeks"),
+        kernel_over<Cells, each<2, 2, implied_vols>>("implied_vols"),
         kernel_over<Revaluation, revalue>("revalue"),
         kernel_over<Probe, probe<true>>("reads"),
         kernel_over<Probe, probe<false>>("multiply_adds"),

@@ -53,8 +53,8 @@ struct Revaluer {
             if (state == 0) {
                 const V still = moved(one, zero, years, share);
                 const V now = forward * select(inverse, one, still), back = strike * select(inverse, one / still, one);
-                const Outcome outcome(now, back, absolute(log_ratio + logarithm(still)), spread);
-                today = outcome.value(select(flag(CALL) != 0.0, now, back)) * weight;
+                const Outcome outcome(absolute(log_ratio + logarithm(still)), spread);
+                today = outcome.value(select(flag(CALL) != 0.0, now, back), least(now, back)) * weight;
             }
             const V found[] = {spread.half, spread.reciprocal, weight};
             for (int j = 0; j < W; j++)
@@ -97,9 +97,9 @@ struct Revaluer {
             const int64_t i = whole(begin, width), *const state = r.state + i;
             const V now = forward[j] * load(up + i), back = strike[j] * load(down + i);
             const Spread spread = {lookup(table[j][0], state), lookup(table[j][1], state)};
-            const Outcome outcome(now, back, absolute(log_ratio[j] + load(moves[LOG] + i)), spread);
+            const Outcome outcome(absolute(log_ratio[j] + load(moves[LOG] + i)), spread);
             const V money = load(moves[coin + 2 * linked] + i);
-            const V value = outcome.value(call ? now : back) * lookup(table[j][2], state) * money;
+            const V value = outcome.value(call ? now : back, least(now, back)) * lookup(table[j][2], state) * money;
             store(shocked + i, value), store(gain + i, value - today[j]);
         }
         return false;
