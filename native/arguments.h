@@ -58,7 +58,7 @@ struct Revaluation {
 struct Probe {
     static constexpr char ITEMS[] = "d>dn";
     const double* values;
-    double* out;  // [1]
+    double* out;  // [12 * 8]
     int64_t count;
 };
 

@@ -14,13 +14,14 @@ constexpr double INV_SQRT_2PI = 0.39894228040143267794, INFINITE = __builtin_inf
 // Half of s, and what a distance is multiplied by; no s is so small that this were infinite. A negative zero is zero.
 struct Spread {
     V half, reciprocal;
-    static inline Spread of(V s) {
-        const V kept = greatest(least(s, splat(MOST_DEVIATION)), splat(0.0));
-        return {0.5 * kept, 1.0 / greatest(kept, splat(LEAST_DEVIATION))};
-    }
 };
+inline Spread spread_of(V s) {
+    const V kept = greatest(least(s, splat(MOST_DEVIATION)), splat(0.0));
+    return {0.5 * kept, 1.0 / greatest(kept, splat(LEAST_DEVIATION))};
+}
 
-// h = |ln(F/K)| / s, side = h1, far = -h2, weight = exp(-h1^2/2), and of both tails what stands above and below the bar.
+// h = |ln(F/K)| / s, side = h1, far = -h2, weight = exp(-h1^2/2), and of both tails what stands above and below the
+// bar.
 struct Outcome {
     V h, side, far, weight;
     Pair above, below;
@@ -49,7 +50,7 @@ struct Priced {
     INLINE explicit Priced(const V* in)
         : root(sqrt(in[3])), s(in[2] * root), spread(select(0.0 < least(in[0], in[1]), s, splat(0.0))),
           low(least(in[0], in[1])), lowest(least(low, least(in[2], in[3]))),
-          o(select(in[0] == in[1], splat(0.0), absolute(logarithm(in[0] / in[1]))), Spread::of(spread)) {
+          o(select(in[0] == in[1], splat(0.0), absolute(logarithm(in[0] / in[1]))), spread_of(spread)) {
         const V top = select(0.0 < in[4], in[0], in[1]), prices = in[0] + in[1];
         const Mask priced = (0.0 <= lowest) & (0.0 < prices) & (prices < INFINITE) & (0.0 <= s);
         value = select(priced, in[5] * select(HUGE_DEVIATION <= s, top, o.value(top, low)), splat(NOT_A_NUMBER));

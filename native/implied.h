@@ -97,7 +97,7 @@ struct Search {
         const V guess = s + select(0.5 < factor, newton / factor, newton);
         Mask inside = (low <= guess) & (guess <= high);
         if (iteration > PATIENCE && iteration % 2) inside = Mask{};
-        const V next = select(inside, guess, sqrt(low * high));
+        const V next = any(open & ~inside) ? select(inside, guess, sqrt(low * high)) : guess;  // rarely: a root is dear
         const Mask near = inside & (absolute(next - s) <= CONVERGED * s);
         s = select(open, next, s);
         open &= ~(near | (high - low <= NOISE * high));

@@ -48,7 +48,7 @@ struct Revaluer {
             const V shifted = r.discount ? rate + r.rate[state] : zero;
             const V weight = r.discount ? unit * exponential(-greatest(shifted, zero) * left) : unit;
             fine &= (ahead < INFINITE) & (0.0 <= vol) & (s < INFINITE) & (shifted < INFINITE);
-            Spread spread = Spread::of(s);
+            Spread spread = spread_of(s);
             spread.reciprocal = select(HUGE_DEVIATION <= s, zero, spread.reciprocal);  // then the value is its most
             if (state == 0) {
                 const V still = moved(one, zero, years, share);

@@ -10,17 +10,15 @@
 
 #define INLINE inline __attribute__((always_inline))
 
-#if defined(LEVEL_v4)
+#if LANES == 8
 #include <immintrin.h>
-constexpr int W = 8;  // doubles in a vector
 #define WIDE_(name) _mm512_##name
-#elif defined(LEVEL_v3)
+#elif LANES == 4
 #include <immintrin.h>
-constexpr int W = 4;
 #define WIDE_(name) _mm256_##name
-#else
-constexpr int W = 2;
 #endif
+
+constexpr int W = LANES;  // doubles in a vector, as CMakeLists.txt says
 
 namespace {
 
@@ -40,9 +38,7 @@ inline V load(const double* p) { return *reinterpret_cast<const Unaligned*>(p); 
 inline void store(double* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
 // Rows are read as whole vectors: where one does not end with one, its last begins earlier and does some cells once
 // more.
-inline int64_t whole(int64_t begin, int64_t cells, int64_t wide = W) {
-    return begin + wide <= cells ? begin : cells - wide;
-}
+inline int64_t whole(int64_t begin, int64_t end, int64_t wide = W) { return begin + wide <= end ? begin : end - wide; }
 inline V splat(double d) { return d - V{}; }
 inline V select(Mask m, V a, V b) { return m ? a : b; }
 inline V sqrt(V a) { return lanes([&](int i) { return __builtin_sqrt(a[i]); }); }
@@ -55,11 +51,15 @@ inline V fma(V a, V b, V c) { return lanes([&](int i) { return __builtin_fma(a[i
 inline V least(V a, V b) { return a < b ? a : b; }
 inline V greatest(V a, V b) { return a > b ? a : b; }
 #endif
+inline double lowest_lane(V a) {
+    double lowest = a[0];
+    for (int i = 1; i < W; i++) lowest = a[i] < lowest ? a[i] : lowest;
+    return lowest;
+}
 
-#if defined(LEVEL_v4)
+#if LANES == 8
 inline __mmask8 lanes_of(Mask m) { return _mm512_movepi64_mask(reinterpret_cast<__m512i>(m)); }
 inline bool any(Mask m) { return lanes_of(m) != 0; }
-inline double lowest_lane(V a) { return _mm512_reduce_min_pd(a); }
 // table[index] for a table of 16; two registers and a permutation, as gathers are slow on many processors
 inline V lookup(const double* table, const int64_t* index) {
     return _mm512_permutex2var_pd(load(table), _mm512_loadu_si512(index), load(table + 8));
@@ -69,16 +69,11 @@ inline int compress(V a, Mask m, double* to) {  // in a register and then stored
     return __builtin_popcount(lanes_of(m));
 }
 #else
-#if defined(LEVEL_v3)
+#if LANES == 4
 inline bool any(Mask m) { return _mm256_movemask_pd(reinterpret_cast<V>(m)) != 0; }
 #else
 inline bool any(Mask m) { return (m[0] | m[1]) != 0; }
 #endif
-inline double lowest_lane(V a) {
-    double lowest = a[0];
-    for (int i = 1; i < W; i++) lowest = a[i] < lowest ? a[i] : lowest;
-    return lowest;
-}
 inline V lookup(const double* table, const int64_t* index) { return lanes([&](int i) { return table[index[i]]; }); }
 inline int compress(V a, Mask m, double* to) {
     int n = 0;

@@ -29,6 +29,7 @@ _LEAST_COLUMNS: Final = 16  # two of the widest vectors
 _ONE_ROW: Final = (0,) * 6  # from row to row
 _LEAST_SCENARIOS, _MOST_SCENARIOS, _MOST_STATES = 8, 256, 16  # native/table.h
 _FLOATS, _INTS = np.dtype(np.float64), np.dtype(np.int64)
+_PROBE: Final = 12 * 8  # registers of the widest vectors
 _TODAY: Final = (-1, 0.0, 0.0)
 
 
@@ -80,11 +81,11 @@ def implied_vols(arguments: tuple[Floats, ...], most: int) -> Floats:
 
 
 def probe(which: str, values: Floats, rounds: int) -> None:
-    """Let a core do what it can at most: "reads" of all values in each round, or as many "multiply_adds" on registers."""
+    """Let a core do what it can at most: "reads" of all values in each round, or as many "multiply_adds"."""
     if values.size < 2:  # noqa: PLR2004  # what is multiplied by and added
         message = "values: expected two or more"
         raise ValueError(message)
-    _native.run(_native.Arguments(which, (values, np.empty(1), values.size)), rounds, rounds, 1)
+    _native.run(_native.Arguments(which, (values, np.empty(_PROBE), values.size)), rounds, rounds, 1)
 
 
 def revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *, discount: bool) -> bool:
