@@ -1,8 +1,8 @@
 // One level: the kernels compiled for the instruction set that LEVEL names.
 #include "account.h"
+#include "black76.h"
 #include "check.h"
 #include "group.h"
-#include "implied.h"
 #include "kernels.h"
 #include "revalue.h"
 #include "select.h"
