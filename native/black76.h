@@ -5,7 +5,7 @@
 // stand, or a scenario that moves nothing would gain the last bit.
 #pragma once
 
-#include "elementary.h"
+#include "simd.h"
 
 namespace {
 
