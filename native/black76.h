@@ -90,10 +90,9 @@ int64_t each(const Cells& c, int64_t first, int64_t last) {
             const int64_t i = whole(begin, c.columns, N * W);
             V in[N][6], out[N][ANSWERS];
             for (int k = 0; k < N; k++)
-                for (int a = 0; a < 6; a++) {
-                    const double* at = c.in[a] + row * c.down[a];
-                    in[k][a] = c.along[a] ? load(at + i + k * W) : splat(*at);
-                }
+                for (int a = 0; a < 6; a++)
+                    in[k][a] = c.along[a] ? load(c.in[a] + row * c.down[a] + i + k * W)
+                                          : splat(c.in[a][row * c.down[a]]);
             answer(in, out);
             for (int k = 0; k < N; k++)
                 for (int a = 0; a < ANSWERS; a++) store(c.out + (a * c.rows + row) * c.columns + i + k * W, out[k][a]);
@@ -102,8 +101,8 @@ int64_t each(const Cells& c, int64_t first, int64_t last) {
     return 0;
 }
 
-// --- implied vol: the problem and the three functions of pricing/implied.py, and Halley's steps inside a bracket. A lane
-// that has its root stands still while the others go on, so that a root depends on its own price alone.
+// --- implied vol: the problem and the three functions of pricing/implied.py, and Halley's steps inside a bracket. A
+// lane that has its root stands still while the others go on, so that a root depends on its own price alone.
 
 constexpr double LEAST_VOL = 1e-4, GREATEST_VOL = 20.0, NOISE = 0x1p-50, CONVERGED = 1e-7;
 constexpr int MOST_ITERATIONS = 100, PATIENCE = 10;

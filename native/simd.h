@@ -170,11 +170,9 @@ int64_t probe(const Probe& p, int64_t first, int64_t last) {
     const V factor = splat(p.values[0]), term = splat(p.values[1]);
     V held[12] = {};
     for (int64_t round = first; round < last; round++) {
-        for (int64_t i = 0; i + 12 * W <= p.count; i += 12 * W) {
-#pragma GCC unroll 12
+        for (int64_t i = 0; i + 12 * W <= p.count; i += 12 * W)
             for (int j = 0; j < 12; j++)
                 held[j] = READS ? least(held[j], load(p.values + i + j * W)) : fma(held[j], factor, term);
-        }
         __asm__ volatile("" ::: "memory");  // every round reads anew
     }
     for (int j = 0; j < 12; j++) store(p.out + j * W, held[j]);
