@@ -77,7 +77,7 @@ def implied_vols(arguments: tuple[Floats, ...], most: int) -> Floats:
 
 
 def probe(which: str, values: Floats, rounds: int) -> None:
-    """Let a core do what it can at most: "reads" of all values in each round, or as many "multiply_adds" on registers."""
+    """Let a core do what it can at most: "reads" of all values in each round, or as many "multiply_adds"."""
     if values.size < 2:  # noqa: PLR2004  # what is multiplied by and added
         message = "values: expected two or more"
         raise ValueError(message)
