@@ -81,7 +81,8 @@ bool take(Arguments& given, PyObject* object, char item, bool filled, size_t slo
         return true;
     }
     address = reinterpret_cast<int64_t>(arguments_of(object).slots);
-    if (Py_TYPE(object) == type_of_arguments && chosen->structures[arguments_of(object).place].initial == item) return true;
+    const bool part = Py_TYPE(object) == type_of_arguments;
+    if (part && *chosen->structures[arguments_of(object).place].name == std::tolower(item)) return true;
     PyErr_Format(PyExc_TypeError, "expected another structure than %R", object);
     return false;
 }
