@@ -58,10 +58,8 @@ def make_book(units: int, rng: np.random.Generator) -> Mapping:
     }  # fmt: skip
 
 
-def make_program(
-    rng: np.random.Generator, columns: int, chain: tuple[int, ...], depth: int = 0, ops: int = 0
-) -> Mapping:
-    """Return one scan, folded where it climbs, and `ops` operations on what comes of it; shortfall where deep."""
+def make_program(rng: np.random.Generator, columns: int, chain: tuple[int, ...], depth: int = 0) -> Mapping:
+    """Return one scan, folded where it climbs; shortfall where deep."""
     pitch = -(-columns // 8) * 8
     matrix = np.zeros((ROWS, pitch))
     matrix[:, :columns] = rng.normal(size=(ROWS, columns))
@@ -69,22 +67,20 @@ def make_program(
     code = [(number["scan"], line, 0, 0, 0, 0, 0, 0)]
     if line != UNIT:
         code.append((number["sum"], UNIT, 0, 0, line, 0, 0, 0))
-    code += [(number["max" if i % 2 else "mul"], UNIT, 0, 0, -1, 0, 0, 0) for i in range(ops)]
+    half, one, no_cap, bent = -1, -2, -3, len(chain) - 1
     return {
         "level_row": np.vstack([index, index // 50, index // (ROWS // BUCKETS), index % 3]).astype(np.int32),
         "level_rows": np.array([ROWS, ROWS // 50, BUCKETS, 3]), "class_count": 1,
-        "always_active": np.zeros(ROWS, dtype=np.uint8), "constants": np.array([1.0, 0.5]), "tables": np.zeros(0),
-        "tier_upto": np.zeros(0), "tier_rate": np.zeros(0), "tier_sets": np.zeros((0, 4), dtype=np.int64),
-        "which": index.repeat(3).astype(np.int32), "code": np.array(code, dtype=np.int32),
-        "registers": np.array([0, 0, 0, 1, 0, 1]), "form_terms": np.zeros((0, 2), dtype=np.int32),
-        "lane_groups": np.zeros((0, 4), dtype=np.int64), "lane_terms": np.zeros((0, 2), dtype=np.int32),
-        "lanes": np.zeros(0), "matrices": aligned(matrix),
-        "scans": np.array([(0, 0, pitch, -1, 0, *chain, *[0] * (3 - len(chain)), 0, 1, 0, len(chain) - 1)]),
-        "folds": np.array([(0, chain[0], 0, columns, -2, -1, NONE, NONE)] * (len(chain) - 1), np.int64).reshape(-1, 8),
-        "segments": np.array([(0, columns, int(depth > 0), max(depth, 1), 0, 0, NONE, 0)]),
-        "shares": np.full(max(depth, 1), 1.0 / max(depth, 1)),
-        "outputs": np.zeros(1, dtype=np.int32), "trade_kind": np.full(ROWS, 2, dtype=np.uint8),
-        "multiplier": np.ones(ROWS), "by_side": 0,
+        "always_active": np.zeros(ROWS, dtype=np.uint8), "constants": np.array([0.5, 1.0, np.inf]),
+        "tables": np.zeros(0), "tier_upto": np.zeros(0), "tiers": np.zeros((0, 4)),
+        "tier_sets": np.zeros((0, 4), dtype=np.int64), "which": index.repeat(3).astype(np.int32),
+        "code": np.array(code, dtype=np.int32), "registers": np.array([0, 0, 0, 1, 0, 1]),
+        "lane_groups": np.zeros((0, 10), dtype=np.int64), "lanes": np.zeros(0), "matrices": aligned(matrix),
+        "scans": np.array([(0, 0, pitch, *chain, *[0] * (3 - len(chain)), 0, 1, 0, bent, 0)]),
+        "folds": np.array([(0, chain[0], 0, columns, half, one, no_cap, NONE)] * bent, np.int64).reshape(-1, 8),
+        "segments": np.array([(0, columns, int(depth > 0), max(depth, 1), 0, 0, one, 0)]),
+        "shares": np.full(max(depth, 1), 1.0 / max(depth, 1)), "outputs": np.zeros(1, dtype=np.int32),
+        "trade_kind": np.full(ROWS, 2, dtype=np.uint8), "multiplier": np.ones(ROWS), "by_side": 0,
     }  # fmt: skip
 
 
@@ -145,32 +141,6 @@ def bytes_a_second() -> float:
     return 200 * values.nbytes / min(taken)
 
 
-def trades(book: Mapping, columns: int, count: int) -> None:
-    """Time what-ifs one by one from Python, the timer in it, and many in one call."""
-    rng = np.random.default_rng(2)
-    small = make_book(100_000, rng)
-    small["count"][:] = np.minimum(small["count"], 10)
-    for name, held, units in (("10 legs", small, 1), ("10 legs, random unit", small, 100_000)):
-        engine = account_engine(held, make_program(rng, columns, (BUCKET,), ops=40))
-        out = np.empty(1)
-        unit = rng.integers(0, units, count).tolist()
-        row = rng.integers(1, ROWS, count).tolist()
-        taken = np.empty(count)
-        for i in range(count):
-            start = time.perf_counter_ns()
-            engine.what_if(unit[i], row[i], 0, 1.0, 2.0, out)
-            taken[i] = time.perf_counter_ns() - start
-        p50, p999 = np.percentile(taken, [50, 99.9])
-        print(f"\nwhat_if, {columns} columns, 40 operations, {name}: p50 {p50 / 1e3:.2f} us, p99.9 {p999 / 1e3:.2f} us")
-    units = len(book["start"])
-    engine = account_engine(book, make_program(rng, columns, (BUCKET,), ops=40))
-    row, wallet = rng.integers(1, ROWS, count).astype(np.int32), np.zeros(count, dtype=np.int32)
-    many = (rng.integers(0, units, count), row, wallet, np.ones(count), np.full(count, 2.0))
-    table = np.empty((1, count))
-    seconds = medians({"": lambda: engine.what_ifs(*many, table, 1)}, 5)[""]
-    print(f"what_ifs of random units of 20 legs: {count / seconds / 1e6:.2f} million a second on 1 thread")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--units", type=int, default=200_000)
@@ -188,7 +158,6 @@ def main() -> None:
     scanned(
         make_book(given.units // 50, np.random.default_rng(0)), 5_000, (UNIT,), 125, given.threads, given.repetitions
     )
-    trades(book, given.columns, 100_000)
 
 
 if __name__ == "__main__":

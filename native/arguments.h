@@ -1,7 +1,7 @@
 // What kernels read and fill: plain structures, eight bytes for each item that Python gives.
 //
 // ITEMS says in the order of the members what an item is: d float64, q int64, i int32, u uint32, h uint16, b uint8 or bool,
-// each an array or None, > before one that is filled; n a number; a capital the structure whose initial it is.
+// each an array or None, > before one that is filled; n a number; a capital the structure whose name begins so.
 #pragma once
 
 #include <cstddef>
@@ -78,25 +78,16 @@ constexpr int64_t SIDES = 3;         // a unit, and copies with bids and with as
 constexpr int64_t NONE = INT32_MIN;  // an operand that is not given
 constexpr int64_t WIDE = 8;          // doubles of a cache line: rows of matrices and registers are padded to it
 
-struct Code {
-    int32_t op, level, dst, a, b, c, aux, n;
-};
-struct TierSet {
-    int64_t offset, width, tables, which;
-};
+struct Code { int32_t op, level, dst, a, b, c, aux, n; };
+struct TierSet { int64_t offset, width, tables, which; };
 struct Tier {  // x -> base + (x - start) / span * slope; base alone where the span has no end
     double base, start, span, slope;
 };
-struct Scan {
-    int64_t index, matrix, pitch, chain[3], first_segment, segments, first_fold, folds, unsigned_lanes;
-};
+struct Scan { int64_t index, matrix, pitch, chain[3], first_segment, segments, first_fold, folds, unsigned_lanes; };
 enum Measure : int64_t { WORST, TAIL, ROW, CELLS };
-struct Segment {
-    int64_t from, to, measure, depth, shares, dst, weight, unused;
-};
-struct Fold {
-    int64_t close_out, level, from, to, gain, loss, cap, deductible;  // close_out: columns from cells to shocked ones
-};
+struct Segment { int64_t from, to, measure, depth, shares, dst, weight, unused; };
+// Close_out: columns from cells to shocked ones.
+struct Fold { int64_t close_out, level, from, to, gain, loss, cap, deductible; };
 
 struct Program {
     static constexpr char ITEMS[] = "nnnnnnnbbbiiiqddddddddqqqqqi";

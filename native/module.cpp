@@ -2,6 +2,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstring>
 #include <string>
@@ -49,41 +50,38 @@ PyTypeObject* type_of_arguments = nullptr;
 
 Arguments& arguments_of(PyObject* object) { return *reinterpret_cast<Arguments*>(object); }
 
-bool take_array(PyObject* object, char item, bool filled, Py_buffer& view) {
+// The address of an array's items, side by side and aligned; null with a Python error where it has others.
+void* items_of(PyObject* object, char item, bool filled, Py_buffer& view) {
     const struct {
         char item;
         const char *formats, *called;
-        size_t bytes;
+        Py_ssize_t bytes;
     } known[] = {{'d', "d", "float64", 8}, {'q', "ql", "int64", 8},  {'i', "il", "int32", 4},
                  {'u', "IL", "uint32", 4}, {'h', "H", "uint16", 2}, {'b', "B?", "uint8", 1}};
-    const auto* wanted = known;
-    while (wanted->item != item) wanted++;
+    const auto& wanted = *std::find_if(known, std::end(known), [&](const auto& one) { return one.item == item; });
     const int asked = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (filled ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(object, &view, asked) == 0 && std::strlen(view.format) == 1 &&
-        std::strchr(wanted->formats, *view.format) != nullptr && view.itemsize == static_cast<Py_ssize_t>(wanted->bytes) &&
-        reinterpret_cast<size_t>(view.buf) % wanted->bytes == 0)
-        return true;
-    PyErr_Clear();
-    PyErr_Format(PyExc_TypeError, "expected %s of %s, aligned and side by side", filled ? "a writable array" : "an array", wanted->called);
-    return false;
+    if (PyObject_GetBuffer(object, &view, asked) == 0) {
+        const bool sort = std::strlen(view.format) == 1 && std::strchr(wanted.formats, *view.format) != nullptr;
+        if (sort && view.itemsize == wanted.bytes && reinterpret_cast<size_t>(view.buf) % wanted.bytes == 0) return view.buf;
+    }
+    PyErr_Format(PyExc_TypeError, "expected %s array of %s, aligned and side by side", filled ? "a writable" : "an", wanted.called);
+    return nullptr;
 }
 
+// Whether an item is what the structure has in its place: a number, an array or None, another structure.
 bool take(Arguments& given, PyObject* object, char item, bool filled, size_t slot) {
-    int64_t& address = given.slots[slot];
+    int64_t& word = given.slots[slot];
     if (item == 'n') {
-        address = PyLong_AsLongLong(object);
-        return PyErr_Occurred() == nullptr;
+        word = PyLong_AsLongLong(object);
+    } else if (std::isupper(item)) {
+        word = reinterpret_cast<int64_t>(arguments_of(object).slots);
+        const bool part = Py_TYPE(object) == type_of_arguments;
+        if (!part || *chosen->structures[arguments_of(object).place].name != std::tolower(item))
+            PyErr_Format(PyExc_TypeError, "expected another structure than %R", object);
+    } else if (object != Py_None) {
+        word = reinterpret_cast<int64_t>(items_of(object, item, filled, given.views[slot]));
     }
-    if (object == Py_None) return true;
-    if (std::islower(item)) {
-        if (!take_array(object, item, filled, given.views[slot])) return false;
-        address = reinterpret_cast<int64_t>(given.views[slot].buf);
-        return true;
-    }
-    address = reinterpret_cast<int64_t>(arguments_of(object).slots);
-    if (Py_TYPE(object) == type_of_arguments && chosen->structures[arguments_of(object).place].initial == item) return true;
-    PyErr_Format(PyExc_TypeError, "expected another structure than %R", object);
-    return false;
+    return PyErr_Occurred() == nullptr;
 }
 
 PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {

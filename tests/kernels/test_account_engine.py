@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
-from crossmargin.kernels import account_engine, kernels_here, operations, threads_in_use, use_kernel
+from crossmargin.kernels import account_engine, kernels_here, threads_in_use, use_kernel
 from tests.kernels.engine_desk import make_desk, twin_check
 from tests.kernels.engine_programs import Maker, aligned
 from tests.kernels.engine_twin import NONE, UNIT, Twin
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crossmargin.kernels.native_engine import Engine
+    from crossmargin.kernels.native_accounts import AccountEngine
 
     Floats = npt.NDArray[np.float64]
     Mapping = dict[str, Any]
@@ -43,7 +43,7 @@ def made(seed: int, units: int = 9, *, strange: bool = False) -> tuple[Mapping, 
 
 
 def filled(
-    engine: Engine, outputs: int, units: int, threads: int = 1, listed: npt.NDArray[np.int64] | None = None
+    engine: AccountEngine, outputs: int, units: int, threads: int = 1, listed: npt.NDArray[np.int64] | None = None
 ) -> Floats:
     out = np.full((outputs, units if listed is None else len(listed)), UNFILLED)
     engine.run(listed, out, threads)
@@ -468,7 +468,7 @@ def test_the_doors_of_checks_are_narrow() -> None:
     ]  # fmt: skip
     assert [engine.check(*one) for one in asked] == [None] * len(asked)
     with pytest.raises(TypeError, match="expected 4 arguments, found 2"):
-        engine.check(1, 1)  # type: ignore[call-arg]
+        engine.check(1, 1)
     numbers, prices = np.zeros(2, dtype=np.int64), np.ones(2)
     right: tuple[Any, ...] = (
         numbers,

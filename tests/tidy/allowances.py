@@ -13,6 +13,8 @@ AVOIDED_WORDS: dict[tuple[str, str], str] = {
 
 # (path prefix below src/crossmargin, dotted name) -> why it may be used below the edge rooms
 IMPURE: dict[tuple[str, str], str] = {
+    ("kernels/native_engine.py", "os.sched_getaffinity"): "how many threads may run: no result depends on it",
+    ("kernels/native_engine.py", "os.cpu_count"): "the same where the system knows of no affinity",
     ("margin/program/live_lock.py", "threading.RLock"): "a live book's lock: what is computed does not depend on it",
     ("margin/program/live_lock.py", "os.register_at_fork"): "forks wait for that lock",
 }

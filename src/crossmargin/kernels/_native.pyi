@@ -10,7 +10,9 @@ OPERATIONS: Final[str]
 
 @final
 class Arguments:
-    def __new__(cls, structure: str, items: tuple[npt.NDArray[np.generic] | int | Arguments | None, ...], /) -> Arguments: ...
+    def __new__(
+        cls, structure: str, items: tuple[npt.NDArray[np.generic] | int | Arguments | None, ...], /
+    ) -> Arguments: ...
 
 def run(arguments: Arguments, rows: int, rows_of_range: int, threads: int, /) -> int: ...
 def check(

@@ -74,7 +74,7 @@ class AccountEngine:
         if self._spread(_native.Arguments("evaluate", (*self._parts, listed, out, room)), count, threads):
             refuse_units(self.book, self.program["rows"], self.program["classes"], listed)
 
-    def checks(  # noqa: PLR0913, PLR0917 - arrays of one trade's parts
+    def checks(
         self, account: Ints, contract: Ints, quantity: Floats, price: Floats, order: Ints, out: Floats, aside: Flags,
         threads: int,
     ) -> None:  # fmt: skip
