@@ -87,7 +87,7 @@ int64_t group_worst(const Groups& g, int64_t first, int64_t last) {
     return with_lot(g.pitch / W % STRIP, [&](auto rest) {
         const auto fill = [&](const Legs& legs, int64_t from, int64_t to, double* out) __attribute__((always_inline)) {
             ToWorst worst;
-            strips_of<rest.is>(legs, from, to, g.pitch, worst);
+            strips_of<rest>(legs, from, to, g.pitch, worst);
             *out = 0.0 - lowest_lane(worst.low);
             if (any(unordered(worst.all))) group_tail(strange, out - g.out, out - g.out + 1);
         };
