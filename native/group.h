@@ -68,7 +68,6 @@ struct ToRow {  // writes the cells
     double* row;
     template <int N>
     inline void take(V (&sum)[N], int64_t column) {
-#pragma GCC unroll 8
         for (int j = 0; j < N; j++) store(row + column + j * W, sum[j]);
     }
 };
