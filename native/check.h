@@ -114,8 +114,8 @@ Source write(const Unit& unit, const Source& s, Staged& to) {
 bool place(const Program& p, const Book& book, const Desk& d, Trade& t, Source& s) {
     if (t.account < 0 || t.account >= d.accounts || t.contract < 0 || t.contract >= d.contracts) return false;
     const int64_t opening = d.account_class[t.account];
-    const int64_t opened = opening < d.account_classes ? d.opens[opening * d.contracts + t.contract] : -1;
-    s = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, opened, true};
+    s = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, -1, true};
+    if (opening < d.account_classes) s.pool_class = d.opens[opening * d.contracts + t.contract];
     int64_t left = book.units;  // a ring of units would have no end
     for (int64_t unit = d.first[t.account]; unit >= 0; unit = d.follow[unit]) {
         if (unit >= book.units || left-- == 0 || book.pool_class[unit] >= p.classes) return false;
@@ -129,9 +129,6 @@ bool place(const Program& p, const Book& book, const Desk& d, Trade& t, Source& 
         for (int64_t i = 0; !own && i < FIGURES; i++) t.total[i] += d.figures[i * book.units + unit] * rate;
     }
     if (left == book.units || s.pool_class < 0 || s.pool_class >= p.classes) return false;
-    __builtin_prefetch(s.row);
-    __builtin_prefetch(s.extra_leg);
-    __builtin_prefetch(s.extra_value);
     for (int64_t line = 0; line < 4; line++) __builtin_prefetch(s.quantity + line * WIDE);
     const int64_t cell = s.pool_class * d.contracts + t.contract;
     t.row = d.rows[cell];

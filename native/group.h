@@ -13,7 +13,7 @@
 
 namespace {
 
-constexpr int STRIP = 8;
+constexpr int STRIP = 8, NARROW = 2;  // vectors
 
 struct Legs {
     const double* scale;
@@ -73,7 +73,6 @@ struct ToRow {  // writes the cells
 };
 
 constexpr int64_t LONG = 256, AT_ONCE = 16;  // columns, legs
-constexpr int NARROW = 2;
 
 // Long rows lie far: some legs at a time go along the whole row in narrow strips, so that each is read in one go.
 inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t columns, double* out) {

@@ -17,7 +17,10 @@ constexpr auto lower = [](const auto& a, const auto& b) { return a < b; };
 // what is lower, without a branch on the cells, which no processor could foresee.
 inline void ascend(double* x, int64_t n, int64_t depth) {
     constexpr int64_t FEW = 128;
-    if (n > FEW) return std::partial_sort(x, x + depth, x + n, lower);
+    if (n > FEW) {
+        std::nth_element(x, x + depth - 1, x + n, lower);
+        return std::sort(x, x + depth, lower);
+    }
     double placed[FEW + 1];
     std::fill_n(placed, n, __builtin_nan(""));
     std::fill_n(x + n, W, __builtin_inf());
