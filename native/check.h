@@ -71,7 +71,8 @@ void fill(const Program& p, const Trade& t, Unit& unit) {
     const bool option = p.trade_kind[t.row] == 1, inverse = p.trade_kind[t.row] == 3;
     const double amount = t.quantity, side = p.by_side == 0 ? 0.0 : amount, price = inverse ? 1.0 / t.price : t.price;
     Leg *const same = unit.made(t.row, side), *const other = unit.find(t.row, -side);
-    const double held = other < unit.end ? other->of[QUANTITY] : 0.0, old = __builtin_fabs(held), moved = __builtin_fabs(amount);
+    const double held = other < unit.end ? other->of[QUANTITY] : 0.0;
+    const double old = __builtin_fabs(held), moved = __builtin_fabs(amount);
     const bool flat = __builtin_fabs(held + amount) <= DUST * (old > moved ? old : moved);
     const bool closes = flat || held * amount < 0.0;
     const double closing = !closes ? 0.0 : flat || moved > old ? -held : amount, opened = flat ? 0.0 : amount - closing;

@@ -80,8 +80,8 @@ inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t col
     if (columns < LONG || first == last)
         return with_lot(columns / W % STRIP, [&](auto rest) { strips_of<rest>(legs, first, last, columns, to); });
     with_lot<NARROW - 1>(columns / W % NARROW, [&](auto rest) {
-        for (int64_t leg = first; leg < last; leg += AT_ONCE)
-            strips_of<rest, 0, NARROW>(legs, leg, std::min(leg + AT_ONCE, last), columns, to, leg > first ? out : nullptr);
+        for (int64_t i = first; i < last; i += AT_ONCE)
+            strips_of<rest, 0, NARROW>(legs, i, std::min(i + AT_ONCE, last), columns, to, i > first ? out : nullptr);
     });
 }
 
