@@ -11,7 +11,7 @@ constexpr int64_t TOGETHER = 64;  // trades: what they read lies far, so all is 
 
 struct Trade {
     int64_t at, account, contract, row, wallet;
-    double quantity, price, others[FIGURES];  // the figures of the account's other units, summed
+    double quantity, price, total[FIGURES];  // the figures of the account's units, summed
 };
 
 // A leg with its numbers by column, a bit for each that is stated beside the quantity, and its quantity in the book.
@@ -50,18 +50,17 @@ struct Unit {
         return true;
     }
 
-    // The first leg of a row on a side, on any where that is 0.
+    // The first leg of a row on a side, on any where that is 0; the end where there is none.
     Leg* find(int64_t row, double side) const {
-        for (Leg* leg = first; leg < end; leg++)
-            if (leg->row == row && (side == 0.0 || leg->side() * side > 0.0)) return leg;
-        return nullptr;
+        const auto fits = [&](const Leg& leg) { return leg.row == row && (side == 0.0 || leg.side() * side > 0.0); };
+        return std::find_if(first, end, fits);
     }
 
     // The same, new where there is none: a short leg stands before a long one.
     Leg* made(int64_t row, double side) {
-        if (Leg* const found = find(row, side)) return found;
-        Leg* leg = end++;
-        for (; leg > first && leg[-1].row + (side < 0.0) > row; leg--) *leg = leg[-1];
+        Leg* leg = find(row, side);
+        if (leg < end) return leg;
+        for (end++; leg > first && leg[-1].row + (side < 0.0) > row; leg--) *leg = leg[-1];
         *leg = {row, 0, 0.0, {}};
         return leg;
     }
@@ -72,7 +71,8 @@ void fill(const Program& p, const Trade& t, Unit& unit) {
     const bool option = p.trade_kind[t.row] == 1, inverse = p.trade_kind[t.row] == 3;
     const double amount = t.quantity, side = p.by_side == 0 ? 0.0 : amount, price = inverse ? 1.0 / t.price : t.price;
     Leg *const same = unit.made(t.row, side), *const other = unit.find(t.row, -side);
-    const double held = other ? other->of[QUANTITY] : 0.0, old = __builtin_fabs(held), moved = __builtin_fabs(amount);
+    const double held = other < unit.end ? other->of[QUANTITY] : 0.0;
+    const double old = __builtin_fabs(held), moved = __builtin_fabs(amount);
     const bool flat = __builtin_fabs(held + amount) <= DUST * (old > moved ? old : moved);
     const bool closes = flat || held * amount < 0.0;
     const double closing = !closes ? 0.0 : flat || moved > old ? -held : amount, opened = flat ? 0.0 : amount - closing;
@@ -115,28 +115,21 @@ Source write(const Unit& unit, const Source& s, Staged& to) {
 bool place(const Program& p, const Book& book, const Desk& d, Trade& t, Source& s) {
     if (t.account < 0 || t.account >= d.accounts || t.contract < 0 || t.contract >= d.contracts) return false;
     const int64_t opening = d.account_class[t.account];
-    const int64_t opened = opening < d.account_classes ? d.opens[opening * d.contracts + t.contract] : -1;
-    s = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, opened, true};
+    s = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, -1, true};
+    if (opening < d.account_classes) s.pool_class = d.opens[opening * d.contracts + t.contract];
     int64_t left = book.units;  // a ring of units would have no end
     for (int64_t unit = d.first[t.account]; unit >= 0; unit = d.follow[unit]) {
         if (unit >= book.units || left-- == 0 || book.pool_class[unit] >= p.classes) return false;
         const int64_t pool_class = book.pool_class[unit];
-        const bool own = d.key[unit] == d.lands[t.contract], alone = d.key[unit] < 0;
+        const bool own = d.key[unit] == d.lands[t.contract], alone = !own && d.key[unit] < 0;
         Source held;
-        if ((own || alone) && !find_unit(book, unit, held)) return false;
-        if (own) {
-            s = held;
-            continue;
-        }
+        if ((own || alone) && !find_unit(book, unit, own ? s : held)) return false;
         for (int64_t leg = 0; alone && leg < held.count; leg++)
             if (row_of(held, leg) == d.rows[pool_class * d.contracts + t.contract]) return false;
         const double rate = d.refused[unit] ? __builtin_nan("") : d.rate[pool_class];
-        for (int64_t i = 0; i < FIGURES; i++) t.others[i] += d.figures[i * book.units + unit] * rate;
+        for (int64_t i = 0; !own && i < FIGURES; i++) t.total[i] += d.figures[i * book.units + unit] * rate;
     }
     if (left == book.units || s.pool_class < 0 || s.pool_class >= p.classes) return false;
-    __builtin_prefetch(s.row);
-    __builtin_prefetch(s.extra_leg);
-    __builtin_prefetch(s.extra_value);
     for (int64_t line = 0; line < 4; line++) __builtin_prefetch(s.quantity + line * WIDE);
     const int64_t cell = s.pool_class * d.contracts + t.contract;
     t.row = d.rows[cell];
@@ -146,19 +139,19 @@ bool place(const Program& p, const Book& book, const Desk& d, Trade& t, Source& 
     return t.price > 0.0 || (t.price == 0.0 && p.trade_kind[t.row] == 1);
 }
 
-void answer(const Checking& c, const Trade& t, double rate, const double* found) {
+void answer(const Checking& c, Trade& t, double rate, const double* found) {
     const int32_t* outputs = c.desk->outputs;
     c.aside[t.at] = 0;
     if (outputs[FIGURES] >= 0 && found[outputs[FIGURES] * TOGETHER] != 0.0) return;
-    double total[FIGURES];
     for (int64_t k = 0; k < FIGURES; k++) {
-        total[k] = t.others[k] + found[outputs[k] * TOGETHER] * rate;
-        c.out[k * c.trades + t.at] = k < 2 ? total[k] : total[k] - total[k - 2];
+        t.total[k] += found[outputs[k] * TOGETHER] * rate;
+        c.out[k * c.trades + t.at] = k < 2 ? t.total[k] : t.total[k] - t.total[k - 2];
     }
 }
 
-// Trades [first, last) of the order, at most TOGETHER; how many of them there are not.
-int64_t check_few(const Checking& c, int64_t first, int64_t last, Block& b, Staged& to) {
+// Trades [first, last) of the order, at most TOGETHER; how many of them there are not. Whose scratch it is must not be known
+// within: the compiler would ask for the thread's own with every operation.
+__attribute__((noipa)) int64_t check_few(const Checking& c, int64_t first, int64_t last, Block& b, Staged& to) {
     Source* source = b.source.of(TOGETHER);
     Trade trades[TOGETHER];
     int64_t asked = 0, placed = 0, room = 0;
@@ -166,10 +159,10 @@ int64_t check_few(const Checking& c, int64_t first, int64_t last, Block& b, Stag
         const int64_t at = c.order[i];
         if (at < 0 || at >= c.trades) continue;
         trades[asked++] = {at, c.account[at], c.contract[at], -1, -1, c.quantity[at], c.price[at], {}};
+        c.aside[at] = 1;
+        for (int64_t k = 0; k < FIGURES; k++) c.out[k * c.trades + at] = __builtin_nan("");
     }
     for (int64_t i = 0; i < asked; i++) {
-        c.aside[trades[i].at] = 1;
-        for (int64_t k = 0; k < FIGURES; k++) c.out[k * c.trades + trades[i].at] = __builtin_nan("");
         if (!place(*c.program, *c.book, *c.desk, trades[i], source[placed])) continue;
         room += source[placed].count + source[placed].extras + 4;  // two legs are new, and each states a cost
         trades[placed++] = trades[i];

@@ -5,12 +5,15 @@
 // added, not fused: a long and a short leg then cancel to nothing, as they do in NumPy, and the reads take as long.
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include "block.h"
 #include "simd.h"
 
 namespace {
 
-constexpr int STRIP = 8;
+constexpr int STRIP = 8, NARROW = 2;  // vectors
 
 struct Legs {
     const double* scale;
@@ -24,71 +27,62 @@ struct Legs {
 // Sums of N vectors of columns, to a sink, or of those of a row and the legs. The last APART vectors take what is kept of the
 // scale's bits. What begins with -0.0 is what is added, to the sign of a zero.
 template <int N, int APART = 0, class To>
-INLINE void strip(Legs legs, int64_t first, int64_t last, int64_t column, To& to, const double* onto) {
-    legs.matrix += column;
+INLINE void strip(const Legs& legs, int64_t first, int64_t last, int64_t column, To& to, const double* onto) {
     const auto kept = [&](int j) { return bits(load(reinterpret_cast<const double*>(legs.kept) + (j - N + APART) * W)); };
     V sum[N];
 #pragma GCC unroll 8
     for (int j = 0; j < N; j++) sum[j] = onto ? load(onto + column + j * W) : splat(first < last ? -0.0 : 0.0);
     for (int64_t leg = first; leg < last; leg++) {
         const uint32_t number = static_cast<uint32_t>(legs.index[leg]);  // below 0 is beyond any
-        const double* row = legs.matrix;
+        const double* row = legs.matrix + column;
         double by = __builtin_nan("");
         if (number < legs.rows) {
             row += number * legs.pitch;
             by = legs.scale[leg];
         }
-        const V scale = splat(by);
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++)
-            sum[j] = sum[j] + (j < N - APART ? scale : real(bits(scale) & kept(j))) * load(row + j * W);
+            sum[j] = sum[j] + (j < N - APART ? splat(by) : real(bits(splat(by)) & kept(j))) * load(row + j * W);
     }
     to.take(sum, column);
 }
 
-template <int N>
-struct Lot {  // a number below eight, which the compiler knows
-    static constexpr int is = N;
-};
-
+// Each of a number below eight, which the compiler then knows.
 template <int N = STRIP - 1, class Each>
 inline auto with_lot(int64_t number, const Each& each) {
     if constexpr (N > 0)
         if (number != N) return with_lot<N - 1>(number, each);
-    return each(Lot<N>());
+    return each(std::integral_constant<int, N>());
 }
 
 // One group's row of `columns` cells, a vector at least; REST vectors, 0 for a whole strip, are the last strip.
-template <int REST, int APART = 0, class To>
+template <int REST, int APART = 0, int WHOLE = STRIP, class To>
 INLINE void strips_of(const Legs& legs, int64_t first, int64_t last, int64_t columns, To& to, const double* onto = nullptr) {
-    constexpr int LEFT = REST > 0 ? REST : STRIP;
+    constexpr int LEFT = REST > 0 ? REST : WHOLE;
     int64_t from = 0;
-    for (; from + LEFT * W < columns; from += STRIP * W) strip<STRIP>(legs, first, last, from, to, onto);
+    for (; from + LEFT * W < columns; from += WHOLE * W) strip<WHOLE>(legs, first, last, from, to, onto);
     strip<LEFT, (APART <= LEFT ? APART : 0)>(legs, first, last, from, to, onto);
-}
-
-template <class To>
-INLINE void row_of(const Legs& legs, int64_t first, int64_t last, int64_t columns, To& to, const double* onto = nullptr) {
-    with_lot(columns / W % STRIP, [&](auto rest) { strips_of<rest.is>(legs, first, last, columns, to, onto); });
 }
 
 struct ToRow {  // writes the cells
     double* row;
     template <int N>
     inline void take(V (&sum)[N], int64_t column) {
-#pragma GCC unroll 8
         for (int j = 0; j < N; j++) store(row + column + j * W, sum[j]);
     }
 };
 
 constexpr int64_t LONG = 256, AT_ONCE = 16;  // columns, legs
 
-// Long rows lie far: some legs at a time go along the whole row, so that each is read in one go.
+// Long rows lie far: some legs at a time go along the whole row in narrow strips, so that each is read in one go.
 inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t columns, double* out) {
     ToRow to{out};
-    if (columns < LONG || last - first <= AT_ONCE) return row_of(legs, first, last, columns, to);
-    row_of(legs, first, first + AT_ONCE, columns, to);
-    while ((first += AT_ONCE) < last) row_of(legs, first, last - first < AT_ONCE ? last : first + AT_ONCE, columns, to, out);
+    if (columns < LONG || first == last)
+        return with_lot(columns / W % STRIP, [&](auto rest) { strips_of<rest>(legs, first, last, columns, to); });
+    with_lot<NARROW - 1>(columns / W % NARROW, [&](auto rest) {
+        for (int64_t i = first; i < last; i += AT_ONCE)
+            strips_of<rest, 0, NARROW>(legs, i, std::min(i + AT_ONCE, last), columns, to, i > first ? out : nullptr);
+    });
 }
 
 // Whether a cell is no number.
@@ -109,7 +103,7 @@ inline int64_t each_group(const Groups& g, int64_t first, int64_t last, int64_t 
         const int64_t from = g.starts[i], to = i + 1 < g.groups ? g.starts[i + 1] : g.legs;
         double* const out = g.out + i * figures;
         if (0 <= from && from <= to && to <= g.legs) fill(legs, from, to, out);
-        else for (int64_t j = 0; j < figures; j++) out[j] = __builtin_nan("");
+        else std::fill_n(out, figures, __builtin_nan(""));
         bad += out[0] != out[0];
     }
     return bad;

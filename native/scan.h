@@ -29,7 +29,7 @@ public:
         const int32_t *const at = p_.which + s_.index, *const key = b_.rows[LEG].key.at;
         for (int64_t leg = 0; s_.index >= 0 && leg < b_.legs; leg++) b_.scan_row.at[leg] = at[key[leg]];
         with_lot(s_.pitch / W % STRIP,
-                 [&](auto rest) { s_.unsigned_lanes ? rows_of<rest.is, WIDE / W>() : rows_of<rest.is, 0>(); });
+                 [&](auto rest) { s_.unsigned_lanes ? rows_of<rest, WIDE / W>() : rows_of<rest, 0>(); });
     }
 
 private:

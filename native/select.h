@@ -22,8 +22,8 @@ inline void ascend(double* x, int64_t n, int64_t depth) {
         return std::sort(x, x + depth, lower);
     }
     double placed[FEW + 1];
-    for (int64_t i = 0; i < n; i++) placed[i] = __builtin_nan("");
-    for (int64_t i = n; i % W != 0; i++) x[i] = __builtin_inf();
+    std::fill_n(placed, n, __builtin_nan(""));
+    std::fill_n(x + n, W, __builtin_inf());
     for (int64_t i = 0; i < n; i += W) {
         const V mine = load(x + i);
         Mask lower{};  // -1 for each
@@ -87,7 +87,7 @@ int64_t group_worst(const Groups& g, int64_t first, int64_t last) {
     return with_lot(g.pitch / W % STRIP, [&](auto rest) {
         const auto fill = [&](const Legs& legs, int64_t from, int64_t to, double* out) __attribute__((always_inline)) {
             ToWorst worst;
-            strips_of<rest.is>(legs, from, to, g.pitch, worst);
+            strips_of<rest>(legs, from, to, g.pitch, worst);
             *out = 0.0 - lowest_lane(worst.low);
             if (any(unordered(worst.all))) group_tail(strange, out - g.out, out - g.out + 1);
         };
