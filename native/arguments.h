@@ -94,8 +94,9 @@ enum Measure : int64_t { WORST, TAIL, ROW, CELLS };
 struct Segment {
     int64_t from, to, measure, depth, shares, dst, weight, unused;
 };
+constexpr int64_t OPERANDS = 4;  // gain, loss, cap, deductible
 struct Fold {
-    int64_t close_out, level, from, to, gain, loss, cap, deductible;  // close_out: columns from cells to shocked ones
+    int64_t close_out, level, from, to, operands[OPERANDS];  // close_out: columns from cells to shocked ones
 };
 
 struct Program {

@@ -1,27 +1,49 @@
 // Legs times scenario rows, closed out and folded level by level on the way up, then measured: without a table of rows.
 #pragma once
 
-#include <algorithm>
 #include <numeric>
 #include <vector>
 
-#include "block.h"
-#include "group.h"
 #include "select.h"
-#include "slope.h"
 
 namespace {
+
+// As numpy.minimum: what is no number stays.
+inline V minimum(V a, V b) { return select(unordered(a), a, least(a, b)); }
+inline V maximum(V a, V b) { return select(unordered(a), a, greatest(a, b)); }
+inline double minimum(double a, double b) { return a != a || a < b ? a : b; }
+inline double maximum(double a, double b) { return a != a || b < a ? a : b; }
+
+// An operand: a register of a level, or a constant, which stands WIDE times so that a vector of it can be read.
+struct Operand {
+    const double* at;
+    int64_t step;  // all ones for a register, 0 for a constant
+    double operator[](int64_t i) const { return at[i & step]; }
+    V vector(int64_t i) const { return load(at + (i & step)); }
+};
+
+inline double* target(const Block& b, int64_t level, int64_t number) {
+    return b.rows[level].bank.at + number * b.rows[level].stride;
+}
+
+inline Operand operand(const Program& p, const Block& b, int64_t level, int64_t number) {
+    if (number < 0) return {p.constants + (-1 - number) * WIDE, 0};
+    return {target(b, level, number), -1};
+}
 
 class Climb {  // one scan over a block, to the rows of `line`
 public:
     Climb(const Program& p, Block& b, const Scan& s, int line)
-        : p_(p), b_(b), s_(s), line_(line), stride_(b.rows[line].stride), cells_(b.cells.of(3 * s.pitch + WIDE)),
+        : p_(p), b_(b), s_(s), line_(line), cells_(b.cells.of(3 * s.pitch + WIDE)),
           legs_{b.quantity.at, s.index < 0 ? b.row.at : b.scan_row.at, p.matrices + s.matrix, s.pitch, kept_} {
         for (int64_t j = 0; j < WIDE; j++) kept_[j] = s.unsigned_lanes >> j & 1 ? ~SIGN : ~uint64_t{0};
-        for (const Segment *g = p.segments + s.first_segment, *end = g + s.segments; g != end; g++) {
-            measured_.push_back({*g, target(b, line, g->dst), operand(p, b, line, g->weight)});
+        for (const Fold *f = folds_; f != folds_ + s.folds; f++)
+            for (const int64_t number : f->operands)
+                operands_.push_back(operand(p, b, f->level, number == NONE ? f->operands[0] : number));
+        for (const Segment *g = segments_; g != segments_ + s.segments; g++) {
+            operands_.push_back(operand(p, b, line, g->weight));
             const int64_t registers = g->measure == CELLS ? g->to - g->from : 1;
-            if (line == UNIT) std::fill_n(target(b, line, g->dst), registers * stride_, 0.0);  // without legs
+            std::fill_n(target(b, line, g->dst), registers * b.rows[line].stride, 0.0);  // of units without legs
         }
     }
 
@@ -33,12 +55,6 @@ public:
     }
 
 private:
-    struct Measured {  // a segment, and where its figures go
-        Segment segment;
-        double* to;
-        Operand weight;
-    };
-
     template <int REST, int APART>
     void rows_of() {
         const Rows& rows = b_.rows[s_.chain[0]];
@@ -57,8 +73,8 @@ private:
         for (int64_t i = 0;; i++) {
             const int level = static_cast<int>(s_.chain[i]);
             double* const x = cells_ + i * s_.pitch;
-            for (const Fold *f = p_.folds + s_.first_fold, *end = f + s_.folds; f != end; f++)
-                if (f->level == level) fold(*f, x, row);
+            for (int64_t k = 0; k < s_.folds; k++)
+                if (folds_[k].level == level) fold(folds_[k], &operands_[k * OPERANDS], x, row);
             if (level == line_) return measure(x, row);
             const int above = static_cast<int>(s_.chain[i + 1]);
             const int64_t whole = parent(b_, level, above, row);
@@ -72,10 +88,9 @@ private:
 
     // A fold, x -> min(gain max(x, 0), cap) + min(loss min(x, 0) + deductible, 0), the last part where it is given; or
     // a close-out, x -> x + (slope - 1) y, the slope of gain or loss that the shocked cell y has.
-    void fold(const Fold& f, double* x, int64_t row) const {
-        const auto in = [&](int64_t number) { return splat(operand(p_, b_, f.level, number)[row]); };
-        const bool deducted = f.deductible != NONE;
-        const V gain = in(f.gain), loss = in(f.loss), cap = in(f.cap), less = deducted ? in(f.deductible) : gain;
+    static void fold(const Fold& f, const Operand* in, double* x, int64_t row) {
+        const V gain = splat(in[0][row]), loss = splat(in[1][row]), cap = splat(in[2][row]), less = splat(in[3][row]);
+        const bool deducted = f.operands[3] != NONE;
         const V zero = splat(0.0), one = splat(1.0);
         for (int64_t i = f.from; i < f.to; i += W) {
             const V cell = load(x + i), shocked = load(x + f.close_out + i);
@@ -88,11 +103,13 @@ private:
         }
     }
 
-    void measure(const double* x, int64_t row) {
-        for (const Measured& m : measured_) {
-            const Segment& g = m.segment;
-            if (g.measure != CELLS) m.to[row] = figure(g, x + g.from, g.to - g.from) * m.weight[row];
-            else for (int64_t j = g.from; j < g.to; j++) m.to[(j - g.from) * stride_ + row] = x[j];
+    void measure(const double* cells, int64_t row) {
+        const Operand* weight = &operands_[s_.folds * OPERANDS];
+        for (const Segment *g = segments_, *end = g + s_.segments; g != end; g++, weight++) {
+            const double* x = cells + g->from;
+            double* to = target(b_, line_, g->dst) + row;
+            if (g->measure != CELLS) *to = figure(*g, x, g->to - g->from) * (*weight)[row];
+            else for (; x != cells + g->to; to += b_.rows[line_].stride) *to = *x++;
         }
     }
 
@@ -119,12 +136,13 @@ private:
     const Program& p_;
     Block& b_;
     const Scan& s_;
+    const Fold* const folds_ = p_.folds + s_.first_fold;
+    const Segment* const segments_ = p_.segments + s_.first_segment;
     const int line_;
-    const int64_t stride_;  // from register to register
     double* const cells_;  // of a row at each level of the chain
     uint64_t kept_[WIDE];  // of a quantity, in each of the last columns
     const Legs legs_;
-    std::vector<Measured> measured_;
+    std::vector<Operand> operands_;  // of all folds, then the weights of the segments
 };
 
 }  // namespace
