@@ -2,10 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 #include <utility>
+#include <vector>
 
 #include "arguments.h"
 
@@ -24,22 +22,18 @@ struct Source {
 };
 constexpr uint32_t POSITION = (1u << 28) - 1;
 
+struct alignas(64) Line {  // of the processor's cache
+    char bytes[64];
+};
+
 template <class T>
 struct Store {  // scratch that grows; what it held is gone then
     T* at = nullptr;
-    size_t room = 0;
-    ~Store() { std::free(at); }
-    T* of(int64_t n) {  // zeros that begin with a cache line
-        const size_t bytes = static_cast<size_t>(n) * sizeof(T);
-        if (bytes <= room) return at;
-        std::free(std::exchange(at, nullptr));
-        room = 0;
-        const size_t wanted = (bytes + bytes / 4 + 127) / 64 * 64;
-        at = static_cast<T*>(std::aligned_alloc(64, wanted));
-        if (at == nullptr) throw std::bad_alloc{};
-        room = wanted;
-        std::memset(static_cast<void*>(at), 0, wanted);
-        return at;
+    std::vector<Line> lines;
+    T* of(int64_t n) {  // zeros at first
+        const size_t wanted = static_cast<size_t>(n) * sizeof(T) / sizeof(Line) + 1;
+        if (wanted > lines.size()) lines = std::vector<Line>(wanted + wanted / 4);
+        return at = reinterpret_cast<T*>(lines.data());
     }
 };
 
@@ -89,12 +83,9 @@ constexpr int64_t LINE = 16;  // integers
 // A leg's row in the template: short, flat, or long.
 inline int32_t key_of(int32_t row, double quantity) { return 3 * row + 1 + (quantity > 0.0) - (quantity < 0.0); }
 
-// The row of a level that a leg lies in, and the row above a row of a finer level.
-inline int64_t row_at(const Block& b, int level, int64_t leg) {
-    return level == LEG ? leg : b.rows[level].of_leg.at[leg];
-}
+// The row above a row of a finer level.
 inline int64_t parent(const Block& b, int fine, int coarse, int64_t row) {
-    return b.rows[coarse].of_leg.at[fine == LEG ? row : b.rows[fine].first.at[row]];
+    return b.rows[coarse].of_leg.at[b.rows[fine].first.at[row]];
 }
 
 // Behind the units two copies of each with orders: one with bids filled, one with asks.
@@ -115,12 +106,13 @@ inline void copy_sides(Block& b) {
 
 // Room for all units; none is there yet.
 inline void make_room(const Program& p, Block& b) {
-    int64_t room = b.units + LINE, extras = 1;
+    int64_t room = b.units + LINE, extras = 0;
     for (int64_t i = 0; i < b.units; i++) {
         room += b.source.at[i].count;
         extras += b.source.at[i].extras;
     }
-    for (Store<int32_t>* integers : {&b.row, &b.scan_row}) integers->of(room);
+    b.row.of(room);
+    b.scan_row.of(room);
     for (Rows& rows : b.rows)
         for (Store<int32_t>* integers : {&rows.first, &rows.key, &rows.of_leg}) integers->of(room);
     b.quantity.of(room);
@@ -244,7 +236,10 @@ inline bool lay_out(const Program& p, Block& b) {
     Rows &legs = b.rows[LEG], &units = b.rows[UNIT];
     legs.count = b.legs;
     units.count = b.units;
-    for (int64_t i = 0; p.used[LEG] && i < b.legs; i++) legs.key.at[i] = key_of(b.row.at[i], b.quantity.at[i]);
+    for (int64_t i = 0; i < b.legs; i++) {
+        legs.key.at[i] = key_of(b.row.at[i], b.quantity.at[i]);
+        legs.first.at[i] = legs.of_leg.at[i] = static_cast<int32_t>(i);
+    }
     for (int32_t unit = 0; unit < b.units; unit++)  // lines at a time: what is too much the next unit overwrites
         for (int64_t leg = units.first.at[unit]; leg < units.first.at[unit + 1]; leg += LINE)
             std::fill_n(units.of_leg.at + leg, LINE, unit);
