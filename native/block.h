@@ -154,7 +154,6 @@ inline bool take_extras(const Source& s, int32_t first, bool& orders, Block& b) 
 inline void drop(const Program& p, Block& b) {
     int32_t *const place = b.rows[LEG].key.at, *const first = b.rows[UNIT].first.at;
     int32_t legs = 0;
-    int64_t extras = 0;
     for (int64_t i = 0; i < b.legs; i++) place[i] = b.quantity.at[i] != 0.0 || p.always_active[b.row.at[i]];
     for (const Extra *x = b.extra.at, *end = x + b.extras; x != end; x++)
         place[x->leg] |= x->column != LEVERAGE && x->value != 0.0;
@@ -166,12 +165,9 @@ inline void drop(const Program& p, Block& b) {
     place[b.legs] = legs;
     b.legs = legs;
     for (int64_t unit = 0; unit <= b.units; unit++) first[unit] = place[first[unit]];
-    for (int64_t i = 0; i < b.extras; i++) {
-        Extra& x = b.extra.at[extras] = b.extra.at[i];
-        extras += place[x.leg + 1] != place[x.leg];
-        x.leg = place[x.leg];
-    }
-    b.extras = extras;
+    const auto gone = [place](const Extra& x) { return place[x.leg + 1] == place[x.leg]; };
+    b.extras = std::remove_if(b.extra.at, b.extra.at + b.extras, gone) - b.extra.at;
+    for (Extra *x = b.extra.at, *end = x + b.extras; x != end; x++) x->leg = place[x->leg];
 }
 
 // Reads the units of `source`; false where one is not as it should be. What the book says is read once and then

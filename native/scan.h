@@ -31,39 +31,44 @@ inline Operand operand(const Program& p, const Block& b, int64_t level, int64_t 
     return {target(b, level, number), -1};
 }
 
-class Climb {  // one scan over a block, to the rows of `line`
-public:
-    Climb(const Program& p, Block& b, const Scan& s, int line)
-        : p_(p), b_(b), s_(s), line_(line), cells_(b.cells.of(3 * s.pitch + WIDE)),
-          legs_{b.quantity.at, s.index < 0 ? b.row.at : b.scan_row.at, p.matrices + s.matrix, s.pitch, kept_} {
-        for (int64_t j = 0; j < WIDE; j++) kept_[j] = s.unsigned_lanes >> j & 1 ? ~SIGN : ~uint64_t{0};
-        for (const Fold *f = folds_; f != folds_ + s.folds; f++)
+struct Climb {  // one scan over a block, to the rows of `line`
+    const Program& p;
+    Block& b;
+    const Scan& s;
+    const int line;
+    const Fold* const folds = p.folds + s.first_fold;
+    const Segment* const segments = p.segments + s.first_segment;
+    double* const sums = b.cells.of(3 * s.pitch + WIDE);  // of a row at each level of the chain
+    uint64_t kept[WIDE] = {};                             // of a quantity, in each of the last columns
+    const int32_t* const index = s.index < 0 ? b.row.at : b.scan_row.at;
+    const Legs legs = {b.quantity.at, index, p.matrices + s.matrix, s.pitch, kept};
+    std::vector<Operand> operands = {};  // of all folds, then the weights of the segments
+
+    void run() {
+        const int32_t *const at = p.which + s.index, *const key = b.rows[LEG].key.at;
+        for (int64_t leg = 0; s.index >= 0 && leg < b.legs; leg++) b.scan_row.at[leg] = at[key[leg]];
+        for (int64_t j = 0; j < WIDE; j++) kept[j] = s.unsigned_lanes >> j & 1 ? ~SIGN : ~uint64_t{0};
+        for (const Fold* f = folds; f != folds + s.folds; f++)
             for (const int64_t number : f->operands)
-                operands_.push_back(operand(p, b, f->level, number == NONE ? f->operands[0] : number));
-        for (const Segment *g = segments_; g != segments_ + s.segments; g++) {
-            operands_.push_back(operand(p, b, line, g->weight));
+                operands.push_back(operand(p, b, f->level, number == NONE ? f->operands[0] : number));
+        for (const Segment* g = segments; g != segments + s.segments; g++) {
+            operands.push_back(operand(p, b, line, g->weight));
             const int64_t registers = g->measure == CELLS ? g->to - g->from : 1;
             std::fill_n(target(b, line, g->dst), registers * b.rows[line].stride, 0.0);  // of units without legs
         }
+        with_lot(s.pitch / W % STRIP,
+                 [&](auto rest) { s.unsigned_lanes ? rows_of<rest.is, WIDE / W>() : rows_of<rest.is, 0>(); });
     }
 
-    void run() {
-        const int32_t *const at = p_.which + s_.index, *const key = b_.rows[LEG].key.at;
-        for (int64_t leg = 0; s_.index >= 0 && leg < b_.legs; leg++) b_.scan_row.at[leg] = at[key[leg]];
-        with_lot(s_.pitch / W % STRIP,
-                 [&](auto rest) { s_.unsigned_lanes ? rows_of<rest.is, WIDE / W>() : rows_of<rest.is, 0>(); });
-    }
-
-private:
     template <int REST, int APART>
     void rows_of() {
-        const Rows& rows = b_.rows[s_.chain[0]];
+        const Rows& rows = b.rows[s.chain[0]];
         for (int64_t row = 0; row < rows.count; row++) {
             const int64_t first = rows.first.at[row], last = rows.first.at[row + 1];
             if (first == last) continue;
-            ToRow to{cells_};
-            if (s_.pitch < LONG) strips_of<REST, APART>(legs_, first, last, s_.pitch, to);
-            else write_row(legs_, first, last, s_.pitch, cells_);
+            ToRow to{sums};
+            if (s.pitch < LONG) strips_of<REST, APART>(legs, first, last, s.pitch, to);
+            else write_row(legs, first, last, s.pitch, sums);
             climb(row);
         }
     }
@@ -71,17 +76,17 @@ private:
     // The row of chain[0] is complete: it is folded and added to the row above. What is complete with it climbs on.
     void climb(int64_t row) {
         for (int64_t i = 0;; i++) {
-            const int level = static_cast<int>(s_.chain[i]);
-            double* const x = cells_ + i * s_.pitch;
-            for (int64_t k = 0; k < s_.folds; k++)
-                if (folds_[k].level == level) fold(folds_[k], &operands_[k * OPERANDS], x, row);
-            if (level == line_) return measure(x, row);
-            const int above = static_cast<int>(s_.chain[i + 1]);
-            const int64_t whole = parent(b_, level, above, row);
-            double* const sum = x + s_.pitch;
-            const bool anew = row == 0 || parent(b_, level, above, row - 1) != whole;
-            for (int64_t j = 0; j < s_.pitch; j += W) store(sum + j, anew ? load(x + j) : load(sum + j) + load(x + j));
-            if (row + 1 < b_.rows[level].count && parent(b_, level, above, row + 1) == whole) return;
+            const int level = static_cast<int>(s.chain[i]);
+            double* const x = sums + i * s.pitch;
+            for (int64_t k = 0; k < s.folds; k++)
+                if (folds[k].level == level) fold(folds[k], &operands[k * OPERANDS], x, row);
+            if (level == line) return measure(x, row);
+            const int above = static_cast<int>(s.chain[i + 1]);
+            const int64_t whole = parent(b, level, above, row);
+            double* const sum = x + s.pitch;
+            const bool anew = row == 0 || parent(b, level, above, row - 1) != whole;
+            for (int64_t j = 0; j < s.pitch; j += W) store(sum + j, anew ? load(x + j) : load(sum + j) + load(x + j));
+            if (row + 1 < b.rows[level].count && parent(b, level, above, row + 1) == whole) return;
             row = whole;
         }
     }
@@ -104,45 +109,32 @@ private:
     }
 
     void measure(const double* cells, int64_t row) {
-        const Operand* weight = &operands_[s_.folds * OPERANDS];
-        for (const Segment *g = segments_, *end = g + s_.segments; g != end; g++, weight++) {
+        const Operand* weight = &operands[s.folds * OPERANDS];
+        for (const Segment *g = segments, *end = g + s.segments; g != end; g++, weight++) {
             const double* x = cells + g->from;
-            double* to = target(b_, line_, g->dst) + row;
+            double* to = target(b, line, g->dst) + row;
             if (g->measure != CELLS) *to = figure(*g, x, g->to - g->from) * (*weight)[row];
-            else for (; x != cells + g->to; to += b_.rows[line_].stride) *to = *x++;
+            else for (; x != cells + g->to; to += b.rows[line].stride) *to = *x++;
         }
     }
 
     double figure(const Segment& g, const double* x, int64_t cells) {
         if (g.measure == WORST) return worst_of(x, cells);
         if (g.measure == ROW) return std::accumulate(x, x + cells, 0.0);
-        const Tail tail{g.shares < 0 ? nullptr : p_.shares + g.shares, g.depth};
-        const double lowest = tail_of(x, cells, tail, b_.kept.of(cells + WIDE));
+        const Tail tail{g.shares < 0 ? nullptr : p.shares + g.shares, g.depth};
+        const double lowest = tail_of(x, cells, tail, b.kept.of(cells + WIDE));
         return lowest > 0.0 ? 0.0 : 0.0 - lowest;
     }
 
     // A cell that is no number shows in the sum of all; infinities of both signs may too, and are looked at.
     static inline double worst_of(const double* x, int64_t cells) {
-        V low = splat(0.0), all = splat(0.0);
+        ToWorst worst;
         for (int64_t i = 0; i < cells; i += W) {
-            const V cell = i + W <= cells ? load(x + i) : select(before(cells - i), load(x + i), splat(0.0));
-            low = least(cell, low);
-            all = all + cell;
+            V cell[] = {i + W <= cells ? load(x + i) : select(before(cells - i), load(x + i), splat(0.0))};
+            worst.take(cell, i);
         }
-        if (any(unordered(all)) && strange(x, cells)) return __builtin_nan("");
-        return 0.0 - lowest_lane(low);
+        return any(unordered(worst.all)) && strange(x, cells) ? __builtin_nan("") : 0.0 - lowest_lane(worst.low);
     }
-
-    const Program& p_;
-    Block& b_;
-    const Scan& s_;
-    const Fold* const folds_ = p_.folds + s_.first_fold;
-    const Segment* const segments_ = p_.segments + s_.first_segment;
-    const int line_;
-    double* const cells_;  // of a row at each level of the chain
-    uint64_t kept_[WIDE];  // of a quantity, in each of the last columns
-    const Legs legs_;
-    std::vector<Operand> operands_;  // of all folds, then the weights of the segments
 };
 
 }  // namespace
