@@ -1,7 +1,6 @@
 // The operations of a program over the registers of a block.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 
 #include "scan.h"

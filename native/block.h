@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -90,17 +91,12 @@ inline int64_t parent(const Block& b, int fine, int coarse, int64_t row) {
 
 // Behind the units two copies of each with orders: one with bids filled, one with asks.
 inline void copy_sides(Block& b) {
-    const int64_t units = b.units;
-    Source* const source = b.source.at;
     const auto ordered = [](uint32_t code) { return code >> 28 == BIDS || code >> 28 == ASKS; };
-    for (int64_t unit = 0; unit < units; unit++) {
-        const Source& s = source[unit];
-        if (!std::any_of(s.extra_leg, s.extra_leg + s.extras, ordered)) continue;
-        for (uint32_t side = BIDS; side <= ASKS; side++) {
-            source[b.units] = s;
-            source[b.units].side = side;
-            source[b.units++].origin = unit;
-        }
+    for (int64_t unit = 0, units = b.units; unit < units; unit++) {
+        Source copy = b.source.at[unit];
+        if (!std::any_of(copy.extra_leg, copy.extra_leg + copy.extras, ordered)) continue;
+        copy.origin = unit;
+        for (copy.side = BIDS; copy.side <= ASKS; copy.side++) b.source.at[b.units++] = copy;
     }
 }
 
@@ -115,6 +111,8 @@ inline void make_room(const Program& p, Block& b) {
     b.scan_row.of(room);
     for (Rows& rows : b.rows)
         for (Store<int32_t>* integers : {&rows.first, &rows.key, &rows.of_leg}) integers->of(room);
+    for (int32_t* const each : {b.rows[LEG].first.at, b.rows[LEG].of_leg.at})  // a leg is its own row: numbered once
+        if (each[room - 1] != room - 1) std::iota(each, each + room, 0);
     b.quantity.of(room);
     b.extra.of(extras);
     b.slot.of(p.assets);
@@ -136,15 +134,13 @@ inline int64_t take_legs(int64_t unit, Block& b) {
     return unit;
 }
 
-// Appends a unit's extras, and fills its orders of a side; false where extras are out of order or range. Says in
-// `orders` where there are some.
-inline bool take_extras(const Source& s, int32_t first, bool& orders, Block& b) {
+// Appends a unit's extras, and fills its orders of a side; false where extras are out of order or range.
+inline bool take_extras(const Source& s, int32_t first, Block& b) {
     for (uint32_t i = 0, before = 0; i < s.extras; i++) {
         const uint32_t code = s.extra_leg[i], column = code >> 28, leg = code & POSITION;
         if (leg < before || leg >= s.count || column < COST || column > ORDERS) return false;
         before = leg;
         const Extra& x = b.extra.at[b.extras++] = {first + static_cast<int32_t>(leg), column, s.extra_value[i]};
-        orders |= column == BIDS || column == ASKS;
         if (column == s.side) b.quantity.at[x.leg] += x.value;
     }
     return true;
@@ -172,7 +168,7 @@ inline void drop(const Program& p, Block& b) {
 
 // Reads the units of `source`; false where one is not as it should be. What the book says is read once and then
 // checked: Python may rewrite it while this runs.
-inline bool take_units(const Program& p, bool& orders, Block& b) {
+inline bool take_units(const Program& p, Block& b) {
     int32_t *const first = b.rows[UNIT].first.at, *const row = b.row.at;
     for (int64_t unit = 0; unit < b.units;) unit = take_legs(unit, b);
     first[b.units] = static_cast<int32_t>(b.legs);
@@ -185,7 +181,7 @@ inline bool take_units(const Program& p, bool& orders, Block& b) {
     for (int64_t unit = 0; unit < b.units; unit++) {
         const Source& s = b.source.at[unit];
         const int32_t leg = first[unit];
-        if (s.pool_class < 0 || s.pool_class >= p.classes || !take_extras(s, leg, orders, b)) return false;
+        if (s.pool_class < 0 || s.pool_class >= p.classes || !take_extras(s, leg, b)) return false;
         if (leg > 0 && leg < first[unit + 1]) descents -= row[leg] < row[leg - 1];  // a unit's rows start anew
         b.rows[UNIT].key.at[unit] = static_cast<int32_t>(s.pool_class);
     }
@@ -222,20 +218,13 @@ void take_rows(const Program& p, int level, Block& b) {
 
 // Lays out the units of `source`; registers get room but no values. False where a unit is not as it should be.
 inline bool lay_out(const Program& p, Block& b) {
-    bool orders = false;
+    if (p.sides != 0) copy_sides(b);
     make_room(p, b);
-    if (!take_units(p, orders, b)) return false;
-    if (orders && p.sides != 0 && b.source.at[b.units - 1].side == 0) {
-        copy_sides(b);
-        return lay_out(p, b);
-    }
+    if (!take_units(p, b)) return false;
     Rows &legs = b.rows[LEG], &units = b.rows[UNIT];
     legs.count = b.legs;
     units.count = b.units;
-    for (int64_t i = 0; i < b.legs; i++) {
-        legs.key.at[i] = key_of(b.row.at[i], b.quantity.at[i]);
-        legs.first.at[i] = legs.of_leg.at[i] = static_cast<int32_t>(i);
-    }
+    for (int64_t i = 0; i < b.legs; i++) legs.key.at[i] = key_of(b.row.at[i], b.quantity.at[i]);
     for (int32_t unit = 0; unit < b.units; unit++)  // lines at a time: what is too much the next unit overwrites
         for (int64_t leg = units.first.at[unit]; leg < units.first.at[unit + 1]; leg += LINE)
             std::fill_n(units.of_leg.at + leg, LINE, unit);

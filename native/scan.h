@@ -1,9 +1,6 @@
 // Legs times scenario rows, closed out and folded level by level on the way up, then measured: without a table of rows.
 #pragma once
 
-#include <numeric>
-#include <vector>
-
 #include "select.h"
 
 namespace {
