@@ -53,6 +53,7 @@ struct Rows {
 
 struct Block {
     int64_t units = 0, legs = 0, extras = 0;
+    bool ordered = false;
     Store<Source> source;  // with room for as many copies of each side
     Store<int32_t> row, scan_row, slot;
     Store<double> quantity, cells, lanes, kept;
@@ -116,7 +117,7 @@ inline void make_room(const Program& p, Block& b) {
     b.quantity.of(room);
     b.extra.of(extras);
     b.slot.of(p.assets);
-    b.legs = b.extras = 0;
+    b.legs = b.extras = b.ordered = 0;
 }
 
 // Appends the legs of units from `unit` on that lie side by side, all in one go, as a unit has few; the next unit.
@@ -141,6 +142,7 @@ inline bool take_extras(const Source& s, int32_t first, Block& b) {
         if (leg < before || leg >= s.count || column < COST || column > ORDERS) return false;
         before = leg;
         const Extra& x = b.extra.at[b.extras++] = {first + static_cast<int32_t>(leg), column, s.extra_value[i]};
+        b.ordered |= column == BIDS || column == ASKS;
         if (column == s.side) b.quantity.at[x.leg] += x.value;
     }
     return true;
@@ -218,9 +220,12 @@ void take_rows(const Program& p, int level, Block& b) {
 
 // Lays out the units of `source`; registers get room but no values. False where a unit is not as it should be.
 inline bool lay_out(const Program& p, Block& b) {
-    if (p.sides != 0) copy_sides(b);
     make_room(p, b);
     if (!take_units(p, b)) return false;
+    if (b.ordered && p.sides != 0 && b.source.at[b.units - 1].side == 0) {
+        copy_sides(b);
+        return lay_out(p, b);
+    }
     Rows &legs = b.rows[LEG], &units = b.rows[UNIT];
     legs.count = b.legs;
     units.count = b.units;
