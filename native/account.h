@@ -1,45 +1,25 @@
 // The operations of a program over the registers of a block.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "scan.h"
 
 namespace {
 
-class Machine {
-public:
-    Machine(const Program& p, const Book& book, Block& b) : p_(p), book_(book), b_(b) {}
+struct Machine {
+    const Program& p;
+    const Book& book;
+    Block& b;
+    double* dst = nullptr;  // of the operation under way: where it writes, and how many rows
+    int64_t n = 0;
 
-    void run() {
-        for (const Code* c = p_.code; c != p_.code + p_.ops; c++) {
-            n_ = b_.rows[c->level].count;
-            key_ = b_.rows[c->level].key.at;
-            dst_ = target(b_, c->level, c->dst);
-            step(*c);
-        }
-    }
-
-private:
-    Operand in(const Code& c, int32_t number) const { return operand(p_, b_, c.level, number); }
-
-    // Rows are padded to whole vectors: the last one computes on what lies there, for nobody.
-    template <class F>
-    inline void each(const Code& c, F f) {
-        const Operand a = in(c, c.a), b = in(c, c.b), d = in(c, c.c);
-        for (int64_t i = 0; i < n_; i += W) store(dst_ + i, f(a.vector(i), b.vector(i), d.vector(i)));
-    }
-    template <class F>
-    inline void one_by_one(F f) {
-        for (int64_t i = 0; i < n_; i++) dst_[i] = f(i);
-    }
-    static V flag(Mask m) { return select(m, splat(1.0), splat(0.0)); }
-
-    void step(const Code& c) {
+    void run(const Code& c) {
         const bool between = c.op == op_sum || c.op == op_largest || c.op == op_lift;  // `b` is a level
-        const Operand x = operand(p_, b_, between ? c.b : c.level, c.a), y = in(c, c.b);
+        const Operand x = operand(p, b, between ? c.b : c.level, c.a), y = in(c, c.b);
+        const int32_t *const key = b.rows[c.level].key.at;
+        n = b.rows[c.level].count;
+        dst = target(b, c.level, c.dst);
         switch (c.op) {
             case op_add: return each(c, [](V a, V b, V) { return a + b; });
             case op_sub: return each(c, [](V a, V b, V) { return a - b; });
@@ -57,18 +37,32 @@ private:
             case op_exp: return one_by_one([&](int64_t i) { return std::exp(x[i]); });
             case op_log: return one_by_one([&](int64_t i) { return std::log(x[i]); });
             case op_ceil_to: return one_by_one([&](int64_t i) { return rounded(x[i], y[i]); });
-            case op_tiers: return one_by_one([&](int64_t i) { return tiered(p_.tier_sets[c.aux], key_[i], x[i]); });
-            case op_table: return one_by_one([&](int64_t i) { return p_.tables[c.aux + key_[i]]; });
-            case op_input: return one_by_one([&](int64_t i) { return stated(c.aux, b_.source.at[i].unit); });
-            case op_lift: return one_by_one([&](int64_t i) { return x[parent(b_, c.level, c.b, i)]; });
+            case op_tiers: return one_by_one([&](int64_t i) { return tiered(p.tier_sets[c.aux], key[i], x[i]); });
+            case op_table: return one_by_one([table = p.tables + c.aux, key](int64_t i) { return table[key[i]]; });
+            case op_input: return one_by_one([&](int64_t i) { return stated(c.aux, b.source.at[i].unit); });
+            case op_lift: return one_by_one([&](int64_t i) { return x[parent(b, c.level, c.b, i)]; });
             case op_legsum: return legsum(c);
             case op_sum: return fold_up(c, x.at, 0.0, [](double a, double b) { return a + b; });
             case op_largest: return fold_up(c, x.at, -INFINITY, [](double a, double b) { return maximum(a, b); });
-            case op_scan: return Climb(p_, b_, p_.scans[c.aux], c.level).run();
+            case op_scan: return Climb{p, b, p.scans[c.aux], c.level}.run();
             case op_max_loss: return max_loss(c);
             case op_worst_side: return worst_side(c);
         }
     }
+
+    Operand in(const Code& c, int32_t number) const { return operand(p, b, c.level, number); }
+
+    // Rows are padded to whole vectors: the last one computes on what lies there, for nobody.
+    template <class F>
+    inline void each(const Code& c, F f) const {
+        const Operand x = in(c, c.a), y = in(c, c.b), z = in(c, c.c);
+        for (int64_t i = 0; i < n; i += W) store(dst + i, f(x.vector(i), y.vector(i), z.vector(i)));
+    }
+    template <class F>
+    inline void one_by_one(F f) const {
+        for (int64_t i = 0; i < n; i++) dst[i] = f(i);
+    }
+    static V flag(Mask m) { return select(m, splat(1.0), splat(0.0)); }
 
     // A rounding error next to a multiple of the unit does not cost a whole unit.
     static double rounded(double amount, double unit) {
@@ -78,45 +72,45 @@ private:
     }
 
     double tiered(const TierSet& set, int32_t key, double x) const {
-        const int64_t first = set.offset + (set.which < 0 ? 0 : p_.which[set.which + key] * set.width);
+        const int64_t first = set.offset + (set.which < 0 ? 0 : p.which[set.which + key] * set.width);
         int64_t held = first;
-        for (int64_t tier = first; tier + 1 < first + set.width; tier++) held += x > p_.upto[tier];
-        const Tier& t = p_.tiers[held];
-        if (x != x) return x;
-        return t.span < __builtin_inf() ? t.base + (x - t.start) / t.span * t.slope : t.base;
+        for (int64_t tier = first; tier + 1 < first + set.width; tier++) held += x > p.upto[tier];
+        const Tier& t = p.tiers[held];
+        return x != x ? x : t.span < __builtin_inf() ? t.base + (x - t.start) / t.span * t.slope : t.base;
     }
 
     double stated(int64_t input, int64_t unit) const {
-        return unit < 0 || unit >= book_.stated ? 0.0 : book_.inputs[input * book_.stated + unit];
+        return unit < 0 || unit >= book.stated ? 0.0 : book.inputs[input * book.stated + unit];
     }
 
     // Sums of the legs' numbers, `n` at once: for each column that is summed a row of coefficients for each leg's key.
     // Where `b` says so they go on from what stands in their registers. Many new ones stand side by side until complete.
     void legsum(const Code& c) {
-        const int64_t *const from = p_.groups[c.aux], stride = b_.rows[c.level].stride;
+        const int64_t *const from = p.groups[c.aux], stride = b.rows[c.level].stride;
         const int64_t width = c.n == 1 ? 1 : (c.n + WIDE - 1) / WIDE * WIDE, lanes = c.b != 0 || c.n == 1 ? 0 : width;
-        double* const sums = lanes != 0 ? b_.lanes.of(n_ * lanes + WIDE) : dst_;
-        if (c.b == 0) std::fill_n(sums, lanes != 0 ? n_ * lanes : stride, 0.0);
+        const int32_t *const key = b.rows[LEG].key.at, *const above = b.rows[c.level].of_leg.at;
+        double* const sums = lanes != 0 ? b.lanes.of(n * lanes + WIDE) : dst;
+        if (c.b == 0) std::fill_n(sums, lanes != 0 ? n * lanes : stride, 0.0);
         const auto add = [&](int64_t column, int64_t leg, double x) __attribute__((always_inline)) {
-            const double* const row = p_.lanes + from[column] + key_of(b_.row.at[leg], b_.quantity.at[leg]) * width;
-            const int64_t to = row_at(b_, c.level, leg);
+            const double* const row = p.lanes + from[column] + key[leg] * width;
+            const int64_t to = above[leg];
             double* const sum = sums + to * lanes;
             for (int64_t j = 0; j < lanes; j += W) store(sum + j, load(sum + j) + splat(x) * load(row + j));
             for (int64_t j = 0; lanes == 0 && j < c.n; j++) sums[j * stride + to] += x * row[j];
         };
-        for (int64_t leg = 0; from[QUANTITY] >= 0 && leg < b_.legs; leg++) add(QUANTITY, leg, b_.quantity.at[leg]);
-        for (int64_t leg = 0; from[ONE] >= 0 && leg < b_.legs; leg++) add(ONE, leg, 1.0);
-        for (const Extra *x = b_.extra.at, *end = x + b_.extras; x != end; x++)
+        for (int64_t leg = 0; from[QUANTITY] >= 0 && leg < b.legs; leg++) add(QUANTITY, leg, b.quantity.at[leg]);
+        for (int64_t leg = 0; from[ONE] >= 0 && leg < b.legs; leg++) add(ONE, leg, 1.0);
+        for (const Extra *x = b.extra.at, *end = x + b.extras; x != end; x++)
             if (from[x->column] >= 0) add(x->column, x->leg, x->value);
         for (int64_t j = 0; lanes != 0 && j < c.n; j++)
-            for (int64_t row = 0; row < n_; row++) dst_[j * stride + row] = sums[row * lanes + j];
+            for (int64_t row = 0; row < n; row++) dst[j * stride + row] = sums[row * lanes + j];
     }
 
     template <class F>
     inline void fold_up(const Code& c, const double* from, double start, F f) {
-        std::fill_n(dst_, n_, start);
-        for (int64_t i = 0; i < b_.rows[c.b].count; i++) {
-            double& sum = dst_[parent(b_, c.b, c.level, i)];
+        std::fill_n(dst, n, start);
+        for (int64_t i = 0; i < b.rows[c.b].count; i++) {
+            double& sum = dst[parent(b, c.b, c.level, i)];
             sum = f(sum, from[i]);
         }
     }
@@ -124,9 +118,9 @@ private:
     // The worst payoff of a row's options over price 0 and the strikes held, which ascend. It is straight between
     // strikes, and its slope grows by the quantity at each, be it of a call or a put; `b` and `c` are both at price 0.
     void max_loss(const Code& c) {
-        const int32_t *const first = b_.rows[c.level].first.at, *const key = b_.rows[LEG].key.at;
-        const double *const quantity = target(b_, LEG, c.a), *const strikes = p_.tables + c.aux;
-        for (int64_t row = 0; row < n_; row++) {
+        const int32_t *const first = b.rows[c.level].first.at, *const key = b.rows[LEG].key.at;
+        const double *const quantity = target(b, LEG, c.a), *const strikes = p.tables + c.aux;
+        for (int64_t row = 0; row < n; row++) {
             double payoff = in(c, c.b)[row], slope = in(c, c.c)[row], price = 0.0, lowest = minimum(payoff, 0.0);
             for (int64_t leg = first[row]; leg < first[row + 1]; leg++) {
                 const double strike = strikes[key[leg]];
@@ -136,31 +130,24 @@ private:
                 slope += quantity[leg];
                 lowest = minimum(lowest, payoff);
             }
-            dst_[row] = 0.0 - lowest + (slope - slope);  // a quantity that is no number, or infinite, is seen at last
+            dst[row] = 0.0 - lowest + (slope - slope);  // a quantity that is no number, or infinite, is seen at last
         }
     }
 
     // Of the units with orders the worst of three: as they stand, with all bids filled, and with all asks.
     void worst_side(const Code& c) {
-        const double* held = target(b_, c.level, c.a);
-        const int32_t* const first = b_.rows[UNIT].first.at;
+        const double* held = target(b, c.level, c.a);
+        const int32_t *const first = b.rows[UNIT].first.at, *const above = b.rows[c.level].of_leg.at;
         each(c, [](V a, V, V) { return a; });
-        for (int64_t unit = 0; unit < b_.units; unit++) {
-            if (b_.source.at[unit].side == 0) continue;
-            const int64_t before = first[b_.source.at[unit].origin] - first[unit];  // legs lie as they do there
+        for (int64_t unit = 0; unit < b.units; unit++) {
+            if (b.source.at[unit].side == 0) continue;
+            const int64_t before = first[b.source.at[unit].origin] - first[unit];  // legs lie as they do there
             for (int64_t leg = first[unit]; leg < first[unit + 1]; leg++) {
-                double& worst = dst_[row_at(b_, c.level, before + leg)];
-                worst = maximum(worst, held[row_at(b_, c.level, leg)]);
+                double& worst = dst[above[before + leg]];
+                worst = maximum(worst, held[above[leg]]);
             }
         }
     }
-
-    const Program& p_;
-    const Book& book_;
-    Block& b_;
-    double* dst_ = nullptr;  // of the operation under way: where it writes, the keys of its rows, how many there are
-    const int32_t* key_ = nullptr;
-    int64_t n_ = 0;
 };
 
 // The outputs of the units in the block's source, [output, stride]. Where one of them is not as it should be all
@@ -168,7 +155,8 @@ private:
 int64_t evaluate(const Program& p, const Book& book, Block& b, double* out, int64_t stride) {
     const int64_t units = b.units;
     const bool sound = lay_out(p, b);
-    if (sound) Machine(p, book, b).run();
+    Machine machine{p, book, b};
+    for (int64_t i = 0; sound && i < p.ops; i++) machine.run(p.code[i]);
     for (int64_t i = 0; i < p.output_count; i++) {
         if (sound) std::copy_n(target(b, UNIT, p.outputs[i]), units, out + i * stride);
         else std::fill_n(out + i * stride, units, __builtin_nan(""));

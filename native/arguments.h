@@ -86,8 +86,8 @@ struct Tier {  // x -> base + (x - start) / span * slope; base alone where the s
 struct Scan { int64_t index, matrix, pitch, chain[3], first_segment, segments, first_fold, folds, unsigned_lanes; };
 enum Measure : int64_t { WORST, TAIL, ROW, CELLS };
 struct Segment { int64_t from, to, measure, depth, shares, dst, weight, unused; };
-// Close_out: columns from cells to shocked ones.
-struct Fold { int64_t close_out, level, from, to, gain, loss, cap, deductible; };
+constexpr int64_t OPERANDS = 4;  // gain, loss, cap, deductible
+struct Fold { int64_t close_out, level, from, to, operands[OPERANDS]; };  // close_out: columns from cells to shocked ones
 
 struct Program {
     static constexpr char ITEMS[] = "nnnnnnnbbbiiiqddddddddqqqqqi";

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <new>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 #include "arguments.h"
 
@@ -24,22 +23,18 @@ struct Source {
 };
 constexpr uint32_t POSITION = (1u << 28) - 1;
 
+struct alignas(64) Line {  // of the processor's cache
+    char bytes[64];
+};
+
 template <class T>
 struct Store {  // scratch that grows; what it held is gone then
     T* at = nullptr;
-    size_t room = 0;
-    ~Store() { std::free(at); }
-    T* of(int64_t n) {  // zeros that begin with a cache line
-        const size_t bytes = static_cast<size_t>(n) * sizeof(T);
-        if (bytes <= room) return at;
-        std::free(std::exchange(at, nullptr));
-        room = 0;
-        const size_t wanted = (bytes + bytes / 4 + 127) / 64 * 64;
-        at = static_cast<T*>(std::aligned_alloc(64, wanted));
-        if (at == nullptr) throw std::bad_alloc{};
-        room = wanted;
-        std::memset(static_cast<void*>(at), 0, wanted);
-        return at;
+    std::vector<Line> lines;
+    T* of(int64_t n) {  // zeros at first
+        const size_t wanted = static_cast<size_t>(n) * sizeof(T) / sizeof(Line) + 1;
+        if (wanted > lines.size()) lines = std::vector<Line>(wanted + wanted / 4);
+        return at = reinterpret_cast<T*>(lines.data());
     }
 };
 
@@ -58,6 +53,7 @@ struct Rows {
 
 struct Block {
     int64_t units = 0, legs = 0, extras = 0;
+    bool ordered = false;
     Store<Source> source;  // with room for as many copies of each side
     Store<int32_t> row, scan_row, slot;
     Store<double> quantity, cells, lanes, kept;
@@ -89,44 +85,39 @@ constexpr int64_t LINE = 16;  // integers
 // A leg's row in the template: short, flat, or long.
 inline int32_t key_of(int32_t row, double quantity) { return 3 * row + 1 + (quantity > 0.0) - (quantity < 0.0); }
 
-// The row of a level that a leg lies in, and the row above a row of a finer level.
-inline int64_t row_at(const Block& b, int level, int64_t leg) {
-    return level == LEG ? leg : b.rows[level].of_leg.at[leg];
-}
+// The row above a row of a finer level.
 inline int64_t parent(const Block& b, int fine, int coarse, int64_t row) {
-    return b.rows[coarse].of_leg.at[fine == LEG ? row : b.rows[fine].first.at[row]];
+    return b.rows[coarse].of_leg.at[b.rows[fine].first.at[row]];
 }
 
 // Behind the units two copies of each with orders: one with bids filled, one with asks.
 inline void copy_sides(Block& b) {
-    const int64_t units = b.units;
-    Source* const source = b.source.at;
     const auto ordered = [](uint32_t code) { return code >> 28 == BIDS || code >> 28 == ASKS; };
-    for (int64_t unit = 0; unit < units; unit++) {
-        const Source& s = source[unit];
-        if (!std::any_of(s.extra_leg, s.extra_leg + s.extras, ordered)) continue;
-        for (uint32_t side = BIDS; side <= ASKS; side++) {
-            source[b.units] = s;
-            source[b.units].side = side;
-            source[b.units++].origin = unit;
-        }
+    for (int64_t unit = 0, units = b.units; unit < units; unit++) {
+        Source copy = b.source.at[unit];
+        if (!std::any_of(copy.extra_leg, copy.extra_leg + copy.extras, ordered)) continue;
+        copy.origin = unit;
+        for (copy.side = BIDS; copy.side <= ASKS; copy.side++) b.source.at[b.units++] = copy;
     }
 }
 
 // Room for all units; none is there yet.
 inline void make_room(const Program& p, Block& b) {
-    int64_t room = b.units + LINE, extras = 1;
+    int64_t room = b.units + LINE, extras = 0;
     for (int64_t i = 0; i < b.units; i++) {
         room += b.source.at[i].count;
         extras += b.source.at[i].extras;
     }
-    for (Store<int32_t>* integers : {&b.row, &b.scan_row}) integers->of(room);
+    b.row.of(room);
+    b.scan_row.of(room);
     for (Rows& rows : b.rows)
         for (Store<int32_t>* integers : {&rows.first, &rows.key, &rows.of_leg}) integers->of(room);
+    for (int32_t* const each : {b.rows[LEG].first.at, b.rows[LEG].of_leg.at})  // a leg is its own row: numbered once
+        if (each[room - 1] != room - 1) std::iota(each, each + room, 0);
     b.quantity.of(room);
     b.extra.of(extras);
     b.slot.of(p.assets);
-    b.legs = b.extras = 0;
+    b.legs = b.extras = b.ordered = 0;
 }
 
 // Appends the legs of units from `unit` on that lie side by side, all in one go, as a unit has few; the next unit.
@@ -144,15 +135,14 @@ inline int64_t take_legs(int64_t unit, Block& b) {
     return unit;
 }
 
-// Appends a unit's extras, and fills its orders of a side; false where extras are out of order or range. Says in
-// `orders` where there are some.
-inline bool take_extras(const Source& s, int32_t first, bool& orders, Block& b) {
+// Appends a unit's extras, and fills its orders of a side; false where extras are out of order or range.
+inline bool take_extras(const Source& s, int32_t first, Block& b) {
     for (uint32_t i = 0, before = 0; i < s.extras; i++) {
         const uint32_t code = s.extra_leg[i], column = code >> 28, leg = code & POSITION;
         if (leg < before || leg >= s.count || column < COST || column > ORDERS) return false;
         before = leg;
         const Extra& x = b.extra.at[b.extras++] = {first + static_cast<int32_t>(leg), column, s.extra_value[i]};
-        orders |= column == BIDS || column == ASKS;
+        b.ordered |= column == BIDS || column == ASKS;
         if (column == s.side) b.quantity.at[x.leg] += x.value;
     }
     return true;
@@ -162,7 +152,6 @@ inline bool take_extras(const Source& s, int32_t first, bool& orders, Block& b) 
 inline void drop(const Program& p, Block& b) {
     int32_t *const place = b.rows[LEG].key.at, *const first = b.rows[UNIT].first.at;
     int32_t legs = 0;
-    int64_t extras = 0;
     for (int64_t i = 0; i < b.legs; i++) place[i] = b.quantity.at[i] != 0.0 || p.always_active[b.row.at[i]];
     for (const Extra *x = b.extra.at, *end = x + b.extras; x != end; x++)
         place[x->leg] |= x->column != LEVERAGE && x->value != 0.0;
@@ -174,17 +163,14 @@ inline void drop(const Program& p, Block& b) {
     place[b.legs] = legs;
     b.legs = legs;
     for (int64_t unit = 0; unit <= b.units; unit++) first[unit] = place[first[unit]];
-    for (int64_t i = 0; i < b.extras; i++) {
-        Extra& x = b.extra.at[extras] = b.extra.at[i];
-        extras += place[x.leg + 1] != place[x.leg];
-        x.leg = place[x.leg];
-    }
-    b.extras = extras;
+    const auto gone = [place](const Extra& x) { return place[x.leg + 1] == place[x.leg]; };
+    b.extras = std::remove_if(b.extra.at, b.extra.at + b.extras, gone) - b.extra.at;
+    for (Extra *x = b.extra.at, *end = x + b.extras; x != end; x++) x->leg = place[x->leg];
 }
 
 // Reads the units of `source`; false where one is not as it should be. What the book says is read once and then
 // checked: Python may rewrite it while this runs.
-inline bool take_units(const Program& p, bool& orders, Block& b) {
+inline bool take_units(const Program& p, Block& b) {
     int32_t *const first = b.rows[UNIT].first.at, *const row = b.row.at;
     for (int64_t unit = 0; unit < b.units;) unit = take_legs(unit, b);
     first[b.units] = static_cast<int32_t>(b.legs);
@@ -197,7 +183,7 @@ inline bool take_units(const Program& p, bool& orders, Block& b) {
     for (int64_t unit = 0; unit < b.units; unit++) {
         const Source& s = b.source.at[unit];
         const int32_t leg = first[unit];
-        if (s.pool_class < 0 || s.pool_class >= p.classes || !take_extras(s, leg, orders, b)) return false;
+        if (s.pool_class < 0 || s.pool_class >= p.classes || !take_extras(s, leg, b)) return false;
         if (leg > 0 && leg < first[unit + 1]) descents -= row[leg] < row[leg - 1];  // a unit's rows start anew
         b.rows[UNIT].key.at[unit] = static_cast<int32_t>(s.pool_class);
     }
@@ -234,17 +220,16 @@ void take_rows(const Program& p, int level, Block& b) {
 
 // Lays out the units of `source`; registers get room but no values. False where a unit is not as it should be.
 inline bool lay_out(const Program& p, Block& b) {
-    bool orders = false;
     make_room(p, b);
-    if (!take_units(p, orders, b)) return false;
-    if (orders && p.sides != 0 && b.source.at[b.units - 1].side == 0) {
+    if (!take_units(p, b)) return false;
+    if (b.ordered && p.sides != 0 && b.source.at[b.units - 1].side == 0) {
         copy_sides(b);
         return lay_out(p, b);
     }
     Rows &legs = b.rows[LEG], &units = b.rows[UNIT];
     legs.count = b.legs;
     units.count = b.units;
-    for (int64_t i = 0; p.used[LEG] && i < b.legs; i++) legs.key.at[i] = key_of(b.row.at[i], b.quantity.at[i]);
+    for (int64_t i = 0; i < b.legs; i++) legs.key.at[i] = key_of(b.row.at[i], b.quantity.at[i]);
     for (int32_t unit = 0; unit < b.units; unit++)  // lines at a time: what is too much the next unit overwrites
         for (int64_t leg = units.first.at[unit]; leg < units.first.at[unit + 1]; leg += LINE)
             std::fill_n(units.of_leg.at + leg, LINE, unit);

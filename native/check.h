@@ -152,7 +152,7 @@ void answer(const Checking& c, Trade& t, double rate, const double* found) {
 // Trades [first, last) of the order, at most TOGETHER; how many of them there are not. Whose scratch it is must not be known
 // within: the compiler would ask for the thread's own with every operation.
 __attribute__((noipa)) int64_t check_few(const Checking& c, int64_t first, int64_t last, Block& b, Staged& to) {
-    Source* source = b.source.of(TOGETHER);
+    Source* source = b.source.of(SIDES * TOGETHER);
     Trade trades[TOGETHER];
     int64_t asked = 0, placed = 0, room = 0;
     for (int64_t i = first; i < last; i++) {

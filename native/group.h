@@ -21,13 +21,17 @@ struct Legs {
     const double* matrix;  // at least one row
     ptrdiff_t pitch;       // doubles from row to row
     const uint64_t* kept = nullptr;  // [WIDE] bits of the scale in the last columns, where some take it without its sign
-    int64_t rows = INT64_MAX;        // rows that legs may ask for; where one asks for another, its sums are no numbers
+    static bool has(uint32_t) { return true; }
+};
+struct AnyLegs : Legs {  // where one asks for a row that the matrix has not, its sums are no numbers
+    int64_t rows;
+    bool has(uint32_t row) const { return row < rows; }
 };
 
 // Sums of N vectors of columns, to a sink, or of those of a row and the legs. The last APART vectors take what is kept of the
 // scale's bits. What begins with -0.0 is what is added, to the sign of a zero.
-template <int N, int APART = 0, class To>
-INLINE void strip(const Legs& legs, int64_t first, int64_t last, int64_t column, To& to, const double* onto) {
+template <int N, int APART = 0, class L, class To>
+INLINE void strip(const L& legs, int64_t first, int64_t last, int64_t column, To& to, const double* onto) {
     const auto kept = [&](int j) { return bits(load(reinterpret_cast<const double*>(legs.kept) + (j - N + APART) * W)); };
     V sum[N];
 #pragma GCC unroll 8
@@ -36,7 +40,7 @@ INLINE void strip(const Legs& legs, int64_t first, int64_t last, int64_t column,
         const uint32_t number = static_cast<uint32_t>(legs.index[leg]);  // below 0 is beyond any
         const double* row = legs.matrix + column;
         double by = __builtin_nan("");
-        if (number < legs.rows) {
+        if (legs.has(number)) {
             row += number * legs.pitch;
             by = legs.scale[leg];
         }
@@ -56,8 +60,8 @@ inline auto with_lot(int64_t number, const Each& each) {
 }
 
 // One group's row of `columns` cells, a vector at least; REST vectors, 0 for a whole strip, are the last strip.
-template <int REST, int APART = 0, int WHOLE = STRIP, class To>
-INLINE void strips_of(const Legs& legs, int64_t first, int64_t last, int64_t columns, To& to, const double* onto = nullptr) {
+template <int REST, int APART = 0, int WHOLE = STRIP, class L, class To>
+INLINE void strips_of(const L& legs, int64_t first, int64_t last, int64_t columns, To& to, const double* onto = nullptr) {
     constexpr int LEFT = REST > 0 ? REST : WHOLE;
     int64_t from = 0;
     for (; from + LEFT * W < columns; from += WHOLE * W) strip<WHOLE>(legs, first, last, from, to, onto);
@@ -75,7 +79,8 @@ struct ToRow {  // writes the cells
 constexpr int64_t LONG = 256, AT_ONCE = 16;  // columns, legs
 
 // Long rows lie far: some legs at a time go along the whole row in narrow strips, so that each is read in one go.
-inline void write_row(const Legs& legs, int64_t first, int64_t last, int64_t columns, double* out) {
+template <class L>
+inline void write_row(const L& legs, int64_t first, int64_t last, int64_t columns, double* out) {
     ToRow to{out};
     if (columns < LONG || first == last)
         return with_lot(columns / W % STRIP, [&](auto rest) { strips_of<rest>(legs, first, last, columns, to); });
@@ -97,7 +102,7 @@ inline bool strange(const double* row, int64_t cells) {
 // none.
 template <class Fill>
 inline int64_t each_group(const Groups& g, int64_t first, int64_t last, int64_t figures, const Fill& fill) {
-    const Legs legs{g.scale, g.index, g.matrix, g.pitch, nullptr, g.contracts};
+    const AnyLegs legs{{g.scale, g.index, g.matrix, g.pitch}, g.contracts};
     int64_t bad = 0;
     for (int64_t i = first; i < last; i++) {
         const int64_t from = g.starts[i], to = i + 1 < g.groups ? g.starts[i + 1] : g.legs;
@@ -110,7 +115,7 @@ inline int64_t each_group(const Groups& g, int64_t first, int64_t last, int64_t 
 }
 
 int64_t group_rows(const Groups& g, int64_t first, int64_t last) {
-    return each_group(g, first, last, g.pitch, [&](const Legs& legs, int64_t from, int64_t to, double* out) {
+    return each_group(g, first, last, g.pitch, [&](const AnyLegs& legs, int64_t from, int64_t to, double* out) {
         write_row(legs, from, to, g.pitch, out);
     });
 }

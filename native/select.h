@@ -65,7 +65,7 @@ inline double tail_of(const double* row, int64_t cells, const Tail& tail, double
 int64_t group_tail(const Groups& g, int64_t first, int64_t last) {
     Store<double> scratch;
     double* const row = scratch.of(2 * g.pitch + WIDE);
-    return each_group(g, first, last, 1, [&](const Legs& legs, int64_t from, int64_t to, double* out) {
+    return each_group(g, first, last, 1, [&](const AnyLegs& legs, int64_t from, int64_t to, double* out) {
         write_row(legs, from, to, g.pitch, row);
         const double found = tail_of(row, g.scenarios, g.tail, row + g.pitch);
         *out = found < 0.0 ? -found : found != found ? found : 0.0;
@@ -85,7 +85,7 @@ int64_t group_worst(const Groups& g, int64_t first, int64_t last) {
     Groups strange = g;  // those whose sum is no number: the lowest cell, once all have been looked at
     strange.tail = {nullptr, 1};
     return with_lot(g.pitch / W % STRIP, [&](auto rest) {
-        const auto fill = [&](const Legs& legs, int64_t from, int64_t to, double* out) __attribute__((always_inline)) {
+        const auto fill = [&](const AnyLegs& legs, int64_t from, int64_t to, double* out) __attribute__((always_inline)) {
             ToWorst worst;
             strips_of<rest>(legs, from, to, g.pitch, worst);
             *out = 0.0 - lowest_lane(worst.low);
