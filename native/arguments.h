@@ -8,10 +8,7 @@
 #include <cstdint>
 
 // The `depth` lowest cells of a row. With shares: the sum of share * cell, lowest cell first; without: the last of them.
-struct Tail {
-    const double* shares;  // [depth], or null
-    int64_t depth;
-};
+struct Tail { const double* shares; int64_t depth; };  // [depth], or null
 
 struct Groups {
     static constexpr char ITEMS[] = "diqd>dnnnnndn";
@@ -80,9 +77,7 @@ constexpr int64_t WIDE = 8;          // doubles of a cache line: rows of matrice
 
 struct Code { int32_t op, level, dst, a, b, c, aux, n; };
 struct TierSet { int64_t offset, width, tables, which; };
-struct Tier {  // x -> base + (x - start) / span * slope; base alone where the span has no end
-    double base, start, span, slope;
-};
+struct Tier { double base, start, span, slope; };  // x -> base + (x - start) / span * slope; base where that has no end
 struct Scan { int64_t index, matrix, pitch, chain[3], first_segment, segments, first_fold, folds, unsigned_lanes; };
 enum Measure : int64_t { WORST, TAIL, ROW, CELLS };
 struct Segment { int64_t from, to, measure, depth, shares, dst, weight, unused; };
@@ -155,3 +150,18 @@ struct Checking {
     uint8_t* aside;
     int64_t trades;
 };
+
+// --- what an instruction set offers: structures by name, and the kernels that run over some of them
+
+struct Structure {
+    const char *name, *items;
+    // Rows [first, last); how many of them are bad, which give NaN. Null where the structure is only part of others.
+    int64_t (*run)(const void* arguments, int64_t first, int64_t last);
+};
+
+struct Kernels {
+    const char* level;
+    const Structure* structures;  // the last has no name; in the same order on each level
+};
+
+const Kernels *level_narrow(), *level_v3(), *level_v4(), *level_neon();

@@ -23,9 +23,7 @@ struct Source {
 };
 constexpr uint32_t POSITION = (1u << 28) - 1;
 
-struct alignas(64) Line {  // of the processor's cache
-    char bytes[64];
-};
+struct alignas(64) Line { char bytes[64]; };  // of the processor's cache
 
 template <class T>
 struct Store {  // scratch that grows; what it held is gone then
@@ -38,11 +36,7 @@ struct Store {  // scratch that grows; what it held is gone then
     }
 };
 
-struct Extra {
-    int32_t leg;
-    uint32_t column;
-    double value;
-};
+struct Extra { int32_t leg; uint32_t column; double value; };
 
 // The rows of one level in a block: of each row its first leg and its row in the template, of each leg its row.
 struct Rows {

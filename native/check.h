@@ -119,8 +119,9 @@ bool place(const Program& p, const Book& book, const Desk& d, Trade& t, Source& 
     if (opening < d.account_classes) s.pool_class = d.opens[opening * d.contracts + t.contract];
     int64_t left = book.units;  // a ring of units would have no end
     for (int64_t unit = d.first[t.account]; unit >= 0; unit = d.follow[unit]) {
-        if (unit >= book.units || left-- == 0 || book.pool_class[unit] >= p.classes) return false;
+        if (unit >= book.units || left-- == 0) return false;
         const int64_t pool_class = book.pool_class[unit];
+        if (pool_class >= p.classes) return false;
         const bool own = d.key[unit] == d.lands[t.contract], alone = !own && d.key[unit] < 0;
         Source held;
         if ((own || alone) && !find_unit(book, unit, own ? s : held)) return false;

@@ -1,21 +1,20 @@
 // One level: the kernels compiled for the instruction set that LEVEL_NAME names.
-#include "account.h"
-#include "black76.h"
 #include "check.h"
-#include "group.h"
-#include "kernels.h"
 #include "revalue.h"
-#include "select.h"
 
 namespace {
 
 constexpr size_t length(const char* items) { return *items == 0 ? 0 : (*items != '>') + length(items + 1); }
 
-template <class T, int64_t (*kernel)(const T&, int64_t, int64_t) = nullptr>
+template <class T>
 constexpr Structure structure(const char* name) {
     static_assert(sizeof(T) == 8 * length(T::ITEMS), "an item for each 8 bytes");
-    if constexpr (kernel == nullptr) return {name, T::ITEMS, nullptr};
-    else return {name, T::ITEMS, [](const void* given, int64_t first, int64_t last) {
+    return {name, T::ITEMS, nullptr};
+}
+
+template <class T, int64_t (*kernel)(const T&, int64_t, int64_t)>
+constexpr Structure structure(const char* name) {
+    return {name, structure<T>(name).items, [](const void* given, int64_t first, int64_t last) {
         return kernel(*static_cast<const T*>(given), first, last);
     }};
 }

@@ -3,13 +3,14 @@
 #include <Python.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cstring>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "arguments.h"
-#include "kernels.h"
-#include "parallel.h"
 
 namespace {
 
@@ -118,6 +119,32 @@ void discard(PyObject* self) {
 
 // --- functions
 
+// Threads live as long as the call: one costs some 20 microseconds and a call that is worth threads a millisecond or more, and
+// what does not live on needs no care when a process forks.
+//
+// The sum of what `work` returns for ranges of `chunk` rows that together are [0, count); -1 where memory did not suffice.
+template <class Work>
+int64_t in_parallel(int64_t count, int64_t chunk, int64_t threads, const Work& work) {
+    std::atomic<int64_t> next{0}, sum{0};
+    std::atomic<bool> failed{false};
+    const auto serve = [&] {
+        try {
+            for (int64_t first; !failed && (first = next.fetch_add(chunk)) < count;)
+                sum += work(first, std::min(first + chunk, count));
+        } catch (const std::exception&) {
+            failed = true;
+        }
+    };
+    std::vector<std::thread> helpers;
+    try {
+        for (int64_t n = 1; n < std::min({threads, (count + chunk - 1) / chunk, int64_t{256}}); n++) helpers.emplace_back(serve);
+    } catch (const std::exception&) {  // the system gives no more: those that are there do the work
+    }
+    serve();
+    for (std::thread& helper : helpers) helper.join();
+    return failed ? -1 : sum.load();
+}
+
 // Arguments, rows, rows of a range, threads -> how many rows are bad. The interpreter goes on while the kernel works.
 PyObject* run(PyObject*, PyObject* args) {
     PyObject* given;
@@ -137,9 +164,10 @@ PyObject* run(PyObject*, PyObject* args) {
 PyObject* check(PyObject*, PyObject* const* args, Py_ssize_t count) {
     if (count != 8) return PyErr_Format(PyExc_TypeError, "check: expected 4 arguments, found %zd", count - 4);
     const Arguments& given = arguments_of(args[0]);
-    PyObject *number = PyDict_GetItemWithError(args[1], args[4]), *place = PyDict_GetItemWithError(args[2], args[5]);
-    const int64_t account = PyLong_AsLongLong(number == nullptr ? args[4] : number), first = 0;
-    const int64_t contract = place == nullptr ? -1 : PyLong_AsLongLong(place);
+    PyObject* found_there = PyDict_GetItemWithError(args[1], args[4]);  // and converted at once: what runs next may drop it
+    const int64_t account = PyErr_Occurred() ? -1 : PyLong_AsLongLong(found_there == nullptr ? args[4] : found_there), first = 0;
+    if (!PyErr_Occurred()) found_there = PyDict_GetItemWithError(args[2], args[5]);
+    const int64_t contract = PyErr_Occurred() || found_there == nullptr ? -1 : PyLong_AsLongLong(found_there);
     const double quantity = PyFloat_AsDouble(args[6]);
     const double price = args[7] == Py_None ? __builtin_nan("") : PyFloat_AsDouble(args[7]);
     const bool odd = PyErr_Occurred() != nullptr || PyBool_Check(args[4]) || (price != price && args[7] != Py_None);
@@ -181,8 +209,8 @@ int start(PyObject* module) {
     chosen = levels_here().back();
     std::string levels;
     for (const Kernels* one : levels_here()) levels += std::string(one->level) + " ";
-    PyObject* type = PyType_FromSpec(&spec);
-    type_of_arguments = reinterpret_cast<PyTypeObject*>(type);
+    if (type_of_arguments == nullptr) type_of_arguments = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+    PyObject* type = reinterpret_cast<PyObject*>(type_of_arguments);
     if (type == nullptr || PyModule_AddObjectRef(module, "Arguments", type) != 0) return -1;
     return PyModule_AddStringConstant(module, "LEVELS", levels.c_str());
 }

@@ -264,6 +264,58 @@ def test_the_engine_runs_in_a_child() -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+def with_orders(units: int) -> tuple[Mapping, Mapping, Mapping]:
+    """Return units of two legs with a bid each, a program that takes the worst side of their sums, and a desk."""
+    rows, book = 4, plain_book(units, 2)
+    book["row"], book["quantity"] = np.tile(np.arange(2, dtype=np.uint16), units), np.ones(2 * units)
+    book |= {
+        "extra_start": np.arange(units, dtype=np.uint32), "extra_count": np.ones(units, np.uint32),
+        "extra_leg": np.full(units, 4 << 28, np.uint32), "extra_value": np.full(units, 3.0),
+    }  # fmt: skip
+    program = one_scan() | {
+        "level_row": np.zeros((4, rows), np.int32), "level_rows": np.ones(4, np.int64),
+        "always_active": np.zeros(rows, np.uint8), "which": np.zeros(0, np.int32),
+        "lane_groups": np.array([[0] + [-1] * 9]), "lanes": np.ones(3 * rows), "scans": np.zeros((0, 11), np.int64),
+        "segments": np.zeros((0, 8), np.int64), "registers": np.array([0, 0, 0, 0, 0, 2]),
+        "outputs": np.array([1], np.int32), "trade_kind": np.full(rows, 2, np.uint8), "multiplier": np.ones(rows),
+        "code": np.array([(OPS["legsum"], 5, 0, 0, 0, 0, 0, 1), (OPS["worst_side"], 5, 1, 0, 0, 0, 0, 0)], np.int32),
+    }  # fmt: skip
+    desk = {
+        "first": np.arange(units, dtype=np.int32), "follow": np.full(units, -1, np.int32),
+        "key": np.zeros(units, np.int32), "account_class": np.zeros(units, np.uint8),
+        "refused": np.zeros(units, np.uint8), "figures": np.zeros((4, units)), "rate": np.ones(1),
+        "mark": np.ones(rows), "rows": np.arange(rows, dtype=np.int32)[None], "pays": np.ones(rows, np.int32),
+        "lands": np.zeros(rows, np.int32), "opens": np.zeros((1, rows), np.int32),
+        "outputs": np.array([0, 0, 0, 0, -1], np.int32),
+    }  # fmt: skip
+    return book, program, desk
+
+
+def test_many_trades_of_units_with_orders_in_a_thread_that_has_run_nothing() -> None:
+    units = 200
+    engine = account_engine(*with_orders(units))
+    figures, aside = np.empty((4, units)), np.empty(units, dtype=np.uint8)
+    trades = np.arange(units), np.zeros(units, np.int64), np.ones(units), np.full(units, 2.0), np.arange(units)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(engine.checks, *trades, figures, aside, 1).result()
+    assert not aside.any()
+    assert (figures[0] == 2.0 + 1.0 + 3.0).all()  # what is held, bought and bid for
+
+
+def test_a_name_whose_search_drops_another_is_left_alone() -> None:
+    book, program, desk = with_orders(3)
+    numbers = {"account": int("1" + "0" * 18)}
+
+    class Dropping:
+        def __hash__(self) -> int:
+            numbers.clear()
+            return 5
+
+    engine = account_engine(book, program, desk | {"numbers": numbers, "places": {"contract": 0}})
+    assert engine.check("account", Dropping(), 1.0, 1.0) is None
+    assert not numbers
+
+
 def test_a_book_that_is_rewritten_shows() -> None:
     book, program = plain_book(4, 5), one_scan()
     engine = account_engine(book, program)

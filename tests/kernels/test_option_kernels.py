@@ -382,7 +382,7 @@ def test_the_door_of_the_revaluation_is_narrow() -> None:
         {"columns": columns[:6]}, {"columns": (*columns, one)}, {"columns": (*columns[:6], np.ones(2 * few))},
         {"flags": (flags,)}, {"flags": (*on[:3], flags[:2])}, {"vols": np.ones((3, 1))}, {"moves": along[:3]},
         {"moves": (*along[:3], one)}, {"cells": cells[:1]}, {"cells": cells[:, ::2]}, {"today": np.empty(2)},
-        {"spot": right.spot[:2]}, {"spot": right.spot[:, :1]},
+        {"spot": right.spot[:2]}, {"spot": right.spot[:, :1]}, {"vols": one}, {"vols": np.ones((few, 1, 3))},
     ]  # fmt: skip
     for wrong in wrongs:
         with pytest.raises(ValueError, match="expected"):

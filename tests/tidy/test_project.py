@@ -56,10 +56,11 @@ def test_what_is_compiled_does_not_grow(root: Path) -> None:
 def test_instruction_sets_lend_one_another_no_code(root: Path) -> None:
     """Of a function that several objects hold in common the linker keeps one, maybe for a wider instruction set."""
     objects = sorted(root.glob("build/*/CMakeFiles/kernels_*/native/level.cpp.o"))
-    if not objects or shutil.which("nm") is None:
+    names = shutil.which("nm")
+    if not objects or names is None:
         pytest.skip("the kernels were not built in this checkout, or there is no nm")
     for path in objects:
-        found = subprocess.run(["nm", "-C", str(path)], capture_output=True, text=True, check=True).stdout
+        found = subprocess.run([names, "-C", str(path)], capture_output=True, text=True, check=True).stdout
         shared = [line for line in found.splitlines() if " W " in line]
         assert not shared, f"{path.parts[-3]}: {shared}"
 

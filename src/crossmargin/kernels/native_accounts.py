@@ -72,7 +72,9 @@ class AccountEngine:
             message = f"out: expected {count} along axis 1, found {room}"
             raise ValueError(message)
         if self._spread(_native.Arguments("evaluate", (*self._parts, listed, out, room)), count, threads):
-            refuse_units(self.book, self.program["rows"], self.program["classes"], listed)
+            left = np.flatnonzero(np.isnan(out[:, :count]).all(axis=0))  # the bad ones' blocks are no numbers
+            units = left if listed is None else listed[left]
+            refuse_units(self.book, self.program["rows"], self.program["classes"], units)
 
     def checks(
         self, account: Ints, contract: Ints, quantity: Floats, price: Floats, order: Ints, out: Floats, aside: Flags,
@@ -95,8 +97,8 @@ class AccountEngine:
             of("price", "f8", trades), of("out", "f8", _FIGURES, trades), of("aside", "u1", trades),
         )  # fmt: skip
         if self._spread(_native.Arguments("checks", (*self._parts, self._desk, *given, trades)), trades, threads):
-            outside = np.flatnonzero((order < 0) | (order >= trades))
-            message = f"order: {order[outside[0]]} is outside the trades"
+            outside = order[(order < 0) | (order >= trades)]
+            message = f"order: {', '.join(map(str, outside[:1].tolist()))} is outside the trades"
             raise IndexError(message)
 
     def _spread(self, arguments: _native.Arguments, units: int, threads: int) -> int:

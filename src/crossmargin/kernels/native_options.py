@@ -27,7 +27,7 @@ _CELLS: Final = 1 << 15  # of a range
 _GREEKS: Final = 9
 _LEAST_COLUMNS: Final = 16  # two of the widest vectors
 _ONE_ROW: Final = (0,) * 6  # from row to row
-_LEAST_SCENARIOS, _MOST_SCENARIOS, _MOST_STATES = 8, 256, 16  # native/table.h
+_LEAST_SCENARIOS, _MOST_SCENARIOS, _MOST_STATES = 8, 256, 16  # native/arguments.h
 _FLOATS, _INTS = np.dtype(np.float64), np.dtype(np.int64)
 _PROBE: Final = 12 * 8  # registers of the widest vectors
 _TODAY: Final = (-1, 0.0, 0.0)
@@ -120,7 +120,8 @@ def _revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *,
         raise TypeError  # windows know them by their bytes
     moving: Sequence[Any] = given.vol_of, time, rate, basis
     windows = _windows(names, b"".join(moving))
-    along, filled = (given.spot[0] if given.spot.strides[:-1] == (0,) else given.spot, basis, peg), cells
+    repeated = contracts > 0 and given.spot.strides[:-1] == (0,)
+    along, filled = (given.spot[0] if repeated else given.spot, basis, peg), cells
     if scenarios < _LEAST_SCENARIOS:  # more of them, in which nothing moves
         along, filled = (_widened(along[0]), _widened(basis), _widened(peg)), np.empty((2, contracts, _LEAST_SCENARIOS))
     arrays = (*given.columns, *flags, given.contract, given.vols, *along)
@@ -180,12 +181,27 @@ def _check_extents(given: OptionScenarios, flags: list[Flags], cells: Floats, to
     contracts, scenarios = cells.shape[1:]
     of_contracts = {array.size for array in (*given.columns, *flags, today)}
     along = {array.size for array in (*given.moves, given.vol_of)}
-    counts = len(given.columns), len(flags), len(given.moves), len(cells)
+    counts = len(given.columns), len(flags), len(given.moves), len(cells), given.vols.ndim
     found = counts, of_contracts, along, given.contract.shape
-    wanted = (7, 4, 4, 2), {contracts}, {scenarios}, given.vols.shape[:1]
+    wanted = (7, 4, 4, 2, _DIMENSIONS), {contracts}, {scenarios}, given.vols.shape[:1]
     if found != wanted or given.spot.shape not in {(contracts, scenarios), (scenarios,)}:
-        message = f"expected extents {wanted}, found {found}; spot: {given.spot.shape}"
-        raise ValueError(message)
+        _refuse_extents(given, flags, today, contracts, scenarios)
+
+
+def _refuse_extents(given: OptionScenarios, flags: list[Flags], today: Floats, contracts: int, scenarios: int) -> None:
+    options = given.contract.size
+    for name, arrays, wanted in (
+        ("columns", given.columns, [(contracts,)] * 7), ("flags", flags, [(contracts,)] * 4),
+        ("moves", given.moves, [(scenarios,)] * 4), ("vol_of", [given.vol_of], [(scenarios,)]),
+        ("today", [today], [(contracts,)]), ("contract", [given.contract], [(options,)]),
+        ("vols", [given.vols], [(options, *given.vols.shape[1:2])]), ("spot", [given.spot], [(contracts, scenarios)]),
+    ):  # fmt: skip
+        found = [array.shape for array in arrays]
+        if found != wanted:
+            message = f"{name}: expected {wanted} along their axes, found {found}"
+            raise ValueError(message)
+    message = f"cells: expected [2, {contracts}, {scenarios}]"
+    raise ValueError(message)
 
 
 def _check_places(name: str, places: Ints, end: int) -> None:

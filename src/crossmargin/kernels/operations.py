@@ -1,4 +1,4 @@
-"""The account engine's operations by name, numbered as in `native/engine.h`."""
+"""The account engine's operations by name, numbered as in `native/arguments.h`."""
 
 from __future__ import annotations
 

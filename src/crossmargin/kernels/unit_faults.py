@@ -17,8 +17,8 @@ _POSITION: Final = (1 << 28) - 1
 _COST, _ORDERS = 1, 8
 
 
-def refuse_units(book: Mapping[str, Any], rows: int, classes: int, units: npt.NDArray[np.int64] | None) -> None:
-    """Raise what is wrong with the first unit of those listed, or of the book, that is not as the engine reads it.
+def refuse_units(book: Mapping[str, Any], rows: int, classes: int, units: npt.NDArray[np.int64]) -> None:
+    """Raise what is wrong with the first of these units that is not as the engine reads it.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def refuse_units(book: Mapping[str, Any], rows: int, classes: int, units: npt.ND
         Always: a book in which nothing is found was rewritten since.
     """
     count = book["start"].shape[0]
-    for unit in range(count) if units is None else units.tolist():
+    for unit in units.tolist():
         error, what = _wrong(book, rows, classes, unit) if 0 <= unit < count else (IndexError, " is outside the book")
         if error is not None:
             message = f"unit {unit}{what}"
