@@ -24,11 +24,11 @@ struct Operand {
     V vector(int64_t i) const { return load(at + (i & step)); }
 };
 
-inline double* target(const Block& b, int64_t level, int64_t number) {
+INLINE double* target(const Block& b, int64_t level, int64_t number) {
     return b.rows[level].bank.at + number * b.rows[level].stride;
 }
 
-inline Operand operand(const Program& p, const Block& b, int64_t level, int64_t number) {
+INLINE Operand operand(const Program& p, const Block& b, int64_t level, int64_t number) {
     if (number < 0) return {p.constants + (-1 - number) * WIDE, 0};
     return {target(b, level, number), -1};
 }
@@ -148,23 +148,23 @@ struct Machine {
 
     void run(const Code& c) {
         const bool between = c.op == op_sum || c.op == op_largest || c.op == op_lift;  // `b` is a level
-        const Operand x = operand(p, b, between ? c.b : c.level, c.a), y = in(c, c.b);
+        const Operand x = operand(p, b, between ? c.b : c.level, c.a), y = in(c, c.b), z = in(c, c.c);
         const int32_t *const key = b.rows[c.level].key.at;
         n = b.rows[c.level].count;
         dst = target(b, c.level, c.dst);
         switch (c.op) {
-            case op_add: return each(c, [](V a, V b, V) { return a + b; });
-            case op_sub: return each(c, [](V a, V b, V) { return a - b; });
-            case op_mul: return each(c, [](V a, V b, V) { return a * b; });
-            case op_div: return each(c, [](V a, V b, V) { return a / b; });
-            case op_abs: return each(c, [](V a, V, V) { return absolute(a); });
-            case op_sqrt: return each(c, [](V a, V, V) { return sqrt(a); });
-            case op_min: return each(c, [](V a, V b, V) { return minimum(a, b); });
-            case op_max: return each(c, [](V a, V b, V) { return maximum(a, b); });
-            case op_lt: return each(c, [](V a, V b, V) { return flag(a < b); });
-            case op_le: return each(c, [](V a, V b, V) { return flag(a <= b); });
-            case op_eq: return each(c, [](V a, V b, V) { return flag(a == b); });
-            case op_select: return each(c, [](V a, V b, V d) { return select(a == 0.0, d, b); });
+            case op_add: return each(x, y, z, [](V a, V b, V) { return a + b; });
+            case op_sub: return each(x, y, z, [](V a, V b, V) { return a - b; });
+            case op_mul: return each(x, y, z, [](V a, V b, V) { return a * b; });
+            case op_div: return each(x, y, z, [](V a, V b, V) { return a / b; });
+            case op_abs: return each(x, y, z, [](V a, V, V) { return absolute(a); });
+            case op_sqrt: return each(x, y, z, [](V a, V, V) { return sqrt(a); });
+            case op_min: return each(x, y, z, [](V a, V b, V) { return minimum(a, b); });
+            case op_max: return each(x, y, z, [](V a, V b, V) { return maximum(a, b); });
+            case op_lt: return each(x, y, z, [](V a, V b, V) { return flag(a < b); });
+            case op_le: return each(x, y, z, [](V a, V b, V) { return flag(a <= b); });
+            case op_eq: return each(x, y, z, [](V a, V b, V) { return flag(a == b); });
+            case op_select: return each(x, y, z, [](V a, V b, V d) { return select(a == 0.0, d, b); });
             case op_pow: return one_by_one([&](int64_t i) { return std::pow(x[i], y[i]); });
             case op_exp: return one_by_one([&](int64_t i) { return std::exp(x[i]); });
             case op_log: return one_by_one([&](int64_t i) { return std::log(x[i]); });
@@ -186,8 +186,7 @@ struct Machine {
 
     // Rows are padded to whole vectors: the last one computes on what lies there, for nobody.
     template <class F>
-    inline void each(const Code& c, F f) const {
-        const Operand x = in(c, c.a), y = in(c, c.b), z = in(c, c.c);
+    inline void each(const Operand x, const Operand y, const Operand z, F f) const {
         for (int64_t i = 0; i < n; i += W) store(dst + i, f(x.vector(i), y.vector(i), z.vector(i)));
     }
     template <class F>
@@ -270,7 +269,8 @@ struct Machine {
     void worst_side(const Code& c) {
         const double* held = target(b, c.level, c.a);
         const int32_t *const first = b.rows[UNIT].first.at, *const above = b.rows[c.level].of_leg.at;
-        each(c, [](V a, V, V) { return a; });
+        const Operand all = in(c, c.a);
+        each(all, all, all, [](V a, V, V) { return a; });
         for (int64_t unit = 0; unit < b.units; unit++) {
             if (b.source.at[unit].side == 0) continue;
             const int64_t before = first[b.source.at[unit].origin] - first[unit];  // legs lie as they do there
