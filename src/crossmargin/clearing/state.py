@@ -145,9 +145,18 @@ def fold(state: State, record: Record) -> None:
 
 
 def fold_all(state: State, records: Iterable[Record]) -> None:
-    """Bring a state that the caller owns further by records in order, in place."""
+    """Bring a state that the caller owns further by records in order, in place: `fold` of each, with less to write."""
+    number, as_of, sources = state.number, state.as_of, state.sources
     for record in records:
-        fold(state, record)
+        number += 1
+        assert record.number == number, f"record {record.number} cannot follow record {number - 1}"
+        event, as_of = record.event, record.as_of
+        if type(event) is Posted:
+            add(state.balances, event.rows)
+        else:
+            _FOLDS[type(event)](state, event, as_of)
+        sources[record.source] = record.sequence
+    state.number, state.as_of = number, as_of
 
 
 def _priced(state: State, event: Priced, _: datetime | None = None) -> None:
