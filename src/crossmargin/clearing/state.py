@@ -133,19 +133,11 @@ class Draft:
 
 def fold(state: State, record: Record) -> None:
     """Bring a state that the caller owns one record further, in place."""
-    assert record.number == state.number + 1, f"record {record.number} cannot follow record {state.number}"
-    event = record.event
-    if isinstance(event, Posted):
-        add(state.balances, event.rows)
-    else:
-        _FOLDS[type(event)](state, event, record.as_of)
-    state.number = record.number
-    state.as_of = record.as_of
-    state.sources[record.source] = record.sequence
+    fold_all(state, (record,))
 
 
 def fold_all(state: State, records: Iterable[Record]) -> None:
-    """Bring a state that the caller owns further by records in order, in place: `fold` of each, with less to write."""
+    """Bring a state that the caller owns further by records in order, in place; what each says anew is written once."""
     number, as_of, sources = state.number, state.as_of, state.sources
     for record in records:
         number += 1

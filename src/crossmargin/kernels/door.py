@@ -147,8 +147,6 @@ def checked_book(given: Mapping[str, Any]) -> dict[str, Any]:
         "extra_value": of("extra_value", "f8", extra_leg.shape[0]),
         "pool_class": of("pool_class", "u1", units),
         "inputs": inputs,
-        "wide": int(row.dtype == np.int32),
-        "stated": inputs.shape[1],
     }
 
 
