@@ -1,7 +1,7 @@
 // A program over a block: its scans, and its operations on registers.
 //
-// A scan is legs times scenario rows, closed out and folded level by level on the way up, then measured: without a table of
-// rows.
+// A scan is legs times scenario rows, closed out and folded level by level on the way up, then measured: without a
+// table of rows.
 #pragma once
 
 #include <cmath>
@@ -41,15 +41,15 @@ struct Climb {  // one scan over a block, to the rows of `line`
     const Fold* const folds = p.folds + s.first_fold;
     const Segment* const segments = p.segments + s.first_segment;
     double* const sums = b.cells.of(3 * s.pitch + WIDE);  // of a row at each level of the chain
-    uint64_t kept[WIDE] = {};                             // of a quantity, in each of the last columns
+    double dropped[WIDE] = {};                            // of a quantity, in each of the last columns
     const int32_t* const index = s.index < 0 ? b.row.at : b.scan_row.at;
-    const Legs legs = {b.quantity.at, index, p.matrices + s.matrix, s.pitch, kept};
+    const Legs legs = {b.quantity.at, index, p.matrices + s.matrix, INT32_MAX, s.pitch, dropped};
     std::vector<Operand> operands = {};  // of all folds, then the weights of the segments
 
     void run() {
         const int32_t *const at = p.which + s.index, *const key = b.rows[LEG].key.at;
         for (int64_t leg = 0; s.index >= 0 && leg < b.legs; leg++) b.scan_row.at[leg] = at[key[leg]];
-        for (int64_t j = 0; j < WIDE; j++) kept[j] = s.unsigned_lanes >> j & 1 ? ~SIGN : ~uint64_t{0};
+        for (int64_t j = 0; j < WIDE; j++) dropped[j] = s.unsigned_lanes >> j & 1 ? -0.0 : 0.0;
         for (const Fold* f = folds; f != folds + s.folds; f++)
             for (const int64_t number : f->operands)
                 operands.push_back(operand(p, b, f->level, number == NONE ? f->operands[0] : number));
@@ -69,8 +69,8 @@ struct Climb {  // one scan over a block, to the rows of `line`
             const int64_t first = rows.first.at[row], last = rows.first.at[row + 1];
             if (first == last) continue;
             ToRow to{sums};
-            if (s.pitch < LONG) strips_of<REST, APART>(legs, first, last, s.pitch, to);
-            else write_row(legs, first, last, s.pitch, sums);
+            if (s.pitch < LONG) strips_of<REST, APART>(legs, first, last, to);
+            else write_row(legs, first, last, sums);
             climb(row);
         }
     }
@@ -128,14 +128,13 @@ struct Climb {  // one scan over a block, to the rows of `line`
         return lowest > 0.0 ? 0.0 : 0.0 - lowest;
     }
 
-    // A cell that is no number shows in the sum of all; infinities of both signs may too, and are looked at.
     static inline double worst_of(const double* x, int64_t cells) {
         ToWorst worst;
         for (int64_t i = 0; i < cells; i += W) {
             V cell[] = {i + W <= cells ? load(x + i) : select(before(cells - i), load(x + i), splat(0.0))};
             worst.take(cell, i);
         }
-        return any(unordered(worst.all)) && strange(x, cells) ? __builtin_nan("") : 0.0 - lowest_lane(worst.low);
+        return worst.figure();
     }
 };
 
@@ -215,7 +214,8 @@ struct Machine {
     }
 
     // Sums of the legs' numbers, `n` at once: for each column that is summed a row of coefficients for each leg's key.
-    // Where `b` says so they go on from what stands in their registers. Many new ones stand side by side until complete.
+    // Where `b` says so they go on from what stands in their registers. Many new ones stand side by side until
+    // complete.
     void legsum(const Code& c) {
         const int64_t *const from = p.groups[c.aux], stride = b.rows[c.level].stride;
         const int64_t width = c.n == 1 ? 1 : (c.n + WIDE - 1) / WIDE * WIDE, lanes = c.b != 0 || c.n == 1 ? 0 : width;
@@ -269,8 +269,7 @@ struct Machine {
     void worst_side(const Code& c) {
         const double* held = target(b, c.level, c.a);
         const int32_t *const first = b.rows[UNIT].first.at, *const above = b.rows[c.level].of_leg.at;
-        const Operand all = in(c, c.a);
-        each(all, all, all, [](V a, V, V) { return a; });
+        std::copy_n(held, n, dst);
         for (int64_t unit = 0; unit < b.units; unit++) {
             if (b.source.at[unit].side == 0) continue;
             const int64_t before = first[b.source.at[unit].origin] - first[unit];  // legs lie as they do there

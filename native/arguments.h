@@ -1,13 +1,14 @@
 // What kernels read and fill: plain structures, eight bytes for each item that Python gives.
 //
-// ITEMS says in the order of the members what an item is: d float64, q int64, i int32, u uint32, h uint16, b uint8 or bool,
-// each an array or None, > before one that is filled; n a number; a capital the structure whose name begins so.
+// ITEMS says in the order of the members what an item is: d float64, q int64, i int32, u uint32, h uint16, b uint8 or
+// bool, each an array or None, > before one that is filled; n a number; a capital the structure whose name begins so.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-// The `depth` lowest cells of a row. With shares: the sum of share * cell, lowest cell first; without: the last of them.
+// The `depth` lowest cells of a row. With shares: the sum of share * cell, lowest cell first; without: the last of
+// them.
 struct Tail { const double* shares; int64_t depth; };  // [depth], or null
 
 struct Groups {
@@ -15,14 +16,15 @@ struct Groups {
     const double* scale;    // [legs]
     const int32_t* index;   // [legs] row of the matrix
     const int64_t* starts;  // [groups] ascending
-    const double* matrix;   // [contracts, pitch]: rows are filled up with zeros to a multiple of 8
+    const double* matrix;   // [contracts, pitch]: rows are filled up with their last cell to a multiple of 8
     double* out;            // [groups, pitch] or [groups]
     int64_t legs, groups, contracts, scenarios, pitch;
     Tail tail;
 };
 
-// Tables [rows, columns] of arguments, each of which may be one row or column for all: items from row to row, and whether
-// there is one for each column. As many tables of answers as the kernel has, one after the other. 16 columns at least.
+// Tables [rows, columns] of arguments, each of which may be one row or column for all: items from row to row, and
+// whether there is one for each column. As many tables of answers as the kernel has, one after the other. 16 columns at
+// least.
 struct Cells {
     static constexpr char ITEMS[] = "ddddddnnnnnnnnnnnn>dnn";
     const double* in[6];
@@ -36,8 +38,8 @@ enum ContractColumn { FORWARD, STRUCK, IV, YEARS, RATE, FIXED, WEIGHT, CONTRACT_
 enum ContractFlag { CALL, INVERSE, COIN, LINKED, CONTRACT_FLAGS };
 constexpr int64_t MOST_STATES = 16, MOST_SCENARIOS = 256;  // of one call; no fewer than 8 scenarios
 
-// Options under the scenarios [first, last). These share `states` of vol (a column of `vols`, or -1), time and rate; the
-// first state is today's.
+// Options under the scenarios [first, last). These share `states` of vol (a column of `vols`, or -1), time and rate;
+// the first state is today's.
 struct Revaluation {
     static constexpr char ITEMS[] = "dddddddbbbbqddddqqdd>d>dnnnnnnnnnn";
     const double* columns[CONTRACT_COLUMNS];  // [contracts] each
@@ -47,7 +49,7 @@ struct Revaluation {
     const double *basis, *peg;                // [scenarios] moves
     const int64_t *state, *vol_of;            // [last - first]; [states]
     const double *time, *rate;                // [states] moves
-    double *cells, *today;                    // [2, contracts, scenarios] gain and value, [contracts]; options' rows are written
+    double *cells, *today;                    // [2, contracts, scenarios] gain and value, [contracts]; rows of options
     int64_t contracts, options, names, scenarios, pitch, first, last, states;
     int64_t flat, discount;  // whether the basis stays, and whether values are discounted
 };
@@ -82,7 +84,7 @@ struct Scan { int64_t index, matrix, pitch, chain[3], first_segment, segments, f
 enum Measure : int64_t { WORST, TAIL, ROW, CELLS };
 struct Segment { int64_t from, to, measure, depth, shares, dst, weight, unused; };
 constexpr int64_t OPERANDS = 4;  // gain, loss, cap, deductible
-struct Fold { int64_t close_out, level, from, to, operands[OPERANDS]; };  // close_out: columns from cells to shocked ones
+struct Fold { int64_t close_out, level, from, to, operands[OPERANDS]; };  // close_out: columns to shocked cells
 
 struct Program {
     static constexpr char ITEMS[] = "nnnnnnnbbbiiiqddddddddqqqqqi";
@@ -151,7 +153,7 @@ struct Checking {
     int64_t trades;
 };
 
-// --- what an instruction set offers: structures by name, and the kernels that run over some of them
+// --- what a level, an instruction set's code, offers: structures by name, and kernels that run over some of them
 
 struct Structure {
     const char *name, *items;
@@ -159,9 +161,5 @@ struct Structure {
     int64_t (*run)(const void* arguments, int64_t first, int64_t last);
 };
 
-struct Kernels {
-    const char* level;
-    const Structure* structures;  // the last has no name; in the same order on each level
-};
-
-const Kernels *level_narrow(), *level_v3(), *level_v4(), *level_neon();
+// In the same order on each level: the first has its name, the last has none.
+const Structure *level_narrow(), *level_v3(), *level_v4(), *level_neon();

@@ -13,9 +13,7 @@ constexpr double HUGE_DEVIATION = 24.0, LEAST_DEVIATION = 1e-150, MOST_DEVIATION
 constexpr double INV_SQRT_2PI = 0.39894228040143267794, INFINITE = __builtin_inf(), NOT_A_NUMBER = __builtin_nan("");
 
 // Half of s, and what a distance is multiplied by; no s is so small that this were infinite. A negative zero is zero.
-struct Spread {
-    V half, reciprocal;
-};
+struct Spread { V half, reciprocal; };
 inline Spread spread_of(V s) {
     const V kept = greatest(least(s, splat(MOST_DEVIATION)), splat(0.0));
     return {0.5 * kept, 1.0 / greatest(kept, splat(LEAST_DEVIATION))};

@@ -12,12 +12,12 @@ namespace {
 
 // The legs of one unit, as they lie in the book or as a trade would leave them.
 struct Source {
-    const void* row;
-    const double *quantity, *extra_value;
-    const uint32_t* extra_leg;
-    uint32_t count, extras;
-    int64_t unit, pool_class;  // a unit that is not there yet is -1
-    bool wide;
+    const void* row = nullptr;
+    const double *quantity = nullptr, *extra_value = nullptr;
+    const uint32_t* extra_leg = nullptr;
+    uint32_t count = 0, extras = 0;
+    int64_t unit = -1, pool_class = -1;  // of one that is not there yet
+    bool wide = true;                    // whether rows are int32
     uint32_t side = 0;   // orders that a copy takes as filled, bids or asks; 0 of a unit itself
     int64_t origin = 0;  // the place of the unit that it is a copy of
 };
@@ -51,19 +51,22 @@ struct Block {
     Store<Source> source;  // with room for as many copies of each side
     Store<int32_t> row, scan_row, slot;
     Store<double> quantity, cells, lanes, kept;
+    Store<double> staged, found;  // of checks: units as trades leave them, and what the program says of them
+    Store<struct Trade> trades;
+    Store<struct Leg> changed;  // those of a unit that a trade changes
     Store<Extra> extra;
     Rows rows[LEVELS];
 };
 
-// The thread's own.
-inline Block& own_block() {
+// The thread's own. Callers must not know: the compiler would ask for the thread's with every operation.
+__attribute__((noinline)) Block& own_block() {
     thread_local Block block;
     return block;
 }
 
 // Where the legs of a unit lie in the book; false where not within it.
 inline bool find_unit(const Book& book, int64_t unit, Source& source) {
-    source = {nullptr, nullptr, nullptr, nullptr, 0, 0, unit, -1, true};
+    source = {};
     if (unit < 0 || unit >= book.units) return false;
     const int64_t first = book.start[unit], extra = book.extra_start[unit];
     const uint32_t count = book.count[unit], extras = book.extra_count[unit];

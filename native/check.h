@@ -7,12 +7,15 @@
 namespace {
 
 constexpr double DUST = 0x1p-50;  // of what is moved: less is left over from rounding
-constexpr int64_t TOGETHER = 64;  // trades: what they read lies far, so all is asked for before any is waited for
 
 struct Trade {
     int64_t at, account, contract, row, wallet;
     double quantity, price, total[FIGURES];  // the figures of the account's units, summed
 };
+
+int64_t row_of(const Source& s, int64_t leg) {
+    return s.wide ? static_cast<const int32_t*>(s.row)[leg] : static_cast<const uint16_t*>(s.row)[leg];
+}
 
 // A leg with its numbers by column, a bit for each that is stated beside the quantity, and its quantity in the book.
 struct Leg {
@@ -20,19 +23,6 @@ struct Leg {
     double was, of[ONE];
     double side() const { return of[QUANTITY] != 0.0 ? of[QUANTITY] : of[BIDS] + of[ASKS]; }  // of orders alone: theirs
 };
-
-// Units as trades leave them, side by side, and what the program says of them.
-struct Staged {
-    Store<Leg> leg;  // of the unit that is changed
-    Store<int32_t> row;
-    Store<uint32_t> extra_leg;
-    Store<double> quantity, extra_value, found;
-    int64_t legs, extras;
-};
-
-int64_t row_of(const Source& s, int64_t leg) {
-    return s.wide ? static_cast<const int32_t*>(s.row)[leg] : static_cast<const uint16_t*>(s.row)[leg];
-}
 
 // A unit while a trade changes it.
 struct Unit {
@@ -92,30 +82,33 @@ void fill(const Program& p, const Trade& t, Unit& unit) {
     wallet = wallet + funding + (option ? -(amount * p.multiplier[t.row] * price) : gained);
 }
 
+struct Staged { double *quantity, *value; int32_t* row; uint32_t* code; };  // where the next unit is written
+
 // What was closed, or turned around, has no leverage.
 Source write(const Unit& unit, const Source& s, Staged& to) {
-    const int64_t first = to.legs, extra = to.extras;
+    const Staged first = to;
     for (const Leg* leg = unit.first; leg < unit.end; leg++) {
         for (int64_t left = leg->stated; left != 0; left &= left - 1) {
             const uint32_t column = static_cast<uint32_t>(__builtin_ctzll(left));
-            to.extra_leg.at[to.extras] = static_cast<uint32_t>(to.legs - first) | column << 28;
-            to.extra_value.at[to.extras] = leg->of[column];
-            to.extras += column == LEVERAGE ? leg->was * leg->of[QUANTITY] > 0.0
-                                            : column > ACCRUED || leg->of[column] != 0.0;
+            *to.code = static_cast<uint32_t>(leg - unit.first) | column << 28;
+            *to.value = leg->of[column];
+            const bool kept = column == LEVERAGE ? leg->was * leg->of[QUANTITY] > 0.0
+                                                 : column > ACCRUED || leg->of[column] != 0.0;
+            to.code += kept, to.value += kept;
         }
-        to.row.at[to.legs] = static_cast<int32_t>(leg->row);
-        to.quantity.at[to.legs++] = leg->of[QUANTITY];
+        *to.row++ = static_cast<int32_t>(leg->row);
+        *to.quantity++ = leg->of[QUANTITY];
     }
-    const uint32_t count = static_cast<uint32_t>(to.legs - first), extras = static_cast<uint32_t>(to.extras - extra);
-    return {to.row.at + first, to.quantity.at + first, to.extra_value.at + extra, to.extra_leg.at + extra,
-            count,             extras,                 s.unit,                    s.pool_class,            true};
+    const auto length = [](auto begin, auto end) { return static_cast<uint32_t>(end - begin); };
+    return {first.row, first.quantity, first.value, first.code, length(first.row, to.row), length(first.code, to.code),
+            s.unit, s.pool_class, true};
 }
 
 // A trade's rows, the unit that it lands in and the other units' figures. False where Python is to judge.
 bool place(const Program& p, const Book& book, const Desk& d, Trade& t, Source& s) {
     if (t.account < 0 || t.account >= d.accounts || t.contract < 0 || t.contract >= d.contracts) return false;
     const int64_t opening = d.account_class[t.account];
-    s = {nullptr, nullptr, nullptr, nullptr, 0, 0, -1, -1, true};
+    s = {};
     if (opening < d.account_classes) s.pool_class = d.opens[opening * d.contracts + t.contract];
     int64_t left = book.units;  // a ring of units would have no end
     for (int64_t unit = d.first[t.account]; unit >= 0; unit = d.follow[unit]) {
@@ -140,21 +133,14 @@ bool place(const Program& p, const Book& book, const Desk& d, Trade& t, Source& 
     return t.price > 0.0 || (t.price == 0.0 && p.trade_kind[t.row] == 1);
 }
 
-void answer(const Checking& c, Trade& t, double rate, const double* found) {
-    const int32_t* outputs = c.desk->outputs;
-    c.aside[t.at] = 0;
-    if (outputs[FIGURES] >= 0 && found[outputs[FIGURES] * TOGETHER] != 0.0) return;
-    for (int64_t k = 0; k < FIGURES; k++) {
-        t.total[k] += found[outputs[k] * TOGETHER] * rate;
-        c.out[k * c.trades + t.at] = k < 2 ? t.total[k] : t.total[k] - t.total[k - 2];
-    }
-}
-
-// Trades [first, last) of the order, at most TOGETHER; how many of them there are not. Whose scratch it is must not be known
-// within: the compiler would ask for the thread's own with every operation.
-__attribute__((noipa)) int64_t check_few(const Checking& c, int64_t first, int64_t last, Block& b, Staged& to) {
-    Source* source = b.source.of(SIDES * TOGETHER);
-    Trade trades[TOGETHER];
+// Trades [first, last) of the order, some dozens: what they read lies far, so all is asked for before any is waited
+// for. Returns how many of them there are not.
+int64_t check(const Checking& c, int64_t first, int64_t last) {
+    Block& b = own_block();
+    const int64_t count = last - first;
+    const int32_t* const outputs = c.desk->outputs;
+    Source* const source = b.source.of(SIDES * count);
+    Trade* const trades = b.trades.of(count);
     int64_t asked = 0, placed = 0, room = 0;
     for (int64_t i = first; i < last; i++) {
         const int64_t at = c.order[i];
@@ -168,31 +154,30 @@ __attribute__((noipa)) int64_t check_few(const Checking& c, int64_t first, int64
         room += source[placed].count + source[placed].extras + 4;  // two legs are new, and each states a cost
         trades[placed++] = trades[i];
     }
-    to.row.of(room);
-    to.quantity.of(room);
-    to.extra_leg.of(room);
-    to.extra_value.of(room);
-    to.legs = to.extras = b.units = 0;
+    double* const numbers = b.staged.of(3 * room);
+    int32_t* const integers = reinterpret_cast<int32_t*>(numbers + 2 * room);
+    Staged to = {numbers, numbers + room, integers, reinterpret_cast<uint32_t*>(integers + room)};
+    b.units = 0;
     for (int64_t i = 0; i < placed; i++) {
-        Leg* const legs = to.leg.of(source[i].count + 2);
+        Leg* const legs = b.changed.of(source[i].count + 2);
         Unit unit{legs, legs};
         if (!unit.take(source[i])) continue;
         fill(*c.program, trades[i], unit);
         source[b.units] = write(unit, source[i], to);
         trades[b.units++] = trades[i];
     }
-    double* found = to.found.of(c.program->output_count * TOGETHER);
-    if (evaluate(*c.program, *c.book, b, found, TOGETHER) == 0)
-        for (int64_t i = 0; i < b.units; i++) answer(c, trades[i], c.desk->rate[source[i].pool_class], found + i);
-    return last - first - asked;
-}
-
-int64_t check(const Checking& c, int64_t first, int64_t last) {
-    thread_local Staged staged;
-    int64_t bad = 0;
-    for (; first < last; first += TOGETHER)
-        bad += check_few(c, first, last - first < TOGETHER ? last : first + TOGETHER, own_block(), staged);
-    return bad;
+    const double* found = b.found.of(c.program->output_count * count);
+    if (evaluate(*c.program, *c.book, b, b.found.at, count) != 0) return count - asked;
+    for (int64_t i = 0; i < b.units; i++, found++) {
+        Trade& t = trades[i];
+        c.aside[t.at] = 0;
+        if (outputs[FIGURES] >= 0 && found[outputs[FIGURES] * count] != 0.0) continue;
+        for (int64_t k = 0; k < FIGURES; k++) {
+            t.total[k] += found[outputs[k] * count] * c.desk->rate[source[i].pool_class];
+            c.out[k * c.trades + t.at] = k < 2 ? t.total[k] : t.total[k] - t.total[k - 2];
+        }
+    }
+    return count - asked;
 }
 
 }  // namespace

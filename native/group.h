@@ -1,8 +1,8 @@
 // Legs times rows of a matrix, summed by group.
 //
 // A strip of up to eight vectors of the row stays in registers while the group's legs go by, in their order: for each
-// column the sum is the same sequence of operations whatever the width of a vector. Products are rounded before they are
-// added, not fused: a long and a short leg then cancel to nothing, as they do in NumPy, and the reads take as long.
+// column the sum is the same sequence of operations whatever the width of a vector. Products are rounded before they
+// are added, not fused: a long and a short leg then cancel to nothing, as they do in NumPy, and the reads take as long.
 #pragma once
 
 #include <algorithm>
@@ -17,22 +17,17 @@ constexpr int STRIP = 8, NARROW = 2;  // vectors
 
 struct Legs {
     const double* scale;
-    const int32_t* index;
-    const double* matrix;  // at least one row
-    ptrdiff_t pitch;       // doubles from row to row
-    const uint64_t* kept = nullptr;  // [WIDE] bits of the scale in the last columns, where some take it without its sign
-    static bool has(uint32_t) { return true; }
-};
-struct AnyLegs : Legs {  // where one asks for a row that the matrix has not, its sums are no numbers
-    int64_t rows;
-    bool has(uint32_t row) const { return row < rows; }
+    const int32_t* index;  // where one asks for a row that the matrix has not, its sums are no numbers
+    const double* matrix;  // [rows, pitch], at least one row
+    int64_t rows, pitch;
+    const double* dropped = nullptr;  // [WIDE] bits of the scale: its sign in those of the last columns that take none
 };
 
-// Sums of N vectors of columns, to a sink, or of those of a row and the legs. The last APART vectors take what is kept of the
-// scale's bits. What begins with -0.0 is what is added, to the sign of a zero.
-template <int N, int APART = 0, class L, class To>
-INLINE void strip(const L& legs, int64_t first, int64_t last, int64_t column, To& to, const double* onto) {
-    const auto kept = [&](int j) { return bits(load(reinterpret_cast<const double*>(legs.kept) + (j - N + APART) * W)); };
+// Sums of N vectors of columns, to a sink, or of those of a row and the legs. The last APART vectors drop bits of the
+// scale. What begins with -0.0 is what is added, to the sign of a zero.
+template <int N, int APART = 0, class To>
+INLINE void strip(const Legs& legs, int64_t first, int64_t last, int64_t column, To& to, const double* onto) {
+    const auto dropped = [&](int j) { return bits(load(legs.dropped + (j - N + APART) * W)); };
     V sum[N];
 #pragma GCC unroll 8
     for (int j = 0; j < N; j++) sum[j] = onto ? load(onto + column + j * W) : splat(first < last ? -0.0 : 0.0);
@@ -40,13 +35,13 @@ INLINE void strip(const L& legs, int64_t first, int64_t last, int64_t column, To
         const uint32_t number = static_cast<uint32_t>(legs.index[leg]);  // below 0 is beyond any
         const double* row = legs.matrix + column;
         double by = __builtin_nan("");
-        if (legs.has(number)) {
+        if (number < legs.rows) {
             row += number * legs.pitch;
             by = legs.scale[leg];
         }
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++)
-            sum[j] = sum[j] + (j < N - APART ? splat(by) : real(bits(splat(by)) & kept(j))) * load(row + j * W);
+            sum[j] = sum[j] + (j < N - APART ? splat(by) : real(bits(splat(by)) & ~dropped(j))) * load(row + j * W);
     }
     to.take(sum, column);
 }
@@ -59,12 +54,12 @@ inline auto with_lot(int64_t number, const Each& each) {
     return each(std::integral_constant<int, N>());
 }
 
-// One group's row of `columns` cells, a vector at least; REST vectors, 0 for a whole strip, are the last strip.
-template <int REST, int APART = 0, int WHOLE = STRIP, class L, class To>
-INLINE void strips_of(const L& legs, int64_t first, int64_t last, int64_t columns, To& to, const double* onto = nullptr) {
+// One group's row of cells; REST vectors, 0 for a whole strip, are the last strip.
+template <int REST, int APART = 0, int WHOLE = STRIP, class To>
+INLINE void strips_of(const Legs& legs, int64_t first, int64_t last, To& to, const double* onto = nullptr) {
     constexpr int LEFT = REST > 0 ? REST : WHOLE;
     int64_t from = 0;
-    for (; from + LEFT * W < columns; from += WHOLE * W) strip<WHOLE>(legs, first, last, from, to, onto);
+    for (; from + LEFT * W < legs.pitch; from += WHOLE * W) strip<WHOLE>(legs, first, last, from, to, onto);
     strip<LEFT, (APART <= LEFT ? APART : 0)>(legs, first, last, from, to, onto);
 }
 
@@ -79,14 +74,13 @@ struct ToRow {  // writes the cells
 constexpr int64_t LONG = 256, AT_ONCE = 16;  // columns, legs
 
 // Long rows lie far: some legs at a time go along the whole row in narrow strips, so that each is read in one go.
-template <class L>
-inline void write_row(const L& legs, int64_t first, int64_t last, int64_t columns, double* out) {
+inline void write_row(const Legs& legs, int64_t first, int64_t last, double* out) {
     ToRow to{out};
-    if (columns < LONG || first == last)
-        return with_lot(columns / W % STRIP, [&](auto rest) { strips_of<rest>(legs, first, last, columns, to); });
-    with_lot<NARROW - 1>(columns / W % NARROW, [&](auto rest) {
+    if (legs.pitch < LONG || first == last)
+        return with_lot(legs.pitch / W % STRIP, [&](auto rest) { strips_of<rest>(legs, first, last, to); });
+    with_lot<NARROW - 1>(legs.pitch / W % NARROW, [&](auto rest) {
         for (int64_t i = first; i < last; i += AT_ONCE)
-            strips_of<rest, 0, NARROW>(legs, i, std::min(i + AT_ONCE, last), columns, to, i > first ? out : nullptr);
+            strips_of<rest, 0, NARROW>(legs, i, std::min(i + AT_ONCE, last), to, i > first ? out : nullptr);
     });
 }
 
@@ -98,11 +92,11 @@ inline bool strange(const double* row, int64_t cells) {
     return any(odd | (unordered(load(row + i)) & before(cells - i)));
 }
 
-// Fills the `figures` of each group, which are no numbers where a group is not within the legs; how many groups begin with
-// none.
+// Fills the `figures` of each group, which are no numbers where a group is not within the legs; how many groups begin
+// with none.
 template <class Fill>
 inline int64_t each_group(const Groups& g, int64_t first, int64_t last, int64_t figures, const Fill& fill) {
-    const AnyLegs legs{{g.scale, g.index, g.matrix, g.pitch}, g.contracts};
+    const Legs legs{g.scale, g.index, g.matrix, g.contracts, g.pitch};
     int64_t bad = 0;
     for (int64_t i = first; i < last; i++) {
         const int64_t from = g.starts[i], to = i + 1 < g.groups ? g.starts[i + 1] : g.legs;
@@ -115,15 +109,15 @@ inline int64_t each_group(const Groups& g, int64_t first, int64_t last, int64_t 
 }
 
 int64_t group_rows(const Groups& g, int64_t first, int64_t last) {
-    return each_group(g, first, last, g.pitch, [&](const AnyLegs& legs, int64_t from, int64_t to, double* out) {
-        write_row(legs, from, to, g.pitch, out);
+    return each_group(g, first, last, g.pitch, [&](const Legs& legs, int64_t from, int64_t to, double* out) {
+        write_row(legs, from, to, out);
     });
 }
 
 // --- the lowest cells of a row, exactly, without sorting it
 //
-// The row is cut into parts. Where `depth` of these have a cell at or below a bound, the lowest `depth` cells of the row lie
-// there too: those cells are gathered, and the lowest of them sorted, so that they are summed in one order.
+// The row is cut into parts. Where `depth` of these have a cell at or below a bound, the lowest `depth` cells of the
+// row lie there too: those cells are gathered, and the lowest of them sorted, so that they are summed in one order.
 
 // Of this level alone, so that its sorts are too: the linker keeps one of those that levels share.
 constexpr auto lower = [](const auto& a, const auto& b) { return a < b; };
@@ -180,31 +174,29 @@ inline double tail_of(const double* row, int64_t cells, const Tail& tail, double
 int64_t group_tail(const Groups& g, int64_t first, int64_t last) {
     Store<double> scratch;
     double* const row = scratch.of(2 * g.pitch + WIDE);
-    return each_group(g, first, last, 1, [&](const AnyLegs& legs, int64_t from, int64_t to, double* out) {
-        write_row(legs, from, to, g.pitch, row);
+    return each_group(g, first, last, 1, [&](const Legs& legs, int64_t from, int64_t to, double* out) {
+        write_row(legs, from, to, row);
         const double found = tail_of(row, g.scenarios, g.tail, row + g.pitch);
         *out = found < 0.0 ? -found : found != found ? found : 0.0;
     });
 }
 
-struct ToWorst {  // keeps the lowest cell, and a sum that is no number where a cell is none, or infinities meet
-    V low = splat(0.0), all = splat(0.0);
+struct ToWorst {  // keeps the lowest cell, and of each lane one that is no number
+    V low = splat(0.0); Mask odd{};
     template <int N>
     inline void take(V (&sum)[N], int64_t) {
         for (const V x : sum) low = least(x, low);
-        for (const V x : sum) all = all + x;
+        for (const V x : sum) odd |= unordered(x);
     }
+    inline double figure() const { return any(odd) ? __builtin_nan("") : 0.0 - lowest_lane(low); }
 };
 
 int64_t group_worst(const Groups& g, int64_t first, int64_t last) {
-    Groups strange = g;  // those whose sum is no number: the lowest cell, once all have been looked at
-    strange.tail = {nullptr, 1};
     return with_lot(g.pitch / W % STRIP, [&](auto rest) {
-        const auto fill = [&](const AnyLegs& legs, int64_t from, int64_t to, double* out) __attribute__((always_inline)) {
+        const auto fill = [&](const Legs& legs, int64_t from, int64_t to, double* out) __attribute__((always_inline)) {
             ToWorst worst;
-            strips_of<rest>(legs, from, to, g.pitch, worst);
-            *out = 0.0 - lowest_lane(worst.low);
-            if (any(unordered(worst.all))) group_tail(strange, out - g.out, out - g.out + 1);
+            strips_of<rest>(legs, from, to, worst);
+            *out = worst.figure();
         };
         return each_group(g, first, last, 1, fill);
     });

@@ -6,23 +6,20 @@ namespace {
 
 constexpr size_t length(const char* items) { return *items == 0 ? 0 : (*items != '>') + length(items + 1); }
 
-template <class T>
+template <class T, int64_t (*kernel)(const T&, int64_t, int64_t) = nullptr>
 constexpr Structure structure(const char* name) {
     static_assert(sizeof(T) == 8 * length(T::ITEMS), "an item for each 8 bytes");
-    return {name, T::ITEMS, nullptr};
-}
-
-template <class T, int64_t (*kernel)(const T&, int64_t, int64_t)>
-constexpr Structure structure(const char* name) {
-    return {name, structure<T>(name).items, [](const void* given, int64_t first, int64_t last) {
+    if constexpr (kernel == nullptr) return {name, T::ITEMS, nullptr};
+    else return {name, T::ITEMS, [](const void* given, int64_t first, int64_t last) {
         return kernel(*static_cast<const T*>(given), first, last);
     }};
 }
 
 }  // namespace
 
-const Kernels* LEVEL_FUNCTION() {
+const Structure* LEVEL_FUNCTION() {
     static const Structure structures[] = {
+        {LEVEL_NAME, "", nullptr},
         structure<Program>("program"),
         structure<Book>("book"),
         structure<Desk>("desk"),
@@ -39,6 +36,5 @@ const Kernels* LEVEL_FUNCTION() {
         structure<Probe, probe<false>>("multiply_adds"),
         {nullptr, nullptr, nullptr},
     };
-    static const Kernels kernels = {LEVEL_NAME, structures};
-    return &kernels;
+    return structures;
 }

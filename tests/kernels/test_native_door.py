@@ -13,7 +13,7 @@ from crossmargin.kernels import kernels_here, use_kernel
 if len(kernels_here()) == 1:
     pytest.skip("no compiled kernel is built here", allow_module_level=True)
 
-from crossmargin.kernels import _native  # where it is built
+from crossmargin.kernels import _native, native_engine  # where it is built
 
 Door: Any = _native.Arguments  # what is wrong for its types, too
 LEGS = 4
@@ -115,10 +115,15 @@ def test_what_is_no_kernel_does_not_run() -> None:
 
 
 def test_levels_are_chosen_by_name() -> None:
+    serving = native_engine.name()
     wrong: Any
-    for wrong in ("avx9", 5, None):
-        with pytest.raises(ValueError, match="this processor has no level"):
+    for level in ("avx9", "", "v"):
+        with pytest.raises(ValueError, match=f"this processor has no level '{level}'"):
+            native_engine.use_level(level)
+    for wrong in (5, None):
+        with pytest.raises(TypeError):
             _native.use_level(wrong)
+    assert native_engine.name() == serving
     for name in kernels_here()[1:]:
         use_kernel(name)
         test_a_kernel_fills_what_it_is_given()

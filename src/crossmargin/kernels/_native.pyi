@@ -1,12 +1,9 @@
 # The compiled kernels: structures of arrays in, arrays filled. Built from native/ at the root of the checkout.
 from collections.abc import Mapping
-from typing import Final, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
-
-LEVELS: Final[str]
-OPERATIONS: Final[str]
 
 @final
 class Arguments:
@@ -26,4 +23,4 @@ def check(
     price: float | None,
     /,
 ) -> tuple[float, float, float, float] | None: ...
-def use_level(name: str, /) -> None: ...
+def use_level(name: str, /) -> bool: ...

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["AccountEngine"]
 
 _LEGS_OF_RANGE: Final = 8_000
+_TRADES_OF_RANGE: Final = 64  # are asked for together, as what they read lies far
 _WORTH_THREADS: Final = 1 << 21  # cells: about a millisecond
 _OPERATION: Final = 4  # cells that an operation is worth
 _PITCH: Final = 2  # of a scan
@@ -71,7 +72,8 @@ class AccountEngine:
         if room < count:
             message = f"out: expected {count} along axis 1, found {room}"
             raise ValueError(message)
-        if self._spread(_native.Arguments("evaluate", (*self._parts, listed, out, room)), count, threads):
+        arguments = _native.Arguments("evaluate", (*self._parts, listed, out, room))
+        if self._spread(arguments, count, threads, max(1, _LEGS_OF_RANGE // self._legs)):
             left = np.flatnonzero(np.isnan(out[:, :count]).all(axis=0))  # the bad ones' blocks are no numbers
             units = left if listed is None else listed[left]
             refuse_units(self.book, self.program["rows"], self.program["classes"], units)
@@ -96,13 +98,13 @@ class AccountEngine:
             account, of("contract", "i8", trades), of("order", "i8", trades), of("quantity", "f8", trades),
             of("price", "f8", trades), of("out", "f8", _FIGURES, trades), of("aside", "u1", trades),
         )  # fmt: skip
-        if self._spread(_native.Arguments("checks", (*self._parts, self._desk, *given, trades)), trades, threads):
+        arguments = _native.Arguments("checks", (*self._parts, self._desk, *given, trades))
+        if self._spread(arguments, trades, threads, _TRADES_OF_RANGE):
             outside = order[(order < 0) | (order >= trades)]
             message = f"order: {', '.join(map(str, outside[:1].tolist()))} is outside the trades"
             raise IndexError(message)
 
-    def _spread(self, arguments: _native.Arguments, units: int, threads: int) -> int:
-        chunk = max(1, _LEGS_OF_RANGE // self._legs)
+    def _spread(self, arguments: _native.Arguments, units: int, threads: int, chunk: int) -> int:
         return _native.run(arguments, units, chunk, 1 if units < self._alone else threads)
 
 

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Index = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
-LEVELS: Final = tuple(_native.LEVELS.split())
+LEVELS: Final = tuple(level for level in ("neon", "narrow", "v3", "v4") if _native.use_level(level))
+"""The instruction sets that this processor can run, the best last: that one serves."""
+
+if not LEVELS:
+    _message = "this processor has none of the instruction sets of the compiled kernels"
+    raise ImportError(_message)
 
 _LAYOUT: Final = ("C_CONTIGUOUS", "ALIGNED")
 _WIDE: Final = 8  # rows are filled up to whole cache lines
@@ -32,7 +37,9 @@ _serving = [LEVELS[-1]]
 
 def use_level(level: str) -> None:
     """Let the kernels of an instruction set serve from now on."""
-    _native.use_level(level)
+    if not _native.use_level(level):
+        message = f"this processor has no level {level!r}"
+        raise ValueError(message)
     _serving[:] = [level]
 
 
@@ -88,7 +95,7 @@ def _index(index: Index, rows: int) -> npt.NDArray[np.int32]:
 
 
 def _rows(matrix: Floats, legs: int) -> Floats:
-    """Return the rows filled up with zeros to whole cache lines, one at least: themselves where they are."""
+    """Return one row at least, filled up to whole cache lines with their last cells: themselves where they are."""
     contracts, scenarios = matrix.shape
     wide = max(1, -(-scenarios // _WIDE)) * _WIDE
     if wide == scenarios and contracts:
@@ -96,6 +103,8 @@ def _rows(matrix: Floats, legs: int) -> Floats:
         return aligned(ready) if legs > _OFTEN * contracts else ready
     filled = np.zeros((max(1, contracts), wide))
     filled[:contracts, :scenarios] = matrix
+    if scenarios:  # what fills a row up is no scenario of its own
+        filled[:contracts, scenarios:] = matrix[:, -1:]
     return aligned(filled)
 
 
