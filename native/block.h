@@ -18,8 +18,8 @@ struct Source {
     uint32_t count = 0, extras = 0;
     int64_t unit = -1, pool_class = -1;  // of one that is not there yet
     bool wide = true;                    // whether rows are int32
-    uint32_t side = 0;   // orders that a copy takes as filled, bids or asks; 0 of a unit itself
-    int64_t origin = 0;  // the place of the unit that it is a copy of
+    uint32_t side = 0;                   // orders that a copy takes as filled, bids or asks; 0 of a unit itself
+    int64_t origin = 0;                  // the place of the unit that it is a copy of
 };
 constexpr uint32_t POSITION = (1u << 28) - 1;
 

@@ -182,7 +182,8 @@ int64_t group_tail(const Groups& g, int64_t first, int64_t last) {
 }
 
 struct ToWorst {  // keeps the lowest cell, and of each lane one that is no number
-    V low = splat(0.0); Mask odd{};
+    V low = splat(0.0);
+    Mask odd{};
     template <int N>
     inline void take(V (&sum)[N], int64_t) {
         for (const V x : sum) low = least(x, low);

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,39 @@ def test_a_kernel_fills_what_it_is_given() -> None:
     out = np.full(2, 7.0)
     assert _native.run(Door("group_worst", worst(out=out)), 2, 1, 2) == 0
     assert out.tolist() == [0.0, 1.0]
+
+
+WITHOUT_THREADS = """
+import resource, numpy as np
+from crossmargin.kernels import _native, native_engine
+
+rng = np.random.default_rng(1)
+groups = 5000
+out, index = np.zeros(groups), rng.integers(0, 30, 4 * groups).astype(np.int32)
+numbers = 4 * groups, groups, 30, 16, 16, None, 1
+given = _native.Arguments("group_worst", (
+    rng.normal(size=4 * groups), index, np.arange(groups) * 4, rng.normal(size=(30, 16)), out, *numbers
+))
+assert _native.run(given, groups, 10, 1) == 0
+wanted, out[:] = out.copy(), 0.0
+pages = int(open("/proc/self/statm").read().split()[0])
+room = pages * resource.getpagesize() + (2 << 20)  # less than a thread's stack
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+try:
+    import threading
+
+    threading.Thread(target=int).start()
+except RuntimeError:
+    assert _native.run(given, groups, 10, 4) == 0
+    assert np.array_equal(out, wanted)
+    print("served")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say how much memory is in use")
+def test_where_the_system_gives_no_threads_the_caller_serves() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_THREADS], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("served\n", 0), done.stderr
 
 
 def test_arrays_are_held_as_long_as_they_are_needed() -> None:
