@@ -162,4 +162,4 @@ struct Structure {
 };
 
 // In the same order on each level: the first has its name, the last has none.
-const Structure *level_narrow(), *level_v3(), *level_v4(), *level_neon();
+extern const Structure level_narrow[], level_v3[], level_v4[], level_neon[];

@@ -58,7 +58,7 @@ struct Block {
     Rows rows[LEVELS];
 };
 
-// The thread's own. Callers must not know: the compiler would ask for the thread's with every operation.
+// The thread's own. That it is, callers must not know: the compiler would ask whose with every operation.
 __attribute__((noinline)) Block& own_block() {
     thread_local Block block;
     return block;

@@ -133,8 +133,8 @@ bool place(const Program& p, const Book& book, const Desk& d, Trade& t, Source& 
     return t.price > 0.0 || (t.price == 0.0 && p.trade_kind[t.row] == 1);
 }
 
-// Trades [first, last) of the order, some dozens: what they read lies far, so all is asked for before any is waited
-// for. Returns how many of them there are not.
+// Trades [first, last) of the order; how many of them there are not. A range of some dozens is quickest: what they read
+// lies far, and all is asked for before any is waited for.
 int64_t check(const Checking& c, int64_t first, int64_t last) {
     Block& b = own_block();
     const int64_t count = last - first;

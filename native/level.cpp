@@ -6,35 +6,34 @@ namespace {
 
 constexpr size_t length(const char* items) { return *items == 0 ? 0 : (*items != '>') + length(items + 1); }
 
-template <class T, int64_t (*kernel)(const T&, int64_t, int64_t) = nullptr>
-constexpr Structure structure(const char* name) {
+template <class T, int64_t (*kernel)(const T&, int64_t, int64_t)>
+int64_t run(const void* given, int64_t first, int64_t last) {
+    return kernel(*static_cast<const T*>(given), first, last);
+}
+
+template <class T>
+constexpr Structure structure(const char* name, decltype(Structure::run) run = nullptr) {
     static_assert(sizeof(T) == 8 * length(T::ITEMS), "an item for each 8 bytes");
-    if constexpr (kernel == nullptr) return {name, T::ITEMS, nullptr};
-    else return {name, T::ITEMS, [](const void* given, int64_t first, int64_t last) {
-        return kernel(*static_cast<const T*>(given), first, last);
-    }};
+    return {name, T::ITEMS, run};
 }
 
 }  // namespace
 
-const Structure* LEVEL_FUNCTION() {
-    static const Structure structures[] = {
-        {LEVEL_NAME, "", nullptr},
-        structure<Program>("program"),
-        structure<Book>("book"),
-        structure<Desk>("desk"),
-        structure<Evaluation, run_units>("evaluate"),
-        structure<Checking, check>("checks"),
-        structure<Groups, group_rows>("group_rows"),
-        structure<Groups, group_worst>("group_worst"),
-        structure<Groups, group_tail>("group_tail"),
-        structure<Cells, each<1, 1, values>>("option_values"),
-        structure<Cells, each<1, 9, greeks>>("option_greeks"),
-        structure<Cells, each<2, 2, implied_vols>>("implied_vols"),
-        structure<Revaluation, revalue>("revalue"),
-        structure<Probe, probe<true>>("reads"),
-        structure<Probe, probe<false>>("multiply_adds"),
-        {nullptr, nullptr, nullptr},
-    };
-    return structures;
-}
+constexpr Structure LEVEL[] = {
+    {LEVEL_NAME, "", nullptr},
+    structure<Program>("program"),
+    structure<Book>("book"),
+    structure<Desk>("desk"),
+    structure<Evaluation>("evaluate", run<Evaluation, run_units>),
+    structure<Checking>("checks", run<Checking, check>),
+    structure<Groups>("group_rows", run<Groups, group_rows>),
+    structure<Groups>("group_worst", run<Groups, group_worst>),
+    structure<Groups>("group_tail", run<Groups, group_tail>),
+    structure<Cells>("option_values", run<Cells, each<1, 1, values>>),
+    structure<Cells>("option_greeks", run<Cells, each<1, 9, greeks>>),
+    structure<Cells>("implied_vols", run<Cells, each<2, 2, implied_vols>>),
+    structure<Revaluation>("revalue", run<Revaluation, revalue>),
+    structure<Probe>("reads", run<Probe, probe<true>>),
+    structure<Probe>("multiply_adds", run<Probe, probe<false>>),
+    {nullptr, nullptr, nullptr},
+};

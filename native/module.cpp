@@ -13,7 +13,7 @@
 
 namespace {
 
-constexpr Structure none[] = {{nullptr, "", nullptr}};
+constexpr Structure none[2] = {};  // a level without structures
 const Structure* chosen = none;  // the level that serves: read and written under the interpreter's lock
 
 // Lets a level serve; whether this processor can run it.
@@ -21,11 +21,11 @@ PyObject* use_level(PyObject*, PyObject* args) {
     const char* wanted;
     if (!PyArg_ParseTuple(args, "s", &wanted)) return nullptr;
 #if defined(HAVE_neon)
-    const Structure* const here[] = {level_neon()};
+    const Structure* const here[] = {level_neon};
 #else
     __builtin_cpu_init();
     const bool v3 = __builtin_cpu_supports("x86-64-v3"), v4 = __builtin_cpu_supports("x86-64-v4");
-    const Structure* const here[] = {v3 ? level_narrow() : none, v3 ? level_v3() : none, v4 ? level_v4() : none};
+    const Structure* const here[] = {v3 ? level_narrow : none, v3 ? level_v3 : none, v4 ? level_v4 : none};
 #endif
     for (const Structure* level : here) {
         if (level == none || std::strcmp(level->name, wanted) != 0) continue;
@@ -70,16 +70,12 @@ void* items_of(PyObject* object, char item, bool filled, Py_buffer& view) {
 // Whether an item is what the structure has in its place: a number, an array or None, another structure.
 bool take(Arguments& given, PyObject* object, char item, bool filled, size_t slot) {
     int64_t& word = given.slots[slot];
-    if (item == 'n') {
-        word = PyLong_AsLongLong(object);
-    } else if (std::isupper(item)) {
-        word = reinterpret_cast<int64_t>(arguments_of(object).slots);
-        const bool part = Py_TYPE(object) == type_of_arguments;
-        if (!part || *chosen[arguments_of(object).place].name != std::tolower(item))
-            PyErr_Format(PyExc_TypeError, "expected another structure than %R", object);
-    } else if (object != Py_None) {
+    if (item == 'n') word = PyLong_AsLongLong(object);
+    else if (object != Py_None && std::islower(item))
         word = reinterpret_cast<int64_t>(items_of(object, item, filled, given.views[slot]));
-    }
+    else if (Py_TYPE(object) == type_of_arguments && *chosen[arguments_of(object).place].name == std::tolower(item))
+        word = reinterpret_cast<int64_t>(arguments_of(object).slots);
+    else if (std::isupper(item)) PyErr_Format(PyExc_TypeError, "expected another structure than %R", object);
     return PyErr_Occurred() == nullptr;
 }
 
@@ -87,7 +83,7 @@ PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {
     const char* name;
     PyObject* items;
     if (!PyArg_ParseTuple(args, "sO!", &name, &PyTuple_Type, &items)) return nullptr;
-    size_t place = 0, slot = 0;
+    size_t place = 1, slot = 0;
     for (; chosen[place].name != nullptr && std::strcmp(chosen[place].name, name) != 0;) place++;
     if (chosen[place].name == nullptr) return PyErr_Format(PyExc_ValueError, "there is no structure %s", name);
     PyObject* self = PyType_GenericAlloc(type, 0);
@@ -108,11 +104,10 @@ PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {
 }
 
 void discard(PyObject* self) {
-    PyTypeObject* type = Py_TYPE(self);
     for (Py_buffer& view : arguments_of(self).views) PyBuffer_Release(&view);  // nothing where there is none
     Py_DecRef(arguments_of(self).items);
     PyObject_Free(self);
-    Py_DecRef(reinterpret_cast<PyObject*>(type));
+    Py_DecRef(reinterpret_cast<PyObject*>(type_of_arguments));
 }
 
 // --- functions
@@ -120,7 +115,7 @@ void discard(PyObject* self) {
 // Threads live as long as the call: one costs some 20 microseconds and a call that is worth threads a millisecond or
 // more, and what does not live on needs no care when a process forks.
 //
-// A kernel over rows [0, count) in ranges of `chunk`: how many are bad, -1 where memory did not suffice.
+// A kernel over rows [0, count) in ranges of `chunk`: how many are bad, -1 where its memory did not suffice.
 int64_t run_rows(const Structure& kernel, const void* given, int64_t count, int64_t chunk, int64_t threads) {
     std::atomic<int64_t> next{0};
     const auto serve = [&] {
@@ -129,10 +124,13 @@ int64_t run_rows(const Structure& kernel, const void* given, int64_t count, int6
             sum += kernel.run(given, first, std::min(first + chunk, count));
         return sum;
     };
+    std::vector<std::future<int64_t>> helpers;
+    const int64_t most = std::min({threads, (count + chunk - 1) / chunk, int64_t{256}});
     try {
-        std::vector<std::future<int64_t>> helpers;  // where the system gives no more threads this one does their work
-        const int64_t most = std::min({threads, (count + chunk - 1) / chunk, int64_t{256}});
-        for (int64_t n = 1; n < most; n++) helpers.push_back(std::async(serve));
+        for (int64_t n = 1; n < most; n++) helpers.push_back(std::async(std::launch::async, serve));
+    } catch (const std::exception&) {  // the system gives no more threads: those that are there do the work
+    }
+    try {
         int64_t sum = serve();
         for (auto& helper : helpers) sum += helper.get();
         return sum;
@@ -175,8 +173,7 @@ PyObject* check(PyObject*, PyObject* const* args, Py_ssize_t count) {
     one.account = &account, one.contract = &contract, one.quantity = &quantity, one.price = &price, one.order = &first;
     one.out = found, one.aside = &aside, one.trades = 1;
     if (run_rows(chosen[arguments_of(args[0]).place], &one, 1, 1, 1) < 0) return PyErr_NoMemory();
-    const auto finite = [](double figure) { return figure - figure == 0.0; };
-    if (aside || !std::all_of(found, found + FIGURES, finite)) Py_RETURN_NONE;
+    if (aside || !std::all_of(found, found + FIGURES, [](double x) { return x - x == 0.0; })) Py_RETURN_NONE;
     PyObject* made = PyType_GenericAlloc(reinterpret_cast<PyTypeObject*>(args[3]), FIGURES);
     for (int64_t i = 0; i < FIGURES && made != nullptr; i++) PyTuple_SetItem(made, i, PyFloat_FromDouble(found[i]));
     return made;

@@ -1,5 +1,5 @@
-// A vector of doubles as wide as the instruction set: the compiler's own vector type, and what that type lacks. Lane by
-// lane is how it is written, and the compiler finds the instruction; two of AVX-512's are named that it does not find.
+// A vector of doubles as wide as the instruction set: the compiler's own vector type, and what that type lacks. With
+// two lanes (NEON, and `narrow`, which tests it on x86) no intrinsic is named: the compiler finds the instructions.
 //
 // Everything lives in an unnamed namespace: the same source is compiled once for each level, and no level may lend its
 // code to another. Tests hold the levels to the same bits.
@@ -12,8 +12,12 @@
 
 #define INLINE inline __attribute__((always_inline))
 
-#if LANES > 2
+#if LANES == 8
 #include <immintrin.h>
+#define WIDE_(name) _mm512_##name
+#elif LANES == 4
+#include <immintrin.h>
+#define WIDE_(name) _mm256_##name
 #endif
 
 constexpr int W = LANES;  // doubles in a vector, as CMakeLists.txt says
@@ -40,15 +44,21 @@ inline int64_t whole(int64_t begin, int64_t end, int64_t wide = W) { return begi
 inline V splat(double d) { return d - V{}; }
 inline V select(Mask m, V a, V b) { return m ? a : b; }
 inline V sqrt(V a) { return lanes([&](int i) { return __builtin_sqrt(a[i]); }); }
+#if defined(WIDE_)
+inline V fma(V a, V b, V c) { return WIDE_(fmadd_pd)(a, b, c); }
+inline V least(V a, V b) { return WIDE_(min_pd)(a, b); }
+inline V greatest(V a, V b) { return WIDE_(max_pd)(a, b); }
+#else
+inline V fma(V a, V b, V c) { return lanes([&](int i) { return __builtin_fma(a[i], b[i], c[i]); }); }
 inline V least(V a, V b) { return a < b ? a : b; }
 inline V greatest(V a, V b) { return a > b ? a : b; }
+#endif
 inline double lowest_lane(V a) {
     for (int i = 1; i < W; i++) a[0] = a[i] < a[0] ? a[i] : a[0];
     return a[0];
 }
 
 #if LANES == 8
-inline V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
 inline __mmask8 lanes_of(Mask m) { return _mm512_movepi64_mask(reinterpret_cast<__m512i>(m)); }
 inline bool any(Mask m) { return lanes_of(m) != 0; }
 // table[index] for a table of 16; two registers and a permutation, as gathers are slow on many processors
@@ -61,11 +71,10 @@ inline int compress(V a, Mask m, double* to) {  // in a register and then stored
 }
 #else
 #if LANES == 4
-inline V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
+inline bool any(Mask m) { return _mm256_movemask_pd(reinterpret_cast<V>(m)) != 0; }
 #else
-inline V fma(V a, V b, V c) { return lanes([&](int i) { return __builtin_fma(a[i], b[i], c[i]); }); }
+inline bool any(Mask m) { return (m[0] | m[1]) != 0; }
 #endif
-inline bool any(Mask m) { return lowest_lane(select(m, splat(-1.0), splat(0.0))) < 0.0; }
 inline V lookup(const double* table, const int64_t* index) { return lanes([&](int i) { return table[index[i]]; }); }
 inline int compress(V a, Mask m, double* to) {
     int n = 0;

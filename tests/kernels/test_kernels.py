@@ -259,6 +259,14 @@ def test_a_quantity_without_end_loses_without_end(kernel: str, scenarios: int) -
 
 
 @pytest.mark.parametrize("kernel", kernels_here())
+@pytest.mark.parametrize("quantity", [np.inf, -np.inf, np.nan])
+def test_without_scenarios_nothing_is_lost(kernel: str, quantity: float) -> None:
+    use_kernel(kernel)
+    loss = kernels.group_worst(np.array([quantity, 1.0]), np.array([0, 0]), np.zeros((1, 0)), np.array([0]))
+    assert loss.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("kernel", kernels_here())
 def test_losses_and_gains_without_end_are_numbers(kernel: str) -> None:
     use_kernel(kernel)
     scale, index, matrix, starts = book_of(np.random.default_rng(1))

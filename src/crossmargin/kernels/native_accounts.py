@@ -73,7 +73,7 @@ class AccountEngine:
             message = f"out: expected {count} along axis 1, found {room}"
             raise ValueError(message)
         arguments = _native.Arguments("evaluate", (*self._parts, listed, out, room))
-        if self._spread(arguments, count, threads, max(1, _LEGS_OF_RANGE // self._legs)):
+        if self._spread(arguments, count, threads, count):
             left = np.flatnonzero(np.isnan(out[:, :count]).all(axis=0))  # the bad ones' blocks are no numbers
             units = left if listed is None else listed[left]
             refuse_units(self.book, self.program["rows"], self.program["classes"], units)
@@ -104,7 +104,9 @@ class AccountEngine:
             message = f"order: {', '.join(map(str, outside[:1].tolist()))} is outside the trades"
             raise IndexError(message)
 
-    def _spread(self, arguments: _native.Arguments, units: int, threads: int, chunk: int) -> int:
+    def _spread(self, arguments: _native.Arguments, units: int, threads: int, most: int) -> int:
+        """Run over units, so many of a range at most; return how many are bad."""
+        chunk = max(1, min(most, _LEGS_OF_RANGE // self._legs))
         return _native.run(arguments, units, chunk, 1 if units < self._alone else threads)
 
 

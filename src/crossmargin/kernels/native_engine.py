@@ -95,7 +95,7 @@ def _index(index: Index, rows: int) -> npt.NDArray[np.int32]:
 
 
 def _rows(matrix: Floats, legs: int) -> Floats:
-    """Return one row at least, filled up to whole cache lines with their last cells: themselves where they are."""
+    """Return one row at least, whole cache lines of cells: filled up with the last ones, themselves where they are."""
     contracts, scenarios = matrix.shape
     wide = max(1, -(-scenarios // _WIDE)) * _WIDE
     if wide == scenarios and contracts:
@@ -115,11 +115,12 @@ def _groups(
     contracts, scenarios = matrix.shape
     table, legs, groups = _rows(matrix, scale.shape[0]), scale.shape[0], starts.shape[0]
     numbers, begins = _index(index, contracts), as_ints(starts)
+    sizes = as_floats(scale) if scenarios else np.zeros(legs)  # without scenarios nothing is lost, whatever is held
     if numbers.shape[0] != legs:
         message = f"index: expected {legs} along axis 0, found {numbers.shape[0]}"
         raise ValueError(message)
     arguments = _native.Arguments(kernel, (
-        as_floats(scale), numbers, begins, table, out, legs, groups, contracts, scenarios, table.shape[1], *tail,
+        sizes, numbers, begins, table, out, legs, groups, contracts, scenarios, table.shape[1], *tail,
     ))  # fmt: skip
     if run(arguments, groups, legs * table.shape[1] // max(1, groups), _CELLS, most):
         _refuse(numbers, begins, contracts, out[:, 0] if out.shape[1] == 1 else np.zeros(groups))
