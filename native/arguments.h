@@ -16,10 +16,10 @@ struct Groups {
     const double* scale;    // [legs]
     const int32_t* index;   // [legs] row of the matrix
     const int64_t* starts;  // [groups] ascending
-    const double* matrix;   // [contracts, pitch]: rows are filled up with their last cell to a multiple of 8
+    const double* matrix;   // [contracts, pitch]: rows are filled up with zeros to a multiple of 8
     double* out;            // [groups, pitch] or [groups]
     int64_t legs, groups, contracts, scenarios, pitch;
-    Tail tail;
+    Tail tail;  // of worst losses: one without shares
 };
 
 // Tables [rows, columns] of arguments, each of which may be one row or column for all: items from row to row, and

@@ -198,6 +198,7 @@ int64_t group_worst(const Groups& g, int64_t first, int64_t last) {
             ToWorst worst;
             strips_of<rest>(legs, from, to, worst);
             *out = worst.figure();
+            if (*out != *out) group_tail(g, out - g.out, out - g.out + 1);  // for what fills the row up, or a scenario
         };
         return each_group(g, first, last, 1, fill);
     });

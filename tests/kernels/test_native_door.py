@@ -25,7 +25,7 @@ LEGS = 4
 def worst(**changes: object) -> tuple[Any, ...]:
     """The items of the kernel of worst losses, some of them changed."""
     table = np.zeros((3, 8))
-    table[:, 0], table[:, 1:] = [1.0, 3.0, -1.0], [[-2.0], [4.0], [1.0]]
+    table[:, :2] = [[1.0, -2.0], [3.0, 4.0], [-1.0, 1.0]]
     items = {
         "scale": np.ones(LEGS), "index": np.array([0, 1, 2, 0], np.int32), "starts": np.array([0, 2]),
         "matrix": table, "out": np.full(2, 7.0), "legs": LEGS, "groups": 2, "contracts": 3, "scenarios": 2, "pitch": 8,

@@ -95,7 +95,7 @@ def _index(index: Index, rows: int) -> npt.NDArray[np.int32]:
 
 
 def _rows(matrix: Floats, legs: int) -> Floats:
-    """Return one row at least, whole cache lines of cells: filled up with the last ones, themselves where they are."""
+    """Return the rows filled up with zeros to whole cache lines, one at least: themselves where they are."""
     contracts, scenarios = matrix.shape
     wide = max(1, -(-scenarios // _WIDE)) * _WIDE
     if wide == scenarios and contracts:
@@ -103,8 +103,6 @@ def _rows(matrix: Floats, legs: int) -> Floats:
         return aligned(ready) if legs > _OFTEN * contracts else ready
     filled = np.zeros((max(1, contracts), wide))
     filled[:contracts, :scenarios] = matrix
-    if scenarios:  # what fills a row up is no scenario of its own
-        filled[:contracts, scenarios:] = matrix[:, -1:]
     return aligned(filled)
 
 
@@ -115,12 +113,11 @@ def _groups(
     contracts, scenarios = matrix.shape
     table, legs, groups = _rows(matrix, scale.shape[0]), scale.shape[0], starts.shape[0]
     numbers, begins = _index(index, contracts), as_ints(starts)
-    sizes = as_floats(scale) if scenarios else np.zeros(legs)  # without scenarios nothing is lost, whatever is held
     if numbers.shape[0] != legs:
         message = f"index: expected {legs} along axis 0, found {numbers.shape[0]}"
         raise ValueError(message)
     arguments = _native.Arguments(kernel, (
-        sizes, numbers, begins, table, out, legs, groups, contracts, scenarios, table.shape[1], *tail,
+        as_floats(scale), numbers, begins, table, out, legs, groups, contracts, scenarios, table.shape[1], *tail,
     ))  # fmt: skip
     if run(arguments, groups, legs * table.shape[1] // max(1, groups), _CELLS, most):
         _refuse(numbers, begins, contracts, out[:, 0] if out.shape[1] == 1 else np.zeros(groups))
