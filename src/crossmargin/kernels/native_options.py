@@ -123,7 +123,7 @@ def _revalue(given: OptionScenarios, cells: Floats, today: Floats, most: int, *,
     repeated = contracts > 0 and given.spot.strides[:-1] == (0,)
     along, filled = (given.spot[0] if repeated else given.spot, basis, peg), cells
     if scenarios < _LEAST_SCENARIOS:  # more of them, in which nothing moves
-        along, filled = (_widened(along[0]), _widened(basis), _widened(peg)), np.empty((2, contracts, _LEAST_SCENARIOS))
+        along, filled = (_widened(along[0]), _widened(basis), _widened(peg)), np.zeros((2, contracts, _LEAST_SCENARIOS))
     arrays = (*given.columns, *flags, given.contract, given.vols, *along)
     options, columns = given.contract.shape[0], filled.shape[2]
     extents = contracts, options, names, columns, columns if along[0].ndim == _DIMENSIONS else 0
