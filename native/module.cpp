@@ -11,6 +11,8 @@
 
 #include "arguments.h"
 
+#define HAS(feature) __builtin_cpu_supports(feature)
+
 namespace {
 
 constexpr Structure none[2] = {};  // a level without structures
@@ -24,7 +26,8 @@ PyObject* use_level(PyObject*, PyObject* args) {
     const Structure* const here[] = {level_neon};
 #else
     __builtin_cpu_init();
-    const bool v3 = __builtin_cpu_supports("x86-64-v3"), v4 = __builtin_cpu_supports("x86-64-v4");
+    const bool v3 = HAS("avx2") && HAS("fma") && HAS("bmi") && HAS("bmi2") && HAS("popcnt");  // as in CMakeLists.txt
+    const bool v4 = v3 && HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
     const Structure* const here[] = {v3 ? level_narrow : none, v3 ? level_v3 : none, v4 ? level_v4 : none};
 #endif
     for (const Structure* level : here) {
